@@ -1,0 +1,169 @@
+package choria
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// capture is one line of testdata/expected.json: a message from a real Choria server and
+// what a program that shares no code with us decoded it to.
+type capture struct {
+	File    string
+	Kind    string
+	Subject string
+	Decoded struct {
+		Agent, Caller, Collective, Protocol, Sender string
+		MessageProtocol                             string `json:"message_protocol"`
+		RequestID                                   string
+		DataSHA256                                  string `json:"data_sha256"`
+		Time                                        time.Time
+		TransportHeaders                            map[string]any `json:"transport_headers"`
+	}
+	Adapter struct {
+		Protocol, Sender, RequestID string
+		Time                        time.Time
+	}
+	DataSHA256 string `json:"data_sha256"`
+}
+
+func (c capture) reply() bool {
+	return strings.HasSuffix(c.Decoded.MessageProtocol, "reply") || strings.HasSuffix(c.Decoded.MessageProtocol, "reply:1")
+}
+
+func (c capture) parse(raw []byte) (*Message, error) {
+	if c.reply() {
+		return ParseReply(raw)
+	}
+	return ParseRequest(raw)
+}
+
+func read(tb testing.TB, name string) []byte {
+	tb.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
+// captures are the transports of the given kinds that stand in testdata.
+func captures(tb testing.TB, kinds ...string) []capture {
+	tb.Helper()
+	var all, wanted []capture
+	if err := json.Unmarshal(read(tb, "expected.json"), &all); err != nil {
+		tb.Fatal(err)
+	}
+	for _, c := range all {
+		for _, kind := range kinds {
+			if c.Kind == kind {
+				wanted = append(wanted, c)
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		tb.Fatalf("no captures of %v", kinds)
+	}
+	return wanted
+}
+
+func sha(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func TestEveryCaptureDecodesToWhatIsExpected(t *testing.T) {
+	for _, c := range captures(t, "registration", "transport") {
+		m, err := c.parse(read(t, c.File))
+		if err != nil {
+			t.Errorf("%s: %v", c.File, err)
+			continue
+		}
+		want := c.Decoded
+		protocol := map[string]Protocol{transportV1: V1, transportV2: V2}[want.Protocol]
+		sender, _ := want.TransportHeaders["mc_sender"].(string)
+		if protocol == V2 {
+			sender, _ = want.TransportHeaders["sender"].(string)
+		}
+		have := []any{m.Protocol, m.ID, m.Sender, m.Caller, m.Collective, m.Agent, m.TransportSender, sha(m.Body)}
+		expected := []any{protocol, want.RequestID, want.Sender, want.Caller, want.Collective, want.Agent, sender, want.DataSHA256}
+		for i := range have {
+			if have[i] != expected[i] {
+				t.Errorf("%s: have %v, want %v", c.File, have[i], expected[i])
+			}
+		}
+		if !m.Time.Equal(want.Time) {
+			t.Errorf("%s: time %s, want %s", c.File, m.Time, want.Time)
+		}
+	}
+}
+
+func TestAdapterOutputIsThatOfChoriasAdapter(t *testing.T) {
+	for _, c := range captures(t, "adapter") {
+		name := strings.TrimSuffix(c.File, ".adapter.json")
+		parse := ParseRequest
+		if strings.Contains(name, "reply") {
+			parse = ParseReply
+		}
+		m, err := parse(read(t, name+".transport.json"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		have, err := m.AdapterOutput()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := read(t, c.File); string(have) != string(want) {
+			t.Errorf("%s: have\n%s\nwant\n%s", name, have, want)
+		}
+	}
+}
+
+// unpackedHashes were computed from the captures with other tools (base64 -d, gunzip, sha256sum).
+var unpackedHashes = map[string]string{
+	"v1-mtls/registration-file.transport.json":                     "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-mtls/registration-inventory.transport.json":                "648245202fe3925db358647eb7ccb0e4373cee48d302c1904151599c671198b9",
+	"v1-mtls/registration-file-uncompressed.transport.json":        "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-mtls/registration-inventory-uncompressed.transport.json":   "4d15e42cd8a0df4c1e9a930c5060d924f7932dceff6c153134dd4a6712ccdafc",
+	"v1-mtls/registration-file-custom-target.transport.json":       "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-mtls/registration-file-wrong-cert.transport.json":          "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-plaintext/registration-file.transport.json":                "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-anon-jwt/registration-file.transport.json":                 "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v1-anon-jwt/registration-inventory.transport.json":            "44f6d50d375b010a587a60421de0a6fb42e06ef3f7ac94699015aeb15f6cd64c",
+	"v1-insecure/registration-file.transport.json":                 "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v2-issuer/registration-file.transport.json":                   "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v2-issuer/registration-inventory.transport.json":              "b2528886b94f2120b91c374d66bd34409bfe910bdeb58efac75cf6631d395a5a",
+	"v2-issuer/registration-file-uncompressed.transport.json":      "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v2-issuer/registration-inventory-uncompressed.transport.json": "b2528886b94f2120b91c374d66bd34409bfe910bdeb58efac75cf6631d395a5a",
+	"v2-issuer/registration-file-custom-target.transport.json":     "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+	"v2-issuer/registration-file-chain.transport.json":             "936c1c61d9207861df032fa30dce0c1bc2152d4d58063b2f1312acbe091607bb",
+}
+
+func TestUnpackGivesWhatTheNodeRegistered(t *testing.T) {
+	for _, c := range captures(t, "registration") {
+		m, err := ParseRequest(read(t, c.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := Unpack(m.Body, 1<<20)
+		if err != nil {
+			t.Errorf("%s: %v", c.File, err)
+			continue
+		}
+		if have := sha(content.Payload); have != unpackedHashes[c.File] {
+			t.Errorf("%s: %s", c.File, have)
+		}
+		inventory := strings.Contains(c.File, "inventory")
+		if inventory != (content.Kind == ContentInventory) {
+			t.Errorf("%s: kind %s", c.File, content.Kind)
+		}
+		if !inventory && (content.File != "../shared/inventory.json" || content.Mtime.Unix() != 1795412864) {
+			t.Errorf("%s: file %q, written %s", c.File, content.File, content.Mtime)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package choria
+
+import (
+	"testing"
+	"unicode/utf8"
+)
+
+func seed(f *testing.F) {
+	for _, c := range captures(f, "registration", "transport", "hostile") {
+		f.Add(read(f, c.File))
+	}
+}
+
+// checkParsed holds what every consumer of a message relies on.
+func checkParsed(t *testing.T, m *Message, err error) {
+	if err != nil {
+		if m != nil || Reason(err) == "" {
+			t.Fatalf("message and error: %v", err)
+		}
+		return
+	}
+	if checkSender(m.Sender) != nil || checkID(m.ID) != nil || !utf8.Valid(m.Body) {
+		t.Fatalf("let through: %+v", m)
+	}
+	if y := m.Time.Year(); y < 1970 || y > 9999 {
+		t.Fatalf("time %s", m.Time)
+	}
+	if _, err := m.AdapterOutput(); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Unpack(m.Body, 1<<20); err == nil && len(c.Payload) > 1<<20 && c.Kind != ContentBody {
+		t.Fatalf("unpacked to %d bytes", len(c.Payload))
+	}
+}
+
+func FuzzParseRequest(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := ParseRequest(raw)
+		checkParsed(t, m, err)
+	})
+}
+
+func FuzzParseReply(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		m, err := ParseReply(raw)
+		checkParsed(t, m, err)
+	})
+}
+
+func FuzzUnpack(f *testing.F) {
+	for _, c := range captures(f, "registration") {
+		m, err := ParseRequest(read(f, c.File))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m.Body)
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		const limit = 4096
+		c, err := Unpack(body, limit)
+		if err == nil && c.Kind != ContentBody && len(c.Payload) > limit {
+			t.Fatalf("unpacked to %d bytes", len(c.Payload))
+		}
+	})
+}
+
+// FuzzLayers mutates the innermost layer, which mutating the base64 around it never reaches.
+func FuzzLayers(f *testing.F) {
+	for _, file := range []string{fileV1, fileV2} {
+		m, err := ParseRequest(read(f, file))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(m.Proof.Signed, file == fileV2)
+	}
+	f.Fuzz(func(t *testing.T, message []byte, v2 bool) {
+		file := fileV1
+		if v2 {
+			file = fileV2
+		}
+		l := open(t, read(t, file))
+		raw := l.close(t, func(string) string { return string(message) })
+		m, err := ParseRequest(raw)
+		checkParsed(t, m, err)
+	})
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// locate finds the line of every key. The TOML library knows the lines and does not
+// tell them, but it lists the keys in the order of the file: so each is searched for
+// from the line of the one before. The text is known to be valid TOML.
+func locate(text string, keys []toml.Key) map[string]int {
+	lines := strings.Split(text, "\n")
+	found := make(map[string]int, len(keys))
+	from := 0
+	for _, key := range keys {
+		path := strings.Join(key, ".")
+		if _, known := found[path]; known {
+			continue
+		}
+		at, exact := search(lines, from, key)
+		if !exact {
+			continue
+		}
+		found[path] = at + 1
+		from = at
+	}
+	return found
+}
+
+// search looks for the line that defines the key: a table's header, or its last part before "=".
+func search(lines []string, from int, key toml.Key) (int, bool) {
+	last := regexp.QuoteMeta(key[len(key)-1])
+	name := `["']?` + last + `["']?`
+	header := regexp.MustCompile(`^\s*\[+\s*([^\]#]*\.\s*)?` + name + `\s*\]`)
+	assign := regexp.MustCompile(`(^|[\s{,.])` + name + `\s*(=|\.)`)
+	for i := from; i < len(lines); i++ {
+		line := lines[i]
+		if strings.HasPrefix(strings.TrimSpace(line), "#") {
+			continue
+		}
+		if header.MatchString(line) || assign.MatchString(line) {
+			return i, true
+		}
+	}
+	return 0, false
+}
