@@ -55,6 +55,12 @@ func (c *Check) Problem(key, format string, args ...any) {
 	c.all.add(join(c.table, key), format, args...)
 }
 
+// Found tells whether the file holds the key, or the table of that name.
+func (c *Check) Found(key string) bool {
+	_, found := c.all.lines[join(c.table, key)]
+	return found
+}
+
 // report is the problems of one file, with the place of every key in it.
 type report struct {
 	file     string

@@ -1,0 +1,199 @@
+// Package broker runs the embedded NATS server: its listener, its accounts and who may
+// connect. It reads no message and knows no stream.
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// controlLine has room for a Choria token twice, which is how it comes in CONNECT.
+	controlLine = 64 << 10
+	// closedConnections is how many ended connections the server remembers for /connz.
+	closedConnections = 1000
+	// reconnectWait is short because an organ's connection crosses no network.
+	reconnectWait = 100 * time.Millisecond
+)
+
+// Broker is the NATS server of one appliance.
+type Broker struct {
+	cfg   Config
+	js    JetStream
+	name  string
+	store string
+	auth  *authenticator
+	log   *serverLog
+	srv   *server.Server
+	once  sync.Once
+}
+
+// New makes a broker that has not started. Its name is the server's name in the NATS
+// network; what JetStream stores goes into the directory store.
+func New(cfg Config, js JetStream, name, store string, log hclog.Logger) *Broker {
+	return &Broker{cfg: cfg, js: js, name: name, store: store, auth: newAuthenticator(), log: &serverLog{log: log}}
+}
+
+// Open starts the server and recovers what is stored. Organs may connect from then on;
+// the port is only probed, so that a taken one is named now, and stays closed until Accept.
+func (b *Broker) Open() error {
+	if err := probe(b.cfg.Listen); err != nil {
+		return err
+	}
+	srv, err := server.NewServer(b.options())
+	if err != nil {
+		return fmt.Errorf("set up the server: %w", err)
+	}
+	b.srv = srv
+	b.auth.lookup = srv.LookupAccount
+	srv.SetLoggerV2(b.log, b.log.log.IsTrace(), false, false)
+	srv.Start()
+	if err := b.started(); err != nil {
+		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
+	}
+	return nil
+}
+
+func (b *Broker) started() error {
+	if err := b.log.cause(); err != nil {
+		return err
+	}
+	acc, err := b.srv.LookupAccount(account)
+	if err != nil {
+		return err
+	}
+	if err := acc.EnableJetStream(nil, nil); err != nil {
+		return fmt.Errorf("recover the streams in %s: %w", b.store, err)
+	}
+	return b.log.cause()
+}
+
+func (b *Broker) options() *server.Options {
+	host, port := b.address()
+	return &server.Options{
+		ServerName: b.name,
+		Host:       host,
+		Port:       port,
+		DontListen: true,
+		NoSigs:     true,
+		NoLog:      true,
+
+		MaxConn:          int(b.cfg.MaxConnections),
+		MaxPayload:       int32(b.cfg.MaxPayload),
+		MaxControlLine:   controlLine,
+		MaxClosedClients: closedConnections,
+		PingInterval:     b.cfg.PingInterval,
+
+		JetStream:              true,
+		StoreDir:               b.store,
+		JetStreamMaxStore:      b.js.MaxStorage,
+		JetStreamMaxMemory:     b.js.MaxMemory,
+		JetStreamDomain:        b.js.Domain,
+		SyncInterval:           b.js.SyncInterval,
+		DisableJetStreamBanner: true,
+
+		Accounts:                   []*server.Account{server.NewAccount(account), server.NewAccount(systemAccount)},
+		SystemAccount:              systemAccount,
+		CustomClientAuthentication: b.auth,
+		AlwaysEnableNonce:          true,
+	}
+}
+
+// address is the host and port to listen on, where NATS wants -1 for any free port.
+func (b *Broker) address() (string, int) {
+	host, text, _ := net.SplitHostPort(b.cfg.Listen) // checked by Validate
+	port, _ := strconv.Atoi(text)
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port
+}
+
+// probe binds the address and lets go of it again.
+func probe(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("broker.listen: %w", err)
+	}
+	return l.Close()
+}
+
+// Connect opens a connection for an organ: in this process, without a port, into the
+// account of the nodes. It reconnects for ever.
+func (b *Broker) Connect(name string, options ...nats.Option) (*nats.Conn, error) {
+	return b.connect(name, b.auth.organSecret, options)
+}
+
+// ConnectSystem opens a connection into the system account, where the server tells of
+// its connections.
+func (b *Broker) ConnectSystem(name string, options ...nats.Option) (*nats.Conn, error) {
+	return b.connect(name, b.auth.systemSecret, options)
+}
+
+func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn, error) {
+	all := append([]nats.Option{
+		nats.InProcessServer(b.srv),
+		nats.Name(name),
+		nats.Token(secret),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+	}, options...)
+	nc, err := nats.Connect("", all...)
+	if err != nil {
+		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
+	}
+	return nc, nil
+}
+
+// Accept opens the port: from here on nodes connect.
+func (b *Broker) Accept() error {
+	b.srv.AcceptLoop(make(chan struct{})) // returns once it listens, and closes the channel
+	if err := b.log.cause(); err != nil {
+		return fmt.Errorf("broker.listen: %w", err)
+	}
+	return nil
+}
+
+// Address is where nodes connect, as host and port, once Accept has returned.
+func (b *Broker) Address() string {
+	return b.srv.Addr().String()
+}
+
+// Refuse turns away everybody who is not connected yet, but the organs.
+func (b *Broker) Refuse() {
+	b.auth.refusing.Store(true)
+}
+
+// DisconnectNodes ends every connection but those of the organs. What the server had
+// read from them is delivered.
+func (b *Broker) DisconnectNodes() error {
+	connections, err := b.srv.Connz(&server.ConnzOptions{Limit: int(b.cfg.MaxConnections)})
+	if err != nil {
+		return fmt.Errorf("list connections: %w", err)
+	}
+	for _, c := range connections.Conns {
+		if !b.auth.isOrgan(c.Cid) {
+			_ = b.srv.DisconnectClientByID(c.Cid) // it may have gone by itself
+		}
+	}
+	return nil
+}
+
+// Close stops the server and waits for it. It may be called twice, and before Open.
+func (b *Broker) Close() error {
+	if b.srv != nil {
+		b.once.Do(func() {
+			b.srv.Shutdown()
+			b.srv.WaitForShutdown()
+		})
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package broker
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/config"
+)
+
+// Config is the [broker] table: where nodes connect.
+type Config struct {
+	Listen         string
+	Plaintext      bool
+	MaxConnections int64
+	MaxPayload     int64
+	PingInterval   time.Duration
+}
+
+// DefaultConfig listens on loopback only, without TLS: a lab.
+func DefaultConfig() Config {
+	return Config{
+		Listen:         "127.0.0.1:4222",
+		MaxConnections: 65000,
+		MaxPayload:     1 << 20,
+		PingInterval:   30 * time.Second,
+	}
+}
+
+// Keys lists the keys of [broker].
+func (c *Config) Keys() []config.Key {
+	return []config.Key{
+		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect"},
+		{Name: "plaintext", Value: config.Bool(&c.Plaintext), Help: "allow listen to go beyond loopback without TLS"},
+		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000), Help: "most connections at a time"},
+		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},
+		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
+			Help: "how often a silent connection is asked whether it lives; two unanswered pings end it"},
+	}
+}
+
+// Validate refuses a listener that would be open to a network without protection.
+func (c *Config) Validate(check *config.Check) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		check.Problem("listen", "%q is not an address and a port; write them as %q", c.Listen, "127.0.0.1:4222")
+		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		check.Problem("listen", "%q has no port from 0 to 65535", c.Listen)
+		return
+	}
+	if !c.Plaintext && !loopback(host) {
+		check.Problem("listen", "%q is open to the network and not encrypted; listen on 127.0.0.1, or set plaintext = true if that is meant", c.Listen)
+	}
+}
+
+// Loopback tells whether only this machine reaches the listener.
+func (c *Config) Loopback() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	return err == nil && loopback(host)
+}
+
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+// JetStream is the [jetstream] table: what the server may store.
+type JetStream struct {
+	MaxStorage   int64
+	MaxMemory    int64
+	SyncInterval time.Duration
+	Domain       string
+}
+
+// DefaultJetStream has room for the default streams and as much again.
+func DefaultJetStream() JetStream {
+	return JetStream{MaxStorage: 20 << 30, MaxMemory: 256 << 20, SyncInterval: time.Second}
+}
+
+// Keys lists the keys of [jetstream].
+func (j *JetStream) Keys() []config.Key {
+	return []config.Key{
+		{Name: "max_storage", Value: config.Size(&j.MaxStorage, 1<<20, 1<<60), Help: "most that all streams may take on disk"},
+		{Name: "max_memory", Value: config.Size(&j.MaxMemory, 1<<20, 1<<50), Help: "most that memory streams may take"},
+		{Name: "sync_interval", Value: config.Duration(&j.SyncInterval, 10*time.Millisecond, 10*time.Minute),
+			Help: "how often what is stored is forced to the disk; a power cut may lose what came since"},
+		{Name: "domain", Value: config.String(&j.Domain), Help: "JetStream domain, where sites are linked; empty for none"},
+	}
+}
+
+// Validate has nothing to relate; what the streams need is checked where they are declared.
+func (j *JetStream) Validate(*config.Check) {}

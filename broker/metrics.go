@@ -1,0 +1,73 @@
+package broker
+
+import (
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// sample is what the gauges are read from, once for each scrape.
+type sample struct {
+	varz *server.Varz
+	jsz  *server.JSInfo
+}
+
+// gauges are Choria's names for the state of its network broker, with its help texts.
+var gauges = []struct {
+	name, help string
+	value      func(sample) float64
+}{
+	{"connections", "Current connections on the network broker", func(s sample) float64 { return float64(s.varz.Connections) }},
+	{"total_connections", "Total connections received since start", func(s sample) float64 { return float64(s.varz.TotalConnections) }},
+	{"routes", "Current active routes to other brokers", func(s sample) float64 { return float64(s.varz.Routes) }},
+	{"remotes", "Current active connections to other brokers", func(s sample) float64 { return float64(s.varz.Remotes) }},
+	{"leafnode_remotes", "Current active connections to other leafnodes", func(s sample) float64 { return float64(s.varz.Leafs) }},
+	{"in_msgs", "Messages received by the network broker", func(s sample) float64 { return float64(s.varz.InMsgs) }},
+	{"out_msgs", "Messages sent by the network broker", func(s sample) float64 { return float64(s.varz.OutMsgs) }},
+	{"in_bytes", "Total size of messages received by the network broker", func(s sample) float64 { return float64(s.varz.InBytes) }},
+	{"out_bytes", "Total size of messages sent by the network broker", func(s sample) float64 { return float64(s.varz.OutBytes) }},
+	{"slow_consumers", "Total number of clients who were considered slow consumers", func(s sample) float64 { return float64(s.varz.SlowConsumers) }},
+	{"subscriptions", "Number of active subscriptions to subjects on this broker", func(s sample) float64 { return float64(s.varz.Subscriptions) }},
+	{"stream_memorystore_max", "Maximum amount of Memory Storage allocated to Choria Streams", func(s sample) float64 { return float64(s.jsz.Config.MaxMemory) }},
+	{"stream_filestore_max", "Maximum amount of File Storage allocated to Choria Streams", func(s sample) float64 { return float64(s.jsz.Config.MaxStore) }},
+	{"stream_memorystore_used", "Memory in use by Choria Streams", func(s sample) float64 { return float64(s.jsz.Memory) }},
+	{"stream_filestore_used", "Memory in use by Choria Streams", func(s sample) float64 { return float64(s.jsz.Store) }},
+	{"stream_streams", "Number of active streams", func(s sample) float64 { return float64(s.jsz.Streams) }},
+	{"stream_consumers", "Number of active consumers", func(s sample) float64 { return float64(s.jsz.Consumers) }},
+	{"stream_messages", "Number of messages stored", func(s sample) float64 { return float64(s.jsz.Messages) }},
+	{"stream_message_bytes", "Size in bytes of messages stored", func(s sample) float64 { return float64(s.jsz.Bytes) }},
+}
+
+// ChoriaCollector gives the broker's figures under the names that Choria's broker uses.
+func (b *Broker) ChoriaCollector() prometheus.Collector {
+	labels := prometheus.Labels{"identity": b.name}
+	c := &choriaCollector{broker: b}
+	for _, g := range gauges {
+		c.descs = append(c.descs, prometheus.NewDesc("choria_network_"+g.name, g.help, nil, labels))
+	}
+	return c
+}
+
+type choriaCollector struct {
+	broker *Broker
+	descs  []*prometheus.Desc
+}
+
+func (c *choriaCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		ch <- d
+	}
+}
+
+func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
+	varz, err := c.broker.srv.Varz(nil)
+	if err != nil {
+		return
+	}
+	jsz, err := c.broker.srv.Jsz(nil)
+	if err != nil {
+		return
+	}
+	for i, g := range gauges {
+		ch <- prometheus.MustNewConstMetric(c.descs[i], prometheus.GaugeValue, g.value(sample{varz, jsz}))
+	}
+}

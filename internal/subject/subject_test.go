@@ -1,0 +1,44 @@
+package subject
+
+import "testing"
+
+func TestCheckNamesWhatIsWrong(t *testing.T) {
+	for subject, valid := range map[string]bool{
+		"a": true, "a.b": true, "*.b": true, "a.>": true, ">": true, "a*b": true, "$JS.EVENT.>": true,
+		"": false, "a b": false, "a..b": false, ".a": false, "a.": false, ">.a": false, "a\n": false,
+	} {
+		if err := Check(subject); (err == nil) != valid {
+			t.Errorf("%q: %v", subject, err)
+		}
+	}
+}
+
+func TestOverlapAndCovers(t *testing.T) {
+	for _, test := range []struct {
+		a, b            string
+		overlap, covers bool
+	}{
+		{"a.b", "a.b", true, true},
+		{"a.b", "a.c", false, false},
+		{"a.b", "a", false, false},
+		{"a.*", "a.b", true, true},
+		{"a.b", "a.*", true, false},
+		{"a.*", "*.b", true, false},
+		{"a.>", "a", false, false},
+		{"a.>", "a.b.c", true, true},
+		{"a.>", "*.b", true, false},
+		{"a.*", "a.>", true, false},
+		{">", "a.b", true, true},
+		{"a.*.c", "a.b.*", true, false},
+		{"a.*.c", "a.b.d", false, false},
+		{"*.*", "a.>", true, false},
+		{"a.>", "a.*", true, true},
+	} {
+		if have := Overlap(test.a, test.b); have != test.overlap || Overlap(test.b, test.a) != have {
+			t.Errorf("Overlap(%s, %s) is %v", test.a, test.b, have)
+		}
+		if have := Covers(test.a, test.b); have != test.covers {
+			t.Errorf("Covers(%s, %s) is %v", test.a, test.b, have)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package jsconfig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// ErrDeletesMessages is why a change was not made: it would have cost stored messages.
+var ErrDeletesMessages = errors.New("left as it is: the change deletes messages; \"muster streams apply --delete-messages\" makes it")
+
+// Outcome is what became of a change.
+type Outcome struct {
+	Change Change
+	Err    error // nil where it was made
+}
+
+// List is every stream that is there, in the order of the server.
+func List(ctx context.Context, js jetstream.JetStream) ([]Have, error) {
+	var have []Have
+	streams := js.ListStreams(ctx)
+	for info := range streams.Info() {
+		have = append(have, Have{Config: info.Config, State: info.State})
+	}
+	if err := streams.Err(); err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	return have, nil
+}
+
+// Apply makes the changes, one by one. One that fails, or that would delete messages
+// without deleteMessages, leaves its stream as it is and keeps no other from being made.
+func Apply(ctx context.Context, js jetstream.JetStream, changes []Change, deleteMessages bool) []Outcome {
+	outcomes := make([]Outcome, len(changes))
+	for i, change := range changes {
+		outcomes[i] = Outcome{Change: change, Err: ErrDeletesMessages}
+		if deleteMessages || !change.DeletesMessages() {
+			outcomes[i].Err = apply(ctx, js, change)
+		}
+	}
+	return outcomes
+}
+
+func apply(ctx context.Context, js jetstream.JetStream, change Change) error {
+	if change.Action == Update || change.Action == Shrink {
+		_, err := js.UpdateStream(ctx, change.config)
+		return err
+	}
+	if change.Action == Recreate {
+		if err := js.DeleteStream(ctx, change.Stream); err != nil {
+			return err
+		}
+	}
+	_, err := js.CreateStream(ctx, change.config)
+	return err
+}

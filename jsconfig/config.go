@@ -1,0 +1,133 @@
+package jsconfig
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/subject"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Rejected is the stream where messages go that an adapter cannot take.
+const Rejected = "MUSTER_REJECTED"
+
+// Config is everything that is declared, by name.
+type Config struct {
+	Streams map[string]*Stream
+	Buckets map[string]*Bucket
+}
+
+// DefaultConfig is the stream of registrations, that of rejected messages, and the streams
+// that a Choria broker makes for itself, so that Choria's tools feel at home. Unlike
+// Choria's, each is bounded.
+func DefaultConfig() Config {
+	c := Config{Streams: map[string]*Stream{}, Buckets: map[string]*Bucket{}}
+	const day = 24 * time.Hour
+
+	s := c.add("CHORIA_REGISTRATION", "What the nodes registered", "choria.node_metadata.>")
+	s.MaxAge, s.MaxBytes, s.MaxMsgsPerSubject = 7*day, 10<<30, 5
+	s.DuplicateWindow, s.AllowDirect = 30*time.Second, true
+
+	s = c.add(Rejected, "Messages that an adapter could not take, with the reason", "muster.rejected.>")
+	s.MaxAge, s.MaxBytes = 7*day, 64<<20
+
+	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
+	s.MaxAge, s.MaxBytes = day, 512<<20
+
+	s = c.add("CHORIA_MACHINE", "", "choria.machine.>")
+	s.MaxAge, s.MaxBytes = day, 512<<20
+
+	s = c.add("CHORIA_STREAM_ADVISORIES", "", "$JS.EVENT.ADVISORY.>")
+	s.MaxAge, s.MaxBytes = 7*day, 64<<20
+
+	s = c.add("CHORIA_EXECUTOR", "Choria Executor Events", "choria.submission.in.choria.executor.>")
+	s.MaxAge, s.MaxBytes, s.AllowDirect = day, 512<<20, true
+	s.Transform = Transform{Source: "choria.submission.in.choria.executor.>", Destination: "choria.executor.>"}
+
+	b := NewBucket("CHORIA_LEADER_ELECTION")
+	b.Description = "Choria Leader Election Bucket"
+	b.TTL, b.MaxValueSize, b.MaxBytes = time.Minute, 1<<10, 16<<20
+	c.Buckets[b.Name] = b
+	return c
+}
+
+func (c *Config) add(name, description, subject string) *Stream {
+	s := NewStream(name)
+	s.Description = description
+	s.Subjects = []string{subject}
+	c.Streams[name] = s
+	return s
+}
+
+// Keys lists the tables [stream.NAME] and [bucket.NAME], which stand at the top of the file.
+func (c *Config) Keys() []config.Key {
+	return []config.Key{
+		{Name: "stream", Value: config.Named(c.Streams, NewStream), Help: "streams that must exist"},
+		{Name: "bucket", Value: config.Named(c.Buckets, NewBucket), Help: "key-value buckets that must exist"},
+	}
+}
+
+// Validate refuses streams that take each other's subjects, and limits that together
+// are more than maxStorage bytes.
+func (c *Config) Validate(check *config.Check, maxStorage int64) {
+	declared := c.declared()
+	var sum int64
+	for i, s := range declared {
+		if s.Storage == "file" && s.MaxBytes > 0 {
+			sum += s.MaxBytes
+		}
+		for _, other := range declared[:i] {
+			first, second := other, s
+			if !check.Found("stream." + s.Name) { // a default: the other one is the file's
+				first, second = s, other
+			}
+			if a, b, clash := overlap(second.Subjects, first.Subjects); clash {
+				check.Problem("stream."+second.Name+".subjects",
+					"%q overlaps %q of stream %s; a message can go into one stream only", a, b, first.Name)
+			}
+		}
+	}
+	if sum > maxStorage {
+		check.Problem("jetstream.max_storage", "%s is less than the streams' max_bytes together, %s",
+			config.FormatSize(maxStorage), config.FormatSize(sum))
+	}
+}
+
+// declared are all streams that should exist, those behind buckets too, in order of name.
+func (c *Config) declared() []*Stream {
+	var all []*Stream
+	for _, name := range slices.Sorted(maps.Keys(c.Streams)) {
+		if s := c.Streams[name]; s.Enabled {
+			all = append(all, s)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Buckets)) {
+		if b := c.Buckets[name]; b.Enabled {
+			all = append(all, b.stream())
+		}
+	}
+	return all
+}
+
+// Want is what is declared, as the server will report it.
+func (c *Config) Want() []jetstream.StreamConfig {
+	var want []jetstream.StreamConfig
+	for _, s := range c.declared() {
+		want = append(want, s.config())
+	}
+	return want
+}
+
+// overlap is a subject of each list that some message would match both of.
+func overlap(as, bs []string) (string, string, bool) {
+	for _, a := range as {
+		for _, b := range bs {
+			if subject.Overlap(a, b) {
+				return a, b, true
+			}
+		}
+	}
+	return "", "", false
+}
