@@ -131,3 +131,26 @@ func overlap(as, bs []string) (string, string, bool) {
 	}
 	return "", "", false
 }
+
+// StreamOf is the declared stream that stores messages of the subject, or empty.
+func (c *Config) StreamOf(published string) string {
+	for _, s := range c.declared() {
+		for _, taken := range s.Subjects {
+			if subject.Covers(taken, published) {
+				return s.Name
+			}
+		}
+	}
+	return ""
+}
+
+// Unbounded are the declared streams that no limit keeps from filling the disk.
+func (c *Config) Unbounded() []string {
+	var names []string
+	for _, s := range c.declared() {
+		if s.MaxBytes <= 0 && s.Storage == "file" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}

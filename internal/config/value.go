@@ -267,3 +267,11 @@ func show(found any) string {
 		return fmt.Sprint(v)
 	}
 }
+
+// Gone is a key of another program that has no meaning here; why is the cure.
+func Gone(why string) Value { return goneValue{why} }
+
+type goneValue struct{ why string }
+
+func (v goneValue) set(any) error  { return errors.New(v.why) }
+func (v goneValue) String() string { return "" }

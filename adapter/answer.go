@@ -1,0 +1,86 @@
+package adapter
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// What can come instead of an answer.
+var (
+	errNoAnswer     = errors.New("no answer from the stream")
+	errNoResponders = errors.New("no stream takes the subject")
+)
+
+// API error codes of JetStream that nats.go has no name for.
+// See https://github.com/nats-io/nats-server/blob/main/server/errors.json.
+const (
+	codeAccountResources jetstream.ErrorCode = 10002
+	codeTooLarge         jetstream.ErrorCode = 10054
+)
+
+// answer is what JetStream said to a message.
+type answer struct {
+	Stream    string              `json:"stream"`
+	Sequence  uint64              `json:"seq"`
+	Duplicate bool                `json:"duplicate"`
+	Error     *jetstream.APIError `json:"error"`
+
+	err error // there was no answer
+}
+
+// readAnswer takes an acknowledgement apart. See
+// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-22.md.
+func readAnswer(m *nats.Msg) answer {
+	var a answer
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return answer{err: errNoResponders}
+	}
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		a.Error = &jetstream.APIError{Description: fmt.Sprintf("answer %.64q is no acknowledgement", m.Data)}
+	} else if a.Error == nil && a.Stream == "" {
+		a.Error = &jetstream.APIError{Description: "the answer names no stream"}
+	}
+	return a
+}
+
+// stored tells whether the message is in the stream.
+func (a answer) stored() bool { return a.err == nil && a.Error == nil }
+
+// retry tells whether the same message may be taken later: nobody answered, or something
+// is short that may be there again.
+func (a answer) retry() bool {
+	if a.err != nil {
+		return !errors.Is(a.err, nats.ErrMaxPayload)
+	}
+	if a.Error == nil {
+		return false
+	}
+	return a.Error.Code == http.StatusServiceUnavailable || a.Error.Code == http.StatusTooManyRequests ||
+		a.Error.ErrorCode == codeAccountResources
+}
+
+// reason is why the message is rejected, where it is neither stored nor to be retried.
+func (a answer) reason() string {
+	if a.err != nil || a.Error.ErrorCode == codeTooLarge {
+		return choria.ErrTooLarge.Error()
+	}
+	return rejectedRefused
+}
+
+// detail is the answer in words.
+func (a answer) detail() string {
+	switch {
+	case a.err != nil:
+		return a.err.Error()
+	case a.Error != nil:
+		return fmt.Sprintf("%s (%d)", a.Error.Description, a.Error.ErrorCode)
+	default:
+		return ""
+	}
+}

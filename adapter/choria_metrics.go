@@ -1,0 +1,108 @@
+package adapter
+
+import (
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// typicalMessage stands in for the size of a message until one has come.
+const typicalMessage = 10 << 10
+
+// Roles in Choria's metrics. Its adapters count what they publish as received in the role
+// "output", and dashboards rely on that.
+const (
+	roleInput  = "input"
+	roleOutput = "output"
+)
+
+// ChoriaCollector gives the adapters' figures under the names, labels and help texts of
+// Choria's adapters. Where those count each worker, there is one worker, number 0.
+func ChoriaCollector(adapters []*Adapter, identity string) prometheus.Collector {
+	constant := prometheus.Labels{"identity": identity}
+	role := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("choria_adapter_"+name, help, []string{"name", "role"}, constant)
+	}
+	queue := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("choria_adapter_"+name, help, []string{"name"}, constant)
+	}
+	protocol := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("choria_protocol_"+name, help, []string{"version"}, nil)
+	}
+	connector := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("choria_connector_"+name, help, nil, nil)
+	}
+	return &choriaCollector{
+		adapters:      adapters,
+		received:      role("received_msgs", "Number of messages received by adapters on their inputs"),
+		errors:        role("errors", "Messages that could not be handled"),
+		bytes:         role("bytes", "Bytes processed by the adapter"),
+		time:          role("time", "Time taken to process messages"),
+		length:        queue("queue_length", "How many messages are in the work queue to process"),
+		capacity:      queue("queue_capacity", "How many messages can be the work queue to process"),
+		unparsed:      protocol("json_parse_failures", "Amount of times un-parsable JSON was received"),
+		invalid:       protocol("invalid", "Number of messages with invalid signatures"),
+		valid:         protocol("valid", "Number of messages with valid signatures"),
+		failed:        protocol("error", "Number of protocol errors such as missing certificate, un-parsable files and other unrecoverable errors"),
+		reconnections: connector("reconnections", "Number of times the connector reconnected to the middleware"),
+		linkErrors:    connector("errors", "Number of times the connection encountered an error"),
+	}
+}
+
+type choriaCollector struct {
+	adapters                         []*Adapter
+	received, errors, bytes, time    *prometheus.Desc
+	length, capacity                 *prometheus.Desc
+	unparsed, invalid, valid, failed *prometheus.Desc
+	reconnections, linkErrors        *prometheus.Desc
+}
+
+func (c *choriaCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, n float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
+	}
+	var malformed, reconnections, linkErrors float64
+	for _, a := range c.adapters {
+		s, worker := a.Stats(), a.Name()+".0"
+		dropped, rejected := float64(sum(s.Dropped)), float64(sum(s.Rejected))
+		refused := float64(s.Rejected[rejectedRefused])
+		stored := float64(s.Stored + s.Duplicate)
+
+		counter(c.received, float64(s.Received)-dropped, worker, roleInput)
+		counter(c.received, stored, worker, roleOutput)
+		counter(c.errors, dropped+rejected-refused, worker, roleInput)
+		counter(c.errors, refused, worker, roleOutput)
+		counter(c.bytes, float64(s.Bytes), worker, roleInput)
+		counter(c.bytes, float64(s.BytesStored), worker, roleOutput)
+		ch <- prometheus.MustNewConstSummary(c.time, s.Parsed, s.ParseTime.Seconds(), nil, worker, roleInput)
+		ch <- prometheus.MustNewConstSummary(c.time, s.Answered, s.PublishTime.Seconds(), nil, worker, roleOutput)
+		ch <- prometheus.MustNewConstMetric(c.length, prometheus.GaugeValue, float64(s.Pending), a.Name())
+		ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
+
+		malformed += float64(s.Rejected[choria.ErrMalformed.Error()])
+		reconnections += float64(a.links.reconnections.Load())
+		linkErrors += float64(a.links.errors.Load())
+	}
+	for version, unparsed := range map[string]float64{"1": malformed, "2": 0} { // of what cannot be read the version is unknown
+		counter(c.unparsed, unparsed, version)
+		counter(c.invalid, 0, version)
+		counter(c.valid, 0, version)
+		counter(c.failed, 0, version)
+	}
+	counter(c.reconnections, reconnections)
+	counter(c.linkErrors, linkErrors)
+}
+
+// capacity is how many messages the queue can take. Where only bytes bound it, it is
+// worked out from the size of what has come so far.
+func (a *Adapter) capacity(s Stats) float64 {
+	if a.cfg.QueueLen > 0 {
+		return float64(a.cfg.QueueLen)
+	}
+	size := uint64(typicalMessage)
+	if s.Received > 0 {
+		size = s.Bytes / s.Received
+	}
+	return float64(uint64(a.buffer()) / (size + overhead))
+}

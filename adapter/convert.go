@@ -1,0 +1,83 @@
+package adapter
+
+import (
+	"time"
+
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/nats-io/nats.go"
+)
+
+// Headers on a stored message; those of rejected ones are in rejects.go.
+const (
+	headerMsgID      = "Nats-Msg-Id"
+	headerSender     = "Muster-Sender"
+	headerTime       = "Muster-Time"
+	headerReceived   = "Muster-Received"
+	headerSkew       = "Muster-Skew"
+	headerVerified   = "Muster-Verified"
+	headerSite       = "Muster-Site"
+	headerRequestID  = "Muster-Request-Id"
+	headerCollective = "Muster-Collective"
+	headerContent    = "Muster-Content"
+	headerFile       = "Muster-File"
+	headerMtime      = "Muster-Mtime"
+)
+
+// notVerified is what Muster-Verified says as long as nothing verifies.
+const notVerified = "no"
+
+// convert makes of a received message what is to be stored, or says why it is rejected.
+func (a *Adapter) convert(m *message) {
+	parse := choria.ParseRequest
+	if a.cfg.Ingest.Protocol == "reply" {
+		parse = choria.ParseReply
+	}
+	parsed, err := parse(m.raw)
+	if err == nil {
+		m.sender = parsed.Sender
+		m.out = &nats.Msg{Subject: a.cfg.Stream.Subject(parsed.Sender), Header: a.headers(parsed, m.received)}
+		m.out.Data, err = a.payload(parsed, m.out.Header)
+	}
+	if err != nil {
+		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
+	}
+}
+
+func (a *Adapter) headers(parsed *choria.Message, received time.Time) nats.Header {
+	h := nats.Header{
+		headerMsgID:    {a.cfg.Name + "/" + parsed.Sender + "/" + parsed.ID},
+		headerSender:   {parsed.Sender},
+		headerTime:     {stamp(parsed.Time)},
+		headerReceived: {stamp(received)},
+		headerVerified: {notVerified},
+		headerSite:     {a.site},
+	}
+	if skew := parsed.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {
+		h[headerSkew] = []string{skew.Round(time.Second).String()}
+	}
+	return h
+}
+
+// payload is the message in the format that is configured; plain says the rest in headers.
+func (a *Adapter) payload(parsed *choria.Message, h nats.Header) ([]byte, error) {
+	if a.cfg.Stream.Format == "choria" {
+		return parsed.AdapterOutput()
+	}
+	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
+	if err != nil {
+		return nil, err
+	}
+	h[headerRequestID] = []string{parsed.ID}
+	h[headerContent] = []string{content.Kind}
+	if parsed.Collective != "" {
+		h[headerCollective] = []string{parsed.Collective}
+	}
+	if content.Kind == choria.ContentFile {
+		h[headerFile] = []string{content.File}
+		h[headerMtime] = []string{stamp(content.Mtime)}
+	}
+	return content.Payload, nil
+}
+
+// stamp is a time as it stands in headers: RFC 3339 with nanoseconds, UTC.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

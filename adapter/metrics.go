@@ -1,0 +1,56 @@
+package adapter
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Collector gives the ledgers of all adapters, each read once for each scrape, so that
+// the figures of one scrape add up.
+func Collector(adapters []*Adapter) prometheus.Collector {
+	return &collector{
+		adapters: adapters,
+		received: desc("received_total", "Messages received from the topics."),
+		stored:   desc("stored_total", "Messages that the stream has acknowledged."),
+		repeated: desc("duplicate_total", "Messages that the stream had before."),
+		retries:  desc("retries_total", "Publishes that had to be repeated."),
+		bytes:    desc("bytes_total", "Bytes received from the topics."),
+		unrecord: desc("rejects_unrecorded_total", "Rejected messages that could not be kept in the stream of rejected ones."),
+		rejected: desc("rejected_total", "Messages that cannot be stored, by reason.", "reason"),
+		dropped:  desc("dropped_total", "Messages that were lost, by reason.", "reason"),
+		pending:  desc("pending", "Messages received that have no verdict yet."),
+		held:     desc("held_bytes", "Bytes held for the pending messages."),
+	}
+}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("muster_adapter_"+name, help, append([]string{"adapter"}, labels...), nil)
+}
+
+type collector struct {
+	adapters                                   []*Adapter
+	received, stored, repeated, retries, bytes *prometheus.Desc
+	unrecord, rejected, dropped, pending, held *prometheus.Desc
+}
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for _, a := range c.adapters {
+		s, name := a.Stats(), a.Name()
+		counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append([]string{name}, labels...)...)
+		}
+		counter(c.received, s.Received)
+		counter(c.stored, s.Stored)
+		counter(c.repeated, s.Duplicate)
+		counter(c.retries, s.Retries)
+		counter(c.bytes, s.Bytes)
+		counter(c.unrecord, s.RejectsUnrecorded)
+		for reason, n := range s.Rejected {
+			counter(c.rejected, n, reason)
+		}
+		for reason, n := range s.Dropped {
+			counter(c.dropped, n, reason)
+		}
+		ch <- prometheus.MustNewConstMetric(c.pending, prometheus.GaugeValue, float64(s.Pending), name)
+		ch <- prometheus.MustNewConstMetric(c.held, prometheus.GaugeValue, float64(s.Held), name)
+	}
+}

@@ -1,0 +1,116 @@
+// Package console answers over HTTP: metrics, readiness and the NATS server's own
+// monitoring pages. It changes nothing and keeps nothing.
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const (
+	headerTimeout = 10 * time.Second
+	closeTimeout  = 5 * time.Second
+)
+
+// Reason is why the appliance is not ready.
+type Reason struct {
+	Code   string `json:"code"`   // one word: starting, stream-unwritable, disk-short, adapter-disconnected
+	What   string `json:"what"`   // the stream, directory or adapter that it is about
+	Detail string `json:"detail"` // a sentence
+}
+
+// Sources are where the console takes its answers from.
+type Sources struct {
+	Ready   func() []Reason             // nothing: ready
+	Metrics prometheus.Gatherer         // /metrics
+	Choria  prometheus.Gatherer         // /choria/prometheus, in Choria's names
+	NATS    map[string]http.HandlerFunc // the server's own pages, by path
+}
+
+// Console is the HTTP server.
+type Console struct {
+	cfg    Config
+	log    hclog.Logger
+	server *http.Server
+	listen net.Listener
+	once   sync.Once
+	wg     sync.WaitGroup
+}
+
+// New makes a console that does not listen yet.
+func New(cfg Config, from Sources, log hclog.Logger) *Console {
+	return &Console{
+		cfg:    cfg,
+		log:    log,
+		server: &http.Server{Handler: handler(from), ReadHeaderTimeout: headerTimeout},
+	}
+}
+
+func handler(from Sources) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(from.Metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(from.Choria, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, from.Ready()) })
+	for path, page := range from.NATS {
+		mux.HandleFunc("GET "+path, page)
+	}
+	return mux
+}
+
+func writeReady(w http.ResponseWriter, reasons []Reason) {
+	if reasons == nil {
+		reasons = []Reason{}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if len(reasons) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	_ = json.NewEncoder(w).Encode(struct {
+		Ready   bool     `json:"ready"`
+		Reasons []Reason `json:"reasons"`
+	}{len(reasons) == 0, reasons})
+}
+
+// Open listens and answers.
+func (c *Console) Open() error {
+	l, err := net.Listen("tcp", c.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("console.listen: %w", err)
+	}
+	c.listen = l
+	c.wg.Go(c.serve)
+	return nil
+}
+
+func (c *Console) serve() {
+	if err := c.server.Serve(c.listen); !errors.Is(err, http.ErrServerClosed) {
+		c.log.Error("console stopped", "error", err)
+	}
+}
+
+// Address is where the console listens, as host and port.
+func (c *Console) Address() string { return c.listen.Addr().String() }
+
+// Close answers what has been asked and stops. It may be called twice, and before Open.
+func (c *Console) Close() error {
+	var err error
+	c.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err = c.server.Shutdown(ctx); err != nil {
+			err = errors.Join(err, c.server.Close())
+		}
+		c.wg.Wait()
+	})
+	return err
+}

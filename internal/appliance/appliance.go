@@ -1,0 +1,200 @@
+// Package appliance puts the organs together: it hands each its configuration and its
+// connection, opens them in the order in which a message travels, and closes them so that
+// no message is lost uncounted. It does none of their work.
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/broker"
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/jsconfig"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// DrainTime is how long Close waits for messages that have no verdict yet.
+const DrainTime = 30 * time.Second
+
+// Appliance is one running collection point.
+type Appliance struct {
+	cfg      *Config
+	log      hclog.Logger
+	version  string
+	lock     *dirLock
+	broker   *broker.Broker
+	adapters []*adapter.Adapter
+	console  *console.Console
+	ready    atomic.Bool
+	close    sync.Once
+	closeErr error
+}
+
+// New makes an appliance that does nothing yet.
+func New(cfg *Config, version string, log hclog.Logger) *Appliance {
+	return &Appliance{cfg: cfg, version: version, log: log}
+}
+
+// Open starts everything, and opens the port for nodes last: a node's first message never
+// meets an adapter that is not listening.
+func (a *Appliance) Open(ctx context.Context) error {
+	steps := []func(context.Context) error{
+		a.takeLock,
+		a.openBroker,
+		a.applyStreams,
+		a.openAdapters,
+		a.openConsole,
+		a.openDoor,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return errors.Join(err, a.Close())
+		}
+	}
+	return nil
+}
+
+func (a *Appliance) takeLock(context.Context) (err error) {
+	a.lock, err = lockDir(a.cfg.DataDir)
+	return err
+}
+
+func (a *Appliance) openBroker(context.Context) error {
+	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, a.cfg.Identity, a.cfg.DataDir, a.log.Named("broker"))
+	return a.broker.Open()
+}
+
+// applyStreams brings the declared streams into being. What cannot be changed is said and
+// stays as it is: an appliance that collects into yesterday's stream beats one that is down.
+func (a *Appliance) applyStreams(ctx context.Context) error {
+	nc, err := a.broker.Connect("jsconfig")
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	have, err := jsconfig.List(ctx, js)
+	if err != nil {
+		return err
+	}
+	plan, err := jsconfig.Plan(have, a.cfg.Declared.Want(), time.Now())
+	if err != nil {
+		return err
+	}
+	log := a.log.Named("jsconfig")
+	for _, outcome := range jsconfig.Apply(ctx, js, plan, false) {
+		if outcome.Err != nil {
+			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
+			continue
+		}
+		log.Debug("stream changed", "change", outcome.Change)
+	}
+	return nil
+}
+
+func (a *Appliance) openAdapters(context.Context) error {
+	enabled := a.cfg.enabledAdapters()
+	buffer := autoBuffer(machineMemory(), len(enabled))
+	for _, cfg := range enabled {
+		one := adapter.New(*cfg, a.cfg.Site, buffer, a.log.Named("adapter").Named(cfg.Name))
+		if err := one.Open(a.broker.Connect); err != nil {
+			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
+		}
+		a.adapters = append(a.adapters, one)
+	}
+	return nil
+}
+
+func (a *Appliance) openConsole(context.Context) error {
+	metrics, choria := a.registries()
+	a.console = console.New(a.cfg.Console, console.Sources{
+		Ready:   a.NotReady,
+		Metrics: metrics,
+		Choria:  choria,
+		NATS:    a.broker.Handlers(),
+	}, a.log.Named("console"))
+	return a.console.Open()
+}
+
+func (a *Appliance) openDoor(context.Context) error {
+	if err := a.broker.Accept(); err != nil {
+		return err
+	}
+	a.ready.Store(true)
+	return nil
+}
+
+// Close stops taking messages in, sees those that are in to their verdict, and ends
+// everything. It may be called twice, and while Open has not finished its work.
+func (a *Appliance) Close() error {
+	a.close.Do(func() { a.closeErr = a.shut() })
+	return a.closeErr
+}
+
+func (a *Appliance) shut() error {
+	var errs []error
+	wasReady := a.ready.Swap(false)
+	if wasReady {
+		a.broker.Refuse()
+		errs = append(errs, a.broker.DisconnectNodes())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
+	defer cancel()
+	for _, one := range a.adapters {
+		errs = append(errs, one.Close(ctx))
+	}
+	if a.console != nil {
+		errs = append(errs, a.console.Close())
+	}
+	if a.broker != nil {
+		errs = append(errs, a.broker.Close())
+	}
+	if a.lock != nil {
+		errs = append(errs, a.lock.release())
+	}
+	if wasReady {
+		a.logLedger()
+	}
+	return errors.Join(errs...)
+}
+
+// logLedger is the last thing that is logged.
+func (a *Appliance) logLedger() {
+	for name, s := range a.Stats() {
+		a.log.Info("stopped", "adapter", name, "received", s.Received, "stored", s.Stored, "duplicate", s.Duplicate,
+			"rejected", s.AllRejected(), "dropped", s.AllDropped(), "balanced", s.Balanced())
+	}
+}
+
+// Stats are the ledgers of the adapters, by name.
+func (a *Appliance) Stats() map[string]adapter.Stats {
+	stats := make(map[string]adapter.Stats, len(a.adapters))
+	for _, one := range a.adapters {
+		stats[one.Name()] = one.Stats()
+	}
+	return stats
+}
+
+// BrokerAddress is where nodes connect, as host and port.
+func (a *Appliance) BrokerAddress() string { return a.broker.Address() }
+
+// ConsoleAddress is where the console listens, as host and port.
+func (a *Appliance) ConsoleAddress() string { return a.console.Address() }
+
+// DataDir is where it stores, as an absolute path where there is one.
+func (a *Appliance) DataDir() string {
+	if abs, err := filepath.Abs(a.cfg.DataDir); err == nil {
+		return abs
+	}
+	return a.cfg.DataDir
+}

@@ -1,0 +1,43 @@
+package appliance
+
+import (
+	"github.com/muster-appliance/muster/adapter"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// registries are what is shown at /metrics, and what at /choria/prometheus. The same
+// figures of the process stand in both, as in Choria's.
+func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
+	metrics, choria = prometheus.NewRegistry(), prometheus.NewRegistry()
+	for _, r := range []*prometheus.Registry{metrics, choria} {
+		r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	}
+	metrics.MustRegister(
+		adapter.Collector(a.adapters),
+		constant("muster_build_info", "The running version.", prometheus.GaugeValue, prometheus.Labels{"version": a.version}),
+	)
+	choria.MustRegister(
+		adapter.ChoriaCollector(a.adapters, a.cfg.Identity),
+		a.broker.ChoriaCollector(),
+		constant("choria_build_info", "Build information about the running server", prometheus.CounterValue,
+			prometheus.Labels{"identity": a.cfg.Identity, "sha": "unknown", "version": a.version}),
+	)
+	return metrics, choria
+}
+
+// one is a metric whose value is always 1: what it tells is in its labels.
+type one struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func constant(name, help string, kind prometheus.ValueType, labels prometheus.Labels) prometheus.Collector {
+	return one{prometheus.NewDesc(name, help, nil, labels), kind}
+}
+
+func (c one) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+
+func (c one) Collect(ch chan<- prometheus.Metric) {
+	ch <- prometheus.MustNewConstMetric(c.desc, c.kind, 1)
+}

@@ -1,0 +1,49 @@
+package appliance
+
+import "github.com/muster-appliance/muster/console"
+
+// The codes of what keeps an appliance from being ready.
+const (
+	codeStarting     = "starting"
+	codeUnwritable   = "stream-unwritable"
+	codeDisconnected = "adapter-disconnected"
+	codeDiskShort    = "disk-short"
+)
+
+// NotReady is everything that keeps messages from being stored; nothing when ready.
+func (a *Appliance) NotReady() []console.Reason {
+	if !a.ready.Load() {
+		return []console.Reason{{Code: codeStarting, What: a.cfg.Identity, Detail: "starting, or stopping"}}
+	}
+	var reasons []console.Reason
+	for _, fault := range a.broker.Faults() {
+		what := fault.Stream
+		if what == "" {
+			what = "jetstream"
+		}
+		reasons = append(reasons, console.Reason{Code: codeUnwritable, What: what, Detail: fault.Detail})
+	}
+	for _, one := range a.adapters {
+		if fault := one.Fault(); fault != "" {
+			reasons = append(reasons, console.Reason{Code: codeUnwritable, What: a.streamOf(one.Name()), Detail: fault})
+		}
+		if !one.Connected() {
+			reasons = append(reasons, console.Reason{Code: codeDisconnected, What: one.Name(), Detail: "no connection; it is tried again until there is one"})
+		}
+	}
+	if d, err := statDisk(a.cfg.DataDir); err != nil {
+		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: err.Error()})
+	} else if short := d.short(a.DataDir()); short != "" {
+		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: short})
+	}
+	return reasons
+}
+
+// streamOf is the stream that an adapter fills, or its subject where no stream is declared.
+func (a *Appliance) streamOf(name string) string {
+	topic := a.cfg.Adapters[name].Stream.Subject("sender")
+	if stream := a.cfg.Declared.StreamOf(topic); stream != "" {
+		return stream
+	}
+	return a.cfg.Adapters[name].Stream.Topic
+}
