@@ -103,7 +103,7 @@ func (a *Appliance) applyStreams(ctx context.Context) error {
 }
 
 func (a *Appliance) openAdapters(context.Context) error {
-	enabled := a.cfg.enabledAdapters()
+	enabled := a.cfg.EnabledAdapters()
 	buffer := autoBuffer(machineMemory(), len(enabled))
 	for _, cfg := range enabled {
 		one := adapter.New(*cfg, a.cfg.Site, buffer, a.log.Named("adapter").Named(cfg.Name))

@@ -129,7 +129,7 @@ func (c *Config) Validate(check *config.Check) {
 // Warnings are what may be meant, but is worth a second look.
 func (c *Config) Warnings() []string {
 	var warnings []string
-	for _, a := range c.enabledAdapters() {
+	for _, a := range c.EnabledAdapters() {
 		if len(a.Stream.Servers) == 0 && c.Declared.StreamOf(a.Stream.Subject("sender")) == "" {
 			warnings = append(warnings, fmt.Sprintf("adapter %s publishes to %q, which no declared stream takes; it waits until there is one",
 				a.Name, a.Stream.Topic))
@@ -141,8 +141,8 @@ func (c *Config) Warnings() []string {
 	return warnings
 }
 
-// enabledAdapters are the adapters that run, in order of name.
-func (c *Config) enabledAdapters() []*adapter.Config {
+// EnabledAdapters are the adapters that run, in order of name.
+func (c *Config) EnabledAdapters() []*adapter.Config {
 	var enabled []*adapter.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Adapters)) {
 		if a := c.Adapters[name]; a.Enabled {

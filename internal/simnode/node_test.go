@@ -33,7 +33,7 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 			t.Errorf("node %d registers %d bytes of facts", i, size)
 		}
 		// Protocol 2 puts base64 around base64 once more.
-		if most := map[choria.Protocol]int{choria.V1: 11 << 10, choria.V2: 18 << 10}[n.Protocol]; len(raw) < 7<<10 || len(raw) > most {
+		if most := map[choria.Protocol]int{choria.V1: 11 << 10, choria.V2: 18 << 10}[n.Protocol]; len(raw) < 6<<10 || len(raw) > most {
 			t.Errorf("node %d sends %d bytes", i, len(raw))
 		}
 		kinds[content.Kind]++

@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/config"
+	"github.com/spf13/cobra"
+)
+
+func (p *program) checkCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Check a configuration file",
+		Long: `Check a configuration file and print everything that is wrong with it, or what it
+declares. The exit status is 0 when it can be used, and 78 when not. Nothing is
+started and nothing is changed.`,
+		Example: `  muster check --config /etc/muster/appliance.toml
+  muster check --config appliance.toml --json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return p.check(asJSON) },
+	}
+	p.configFlag(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *program) check(asJSON bool) error {
+	cfg, err := appliance.Load(p.config)
+	var problems config.Problems
+	if err != nil && !(asJSON && errors.As(err, &problems)) {
+		return err
+	}
+	if asJSON {
+		if err := p.printJSON(checkResult(cfg, problems)); err != nil {
+			return err
+		}
+		if len(problems) > 0 {
+			return statusOnly{statusConfig}
+		}
+		return nil
+	}
+	return p.printFound(cfg)
+}
+
+// checkResult is what check --json prints.
+func checkResult(cfg *appliance.Config, problems config.Problems) any {
+	type problem struct {
+		File string `json:"file"`
+		Line int    `json:"line"`
+		Key  string `json:"key"`
+		Text string `json:"text"`
+	}
+	result := struct {
+		OK       bool      `json:"ok"`
+		Problems []problem `json:"problems"`
+		Warnings []string  `json:"warnings"`
+	}{OK: len(problems) == 0, Problems: []problem{}, Warnings: []string{}}
+	for _, one := range problems {
+		result.Problems = append(result.Problems, problem(one))
+	}
+	if cfg != nil {
+		result.Warnings = append(result.Warnings, cfg.Warnings()...)
+	}
+	return result
+}
+
+// printFound says what the configuration would run.
+func (p *program) printFound(cfg *appliance.Config) error {
+	source := cfg.File
+	if source == "" {
+		source = "no file: the defaults"
+	}
+	rows := [][]string{
+		{"identity", cfg.Identity},
+		{"site", cfg.Site},
+		{"data_dir", cfg.DataDir},
+		{"nodes", "nats://" + cfg.Broker.Listen + protection(cfg)},
+		{"console", "http://" + cfg.Console.Listen},
+		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
+	}
+	for _, s := range cfg.Declared.Want() {
+		rows = append(rows, []string{"stream", s.Name + ": " + strings.Join(s.Subjects, ", ")})
+	}
+	for _, a := range cfg.EnabledAdapters() {
+		rows = append(rows, []string{"adapter", fmt.Sprintf("%s: %s from %s to %s",
+			a.Name, a.Ingest.Protocol, strings.Join(a.Ingest.Topics, ", "), a.Stream.Topic)})
+	}
+	if err := p.printTable([]string{"OK", source}, rows); err != nil {
+		return err
+	}
+	for _, warning := range cfg.Warnings() {
+		fmt.Fprintln(p.out, "warning:", warning)
+	}
+	return nil
+}
+
+func protection(cfg *appliance.Config) string {
+	if cfg.Broker.Loopback() {
+		return " (this machine only, no TLS)"
+	}
+	return " (no TLS: anybody who reaches it is let in)"
+}

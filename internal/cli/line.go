@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/internal/appliance"
+)
+
+// line is what the demo shows of the ledger: on a terminal one line that is drawn again
+// and again, elsewhere a line every few seconds.
+type line struct {
+	*demo
+	interval time.Duration
+	stats    func() adapter.Stats
+	last     adapter.Stats
+	when     time.Time
+}
+
+func (d *demo) newLine(a *appliance.Appliance) *line {
+	l := &line{demo: d, interval: printInterval, when: time.Now(), stats: func() adapter.Stats { return total(a) }}
+	if d.terminal {
+		l.interval = drawInterval
+	}
+	return l
+}
+
+func (l *line) show(now time.Time) {
+	s := l.stats()
+	rate := float64(s.Stored-l.last.Stored) / now.Sub(l.when).Seconds()
+	l.last, l.when = s, now
+	start, end := "", "\n"
+	if l.terminal {
+		start, end = "\r\033[K", ""
+	}
+	fmt.Fprintf(l.out, "%s%d nodes  received %s  stored %s  %.0f/s  pending %d  rejected %d  dropped %d%s", start, l.nodes,
+		count(s.Received), count(s.Stored), rate, s.Pending, s.AllRejected(), s.AllDropped(), end)
+}
+
+// end leaves the line for good.
+func (l *line) end() {
+	l.show(time.Now())
+	if l.terminal {
+		fmt.Fprintln(l.out)
+	}
+}
+
+func count(n uint64) string { return humanize.Comma(int64(n)) }

@@ -1,0 +1,217 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/jsconfig"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+)
+
+// streams is the streams command and those under it.
+type streams struct {
+	*program
+	server  string
+	asJSON  bool
+	deletes bool
+}
+
+func (p *program) streamsCommand() *cobra.Command {
+	s := &streams{program: p}
+	list := s.command("streams", "List the streams of a running appliance", s.list,
+		"  muster streams\n  muster streams --json")
+	plan := s.command("plan", "Show what would change to make the streams as declared", s.plan,
+		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --json")
+	serverFlag(list, &s.server)
+	serverFlag(plan, &s.server)
+	list.AddCommand(plan, s.applyCommand())
+	return list
+}
+
+func (s *streams) command(use, short string, run func(context.Context) error, example string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
+	}
+	s.configFlag(cmd)
+	cmd.Flags().BoolVar(&s.asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (s *streams) applyCommand() *cobra.Command {
+	cmd := s.command("apply", "Make the streams as declared", s.apply,
+		"  muster streams apply\n  muster streams apply --delete-messages")
+	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
+appliance does this by itself when it starts, but never what would delete stored
+messages: that is left to this command, with --delete-messages.`
+	cmd.Flags().BoolVar(&s.deletes, "delete-messages", false, "make also the changes that delete stored messages")
+	return cmd
+}
+
+func (s *streams) list(ctx context.Context) error {
+	_, have, err := s.have(ctx)
+	if err != nil {
+		return err
+	}
+	if s.asJSON {
+		return s.printJSON(have)
+	}
+	rows := make([][]string, len(have))
+	for i, h := range have {
+		rows[i] = []string{
+			h.Config.Name, strconv.FormatUint(h.State.Msgs, 10), humanize.IBytes(h.State.Bytes),
+			limit(h.Config.MaxBytes), lastTime(h.State), strings.Join(h.Config.Subjects, " "),
+		}
+	}
+	return s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, rows)
+}
+
+func limit(n int64) string {
+	if n <= 0 {
+		return "unlimited"
+	}
+	return humanize.IBytes(uint64(n))
+}
+
+func lastTime(state jetstream.StreamState) string {
+	if state.Msgs == 0 {
+		return "never"
+	}
+	return state.LastTime.Local().Format(time.DateTime)
+}
+
+func (s *streams) plan(ctx context.Context) error {
+	cfg, have, err := s.have(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := jsconfig.Plan(have, cfg.Declared.Want(), time.Now())
+	if err != nil {
+		return err
+	}
+	if s.asJSON {
+		return s.printJSON(append([]jsconfig.Change{}, changes...))
+	}
+	if len(changes) == 0 {
+		fmt.Fprintln(s.out, "All streams are as declared.")
+	}
+	for _, change := range changes {
+		fmt.Fprintln(s.out, change)
+	}
+	return nil
+}
+
+// have asks the console what streams there are.
+func (s *streams) have(ctx context.Context) (*appliance.Config, []jsconfig.Have, error) {
+	cfg, err := appliance.Load(s.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	var page struct {
+		Accounts []struct {
+			Streams []jsconfig.Have `json:"stream_detail"`
+		} `json:"account_details"`
+	}
+	if err := ask(ctx, cfg, s.server, "/jsz?streams=true&config=true&limit=1024", &page); err != nil {
+		return nil, nil, err
+	}
+	have := []jsconfig.Have{}
+	for _, account := range page.Accounts {
+		have = append(have, account.Streams...)
+	}
+	return cfg, have, nil
+}
+
+// apply connects to the broker itself, because the console changes nothing.
+func (s *streams) apply(ctx context.Context) error {
+	cfg, err := appliance.Load(s.config)
+	if err != nil {
+		return err
+	}
+	address := reachable(cfg.Broker.Listen)
+	nc, err := nats.Connect(address, nats.Name("muster streams apply"))
+	if err != nil {
+		return fmt.Errorf("no broker answers at %s; start the appliance with \"muster run\": %w", address, err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	have, err := jsconfig.List(ctx, js)
+	if err != nil {
+		return err
+	}
+	plan, err := jsconfig.Plan(have, cfg.Declared.Want(), time.Now())
+	if err != nil {
+		return err
+	}
+	return s.printOutcomes(jsconfig.Apply(ctx, js, plan, s.deletes))
+}
+
+// printOutcomes says what was done; a change that was not made fails the command.
+func (s *streams) printOutcomes(outcomes []jsconfig.Outcome) error {
+	if s.asJSON {
+		if err := s.printJSON(outcomeRows(outcomes)); err != nil {
+			return err
+		}
+	} else if len(outcomes) == 0 {
+		fmt.Fprintln(s.out, "All streams are as declared.")
+	}
+	failed := 0
+	for _, o := range outcomes {
+		if o.Err != nil {
+			failed++
+		}
+		if !s.asJSON {
+			fmt.Fprintln(s.out, outcomeLine(o))
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d of %d changes were not made", failed, len(outcomes))
+	}
+	return nil
+}
+
+func outcomeLine(o jsconfig.Outcome) string {
+	if o.Err != nil {
+		return fmt.Sprintf("not done: %s: %s", o.Change, o.Err)
+	}
+	return "done: " + o.Change.String()
+}
+
+// outcomeRow is a line of streams apply --json.
+type outcomeRow struct {
+	jsconfig.Change
+	Done  bool   `json:"done"`
+	Error string `json:"error,omitempty"`
+}
+
+func outcomeRows(outcomes []jsconfig.Outcome) []outcomeRow {
+	rows := []outcomeRow{}
+	for _, o := range outcomes {
+		row := outcomeRow{Change: o.Change, Done: o.Err == nil}
+		if o.Err != nil {
+			row.Error = o.Err.Error()
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// reachable is an address that can be connected to for one that is listened on.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
+}
