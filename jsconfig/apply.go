@@ -44,15 +44,30 @@ func Apply(ctx context.Context, js jetstream.JetStream, changes []Change, delete
 }
 
 func apply(ctx context.Context, js jetstream.JetStream, change Change) error {
-	if change.Action == Update || change.Action == Shrink {
+	switch change.Action {
+	case Create:
+		_, err := js.CreateStream(ctx, change.config)
+		return err
+	case Recreate:
+		return recreate(ctx, js, change)
+	default:
 		_, err := js.UpdateStream(ctx, change.config)
 		return err
 	}
-	if change.Action == Recreate {
-		if err := js.DeleteStream(ctx, change.Stream); err != nil {
-			return err
-		}
+}
+
+// recreate puts another stream in the place of one. Where that fails, the old one is made
+// again, without its messages: its subjects must not be left to nobody.
+func recreate(ctx context.Context, js jetstream.JetStream, change Change) error {
+	if err := js.DeleteStream(ctx, change.Stream); err != nil {
+		return err
 	}
 	_, err := js.CreateStream(ctx, change.config)
-	return err
+	if err == nil {
+		return nil
+	}
+	if _, again := js.CreateStream(ctx, change.before); again != nil {
+		return errors.Join(err, fmt.Errorf("make the stream again as it was: %w", again))
+	}
+	return fmt.Errorf("%w; the stream is there again as it was, without its messages", err)
 }

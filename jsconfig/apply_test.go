@@ -127,3 +127,19 @@ func TestARefusedChangeKeepsNoOtherFromBeingMade(t *testing.T) {
 		t.Errorf("have %v", outcomes)
 	}
 }
+
+func TestAStreamThatCannotBeRecreatedIsThereAgain(t *testing.T) {
+	js := openJetStream(t)
+	cfg := jsconfig.Config{Streams: map[string]*jsconfig.Stream{"A": jsconfig.NewStream("A")}}
+	cfg.Streams["A"].Subjects = []string{"a"}
+	apply(t, js, cfg, false)
+	cfg.Streams["A"].Storage = "memory"
+	cfg.Streams["A"].MaxBytes = 1 << 40 // more than the server has
+	outcomes := apply(t, js, cfg, true)
+	if len(outcomes) != 1 || outcomes[0].Err == nil {
+		t.Fatalf("have %v", outcomes)
+	}
+	if s, err := js.Stream(t.Context(), "A"); err != nil || s.CachedInfo().Config.Storage != jetstream.FileStorage {
+		t.Errorf("the stream is gone: %v", err)
+	}
+}

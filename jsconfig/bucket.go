@@ -24,7 +24,7 @@ type Bucket struct {
 
 // NewBucket is a bucket as NATS makes one when nothing but its name is said.
 func NewBucket(name string) *Bucket {
-	return &Bucket{Name: name, Enabled: true, History: 1, Storage: "file", Replicas: 1}
+	return &Bucket{Name: name, Enabled: true, History: 1, MaxBytes: -1, MaxValueSize: -1, Storage: "file", Replicas: 1}
 }
 
 // Keys lists the keys of [bucket.NAME].

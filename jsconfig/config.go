@@ -69,15 +69,11 @@ func (c *Config) Keys() []config.Key {
 	}
 }
 
-// Validate refuses streams that take each other's subjects, and limits that together
-// are more than maxStorage bytes.
-func (c *Config) Validate(check *config.Check, maxStorage int64) {
+// Validate refuses streams that take each other's subjects, and limits that together are
+// more than may be stored: maxStorage bytes in files, maxMemory in memory.
+func (c *Config) Validate(check *config.Check, maxStorage, maxMemory int64) {
 	declared := c.declared()
-	var sum int64
 	for i, s := range declared {
-		if s.Storage == "file" && s.MaxBytes > 0 {
-			sum += s.MaxBytes
-		}
 		for _, other := range declared[:i] {
 			first, second := other, s
 			if !check.Found("stream." + s.Name) { // a default: the other one is the file's
@@ -89,9 +85,20 @@ func (c *Config) Validate(check *config.Check, maxStorage int64) {
 			}
 		}
 	}
-	if sum > maxStorage {
-		check.Problem("jetstream.max_storage", "%s is less than the streams' max_bytes together, %s",
-			config.FormatSize(maxStorage), config.FormatSize(sum))
+	checkRoom(check, declared, "file", "jetstream.max_storage", maxStorage)
+	checkRoom(check, declared, "memory", "jetstream.max_memory", maxMemory)
+}
+
+func checkRoom(check *config.Check, declared []*Stream, storage, key string, room int64) {
+	var sum int64
+	for _, s := range declared {
+		if s.Storage == storage {
+			sum += max(s.MaxBytes, 0)
+		}
+	}
+	if sum > room {
+		check.Problem(key, "%s is less than the max_bytes of the streams in %s together, %s",
+			config.FormatSize(room), storage, config.FormatSize(sum))
 	}
 }
 

@@ -40,6 +40,7 @@ type Change struct {
 	Why         string       `json:"why,omitempty"` // for actions that delete messages
 
 	config jetstream.StreamConfig
+	before jetstream.StreamConfig // of a stream that is there
 }
 
 // DeletesMessages tells whether the change costs messages that are stored.
@@ -106,7 +107,7 @@ func checkOverlap(w jetstream.StreamConfig, have []Have, want []jetstream.Stream
 
 // compare makes the change that turns a stream into what is declared.
 func compare(h Have, w jetstream.StreamConfig, now time.Time) (Change, bool) {
-	change := Change{Stream: w.Name, Action: Update, config: h.Config}
+	change := Change{Stream: w.Name, Action: Update, config: h.Config, before: h.Config}
 	for _, f := range fields {
 		have, want := f.text(&h.Config), f.text(&w)
 		if have == want {

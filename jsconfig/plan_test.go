@@ -142,19 +142,20 @@ type declared struct {
 	room int64
 }
 
-func (d *declared) Validate(c *config.Check) { d.Config.Validate(c, d.room) }
+func (d *declared) Validate(c *config.Check) { d.Config.Validate(c, d.room, 1<<20) }
 
 func TestMistakesInDeclaredStreams(t *testing.T) {
 	for text, want := range map[string]string{
 		`[stream.A]`:                                                              `x:1: stream.A.subjects: none`,
 		"[stream.A]\nsubjects = 'a..b'":                                           `x:2: stream.A.subjects: "a..b" has an empty token`,
 		"[stream.A]\nsubjects = ['choria.machine.x']":                             `x:2: stream.A.subjects: "choria.machine.x" overlaps "choria.machine.>" of stream CHORIA_MACHINE`,
-		"[stream.CHORIA_EVENTS]\nmax_bytes = '12GiB'":                             `jetstream.max_storage: 20GiB is less than the streams' max_bytes together`,
+		"[stream.CHORIA_EVENTS]\nmax_bytes = '12GiB'":                             `jetstream.max_storage: 20GiB is less than the max_bytes of the streams in file together`,
 		"[stream.'A.B']\nsubjects = 'a'":                                          `"A.B" is no name for a stream`,
 		"[stream.A]\nsubjects = 'a'\nmax_age = '1m'\nduplicate_window = '2m'":     `x:4: stream.A.duplicate_window: 2m is longer than max_age, 1m`,
 		"[stream.A]\nsubjects = 'a'\ndiscard_new_per_subject = true":              `x:3: stream.A.discard_new_per_subject: true has no effect`,
 		"[stream.A]\nsubjects = 'a'\nmax_age = '1ms'":                             `x:3: stream.A.max_age: 1ms is too short`,
 		"[stream.A]\nsubjects = 'a'\ndeny_purge = true\nallow_rollup_hdrs = true": `stream.A.deny_purge: true cannot go with`,
+		"[stream.A]\nsubjects = 'a'\nstorage = 'memory'\nmax_bytes = '2MiB'":      `jetstream.max_memory: 1MiB is less than the max_bytes of the streams in memory together, 2MiB`,
 		"[stream.A]\nsubjects = 'a'\nsubject_transform = {src = 'a'}":             `x:3: stream.A.subject_transform: needs both src and dest`,
 		"[bucket.'a b']":           `"a b" is no name for a bucket`,
 		"[bucket.B]\nhistory = 65": `x:2: bucket.B.history: 65 is out of range; it may be 1 to 64`,

@@ -52,6 +52,7 @@ type Stream struct {
 func NewStream(name string) *Stream {
 	return &Stream{
 		Name: name, Enabled: true, Storage: "file", Retention: "limits", Discard: "old", Compression: "none", Replicas: 1,
+		MaxBytes: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
 	}
 }
 

@@ -16,8 +16,12 @@ import (
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
-// labDir is where an appliance without a configuration file keeps its data.
-const labDir = "./muster-data"
+// Where the data is kept when the configuration does not say: an installed appliance has
+// a file and a directory of its own, a lab without a file uses the current one.
+const (
+	installedDir = "/var/lib/muster"
+	labDir       = "./muster-data"
+)
 
 // validIdentity is what can be a NATS server's name and an HTTP header.
 var validIdentity = regexp.MustCompile(`^[A-Za-z0-9._:@=+-]{1,255}$`)
@@ -86,6 +90,9 @@ func Load(file string) (*Config, error) {
 func Parse(file string, text []byte) (*Config, error) {
 	c := DefaultConfig()
 	c.File = file
+	if file != "" {
+		c.DataDir = installedDir
+	}
 	err := config.Load(file, text, c)
 	if c.Identity == "" {
 		c.Identity = hostIdentity()
@@ -123,7 +130,7 @@ func (c *Config) Validate(check *config.Check) {
 	if c.Broker.Listen == c.Console.Listen {
 		check.Problem("console.listen", "%q is broker.listen too; use another port", c.Console.Listen)
 	}
-	c.Declared.Validate(check, c.JetStream.MaxStorage)
+	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 }
 
 // Warnings are what may be meant, but is worth a second look.

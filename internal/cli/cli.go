@@ -48,8 +48,6 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	p := &program{out: out, err: errOut}
 	root := p.root()
 	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
 	return p.status(root.ExecuteContext(ctx))
 }
 
@@ -68,7 +66,9 @@ JetStream, and the Choria data adapter in the same process.`,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.demoCommand(), p.versionCommand())
-	root.InitDefaultCompletionCmd()
+	root.SetOut(p.out)
+	root.SetErr(p.err)
+	root.InitDefaultCompletionCmd() // which remembers where the output goes
 	wantArgs(root)
 	return root
 }

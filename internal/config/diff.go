@@ -46,3 +46,25 @@ func changedNamed(path string, before, after namedValue) []string {
 	}
 	return keys
 }
+
+// Paths lists the dotted key of every value that a table holds, also in the tables inside it.
+func Paths(table Table) []string { return paths("", table) }
+
+func paths(path string, table Table) []string {
+	var all []string
+	for _, key := range table.Keys() {
+		name := join(path, key.Name)
+		switch v := key.Value.(type) {
+		case tableValue:
+			all = append(all, paths(name, v.Table)...)
+		case namedValue:
+			for entry, sub := range v.each() {
+				all = append(all, paths(join(name, entry), sub)...)
+			}
+		case goneValue:
+		default:
+			all = append(all, name)
+		}
+	}
+	return all
+}

@@ -77,15 +77,22 @@ func (r *report) add(key, format string, args ...any) {
 	})
 }
 
-// line is where the file mentions the key, or else the nearest table around it.
+// line is where the file mentions the key, or else the nearest table around it, or else
+// the first key inside it: [a.b] mentions a without a line of its own.
 func (r *report) line(key string) int {
+	inside := 0
+	for known, line := range r.lines {
+		if strings.HasPrefix(known, key+".") && (inside == 0 || line < inside) {
+			inside = line
+		}
+	}
 	for key != "" {
 		if line, ok := r.lines[key]; ok {
 			return line
 		}
 		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
-	return 0
+	return inside
 }
 
 // err is nil where there are no problems.

@@ -147,7 +147,8 @@ func Eventually(tb testing.TB, try func() error) {
 // Get reads a page of the console.
 func Get(tb testing.TB, a *appliance.Appliance, path string) (status int, body string) {
 	tb.Helper()
-	response, err := http.Get("http://" + a.ConsoleAddress() + path)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get("http://" + a.ConsoleAddress() + path)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/muster-appliance/muster"
+
+// floors is the floor of each package, from the ground up; ARCHITECTURE.md says why. A
+// package imports only from floors below its own.
+var floors = map[string]int{
+	"internal/choria":    1,
+	"internal/config":    1,
+	"internal/subject":   1,
+	"broker":             2,
+	"jsconfig":           2,
+	"adapter":            2,
+	"internal/simnode":   2,
+	"console":            3,
+	"internal/appliance": 4,
+	"internal/cli":       5,
+	"internal/testkit":   5, // imported by tests alone
+	".":                  6,
+}
+
+// only lists packages that a single package may import.
+var only = map[string]string{
+	"github.com/nats-io/nats-server/v2/server": "broker",
+	module + "/internal/testkit":               "",
+}
+
+// sources calls visit for every Go file that is not a test, with its package's directory.
+func sources(t *testing.T, visit func(dir, file string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			visit(filepath.Dir(path), path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func imports(t *testing.T, file string) []string {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, i := range parsed.Imports {
+		paths = append(paths, strings.Trim(i.Path.Value, `"`))
+	}
+	return paths
+}
+
+func TestFloorPlan(t *testing.T) {
+	seen := map[string]bool{}
+	sources(t, func(dir, file string) {
+		seen[dir] = true
+		floor, known := floors[dir]
+		if !known {
+			t.Errorf("%s is on no floor", dir)
+		}
+		for _, path := range imports(t, file) {
+			if owner, restricted := only[path]; restricted && owner != dir {
+				t.Errorf("%s imports %s", file, path)
+			}
+			below, ours := strings.CutPrefix(path, module+"/")
+			if ours && floors[below] >= floor {
+				t.Errorf("%s, on floor %d, imports %s, on floor %d", file, floor, below, floors[below])
+			}
+			if floor == 1 && strings.Contains(path, "nats-io") {
+				t.Errorf("%s, on floor 1, imports %s", file, path)
+			}
+		}
+	})
+	for dir := range floors {
+		if !seen[dir] {
+			t.Errorf("%s has a floor and no files", dir)
+		}
+	}
+}
+
+func TestFilesAreSmall(t *testing.T) {
+	sources(t, func(_, file string) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(string(text), "\n"); lines > 300 {
+			t.Errorf("%s has %d lines; which noun is it about?", file, lines)
+		}
+	})
+}
+
+func TestEveryDependencyHasAReason(t *testing.T) {
+	mod, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("DEPENDENCIES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1)
+	reasons := regexp.MustCompile("(?m)^\\| `([^`]+)` \\| .{10,} \\|$").FindAllStringSubmatch(string(doc), -1)
+	names := func(matches [][]string) []string {
+		var all []string
+		for _, m := range matches {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return all
+	}
+	if have, want := names(reasons), names(direct); len(want) == 0 || !slices.Equal(have, want) {
+		t.Errorf("DEPENDENCIES.md has reasons for\n%s\ngo.mod requires\n%s", strings.Join(have, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestTheReadmesCommandsAreThere(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	screen := strings.Join(strings.SplitN(string(readme), "\n", 41)[:40], "\n")
+	for _, command := range []string{"go run . demo", "go test ./..."} {
+		if !strings.Contains(screen, command) {
+			t.Errorf("the first screen of README.md does not have %q", command)
+		}
+	}
+	ci, err := os.ReadFile(".ci/run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(ci), "go test ./...") {
+		t.Error(".ci/run does not run the README's test command")
+	}
+}

@@ -1,0 +1,158 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/config"
+)
+
+const shipped = "../../appliance.toml"
+
+func TestTheShippedFileIsTheDefaults(t *testing.T) {
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := Parse("appliance.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defaults, err := Parse("empty.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if changed := config.Changed(defaults, cfg); len(changed) > 0 {
+		t.Errorf("the shipped file differs from the defaults in %v", changed)
+	}
+	if warnings := cfg.Warnings(); len(warnings) > 0 {
+		t.Errorf("the shipped file warns: %v", warnings)
+	}
+}
+
+// commented is a key that is shown but not set.
+var commented = regexp.MustCompile(`(?m)^# ([a-z_]+ = )`)
+
+func TestTheShippedFileShowsEveryKey(t *testing.T) {
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := commented.ReplaceAllString(string(text), "$1")
+	if _, err := Parse("appliance.toml", []byte(shown)); err != nil {
+		t.Fatalf("with the commented keys set: %v", err)
+	}
+	for _, key := range config.Paths(DefaultConfig()) {
+		// One stream and one adapter show what all may hold.
+		if strings.HasPrefix(key, "stream.") && !strings.HasPrefix(key, "stream.CHORIA_REGISTRATION.") {
+			continue
+		}
+		last := key[strings.LastIndexByte(key, '.')+1:]
+		if !regexp.MustCompile(`(?m)^` + last + ` = |[{ ]` + last + ` = `).MatchString(shown) {
+			t.Errorf("%s is not shown", key)
+		}
+	}
+}
+
+// mistakes are what people write, and what they must read then.
+var mistakes = map[string]string{
+	"identity = 5":                                                `test.toml:1: identity: 5 where text is wanted; write it in quotes`,
+	"identity = 'a b'":                                            `test.toml:1: identity: "a b" is no name`,
+	"site = 'ä'":                                                  `test.toml:1: site: "ä" is no name`,
+	"data_dir = ''":                                               `test.toml:1: data_dir: empty; name a directory`,
+	"datadir = 'x'":                                               `test.toml:1: datadir: unknown key; did you mean "data_dir"?`,
+	"[log]\nlevel = 'loud'":                                       `test.toml:2: log.level: "loud" is not one of trace, debug, info, warn, error`,
+	"[log]\nformat = true":                                        `test.toml:2: log.format: true is not one of text, json`,
+	"[logs]\nlevel = 'info'":                                      `test.toml:1: logs: unknown key; did you mean "log"?`,
+	"log = 'info'":                                                `test.toml:1: log: "info" where a table is wanted; write [log]`,
+	"[broker]\nlisten = '4222'":                                   `test.toml:2: broker.listen: "4222" is not an address and a port`,
+	"[broker]\nlisten = '127.0.0.1:nats'":                         `test.toml:2: broker.listen: "127.0.0.1:nats" has no port from 0 to 65535`,
+	"[broker]\nlisten = '0.0.0.0:4222'":                           `test.toml:2: broker.listen: "0.0.0.0:4222" is open to the network and not encrypted`,
+	"[broker]\nlisten = ':4222'":                                  `test.toml:2: broker.listen: ":4222" is open to the network`,
+	"[broker]\nplaintext = 'yes'":                                 `test.toml:2: broker.plaintext: "yes" where true or false is wanted`,
+	"[broker]\nmax_connections = '65000'":                         `test.toml:2: broker.max_connections: "65000" where a whole number is wanted`,
+	"[broker]\nmax_connections = 0":                               `test.toml:2: broker.max_connections: 0 is out of range; it may be 1 to 1000000`,
+	"[broker]\nping_interval = 30":                                `test.toml:2: broker.ping_interval: 30 has no unit; write it in quotes with one, such as 90s, 5m or 7d`,
+	"[broker]\nping_interval = '30'":                              `test.toml:2: broker.ping_interval: "30" has no unit that is known`,
+	"[broker]\nmax_payload = '2MB'":                               `test.toml:2: broker.max_payload: "2MB" has no unit that is known; write it with one, such as 64KiB or 20GiB`,
+	"[broker]\nport = 4222":                                       `test.toml:2: broker.port: unknown key`,
+	"[broker]\nlisten = '127.0.0.1:8222'":                         `console.listen: "127.0.0.1:8222" is broker.listen too`,
+	"[jetstream]\nmax_storage = '5GiB'":                           `test.toml:2: jetstream.max_storage: 5GiB is less than the max_bytes of the streams in file together`,
+	"[jetstream]\nsync_interval = '1h'":                           `test.toml:2: jetstream.sync_interval: "1h" is out of range; it may be 10ms to 10m`,
+	"[stream.X]":                                                  `test.toml:1: stream.X.subjects: none`,
+	"[stream.X]\nsubjects = 'choria.lifecycle.event.>'":           `test.toml:2: stream.X.subjects: "choria.lifecycle.event.>" overlaps "choria.lifecycle.>" of stream CHORIA_EVENTS`,
+	"[stream.CHORIA_EVENTS]\nmax_age = 1":                         `test.toml:2: stream.CHORIA_EVENTS.max_age: 1 has no unit`,
+	"[stream.CHORIA_EVENTS]\nretention = 'forever'":               `test.toml:2: stream.CHORIA_EVENTS.retention: "forever" is not one of limits, interest, workqueue`,
+	"[streams.X]\nsubjects = 'x'":                                 `test.toml:1: streams: unknown key; did you mean "stream"?`,
+	"[bucket.CHORIA_LEADER_ELECTION]\nhistory = 100":              `test.toml:2: bucket.CHORIA_LEADER_ELECTION.history: 100 is out of range; it may be 1 to 64`,
+	"[adapter.x]":                                                 `test.toml:1: adapter.x.ingest.topic: none; name the subjects to read`,
+	"[adapter.x.ingest]\ntopic = 'x'":                             `test.toml:1: adapter.x.ingest.protocol: not said; write protocol = "request" for registrations`,
+	"[adapter.registration]\ntype = 'nats_stream'":                `test.toml:2: adapter.registration.type: "nats_stream" is gone with NATS Streaming; write type = "jetstream"`,
+	"[adapter.registration]\ntype = 'kafka'":                      `test.toml:2: adapter.registration.type: "kafka" is not known; write type = "jetstream"`,
+	"[adapter.registration]\nverify = 'yes'":                      `test.toml:2: adapter.registration.verify: "yes" is not one of auto, require, record, off`,
+	"[adapter.registration]\nbuffer = 'big'":                      `test.toml:2: adapter.registration.buffer: "big" has no unit that is known`,
+	"[adapter.registration.ingest]\ntopc = 'x'":                   `test.toml:2: adapter.registration.ingest.topc: unknown key; did you mean "topic"?`,
+	"[adapter.registration.ingest]\ntopic = ['a.>', 'a.b']":       `test.toml:2: adapter.registration.ingest.topic: "a.b" overlaps "a.>"; a message would be received twice`,
+	"[adapter.registration.ingest]\ntopic = 'a b'":                `test.toml:2: adapter.registration.ingest.topic: "a b" has a blank in it`,
+	"[adapter.registration.ingest]\nprotocol = 'requests'":        `test.toml:2: adapter.registration.ingest.protocol: "requests" is not one of request, reply`,
+	"[adapter.registration.stream]\ntopic = 'a.*.%s'":             `test.toml:2: adapter.registration.stream.topic: "a.*.%s" cannot be published to`,
+	"[adapter.registration.stream]\nworkers = 10":                 `test.toml:2: adapter.registration.stream.workers: is not needed`,
+	"[adapter.registration.stream]\npassword = 'file:/none'":      `test.toml:2: adapter.registration.stream.password: read the secret: open /none`,
+	"[adapter.registration.stream]\nuser = 'x'":                   `adapter.registration.stream.servers: none, but what to log in with is given`,
+	"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}": `"a.b" is no name for an adapter`,
+	"[console]\nlisten = '0.0.0.0:8222'":                          `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network, and the console asks for no password`,
+	"identity = \"a\"\nidentity = \"b\"":                          `test.toml:2: `,
+	"[broker\nlisten = 'x'":                                       `test.toml:2: expected`,
+	"identity = unquoted":                                         `test.toml:1: `,
+}
+
+func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
+	if len(mistakes) < 30 {
+		t.Errorf("only %d mistakes are tested", len(mistakes))
+	}
+	for text, want := range mistakes {
+		_, err := Parse("test.toml", []byte(text))
+		var problems config.Problems
+		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s\nhave %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	text, count := "", 0
+	for _, part := range []string{"identity = 5", "[log]\nlevel = 'loud'", "[broker]\nport = 4222", "[adapter.registration]\ntype = 'kafka'"} {
+		text += part + "\n"
+		count++
+	}
+	_, err := Parse("test.toml", []byte(text))
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != count || !slices.IsSorted(lines) {
+		t.Errorf("have %d lines\n%v", len(lines), err)
+	}
+}
+
+func TestAFileThatCannotBeReadIsAProblem(t *testing.T) {
+	_, err := Load("/nowhere/appliance.toml")
+	if err == nil || err.Error() != "/nowhere/appliance.toml: no such file or directory" {
+		t.Errorf("have %v", err)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	cfg, err := Parse("test.toml", []byte("[adapter.registration.stream]\ntopic = 'elsewhere'\n[stream.CHORIA_EVENTS]\nmax_bytes = -1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	warnings := strings.Join(cfg.Warnings(), "\n")
+	for _, want := range []string{`adapter registration publishes to "elsewhere", which no declared stream takes`, "stream CHORIA_EVENTS has no max_bytes"} {
+		if !strings.Contains(warnings, want) {
+			t.Errorf("%q is missing in\n%s", want, warnings)
+		}
+	}
+}
