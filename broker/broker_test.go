@@ -156,7 +156,7 @@ func TestTheSystemAccountTellsOfConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer system.Close()
-	events, err := system.SubscribeSync("$SYS.ACCOUNT.*.CONNECT")
+	events, err := system.SubscribeSync("$SYS.ACCOUNT.choria.CONNECT")
 	if err != nil {
 		t.Fatal(err)
 	}
