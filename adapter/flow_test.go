@@ -18,7 +18,7 @@ const registrations = "mcollective.broadcast.agent.registration"
 // request is a small registration; its id tells which of its sender's messages it is.
 func request(tb testing.TB, sender string, n int) (key string, raw []byte) {
 	tb.Helper()
-	body, err := choria.FileBody("/facts", time.Unix(1, 0), false, []byte(fmt.Sprintf(`{"n":%d}`, n)), true)
+	body, err := choria.FileBody("/facts", time.Unix(1, 0), false, []byte(fmt.Sprintf(`{"n":%d}`, n)), false)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/spf13/cobra"
 )
@@ -258,5 +259,26 @@ func TestDemoEndsWhenAsked(t *testing.T) {
 		}
 	case <-time.After(time.Minute):
 		t.Fatal("the demo does not end")
+	}
+}
+
+func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		stats  adapter.Stats
+		sent   uint64
+		status int
+	}{
+		"all stored":        {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
+		"some dropped":      {adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK},
+		"one never came":    {adapter.Stats{Received: 2, Stored: 2}, 3, statusFailed},
+		"one came too many": {adapter.Stats{Received: 4, Stored: 4}, 3, statusFailed},
+		"one pending":       {adapter.Stats{Received: 3, Stored: 2, Pending: 1}, 3, statusFailed},
+		"one uncounted":     {adapter.Stats{Received: 3, Stored: 2}, 3, statusFailed},
+	} {
+		p := &program{out: &buffer{}, err: &buffer{}}
+		err := (&demo{program: p}).settle(test.stats, test.sent, 0)
+		if status := p.status(err); status != test.status {
+			t.Errorf("%s: status %d", name, status)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
@@ -86,6 +87,9 @@ func (d *demo) run(ctx context.Context) error {
 	defer fleet.Close()
 	d.printAddresses(a)
 	if err := d.connect(ctx, fleet); err != nil {
+		if ctx.Err() != nil { // asked to end before all were there
+			return nil
+		}
 		return err
 	}
 	if err := d.live(ctx, a, fleet); err != nil {
@@ -95,7 +99,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err := a.Close(); err != nil {
 		return err
 	}
-	return d.settle(a, fleet)
+	return d.settle(total(a), fleet.Sent(), fleet.Failed())
 }
 
 // demoConfig is the lab's configuration, on the next free ports, quiet but for trouble.
@@ -160,13 +164,12 @@ func (d *demo) live(ctx context.Context, a *appliance.Appliance, fleet *simnode.
 }
 
 // settle holds the ledger against what the nodes sent.
-func (d *demo) settle(a *appliance.Appliance, fleet *simnode.Fleet) error {
-	s := total(a)
+func (d *demo) settle(s adapter.Stats, sent, failed uint64) error {
 	fmt.Fprintf(d.out, "\nledger: %d received = %d stored + %d duplicate + %d rejected + %d dropped + %d pending\n",
 		s.Received, s.Stored, s.Duplicate, s.AllRejected(), s.AllDropped(), s.Pending)
-	fmt.Fprintf(d.out, "nodes:  %d sent, %d not sent for want of a connection\n", fleet.Sent(), fleet.Failed())
-	if s.Received != fleet.Sent() || !s.Balanced() || s.Pending > 0 {
-		fmt.Fprintf(d.out, "the ledger does NOT balance: %d messages are unaccounted for\n", int64(fleet.Sent())-int64(s.Received))
+	fmt.Fprintf(d.out, "nodes:  %d sent, %d not sent for want of a connection\n", sent, failed)
+	if s.Received != sent || !s.Balanced() || s.Pending > 0 {
+		fmt.Fprintln(d.out, "the ledger does NOT balance: messages are unaccounted for")
 		return statusOnly{statusFailed}
 	}
 	fmt.Fprintln(d.out, "the ledger balances: every message that was sent is accounted for")
@@ -191,9 +194,17 @@ func (d *demo) printAddresses(a *appliance.Appliance) {
 
 While it runs, try in another terminal:
 
-  muster streams --server http://%[2]s
+  %[3]s streams --server http://%[2]s
   curl http://%[2]s/metrics | grep muster_adapter
   nats --server %[1]s stream view CHORIA_REGISTRATION
 
-`, a.BrokerAddress(), a.ConsoleAddress())
+`, a.BrokerAddress(), a.ConsoleAddress(), commandName())
+}
+
+// commandName is how this program was started, for a command that can be copied.
+func commandName() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ."
+	}
+	return os.Args[0]
 }
