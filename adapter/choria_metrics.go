@@ -104,5 +104,5 @@ func (a *Adapter) capacity(s Stats) float64 {
 	if s.Received > 0 {
 		size = s.Bytes / s.Received
 	}
-	return float64(uint64(a.buffer()) / (size + overhead))
+	return float64(uint64(a.cfg.Buffer) / (size + overhead))
 }

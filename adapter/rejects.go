@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -31,7 +30,7 @@ func (a *Adapter) record(m *message) {
 	a.recording++
 	full := a.recording > rejectsUnanswered
 	a.mu.Unlock()
-	if full || a.local.publish(a.rejected(m), time.Now(), a.recorded) != nil {
+	if full || a.local.publish(a.rejected(m), a.now(), a.recorded) != nil {
 		a.recorded(answer{err: errNoAnswer})
 	}
 }

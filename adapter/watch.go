@@ -16,7 +16,7 @@ func (a *Adapter) watch() {
 	for {
 		select {
 		case <-a.quit:
-			report.say(a.Stats(), a.Fault(), time.Now().Add(reportInterval)) // what is left to say
+			report.say(a.Stats(), a.Fault(), a.now().Add(reportInterval)) // what is left to say
 			return
 		case now := <-ticker.C:
 			a.out.expire(now)

@@ -106,7 +106,9 @@ func (a *Appliance) openAdapters(context.Context) error {
 	enabled := a.cfg.EnabledAdapters()
 	buffer := autoBuffer(machineMemory(), len(enabled))
 	for _, cfg := range enabled {
-		one := adapter.New(*cfg, a.cfg.Site, buffer, a.log.Named("adapter").Named(cfg.Name))
+		one := adapter.New(*cfg, adapter.Options{
+			Site: a.cfg.Site, Buffer: buffer, Now: time.Now, Log: a.log.Named("adapter").Named(cfg.Name),
+		})
 		if err := one.Open(a.broker.Connect); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
 		}

@@ -15,15 +15,17 @@ type line struct {
 	*demo
 	interval time.Duration
 	stats    func() adapter.Stats
+	start    time.Time
 	last     adapter.Stats
 	when     time.Time
 }
 
 func (d *demo) newLine(a *appliance.Appliance) *line {
-	l := &line{demo: d, interval: printInterval, when: time.Now(), stats: func() adapter.Stats { return total(a) }}
+	l := &line{demo: d, interval: printInterval, start: time.Now(), stats: func() adapter.Stats { return total(a) }}
 	if d.terminal {
 		l.interval = drawInterval
 	}
+	l.when = l.start
 	return l
 }
 
@@ -39,8 +41,9 @@ func (l *line) show(now time.Time) {
 		count(s.Received), count(s.Stored), rate, s.Pending, s.AllRejected(), s.AllDropped(), end)
 }
 
-// end leaves the line for good.
+// end leaves the line for good, with the rate of the whole time.
 func (l *line) end() {
+	l.last, l.when = adapter.Stats{}, l.start
 	l.show(time.Now())
 	if l.terminal {
 		fmt.Fprintln(l.out)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,6 +128,7 @@ func (s *streams) have(ctx context.Context) (*appliance.Config, []jsconfig.Have,
 	for _, account := range page.Accounts {
 		have = append(have, account.Streams...)
 	}
+	slices.SortFunc(have, func(a, b jsconfig.Have) int { return strings.Compare(a.Config.Name, b.Config.Name) })
 	return cfg, have, nil
 }
 
