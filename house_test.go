@@ -19,6 +19,7 @@ const module = "github.com/muster-appliance/muster"
 var floors = map[string]int{
 	"internal/choria":    1,
 	"internal/config":    1,
+	"internal/disk":      1,
 	"internal/subject":   1,
 	"broker":             2,
 	"jsconfig":           2,

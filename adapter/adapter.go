@@ -24,27 +24,30 @@ type Dial func(name string, options ...nats.Option) (*nats.Conn, error)
 
 // Options is what an adapter is given by the appliance around it.
 type Options struct {
-	Site   string           // where it collects
-	Buffer int64            // bytes; stands in for the configured buffer where that is 0
-	Now    func() time.Time // the site's clock
-	Log    hclog.Logger
+	Site      string                                 // where it collects
+	Buffer    int64                                  // bytes; stands in for the configured buffer where that is 0
+	Now       func() time.Time                       // the site's clock
+	Dial      Dial                                   // to this appliance's broker
+	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
+	Log       hclog.Logger
 }
 
 // Adapter is one [adapter.NAME].
 type Adapter struct {
-	cfg  Config
-	site string
-	now  func() time.Time
-	log  hclog.Logger
+	cfg       Config
+	site      string
+	now       func() time.Time
+	dial      Dial
+	delivered func(id uint64) (msgs uint64, ok bool)
+	log       hclog.Logger
 
-	in     *nats.Conn
-	topics []*nats.Subscription
-	local  *publisher // to this appliance
-	out    *publisher // where the stream is: local, or another NATS
-	links  links
+	local *publisher // to this appliance
+	out   *publisher // where the stream is: local, or another NATS
+	links links
 
 	mu        sync.Mutex
 	work      *sync.Cond // there is something to parse, or nothing will come any more
+	ingest    *ingest    // the current one
 	ledger    *ledger
 	queue     queue
 	lanes     *lanes
@@ -56,9 +59,10 @@ type Adapter struct {
 	stopped   bool   // nothing more is sent
 	idle      chan struct{}
 
-	once sync.Once
-	quit chan struct{}
-	wg   sync.WaitGroup
+	once      sync.Once
+	quit      chan struct{}
+	listening sync.WaitGroup
+	wg        sync.WaitGroup
 }
 
 // New makes an adapter that does nothing yet.
@@ -70,14 +74,16 @@ func New(cfg Config, o Options) *Adapter {
 		cfg.Ingest.Workers = int64(runtime.NumCPU())
 	}
 	a := &Adapter{
-		cfg:    cfg,
-		site:   o.Site,
-		now:    o.Now,
-		log:    o.Log,
-		ledger: newLedger(cfg.Buffer, uint64(cfg.QueueLen)),
-		lanes:  newLanes(),
-		idle:   make(chan struct{}),
-		quit:   make(chan struct{}),
+		cfg:       cfg,
+		site:      o.Site,
+		now:       o.Now,
+		dial:      o.Dial,
+		delivered: o.Delivered,
+		log:       o.Log,
+		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),
+		lanes:     newLanes(),
+		idle:      make(chan struct{}),
+		quit:      make(chan struct{}),
 	}
 	a.work = sync.NewCond(&a.mu)
 	return a
@@ -85,33 +91,37 @@ func New(cfg Config, o Options) *Adapter {
 
 // Open connects and subscribes. When it returns, whatever is published to the topics is
 // received.
-func (a *Adapter) Open(dial Dial) error {
-	if err := a.connect(dial); err != nil {
-		return errors.Join(err, a.Close(context.Background()))
-	}
-	if err := a.subscribe(); err != nil {
+func (a *Adapter) Open() error {
+	if err := a.openOutput(); err != nil {
 		return errors.Join(err, a.Close(context.Background()))
 	}
 	for range a.cfg.Ingest.Workers {
 		a.wg.Go(a.parseMessages)
 	}
 	a.wg.Go(a.watch)
-	return a.in.Flush()
+	i, err := a.openIngest()
+	if err != nil {
+		return errors.Join(err, a.Close(context.Background()))
+	}
+	a.setIngest(i)
+	a.listening.Go(func() { a.listen(i) })
+	return nil
 }
 
-func (a *Adapter) connect(dial Dial) error {
-	var err error
-	if a.in, err = dial("choria adapter "+a.cfg.Name, a.links.options()...); err != nil {
+// openOutput connects to where messages go. What is rejected stays here in any case.
+func (a *Adapter) openOutput() error {
+	nc, err := a.dial("choria adapter "+a.cfg.Name+" output", a.links.options()...)
+	if err != nil {
 		return err
 	}
-	if a.local, err = newPublisher(a.in); err != nil {
+	if a.local, err = newPublisher(nc); err != nil {
 		return err
 	}
 	a.out = a.local
 	if len(a.cfg.Stream.Servers) == 0 {
 		return nil
 	}
-	nc, err := nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)
+	nc, err = nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)
 	if err != nil {
 		return fmt.Errorf("connect to stream.servers: %w", err)
 	}
@@ -119,25 +129,10 @@ func (a *Adapter) connect(dial Dial) error {
 	return err
 }
 
-func (a *Adapter) subscribe() error {
-	for _, topic := range a.cfg.Ingest.Topics {
-		sub, err := a.in.Subscribe(topic, a.receive)
-		if err == nil {
-			a.topics = append(a.topics, sub)
-			err = sub.SetPendingLimits(-1, -1) // receive never waits, and the buffer is the bound
-		}
-		if err != nil {
-			return fmt.Errorf("subscribe to %s: %w", topic, err)
-		}
-	}
-	return nil
-}
-
 // Stats is the ledger as it stands.
 func (a *Adapter) Stats() Stats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.countLost()
 	return a.ledger.snapshot()
 }
 
@@ -150,7 +145,9 @@ func (a *Adapter) Fault() string {
 
 // Connected tells whether messages can come in and go out.
 func (a *Adapter) Connected() bool {
-	return a.in.IsConnected() && a.out.nc.IsConnected()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ingest.nc.IsConnected() && a.out.nc.IsConnected()
 }
 
 // Name is the adapter's name in the configuration.

@@ -3,10 +3,11 @@ package adapter
 import "context"
 
 // Close takes what the server has routed already, waits until everything has its verdict
-// or the context is done, and counts the rest as dropped. It may be called twice.
+// or the context is done, and counts the rest as dropped. It may be called twice, and
+// after an Open that failed.
 func (a *Adapter) Close(ctx context.Context) error {
 	a.once.Do(func() {
-		a.drainTopics(ctx)
+		a.stopListening(ctx)
 		a.waitIdle(ctx)
 		a.stop()
 		a.wg.Wait()
@@ -15,28 +16,28 @@ func (a *Adapter) Close(ctx context.Context) error {
 	return nil
 }
 
-// drainTopics ends the subscriptions and waits until what had come in is received.
-func (a *Adapter) drainTopics(ctx context.Context) {
-	drained := make(chan struct{}, len(a.topics))
-	for _, sub := range a.topics {
-		sub.SetClosedHandler(func(string) { drained <- struct{}{} })
-		if sub.Drain() != nil { // the connection is gone, and the subscription with it
-			return
-		}
+// stopListening ends the subscriptions and waits until what had come in is received.
+func (a *Adapter) stopListening(ctx context.Context) {
+	a.mu.Lock()
+	a.stopping = true
+	i := a.ingest
+	a.mu.Unlock()
+	if i == nil {
+		return
 	}
-	for range a.topics {
+	if i.nc.Drain() == nil { // closes the connection at its end
 		select {
-		case <-drained:
+		case <-i.closed:
 		case <-ctx.Done():
-			return
 		}
 	}
+	i.nc.Close()
+	a.listening.Wait()
 }
 
 // waitIdle waits until no message is pending.
 func (a *Adapter) waitIdle(ctx context.Context) {
 	a.mu.Lock()
-	a.stopping = true
 	a.checkIdle()
 	a.mu.Unlock()
 	select {
@@ -48,7 +49,6 @@ func (a *Adapter) waitIdle(ctx context.Context) {
 // stop ends the goroutines and counts what is left.
 func (a *Adapter) stop() {
 	a.mu.Lock()
-	a.countLost()
 	a.stopped = true
 	dropped := a.ledger.dropPending()
 	a.work.Broadcast()
@@ -60,10 +60,9 @@ func (a *Adapter) stop() {
 }
 
 func (a *Adapter) disconnect() {
-	if a.out != nil && a.out != a.local {
-		a.out.nc.Close()
-	}
-	if a.in != nil {
-		a.in.Close()
+	for _, p := range []*publisher{a.local, a.out} {
+		if p != nil {
+			p.nc.Close()
+		}
 	}
 }

@@ -11,8 +11,9 @@ import (
 type links struct {
 	reconnections atomic.Uint64
 	errors        atomic.Uint64
-	dropped       uint64 // by the client library, as counted so far; guarded by the adapter's mutex
 }
+
+func (l *links) failed(*nats.Conn, *nats.Subscription, error) { l.errors.Add(1) }
 
 // options keep a connection for ever, and refuse to publish while there is none: what the
 // client library would keep for later, the retries send too.
@@ -21,7 +22,7 @@ func (l *links) options() []nats.Option {
 		nats.MaxReconnects(-1),
 		nats.ReconnectBufSize(-1),
 		nats.ReconnectHandler(func(*nats.Conn) { l.reconnections.Add(1) }),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) { l.errors.Add(1) }),
+		nats.ErrorHandler(l.failed),
 	}
 }
 

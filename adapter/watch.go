@@ -38,17 +38,3 @@ func (a *Adapter) sendAgain(now time.Time) {
 	a.mu.Unlock()
 	a.send(send)
 }
-
-// countLost notes what the client library dropped. The mutex is held.
-func (a *Adapter) countLost() {
-	var lost uint64
-	for _, sub := range a.topics {
-		if n, err := sub.Dropped(); err == nil {
-			lost += uint64(n)
-		}
-	}
-	if lost > a.links.dropped {
-		a.ledger.lose(lost - a.links.dropped)
-		a.links.dropped = lost
-	}
-}

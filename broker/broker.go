@@ -34,12 +34,14 @@ type Broker struct {
 	log   *serverLog
 	srv   *server.Server
 	once  sync.Once
+	quit  chan struct{}
+	wg    sync.WaitGroup
 }
 
 // New makes a broker that has not started. Its name is the server's name in the NATS
 // network; what JetStream stores goes into the directory store.
 func New(cfg Config, js JetStream, name, store string, log hclog.Logger) *Broker {
-	return &Broker{cfg: cfg, js: js, name: name, store: store, auth: newAuthenticator(), log: &serverLog{log: log}}
+	return &Broker{cfg: cfg, js: js, name: name, store: store, auth: newAuthenticator(), log: &serverLog{log: log}, quit: make(chan struct{})}
 }
 
 // Open starts the server and recovers what is stored. Organs may connect from then on;
@@ -59,6 +61,7 @@ func (b *Broker) Open() error {
 	if err := b.started(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
 	}
+	b.wg.Go(b.watchStore)
 	return nil
 }
 
@@ -187,10 +190,22 @@ func (b *Broker) DisconnectNodes() error {
 	return nil
 }
 
+// Delivered is how many messages the server has sent to the connection of that id, which
+// may have ended; false where it does not remember the connection.
+func (b *Broker) Delivered(id uint64) (msgs uint64, ok bool) {
+	connections, err := b.srv.Connz(&server.ConnzOptions{CID: id, State: server.ConnAll})
+	if err != nil || len(connections.Conns) != 1 {
+		return 0, false
+	}
+	return uint64(connections.Conns[0].OutMsgs), true
+}
+
 // Close stops the server and waits for it. It may be called twice, and before Open.
 func (b *Broker) Close() error {
 	if b.srv != nil {
 		b.once.Do(func() {
+			close(b.quit)
+			b.wg.Wait()
 			b.srv.Shutdown()
 			b.srv.WaitForShutdown()
 		})

@@ -107,9 +107,14 @@ func (a *Appliance) openAdapters(context.Context) error {
 	buffer := autoBuffer(machineMemory(), len(enabled))
 	for _, cfg := range enabled {
 		one := adapter.New(*cfg, adapter.Options{
-			Site: a.cfg.Site, Buffer: buffer, Now: time.Now, Log: a.log.Named("adapter").Named(cfg.Name),
+			Site:      a.cfg.Site,
+			Buffer:    buffer,
+			Now:       time.Now,
+			Dial:      a.broker.Connect,
+			Delivered: a.broker.Delivered,
+			Log:       a.log.Named("adapter").Named(cfg.Name),
 		})
-		if err := one.Open(a.broker.Connect); err != nil {
+		if err := one.Open(); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
 		}
 		a.adapters = append(a.adapters, one)

@@ -1,6 +1,18 @@
 package appliance
 
-import "github.com/muster-appliance/muster/console"
+import (
+	"fmt"
+
+	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/internal/disk"
+)
+
+// The disk is short below either of these.
+const (
+	leastFree        = 1 << 30
+	leastFreePercent = 5
+)
 
 // The codes of what keeps an appliance from being ready.
 const (
@@ -31,12 +43,23 @@ func (a *Appliance) NotReady() []console.Reason {
 			reasons = append(reasons, console.Reason{Code: codeDisconnected, What: one.Name(), Detail: "no connection; it is tried again until there is one"})
 		}
 	}
-	if d, err := statDisk(a.cfg.DataDir); err != nil {
-		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: err.Error()})
-	} else if short := d.short(a.DataDir()); short != "" {
+	if short := a.diskShort(); short != "" {
 		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: short})
 	}
 	return reasons
+}
+
+// diskShort says in words why there is too little room; it is empty where there is enough.
+func (a *Appliance) diskShort() string {
+	space, err := disk.Of(a.cfg.DataDir)
+	if err != nil {
+		return err.Error()
+	}
+	if space.Has(leastFree, leastFreePercent) {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s is free; make room, or lower the streams' max_bytes",
+		humanize.IBytes(space.Free), humanize.IBytes(space.Total))
 }
 
 // streamOf is the stream that an adapter fills, or its subject where no stream is declared.

@@ -1,0 +1,25 @@
+package disk
+
+import "testing"
+
+func TestOf(t *testing.T) {
+	s, err := Of(t.TempDir())
+	if err != nil || s.Total == 0 || s.Free > s.Total {
+		t.Errorf("%+v %v", s, err)
+	}
+	if _, err := Of("/nowhere"); err == nil {
+		t.Error("a directory that is not there has room")
+	}
+}
+
+func TestHas(t *testing.T) {
+	s := Space{Total: 1000, Free: 50}
+	for _, test := range []struct {
+		bytes, percent uint64
+		want           bool
+	}{{50, 5, true}, {51, 0, false}, {0, 6, false}, {0, 0, true}} {
+		if have := s.Has(test.bytes, test.percent); have != test.want {
+			t.Errorf("%+v: %v", test, have)
+		}
+	}
+}
