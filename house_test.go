@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"adapter":            2,
 	"internal/simnode":   2,
 	"console":            3,
+	"internal/bench":     3,
 	"internal/appliance": 4,
 	"internal/cli":       5,
 	"internal/testkit":   5, // imported by tests alone

@@ -152,3 +152,6 @@ func (a *Adapter) Connected() bool {
 
 // Name is the adapter's name in the configuration.
 func (a *Adapter) Name() string { return a.cfg.Name }
+
+// Buffer is the bound on the bytes that are received and not yet stored.
+func (a *Adapter) Buffer() int64 { return a.cfg.Buffer }

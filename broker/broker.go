@@ -170,6 +170,9 @@ func (b *Broker) Address() string {
 	return b.srv.Addr().String()
 }
 
+// Connections is how many connections there are, those of the organs included.
+func (b *Broker) Connections() int { return b.srv.NumClients() }
+
 // Refuse turns away everybody who is not connected yet, but the organs.
 func (b *Broker) Refuse() {
 	b.auth.refusing.Store(true)

@@ -33,13 +33,15 @@ type Appliance struct {
 	adapters []*adapter.Adapter
 	console  *console.Console
 	ready    atomic.Bool
+	quit     chan struct{}
+	wg       sync.WaitGroup
 	close    sync.Once
 	closeErr error
 }
 
 // New makes an appliance that does nothing yet.
 func New(cfg *Config, version string, log hclog.Logger) *Appliance {
-	return &Appliance{cfg: cfg, version: version, log: log}
+	return &Appliance{cfg: cfg, version: version, log: log, quit: make(chan struct{})}
 }
 
 // Open starts everything, and opens the port for nodes last: a node's first message never
@@ -50,6 +52,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openBroker,
 		a.applyStreams,
 		a.openAdapters,
+		a.limitMemory,
 		a.openConsole,
 		a.openDoor,
 	}
@@ -122,6 +125,11 @@ func (a *Appliance) openAdapters(context.Context) error {
 	return nil
 }
 
+func (a *Appliance) limitMemory(context.Context) error {
+	a.wg.Go(a.watchMemory)
+	return nil
+}
+
 func (a *Appliance) openConsole(context.Context) error {
 	metrics, choria := a.registries()
 	a.console = console.New(a.cfg.Console, console.Sources{
@@ -151,6 +159,8 @@ func (a *Appliance) Close() error {
 func (a *Appliance) shut() error {
 	var errs []error
 	wasReady := a.ready.Swap(false)
+	close(a.quit)
+	a.wg.Wait()
 	if wasReady {
 		a.broker.Refuse()
 		errs = append(errs, a.broker.DisconnectNodes())

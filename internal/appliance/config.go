@@ -30,9 +30,10 @@ var validIdentity = regexp.MustCompile(`^[A-Za-z0-9._:@=+-]{1,255}$`)
 type Config struct {
 	File string // where it was read; empty for a lab
 
-	Identity string
-	Site     string
-	DataDir  string
+	Identity    string
+	Site        string
+	DataDir     string
+	MemoryLimit int64 // bytes; 0: from the buffers and the connections
 
 	Log       Log
 	Broker    broker.Config
@@ -109,6 +110,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "identity", Value: config.String(&c.Identity), Help: "name of this appliance; default: the host's name with its domain"},
 		{Name: "site", Value: config.String(&c.Site), Help: "name of the place it collects for; default: identity"},
 		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory of all that is stored"},
+		{Name: "memory_limit", Value: config.SizeOr("auto", &c.MemoryLimit, 32<<20, 1<<50), Help: "memory that the garbage collector stays within; auto: from the buffers and the connections"},
 		{Name: "log", Value: config.Sub(&c.Log), Help: "what is logged, on standard error"},
 		{Name: "broker", Value: config.Sub(&c.Broker), Help: "where nodes connect"},
 		{Name: "jetstream", Value: config.Sub(&c.JetStream), Help: "what may be stored"},

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -28,19 +27,4 @@ func hostIdentity() string {
 		return full
 	}
 	return name
-}
-
-// machineMemory is the memory of the machine in bytes.
-func machineMemory() int64 {
-	var info syscall.Sysinfo_t
-	if err := syscall.Sysinfo(&info); err != nil {
-		return 1 << 30 // a small machine, to be on the safe side
-	}
-	return int64(info.Totalram) * int64(info.Unit)
-}
-
-// autoBuffer is what "auto" means for the buffers of that many adapters together: a
-// quarter of the memory, at most 1 GiB each.
-func autoBuffer(memory int64, adapters int) int64 {
-	return min(memory/4/int64(max(adapters, 1)), 1<<30)
 }

@@ -34,7 +34,7 @@ type Fleet struct {
 func NewFleet(url string, nodes int, interval time.Duration) (*Fleet, error) {
 	f := &Fleet{url: url, interval: interval}
 	for i := range nodes {
-		n, err := NewNode(i, time.Now())
+		n, err := NewNode(i, Kind{}, time.Now())
 		if err != nil {
 			return nil, fmt.Errorf("make node %d: %w", i, err)
 		}

@@ -5,6 +5,7 @@ package simnode
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -17,41 +18,73 @@ import (
 // tokenValidity is as long as Choria's own examples make it.
 const tokenValidity = 365 * 24 * time.Hour
 
-// Node is one simulated node. Every second speaks protocol 1, unsigned, as a node without
-// a certificate does; the others speak protocol 2, signed with a key and a token of their own.
-// Of each protocol, every second registers a file and the others their inventory.
+// Node is one simulated node.
 type Node struct {
 	Identity string
 	Protocol choria.Protocol
 
-	body  []byte
-	key   ed25519.PrivateKey
-	token string
+	body        []byte
+	key         ed25519.PrivateKey // protocol 2
+	token       string
+	rsa         *rsa.PrivateKey // protocol 1, where it signs
+	certificate string
+}
+
+// Kind is how nodes register.
+type Kind struct {
+	Protocol    choria.Protocol // 0: every second node speaks 1, the others 2
+	Size        int64           // bytes of a registration, about; 0: as their facts come
+	Key         *rsa.PrivateKey // signs for all nodes of protocol 1; nil: unsigned, as without a certificate
+	Certificate string          // PEM, for Key
 }
 
 // NewNode makes the node of that index: the same index is the same node, with other keys.
-func NewNode(index int, now time.Time) (*Node, error) {
-	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: choria.V1}
-	if index%2 == 1 {
-		n.Protocol = choria.V2
+// Nodes of protocol 2 sign with a key and a token of their own. Every second node of each
+// protocol registers a file, the others their inventory.
+func NewNode(index int, kind Kind, now time.Time) (*Node, error) {
+	n := &Node{
+		Identity: fmt.Sprintf("node%05d.example.net", index),
+		Protocol: kind.Protocol, rsa: kind.Key, certificate: kind.Certificate,
+	}
+	if n.Protocol == 0 {
+		n.Protocol = choria.Protocol(1 + index%2)
+	}
+	if n.Protocol == choria.V2 {
 		if err := n.enroll(now); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	n.body, err = n.newBody(index, kind.Size)
+	return n, err
+}
+
+func (n *Node) newBody(index int, size int64) ([]byte, error) {
+	if size > 0 {
+		return choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), false, make([]byte, n.contentSize(size)), false)
 	}
 	facts, err := facts(n.Identity, index)
 	if err != nil {
 		return nil, err
 	}
 	if index%4 < 2 {
-		n.body, err = choria.FileBody("/etc/choria/facts.json", now, true, facts, true)
-		return n, err
+		return choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), true, facts, true)
 	}
 	inventory, err := inventory(n.Identity, facts)
 	if err != nil {
 		return nil, err
 	}
-	n.body, err = choria.InventoryBody(inventory, true)
-	return n, err
+	return choria.InventoryBody(inventory, true)
+}
+
+// contentSize is how large a file must be for a registration of that size: base64 around
+// base64 adds a third each time, twice in protocol 1 and four times in 2.
+func (n *Node) contentSize(size int64) int64 {
+	content := (size - 1100 - int64(len(n.certificate))*4/3) * 9 / 16
+	if n.Protocol == choria.V2 {
+		content = (size - 3000) * 81 / 256
+	}
+	return max(content, 1)
 }
 
 func (n *Node) enroll(now time.Time) error {
@@ -72,7 +105,7 @@ func (n *Node) Registration(now time.Time) (id string, raw []byte, err error) {
 		return id, raw, err
 	}
 	id = uuid()
-	raw, err = n.request(id, now).V1(nil, "")
+	raw, err = n.request(id, now).V1(n.rsa, n.certificate)
 	return id, raw, err
 }
 

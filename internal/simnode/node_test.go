@@ -10,7 +10,7 @@ import (
 func TestNodesRegisterLikeRealOnes(t *testing.T) {
 	kinds := map[string]int{}
 	for i := range 8 {
-		n, err := NewNode(i, time.Now())
+		n, err := NewNode(i, Kind{}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,5 +40,25 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 	}
 	if kinds[choria.ContentFile] != 4 || kinds[choria.ContentInventory] != 4 {
 		t.Errorf("have %v", kinds)
+	}
+}
+
+func TestNodesSendWhatTheyAreAskedFor(t *testing.T) {
+	for _, kind := range []Kind{{Protocol: choria.V1, Size: 10 << 10}, {Protocol: choria.V2, Size: 10 << 10}, {Protocol: choria.V1, Size: 60 << 10}} {
+		n, err := NewNode(1, kind, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, raw, err := n.Registration(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := choria.ParseRequest(raw)
+		if err != nil || m.Protocol != kind.Protocol {
+			t.Errorf("%+v: %v %v", kind, m, err)
+		}
+		if size := int64(len(raw)); size < kind.Size*9/10 || size > kind.Size*11/10 {
+			t.Errorf("%+v: sends %d bytes", kind, size)
+		}
 	}
 }

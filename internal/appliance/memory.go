@@ -1,0 +1,67 @@
+package appliance
+
+import (
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+)
+
+const (
+	memoryInterval = time.Second
+	// What an appliance takes beside its buffers: the server, its caches and one
+	// adapter's share of what it has not read yet.
+	baseMemory = 128 << 20
+	// What a connected node takes, without TLS, rounded up.
+	connectionMemory = 48 << 10
+)
+
+// machineMemory is the memory that this process may use, in bytes: that of its control
+// group, or else of the machine.
+func machineMemory() int64 {
+	for _, limit := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
+		if bytes, err := limit(); err == nil && bytes > 0 {
+			return int64(min(bytes, 1<<50))
+		}
+	}
+	return 1 << 30 // a small machine, to be on the safe side
+}
+
+// autoBuffer is what "auto" means for the buffers of that many adapters together: a
+// quarter of the memory, at most 1 GiB each.
+func autoBuffer(memory int64, adapters int) int64 {
+	return min(memory/4/int64(max(adapters, 1)), 1<<30)
+}
+
+// memoryLimit is what the garbage collector is told to stay within. Without it a burst
+// that fills the buffer would take twice as much: the heap may double before Go collects.
+// It grows with the connections, because a limit below what is in use costs the processor
+// and saves nothing.
+func (a *Appliance) memoryLimit() int64 {
+	if a.cfg.MemoryLimit > 0 {
+		return a.cfg.MemoryLimit
+	}
+	limit := int64(baseMemory + a.broker.Connections()*connectionMemory)
+	for _, one := range a.adapters {
+		limit += one.Buffer()
+	}
+	return min(limit, machineMemory()/10*9)
+}
+
+// watchMemory keeps the limit right; GOMEMLIMIT in the environment has the last word.
+func (a *Appliance) watchMemory() {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	ticker := time.NewTicker(memoryInterval)
+	defer ticker.Stop()
+	for {
+		debug.SetMemoryLimit(a.memoryLimit())
+		select {
+		case <-a.quit:
+			return
+		case <-ticker.C:
+		}
+	}
+}

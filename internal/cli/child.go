@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/bench"
+)
+
+const (
+	childStart = 30 * time.Second
+	childStop  = time.Minute
+)
+
+// runSelf runs this program as another process to its end, and gives what it printed.
+func (p *program) runSelf(ctx context.Context, args ...string) (io.ReadCloser, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, self, args...)
+	cmd.Stdout, cmd.Stderr = &out, p.err
+	if err := cmd.Run(); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(&out), nil
+}
+
+// server is an appliance in a process of its own, with a temporary directory.
+type server struct {
+	cmd    *exec.Cmd
+	dir    string
+	target bench.Target
+}
+
+// startServer starts an appliance that keeps everything, and waits until it is ready.
+func (b *benchmark) startServer(ctx context.Context) (*server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "muster-bench-")
+	if err != nil {
+		return nil, err
+	}
+	listen, console := freePort("127.0.0.1:4222"), freePort("127.0.0.1:8222")
+	file := filepath.Join(dir, "appliance.toml")
+	text := fmt.Sprintf(`identity = "bench"
+data_dir = %q
+log = {level = "warn"}
+broker = {listen = %q}
+console = {listen = %q}
+stream.CHORIA_REGISTRATION = {max_msgs_per_subject = -1}
+adapter.registration = {buffer = %q}
+`, dir, listen, console, b.buffer)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, self, "run", "--config", file)
+	cmd.Stderr = b.err
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = childStop
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s := &server{cmd: cmd, dir: dir, target: bench.Target{
+		Server: "nats://" + listen, Console: "http://" + console, Stream: "CHORIA_REGISTRATION", PID: cmd.Process.Pid,
+	}}
+	if err := s.waitReady(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *server) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, childStart)
+	defer cancel()
+	for {
+		if response, err := http.Get(s.target.Console + "/readyz"); err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the appliance at %s is not ready: %w", s.target.Console, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait() // its standard error has said what there was to say
+	_ = os.RemoveAll(s.dir)
+}
