@@ -25,7 +25,7 @@ type Dial func(name string, options ...nats.Option) (*nats.Conn, error)
 // Options is what an adapter is given by the appliance around it.
 type Options struct {
 	Site      string                                 // where it collects
-	Buffer    int64                                  // bytes; stands in for the configured buffer where that is 0
+	Buffer    int64                                  // bound on the bytes received and not yet stored
 	Now       func() time.Time                       // the site's clock
 	Dial      Dial                                   // to this appliance's broker
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
@@ -67,9 +67,7 @@ type Adapter struct {
 
 // New makes an adapter that does nothing yet.
 func New(cfg Config, o Options) *Adapter {
-	if cfg.Buffer == 0 {
-		cfg.Buffer = o.Buffer
-	}
+	cfg.Buffer = o.Buffer
 	if cfg.Ingest.Workers == 0 {
 		cfg.Ingest.Workers = int64(runtime.NumCPU())
 	}
@@ -152,6 +150,3 @@ func (a *Adapter) Connected() bool {
 
 // Name is the adapter's name in the configuration.
 func (a *Adapter) Name() string { return a.cfg.Name }
-
-// Buffer is the bound on the bytes that are received and not yet stored.
-func (a *Adapter) Buffer() int64 { return a.cfg.Buffer }

@@ -24,24 +24,41 @@ const (
 	reconnectWait = 100 * time.Millisecond
 )
 
-// Broker is the NATS server of one appliance.
-type Broker struct {
-	cfg   Config
-	js    JetStream
-	name  string
-	store string
-	auth  *authenticator
-	log   *serverLog
-	srv   *server.Server
-	once  sync.Once
-	quit  chan struct{}
-	wg    sync.WaitGroup
+// Options is what a broker is given by the appliance around it.
+type Options struct {
+	Name       string // the server's name in the NATS network
+	Store      string // directory of what JetStream stores
+	MaxPending int64  // bytes that a connection may lag behind before it is ended; 0: NATS's 64 MiB
+	Log        hclog.Logger
 }
 
-// New makes a broker that has not started. Its name is the server's name in the NATS
-// network; what JetStream stores goes into the directory store.
-func New(cfg Config, js JetStream, name, store string, log hclog.Logger) *Broker {
-	return &Broker{cfg: cfg, js: js, name: name, store: store, auth: newAuthenticator(), log: &serverLog{log: log}, quit: make(chan struct{})}
+// Broker is the NATS server of one appliance.
+type Broker struct {
+	cfg     Config
+	js      JetStream
+	name    string
+	store   string
+	pending int64
+	auth    *authenticator
+	log     *serverLog
+	srv     *server.Server
+	once    sync.Once
+	quit    chan struct{}
+	wg      sync.WaitGroup
+}
+
+// New makes a broker that has not started.
+func New(cfg Config, js JetStream, o Options) *Broker {
+	return &Broker{
+		cfg:     cfg,
+		js:      js,
+		name:    o.Name,
+		store:   o.Store,
+		pending: o.MaxPending,
+		auth:    newAuthenticator(),
+		log:     &serverLog{log: o.Log},
+		quit:    make(chan struct{}),
+	}
 }
 
 // Open starts the server and recovers what is stored. Organs may connect from then on;
@@ -94,6 +111,7 @@ func (b *Broker) options() *server.Options {
 		MaxControlLine:   controlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
+		MaxPending:       b.pending,
 
 		JetStream:              true,
 		StoreDir:               b.store,

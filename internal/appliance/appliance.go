@@ -70,7 +70,12 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 }
 
 func (a *Appliance) openBroker(context.Context) error {
-	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, a.cfg.Identity, a.cfg.DataDir, a.log.Named("broker"))
+	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
+		Name:       a.cfg.Identity,
+		Store:      a.cfg.DataDir,
+		MaxPending: a.cfg.maxPending(),
+		Log:        a.log.Named("broker"),
+	})
 	return a.broker.Open()
 }
 
@@ -106,12 +111,11 @@ func (a *Appliance) applyStreams(ctx context.Context) error {
 }
 
 func (a *Appliance) openAdapters(context.Context) error {
-	enabled := a.cfg.EnabledAdapters()
-	buffer := autoBuffer(machineMemory(), len(enabled))
-	for _, cfg := range enabled {
+	buffers := a.cfg.buffers()
+	for i, cfg := range a.cfg.EnabledAdapters() {
 		one := adapter.New(*cfg, adapter.Options{
 			Site:      a.cfg.Site,
-			Buffer:    buffer,
+			Buffer:    buffers[i],
 			Now:       time.Now,
 			Dial:      a.broker.Connect,
 			Delivered: a.broker.Delivered,

@@ -3,6 +3,7 @@ package appliance
 import (
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -15,6 +16,10 @@ const (
 	baseMemory = 128 << 20
 	// What a connected node takes, without TLS, rounded up.
 	connectionMemory = 48 << 10
+	// "auto" is a quarter of the memory for all buffers together, and at most so much each.
+	mostAutoBuffer = 1 << 30
+	// leastPending is NATS's own bound on what a connection may lag behind.
+	leastPending = 64 << 20
 )
 
 // machineMemory is the memory that this process may use, in bytes: that of its control
@@ -28,10 +33,25 @@ func machineMemory() int64 {
 	return 1 << 30 // a small machine, to be on the safe side
 }
 
-// autoBuffer is what "auto" means for the buffers of that many adapters together: a
-// quarter of the memory, at most 1 GiB each.
-func autoBuffer(memory int64, adapters int) int64 {
-	return min(memory/4/int64(max(adapters, 1)), 1<<30)
+// buffers are the bounds of the enabled adapters' buffers, in their order.
+func (c *Config) buffers() []int64 {
+	enabled := c.EnabledAdapters()
+	auto := min(machineMemory()/4/int64(max(len(enabled), 1)), mostAutoBuffer)
+	bounds := make([]int64, len(enabled))
+	for i, a := range enabled {
+		bounds[i] = a.Buffer
+		if a.Buffer == 0 {
+			bounds[i] = auto
+		}
+	}
+	return bounds
+}
+
+// maxPending is how far a connection may lag behind the server: half of the largest
+// buffer. In a burst the adapters' connections do lag, and one that the server ends for
+// it costs all that it had not read.
+func (c *Config) maxPending() int64 {
+	return max(slices.Max(append(c.buffers(), 0))/2, leastPending)
 }
 
 // memoryLimit is what the garbage collector is told to stay within. Without it a burst
@@ -43,8 +63,8 @@ func (a *Appliance) memoryLimit() int64 {
 		return a.cfg.MemoryLimit
 	}
 	limit := int64(baseMemory + a.broker.Connections()*connectionMemory)
-	for _, one := range a.adapters {
-		limit += one.Buffer()
+	for _, buffer := range a.cfg.buffers() {
+		limit += buffer
 	}
 	return min(limit, machineMemory()/10*9)
 }
