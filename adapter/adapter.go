@@ -55,7 +55,8 @@ type Adapter struct {
 	sent      int    // unanswered
 	recording int    // rejected and not yet known to be recorded
 	fault     string // why the stream does not take messages; empty while it does
-	stopping  bool   // nothing more is received
+	stopping  bool   // there will be no further connection
+	drained   bool   // nothing more is received
 	stopped   bool   // nothing more is sent
 	idle      chan struct{}
 

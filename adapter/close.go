@@ -38,6 +38,7 @@ func (a *Adapter) stopListening(ctx context.Context) {
 // waitIdle waits until no message is pending.
 func (a *Adapter) waitIdle(ctx context.Context) {
 	a.mu.Lock()
+	a.drained = true
 	a.checkIdle()
 	a.mu.Unlock()
 	select {

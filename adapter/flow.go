@@ -145,7 +145,7 @@ func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
 
 // checkIdle wakes Close once there is nothing left to wait for. The mutex is held.
 func (a *Adapter) checkIdle() {
-	if a.stopping && a.ledger.stats.Pending == 0 && a.recording == 0 {
+	if a.drained && a.ledger.stats.Pending == 0 && a.recording == 0 {
 		select {
 		case <-a.idle:
 		default:

@@ -69,13 +69,32 @@ func (a *Adapter) listen(i *ingest) {
 	for i != nil {
 		<-i.closed
 		i.ending.Wait()
-		sent, known := a.delivered(i.id)
-		a.mu.Lock()
-		if received := i.received.Load(); known && sent > received {
-			a.ledger.lose(sent - received)
+		next := a.reopenIngest()
+		a.countLost(i)
+		i = next
+	}
+}
+
+// countLost counts what the broker sent to a connection that has ended and that did not
+// come. For a moment the broker finds such a connection neither among the open ones nor
+// among the closed.
+func (a *Adapter) countLost(i *ingest) {
+	sent, known := a.delivered(i.id)
+	for range 100 {
+		if known {
+			break
 		}
-		a.mu.Unlock()
-		i = a.reopenIngest()
+		time.Sleep(redialWait)
+		sent, known = a.delivered(i.id)
+	}
+	if !known {
+		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.id)
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if received := i.received.Load(); sent > received {
+		a.ledger.lose(sent - received)
 	}
 }
 

@@ -196,19 +196,20 @@ func (b *Broker) Refuse() {
 	b.auth.refusing.Store(true)
 }
 
-// DisconnectNodes ends every connection but those of the organs. What the server had
-// read from them is delivered.
-func (b *Broker) DisconnectNodes() error {
+// DisconnectNodes ends every connection but those of the organs, and tells how many. What
+// the server had read from them is delivered, a moment later at most.
+func (b *Broker) DisconnectNodes() (nodes int, err error) {
 	connections, err := b.srv.Connz(&server.ConnzOptions{Limit: int(b.cfg.MaxConnections)})
 	if err != nil {
-		return fmt.Errorf("list connections: %w", err)
+		return 0, fmt.Errorf("list connections: %w", err)
 	}
 	for _, c := range connections.Conns {
 		if !b.auth.isOrgan(c.Cid) {
 			_ = b.srv.DisconnectClientByID(c.Cid) // it may have gone by itself
+			nodes++
 		}
 	}
-	return nil
+	return nodes, nil
 }
 
 // Delivered is how many messages the server has sent to the connection of that id, which

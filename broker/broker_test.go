@@ -201,8 +201,8 @@ func TestRefuseAndDisconnectLeaveTheOrgansAlone(t *testing.T) {
 	}
 	defer node.Close()
 	b.Refuse()
-	if err := b.DisconnectNodes(); err != nil {
-		t.Fatal(err)
+	if n, err := b.DisconnectNodes(); err != nil || n != 1 {
+		t.Fatalf("%d nodes were disconnected: %v", n, err)
 	}
 	select {
 	case <-gone:

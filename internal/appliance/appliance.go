@@ -23,6 +23,13 @@ import (
 // DrainTime is how long Close waits for messages that have no verdict yet.
 const DrainTime = 30 * time.Second
 
+const (
+	// quietTime without a message means that none is on its way.
+	quietTime = 200 * time.Millisecond
+	// mostQuietTime bounds the wait where something of this process goes on publishing.
+	mostQuietTime = 5 * time.Second
+)
+
 // Appliance is one running collection point.
 type Appliance struct {
 	cfg      *Config
@@ -167,7 +174,11 @@ func (a *Appliance) shut() error {
 	a.wg.Wait()
 	if wasReady {
 		a.broker.Refuse()
-		errs = append(errs, a.broker.DisconnectNodes())
+		nodes, err := a.broker.DisconnectNodes()
+		errs = append(errs, err)
+		if nodes > 0 {
+			a.waitQuiet()
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
 	defer cancel()
@@ -187,6 +198,25 @@ func (a *Appliance) shut() error {
 		a.logLedger()
 	}
 	return errors.Join(errs...)
+}
+
+// waitQuiet waits until the adapters receive nothing any more. A connection that the
+// server ends goes on being read until its socket is closed, a moment later, and the
+// server does not tell when that is.
+func (a *Appliance) waitQuiet() {
+	received := func() (sum uint64) {
+		for _, s := range a.Stats() {
+			sum += s.Received
+		}
+		return sum
+	}
+	last, since := received(), time.Now()
+	for start := time.Now(); time.Since(since) < quietTime && time.Since(start) < mostQuietTime; {
+		time.Sleep(quietTime / 20)
+		if now := received(); now != last {
+			last, since = now, time.Now()
+		}
+	}
 }
 
 // logLedger is the last thing that is logged.

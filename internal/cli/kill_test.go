@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+var killRounds = flag.Int("kill-rounds", 20, "how often an appliance is killed under load")
+
+const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '4GiB'\n"
+
+func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
+	rounds := *killRounds
+	if testing.Short() {
+		rounds = 2
+	}
+	config := lab(t, t.TempDir(), keepAll)
+	var acknowledged, slowest uint64
+	for round := range rounds {
+		started := time.Now()
+		p := startProcess(t, config)
+		if ready := uint64(time.Since(started).Milliseconds()); ready > slowest {
+			slowest = ready
+		}
+		if have := messages(t, p.broker, "CHORIA_REGISTRATION"); have < acknowledged {
+			t.Fatalf("round %d: %d messages were stored, %d are there after the restart", round, acknowledged, have)
+		}
+		base := messages(t, p.broker, "CHORIA_REGISTRATION")
+		flood := testkit.StartFlood(t, p.broker, 4, round*1_000_000, 2000)
+		stored, stop := scrape(p.console)
+		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond)) // the moment of the kill
+		p.kill()
+		stop()
+		flood.Stop()
+		if stored.Load() == 0 {
+			t.Logf("round %d: killed before anything was stored", round)
+		}
+		acknowledged = base + stored.Load()
+	}
+	p := startProcess(t, config)
+	have := messages(t, p.broker, "CHORIA_REGISTRATION")
+	if have < acknowledged || acknowledged == 0 {
+		t.Errorf("%d messages were stored, %d are there", acknowledged, have)
+	}
+	t.Logf("%d rounds: %d acknowledged at the last scrapes, %d in the stream, ready again in %d ms at most", rounds, acknowledged, have, slowest)
+	var health struct{ Ready bool }
+	getJSON(t, p.console+"/readyz", &health)
+	if !health.Ready {
+		t.Error("not ready after the last kill")
+	}
+}
+
+// scrape reads /metrics again and again, and remembers the highest count of stored messages.
+func scrape(console string) (stored *atomic.Uint64, stop func()) {
+	stored = &atomic.Uint64{}
+	quit, done := make(chan struct{}), make(chan struct{})
+	line := regexp.MustCompile(`(?m)^muster_adapter_stored_total\{adapter="registration"\} (\S+)$`)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			response, err := http.Get(console + "/metrics")
+			if err != nil {
+				time.Sleep(time.Millisecond)
+				continue
+			}
+			text, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if m := line.FindSubmatch(text); err == nil && m != nil {
+				n, _ := strconv.ParseFloat(string(m[1]), 64)
+				stored.Store(uint64(n))
+			}
+		}
+	}()
+	return stored, func() { close(quit); <-done }
+}
+
+func messages(t *testing.T, broker, stream string) uint64 {
+	t.Helper()
+	s, err := jetStream(t, broker).Stream(t.Context(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.CachedInfo().State.Msgs
+}
+
+func jetStream(t *testing.T, broker string) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
+	config := lab(t, t.TempDir(), keepAll)
+	p := startProcess(t, config)
+	flood := testkit.StartFlood(t, p.broker, 4, 0, 2000)
+	testkit.Eventually(t, func() error {
+		if n := flood.Published(); n < 1000 {
+			return fmt.Errorf("%d published", n)
+		}
+		return nil
+	})
+	p.terminate(t)
+	flood.Stop()
+	m := regexp.MustCompile(`stopped: adapter=registration received=(\d+) stored=(\d+) duplicate=0 rejected=0 dropped=0 balanced=true\n$`).FindStringSubmatch(p.log.String())
+	if m == nil || m[1] != m[2] || p.cmd.ProcessState.ExitCode() != 0 {
+		t.Fatalf("status %d\n%s", p.cmd.ProcessState.ExitCode(), p.log)
+	}
+	p = startProcess(t, config)
+	if have := strconv.FormatUint(messages(t, p.broker, "CHORIA_REGISTRATION"), 10); have != m[2] {
+		t.Errorf("%s stored, %s there after the restart", m[2], have)
+	}
+}
+
+// TestAnotherNATSKilledUnderLoad puts the output into an appliance that is killed and
+// started again while nodes go on registering.
+func TestAnotherNATSKilledUnderLoad(t *testing.T) {
+	other := lab(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
+	far := startProcess(t, other)
+	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration.stream]\nservers = [%q]\n", far.broker))
+	flood := testkit.StartFlood(t, near.BrokerAddress(), 4, 0, 1000)
+	reach := func(n uint64) {
+		t.Helper()
+		testkit.Eventually(t, func() error {
+			if have := near.Stats()["registration"].Stored; have < n {
+				return fmt.Errorf("%d of %d stored", have, n)
+			}
+			return nil
+		})
+	}
+	rounds := 3
+	if testing.Short() {
+		rounds = 1
+	}
+	reach(500)
+	for range rounds {
+		before := near.Stats()["registration"]
+		far.kill()
+		testkit.Eventually(t, func() error { // the fault has fired
+			if near.Stats()["registration"].Retries == before.Retries {
+				return fmt.Errorf("no message had to wait")
+			}
+			return nil
+		})
+		far = startProcess(t, other)
+		reach(near.Stats()["registration"].Stored + 500)
+	}
+	sent := flood.Stop()
+	testkit.Settled(t, near, "registration", uint64(len(sent)))
+	s := near.Stats()["registration"]
+	have := testkit.Keys(t, jetStream(t, far.broker), "CHORIA_REGISTRATION")
+	missing := 0
+	for _, key := range sent {
+		if !have[key] {
+			missing++
+		}
+	}
+	if uint64(missing) != s.AllDropped() || s.AllRejected() != 0 || len(have) != int(s.Stored) {
+		t.Errorf("%d sent, %d there, %d missing: %+v", len(sent), len(have), missing, s)
+	}
+	t.Logf("%d sent, %d stored, %d dropped for want of room, %d retries", len(sent), s.Stored, s.AllDropped(), s.Retries)
+}
