@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -84,84 +83,6 @@ func readByServer(t *testing.T, a *appliance.Appliance) func() uint64 {
 		t.Fatal(err)
 	}
 	return func() uint64 { nc.Close(); return total.Load() }
-}
-
-func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
-	a := testkit.Appliance(t, keepAll)
-	system, err := a.ConnectSystem()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer system.Close()
-	nc := testkit.Connect(t, a)
-	sent := uint64(0)
-	// The fault has fired when a message was lost with the connection.
-	testkit.Eventually(t, func() error {
-		for range 3000 {
-			_, raw := testkit.Registration(t, fmt.Sprintf("web%d", sent%50), int(sent), 4000)
-			if err := nc.Publish(testkit.Subject, raw); err != nil {
-				t.Fatal(err)
-			}
-			sent++
-		}
-		if err := nc.Flush(); err != nil { // the server has read and routed them all
-			t.Fatal(err)
-		}
-		kick(t, a, system, "choria adapter registration")
-		testkit.Settled(t, a, "registration", sent)
-		s := a.Stats()["registration"]
-		if s.Received != sent || s.Stored+s.AllDropped() != sent {
-			t.Fatalf("%d sent: %+v", sent, s)
-		}
-		if s.Dropped["connection"] == 0 {
-			return fmt.Errorf("nothing was lost yet: %+v", s)
-		}
-		return nil
-	})
-	// The adapter listens again.
-	before := a.Stats()["registration"].Stored
-	_, raw := testkit.Registration(t, "after", 1, 10)
-	if err := nc.Publish(testkit.Subject, raw); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Settled(t, a, "registration", sent+1)
-	if s := a.Stats()["registration"]; s.Stored != before+1 {
-		t.Errorf("have %+v", s)
-	}
-}
-
-// kick ends the connection of that name, and waits until there is another.
-func kick(t *testing.T, a *appliance.Appliance, system *nats.Conn, name string) {
-	t.Helper()
-	find := func() (id uint64, server string) {
-		var page struct {
-			ServerID    string `json:"server_id"`
-			Connections []struct {
-				ID   uint64 `json:"cid"`
-				Name string
-			}
-		}
-		testkit.GetJSON(t, a, "/connz?limit=1000", &page)
-		for _, c := range page.Connections {
-			if c.Name == name {
-				return c.ID, page.ServerID
-			}
-		}
-		return 0, ""
-	}
-	id, server := find()
-	if id == 0 {
-		t.Fatalf("no connection %s", name)
-	}
-	if _, err := system.Request("$SYS.REQ.SERVER."+server+".KICK", fmt.Appendf(nil, `{"cid":%d}`, id), 10*time.Second); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Eventually(t, func() error {
-		if again, _ := find(); again == 0 || again == id {
-			return fmt.Errorf("connection %d is still the one", again)
-		}
-		return nil
-	})
 }
 
 func TestMessagesAreHeldWhileTheStreamIsGoneOrFull(t *testing.T) {
