@@ -137,6 +137,27 @@ height = "x"
 	}
 }
 
+func TestLoadFindsKeysHoweverTheyAreWritten(t *testing.T) {
+	for text, want := range map[string]string{
+		"\"count\" = 11":                                 `shop.toml:1: count: `,
+		"door.width = 0":                                 `shop.toml:1: door.width: `,
+		"\ndoor = {width = 0}":                           `shop.toml:2: door.width: `,
+		"# count = 1\n\ncount = 11 # count = 2":          `shop.toml:3: count: `,
+		"name = \"\"\"\ncount = 1\n\"\"\"\ncount = 11":   `shop.toml:4: count: `,
+		"topics = [\n 'count = 1',\n]\ncount = 11":       `shop.toml:4: count: `,
+		"[shelf.\"a b\"]\nheight = -1":                   `shop.toml:2: shelf.a b.height: `,
+		"[[shelf.top]]\nheight = 1":                      `shop.toml:1: shelf.top: a list where a table is wanted`,
+		"[ shelf . top ]\nheight = -1":                   `shop.toml:2: shelf.top.height: `,
+		"count = 1\r\n[door]\r\nwidth = 0\r\n":           `shop.toml:3: door.width: `,
+		"[shelf.a]\nheight = 1\n[shelf.b]\nheight = 999": `shop.toml:4: shelf.b.height: `,
+	} {
+		err := Load("shop.toml", []byte(text), newShop())
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s\n have %v\n want %s", text, err, want)
+		}
+	}
+}
+
 func TestLoadNamesTheLineOfASyntaxError(t *testing.T) {
 	err := Load("shop.toml", []byte("name = \"a\"\n\ncount = = 3\n"), newShop())
 	if err == nil || !strings.HasPrefix(err.Error(), "shop.toml:3: ") {

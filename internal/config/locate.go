@@ -7,10 +7,16 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// longStrings are strings of several lines, in which what looks like a key is none.
+var longStrings = regexp.MustCompile(`(?s)""".*?"""|'''.*?'''`)
+
 // locate finds the line of every key. The TOML library knows the lines and does not
 // tell them, but it lists the keys in the order of the file: so each is searched for
 // from the line of the one before. The text is known to be valid TOML.
 func locate(text string, keys []toml.Key) map[string]int {
+	text = longStrings.ReplaceAllStringFunc(text, func(s string) string {
+		return strings.Repeat("\n", strings.Count(s, "\n"))
+	})
 	lines := strings.Split(text, "\n")
 	found := make(map[string]int, len(keys))
 	from := 0
@@ -32,9 +38,9 @@ func locate(text string, keys []toml.Key) map[string]int {
 // search looks for the line that defines the key: a table's header, or its last part before "=".
 func search(lines []string, from int, key toml.Key) (int, bool) {
 	last := regexp.QuoteMeta(key[len(key)-1])
-	name := `["']?` + last + `["']?`
+	name := `(?:` + last + `|"` + last + `"|'` + last + `')`
 	header := regexp.MustCompile(`^\s*\[+\s*([^\]#]*\.\s*)?` + name + `\s*\]`)
-	assign := regexp.MustCompile(`(^|[\s{,.])` + name + `\s*(=|\.)`)
+	assign := regexp.MustCompile(`(^|[{,.])\s*` + name + `\s*(=|\.)`)
 	for i := from; i < len(lines); i++ {
 		line := lines[i]
 		if strings.HasPrefix(strings.TrimSpace(line), "#") {
