@@ -18,6 +18,9 @@ const (
 	insecure             = "insecure"
 )
 
+// base64Insecure is how an unsigned request of protocol 2 is signed.
+var base64Insecure = base64.StdEncoding.EncodeToString([]byte(insecure))
+
 // Request is what a node is about to publish.
 type Request struct {
 	ID         string // protocol 1: 32 characters; protocol 2: a KSUID

@@ -26,6 +26,7 @@ const (
 // Message is a request or a reply as its sender claims it. Nothing in it is verified.
 type Message struct {
 	Protocol   Protocol
+	Reply      bool
 	ID         string    // 1 to 64 printable ASCII bytes without blank or "/"
 	Sender     string    // 1 to 255 bytes that make subject tokens
 	Caller     string    // requests only

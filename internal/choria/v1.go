@@ -129,6 +129,7 @@ func parseReplyV1(text []byte, m *Message) error {
 	if err := decodeJSON("secure reply", text, &secure); err != nil {
 		return err
 	}
+	m.Reply = true
 	if secure.Protocol != secureReplyV1 {
 		return wrongProtocol("secure reply", secure.Protocol)
 	}

@@ -119,6 +119,7 @@ func parseReplyV2(text []byte, m *Message) error {
 	if err := decodeJSON("secure reply", text, &secure); err != nil {
 		return err
 	}
+	m.Reply = true
 	if secure.Protocol != secureReplyV2 {
 		return wrongProtocol("secure reply", secure.Protocol)
 	}

@@ -1,0 +1,402 @@
+package choria
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// captured is a verifier that trusts those under whom the captures were made.
+func captured(tb testing.TB) *Verifier {
+	tb.Helper()
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(read(tb, "creds/ca.pem")) {
+		tb.Fatal("no CA")
+	}
+	key, err := PublicKey(string(read(tb, "creds/issuer.public")))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return NewVerifier(roots, Issuers{"choria": key})
+}
+
+// when is a time at which everything captured is valid.
+var when = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func TestCapturesVerifyOrSayWhyNot(t *testing.T) {
+	v := captured(t)
+	// Clients speak for themselves from a host called vm; they register nothing.
+	exceptions := map[string]error{
+		"v1-mtls/registration-file-wrong-cert.transport.json": ErrWrongName,
+		"v1-mtls/rpc-broadcast-request.transport.json":        ErrWrongName,
+		"v1-mtls/rpc-direct-request.transport.json":           ErrWrongName,
+		"v2-issuer/rpc-broadcast-request.transport.json":      ErrUntrusted,
+		"v2-issuer/rpc-direct-request.transport.json":         ErrUntrusted,
+		"v2-issuer/rpc-direct-request-chain.transport.json":   ErrUntrusted,
+		"v1-anon-jwt/registration-file.transport.json":        ErrUnsigned,
+		"v1-anon-jwt/registration-inventory.transport.json":   ErrUnsigned,
+		"v1-insecure/registration-file.transport.json":        ErrUnsigned,
+		"v1-mtls/rpc-broadcast-reply.transport.json":          ErrUnsigned,
+		"v1-mtls/rpc-direct-reply.transport.json":             ErrUnsigned,
+		"v1-mtls/rpc-async-reply.transport.json":              ErrUnsigned,
+	}
+	for _, c := range captures(t, "registration", "transport") {
+		m, err := c.parse(read(t, c.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the second time from memory
+			how, err := v.Verify(m, when)
+			want := VerifiedX509
+			if m.Protocol == V2 {
+				want = VerifiedJWT
+			}
+			if except := exceptions[c.File]; except != nil {
+				if !errors.Is(err, except) || how != "" || Reason(err) != except.Error() {
+					t.Errorf("%s: %q %v, want %v", c.File, how, err, except)
+				}
+			} else if err != nil || how != want {
+				t.Errorf("%s: %q %v", c.File, how, err)
+			}
+		}
+		if _, err := NewVerifier(nil, nil).Verify(m, when); err == nil {
+			t.Errorf("%s: verified against nothing", c.File)
+		}
+	}
+}
+
+// TestEveryByteCounts changes each byte of what proves who wrote a message.
+func TestEveryByteCounts(t *testing.T) {
+	v := captured(t)
+	signature := []error{ErrWrongSignature}
+	for _, c := range captures(t, "registration", "transport") {
+		m, err := c.parse(read(t, c.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(m, when); err != nil {
+			continue // not signed by a node
+		}
+		flip := func(part string, text []byte, set func(*Message, []byte), allowed []error) {
+			t.Helper()
+			for at := range text {
+				changed := bytes.Clone(text)
+				changed[at] ^= 1
+				n := *m
+				set(&n, changed)
+				if _, err := v.Verify(&n, when); !slices.ContainsFunc(allowed, func(e error) bool { return errors.Is(err, e) }) {
+					t.Fatalf("%s: byte %d of the %s: %v", c.File, at, part, err)
+				}
+			}
+		}
+		flip("signed part", m.Proof.Signed, func(n *Message, b []byte) { n.Proof.Signed = b }, signature)
+		raw, err := base64.StdEncoding.DecodeString(m.Proof.Signature)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flip("signature", raw, func(n *Message, b []byte) { n.Proof.Signature = base64.StdEncoding.EncodeToString(b) }, signature)
+		if m.Protocol == V2 {
+			flip("token", []byte(m.Proof.Caller), func(n *Message, b []byte) { n.Proof.Caller = string(b) }, []error{ErrUntrusted})
+			continue
+		}
+		block, _ := pem.Decode([]byte(m.Proof.Certificate))
+		flip("certificate", block.Bytes, func(n *Message, b []byte) {
+			n.Proof.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}))
+		}, []error{ErrUntrusted, ErrExpired})
+	}
+}
+
+func TestNamesMustAgreeEverywhere(t *testing.T) {
+	v := captured(t)
+	for _, file := range []string{fileV1, fileV2} {
+		m, err := ParseRequest(read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, edit := range map[string]func(*Message){
+			"sender":           func(n *Message) { n.Sender = "node2.example.net" },
+			"caller":           func(n *Message) { n.Caller = strings.Replace(n.Caller, "node1", "node2", 1) },
+			"caller malformed": func(n *Message) { n.Caller = "=" },
+			"transport":        func(n *Message) { n.TransportSender = "node2.example.net" },
+		} {
+			n := *m
+			edit(&n)
+			if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongName) {
+				t.Errorf("%s: %s: %v", file, name, err)
+			}
+		}
+		n := *m
+		n.TransportSender = "" // it need not be there
+		if _, err := v.Verify(&n, when); err != nil {
+			t.Errorf("%s: without a transport sender: %v", file, err)
+		}
+	}
+}
+
+func TestValidityIsJudgedAtReception(t *testing.T) {
+	for _, file := range []string{fileV1, fileV2, "v2-issuer/registration-file-chain.transport.json"} {
+		m, err := ParseRequest(read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, now := range map[string]time.Time{"before": when.AddDate(-10, 0, 0), "after": when.AddDate(30, 0, 0)} {
+			v := captured(t)
+			if _, err := v.Verify(m, now); !errors.Is(err, ErrExpired) {
+				t.Errorf("%s: %s: %v", file, name, err)
+			}
+			if _, err := v.Verify(m, when); err != nil {
+				t.Errorf("%s: %v", file, err)
+			}
+			if _, err := v.Verify(m, now); !errors.Is(err, ErrExpired) {
+				t.Errorf("%s: %s, from memory: %v", file, name, err)
+			}
+		}
+	}
+}
+
+// authority issues certificates for tests.
+type authority struct {
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(tb testing.TB) *authority {
+	tb.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: when.AddDate(-1, 0, 0), NotAfter: when.AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &authority{key, cert}
+}
+
+func (a *authority) issue(tb testing.TB, key crypto.PublicKey, usage x509.ExtKeyUsage, names ...string) string {
+	tb.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names[1:],
+		NotBefore: when.AddDate(0, -1, 0), NotAfter: when.AddDate(0, 1, 0), ExtKeyUsage: []x509.ExtKeyUsage{usage},
+	}, a.cert, key, a.key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+func TestCertificatesThatProveNothing(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	v := NewVerifier(roots, nil)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := x509.ExtKeyUsageClientAuth
+	good := ca.issue(t, key.Public(), client, "web1")
+	for name, test := range map[string]struct {
+		certificate string
+		want        error
+	}{
+		"good":              {good, nil},
+		"by another name":   {ca.issue(t, key.Public(), client, "x", "web1"), nil},
+		"with the CA":       {good + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})), nil},
+		"a stranger's":      {stranger.issue(t, key.Public(), client, "web1"), ErrUntrusted},
+		"for servers":       {ca.issue(t, key.Public(), x509.ExtKeyUsageServerAuth, "web1"), ErrUntrusted},
+		"another's":         {ca.issue(t, key.Public(), client, "web2"), ErrWrongName},
+		"no RSA":            {ca.issue(t, elliptical.Public(), client, "web1"), ErrUntrusted},
+		"no PEM":            {"certificate", ErrUntrusted},
+		"PEM of nothing":    {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ErrUntrusted},
+		"another key":       {ca.issue(t, ca.key.Public(), client, "web1"), ErrWrongSignature},
+		"insecure":          {"insecure", ErrUnsigned},
+		"registration only": {"insecure registration", ErrUnsigned},
+	} {
+		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
+		r.Caller = "choria=web1"
+		raw, err := r.V1(key, test.certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := ParseRequest(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(m, when); !errors.Is(err, test.want) || test.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+}
+
+func TestTokensThatProveNothing(t *testing.T) {
+	issuerPublic, issuer, _ := ed25519.GenerateKey(rand.Reader)
+	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
+	public, key, _ := ed25519.GenerateKey(rand.Reader)
+	otherPublic, _, _ := ed25519.GenerateKey(rand.Reader)
+	v := NewVerifier(nil, Issuers{"choria": issuerPublic})
+	token := func(identity string, public ed25519.PublicKey, issuer ed25519.PrivateKey) string {
+		t.Helper()
+		text, err := IssueServerToken(identity, []string{"choria"}, public, issuer, when, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	good := token("web1", public, issuer)
+	for name, test := range map[string]struct {
+		token string
+		key   ed25519.PrivateKey
+		want  error
+	}{
+		"good":          {good, key, nil},
+		"a stranger's":  {token("web1", public, stranger), key, ErrUntrusted},
+		"another's":     {token("web2", public, issuer), key, ErrWrongName},
+		"another key":   {token("web1", otherPublic, issuer), key, ErrWrongSignature},
+		"not signed":    {good, nil, ErrUnsigned},
+		"no token":      {"x", key, ErrUntrusted},
+		"alg none":      {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", key, ErrUntrusted},
+		"trailing bits": {good[:len(good)-1] + next(good[len(good)-1]), key, ErrUntrusted},
+		"a client's":    {string(read(t, "creds/issuer-rip.jwt")), key, ErrUntrusted},
+	} {
+		raw, err := NewRegistration("id", "web1", "choria", when, []byte("{}")).V2(test.key, test.token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := ParseRequest(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, test.want) || test.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+		m.Proof.Signer = good
+		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("%s: signed for somebody else: %v", name, err)
+		}
+	}
+}
+
+// next changes the bits of a base64 letter that stand for no byte at the end of a token.
+func next(letter byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, letter)^1])
+}
+
+func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
+	key, err := PublicKey(string(read(t, "creds/issuer.public")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuers := Issuers{"choria": key}
+	for _, file := range []string{"issuer-node1", "issuer-node4-chain", "issuer-chain", "issuer-rip", "issuer-bob-chain"} {
+		text := strings.TrimSpace(string(read(t, "creds/"+file+".jwt")))
+		claims, err := issuers.Token(text, when)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		if strings.HasSuffix(file, "-chain") && file != "issuer-chain" {
+			checkChain(t, file, claims, key)
+		}
+		if _, err := (Issuers{"other": key}).Token(text, when); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("%s of another organization: %v", file, err)
+		}
+	}
+}
+
+// checkChain breaks each link of a chained token's chain.
+func checkChain(t *testing.T, file string, claims *Claims, organization ed25519.PublicKey) {
+	t.Helper()
+	if _, err := claims.chainIssuer(organization); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	_, other, _ := ed25519.GenerateKey(rand.Reader)
+	vouched, own, _ := strings.Cut(claims.TrustChain, ".")
+	for name, edit := range map[string]func(*Claims){
+		"no key":           func(c *Claims) { c.PublicKey = "" },
+		"no iat":           func(c *Claims) { c.IssuedAt = nil },
+		"no exp":           func(c *Claims) { c.ExpiresAt = nil },
+		"no issexp":        func(c *Claims) { c.IssuerEnds = nil },
+		"jti no KSUID":     func(c *Claims) { c.ID = "x" },
+		"jti of another":   func(c *Claims) { c.ID = "3MUlxXPuAFZd8tY2AXJu8upoX9Q" },
+		"iat moved":        func(c *Claims) { c.IssuedAt.Time = c.IssuedAt.Add(time.Second) },
+		"iss of another":   func(c *Claims) { c.Issuer = "C-x." + strings.Split(c.Issuer, ".")[1] },
+		"iss without key":  func(c *Claims) { c.Issuer = "C-x" },
+		"iss with no key":  func(c *Claims) { c.Issuer = "C-x.y" },
+		"iss other key":    func(c *Claims) { c.Issuer = fmt.Sprintf("%s.%x", strings.Split(c.Issuer, ".")[0], other.Public()) },
+		"one signature":    func(c *Claims) { c.TrustChain = vouched },
+		"own for both":     func(c *Claims) { c.TrustChain = own + "." + own },
+		"vouched for both": func(c *Claims) { c.TrustChain = vouched + "." + vouched },
+		"no hex":           func(c *Claims) { c.TrustChain = "x.y" },
+	} {
+		changed := *claims
+		issued := *claims.IssuedAt
+		changed.IssuedAt = &issued
+		edit(&changed)
+		if _, err := changed.chainIssuer(organization); err == nil {
+			t.Errorf("%s: %s: the chain holds", file, name)
+		}
+	}
+}
+
+func TestReplysHashAndSignatureCount(t *testing.T) {
+	v := captured(t)
+	m, err := ParseReply(read(t, replyV2File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if how, err := v.Verify(m, when); err != nil || how != VerifiedJWT {
+		t.Errorf("%s %v", how, err)
+	}
+	changed := *m
+	changed.Proof.Signed = append([]byte(" "), m.Proof.Signed...)
+	sum := sha256.Sum256(changed.Proof.Signed)
+	changed.Proof.Hash = base64.StdEncoding.EncodeToString(sum[:]) // which anybody can make
+	if _, err := v.Verify(&changed, when); !errors.Is(err, ErrWrongSignature) {
+		t.Errorf("a reply with a new hash: %v", err)
+	}
+	for name, edit := range map[string]func(*Message){
+		"no hash":    func(n *Message) { n.Proof.Hash = "" },
+		"wrong hash": func(n *Message) { n.Proof.Hash = "AAAA" },
+	} {
+		n := *m
+		edit(&n)
+		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	bare := *m
+	bare.Proof.Signature = ""
+	if _, err := v.Verify(&bare, when); !errors.Is(err, ErrUnsigned) {
+		t.Errorf("a reply without signature: %v", err)
+	}
+}
