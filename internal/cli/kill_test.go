@@ -6,10 +6,16 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -196,4 +202,59 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 		t.Errorf("%d sent, %d there, %d missing: %+v", len(sent), len(have), missing, s)
 	}
 	t.Logf("%d sent, %d stored, %d dropped for want of room, %d retries", len(sent), s.Stored, s.AllDropped(), s.Retries)
+}
+
+func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "notify")
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	told := func() string {
+		t.Helper()
+		_ = socket.SetReadDeadline(time.Now().Add(30 * time.Second))
+		text := make([]byte, 256)
+		n, err := socket.Read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text[:n])
+	}
+	t.Setenv("NOTIFY_SOCKET", path)
+	p := startProcess(t, lab(t, t.TempDir(), ""))
+	if have := told(); have != "READY=1" {
+		t.Errorf("have %q", have)
+	}
+	p.terminate(t)
+	if have := told(); have != "STOPPING=1" {
+		t.Errorf("have %q", have)
+	}
+}
+
+func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
+	config := lab(t, t.TempDir(), "")
+	p := startProcess(t, config)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reload := func(more, want string) {
+		t.Helper()
+		if err := os.WriteFile(config, append(slices.Clone(text), more...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, func() error {
+			if !strings.Contains(p.log.String(), want) {
+				return fmt.Errorf("no %q in %s", want, p.log)
+			}
+			return nil
+		})
+	}
+	reload("[log]\nlevel = 'debug'\n[jetstream]\nsync_interval = '2s'\n", "configuration reloaded: level=debug needs_restart=[\"jetstream.sync_interval\"]")
+	reload("[log]\nlevel = 'loud'\n", `configuration not reloaded: error=`)
+	reload("", "configuration reloaded: level=info needs_restart=[]")
 }

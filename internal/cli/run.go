@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/config"
@@ -50,14 +51,23 @@ func (p *program) run(ctx context.Context) error {
 	}
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
 		"console", "http://"+a.ConsoleAddress(), "data", a.DataDir(), "version", version())
+	notify(log, daemon.SdNotifyReady)
 	for {
 		select {
 		case <-hup:
 			p.reload(cfg, log)
 		case <-ctx.Done():
 			log.Info("stopping")
+			notify(log, daemon.SdNotifyStopping)
 			return a.Close()
 		}
+	}
+}
+
+// notify tells systemd, where it has asked to be told. See sd_notify(3).
+func notify(log hclog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("systemd not notified", "state", state, "error", err)
 	}
 }
 
