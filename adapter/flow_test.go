@@ -13,23 +13,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const registrations = "mcollective.broadcast.agent.registration"
-
-// request is a small registration; its id tells which of its sender's messages it is.
-func request(tb testing.TB, sender string, n int) (key string, raw []byte) {
-	tb.Helper()
-	body, err := choria.FileBody("/facts", time.Unix(1, 0), false, []byte(fmt.Sprintf(`{"n":%d}`, n)), false)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	id := fmt.Sprintf("%032d", n)
-	raw, err = choria.NewRegistration(id, sender, "mcollective", time.Now(), body).V1(nil, "")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return sender + "/" + id, raw
-}
-
 func TestABurstIsStoredWholeOnceAndInOrder(t *testing.T) {
 	const senders, connections = 2000, 20
 	each := 10
@@ -49,9 +32,9 @@ max_msgs_per_subject = -1
 		wg.Go(func() {
 			for n := range each {
 				for s := c; s < senders; s += connections {
-					key, raw := request(t, fmt.Sprintf("node%d.example.net", s), n)
+					key, raw := testkit.Registration(t, fmt.Sprintf("node%d.example.net", s), n, 10)
 					sent[c][key] = true
-					if err := nc.Publish(registrations, raw); err != nil {
+					if err := nc.Publish(testkit.Subject, raw); err != nil {
 						t.Error(err)
 					}
 				}
@@ -96,8 +79,8 @@ func TestARepeatedMessageIsADuplicate(t *testing.T) {
 	a := testkit.Appliance(t, "")
 	nc := testkit.Connect(t, a)
 	for range 3 {
-		_, raw := request(t, "web1", 7)
-		if err := nc.Publish(registrations, raw); err != nil {
+		_, raw := testkit.Registration(t, "web1", 7, 10)
+		if err := nc.Publish(testkit.Subject, raw); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +102,7 @@ func TestMessagesThatAreTooLargeAreRejected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := nc.Publish(registrations, raw); err != nil {
+		if err := nc.Publish(testkit.Subject, raw); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,7 +125,7 @@ func TestPlainRejectsWhatGrowsWithoutEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.Publish(registrations, raw); err != nil {
+	if err := nc.Publish(testkit.Subject, raw); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Settled(t, a, "plain", 1)
@@ -160,7 +143,7 @@ stream = {topic = "nobody.takes.this"}
 `)
 	nc := testkit.Connect(t, a)
 	for n := range 10 {
-		_, raw := request(t, "web1", n)
+		_, raw := testkit.Registration(t, "web1", n, 10)
 		if err := nc.Publish("waiting", raw); err != nil {
 			t.Fatal(err)
 		}
@@ -192,8 +175,8 @@ func TestAnotherNATSTakesTheOutput(t *testing.T) {
 	other := testkit.Appliance(t, "[adapter.registration]\nenabled = false\n")
 	a := testkit.Appliance(t, fmt.Sprintf("[adapter.registration.stream]\nservers = [%q]\n", other.BrokerAddress()))
 	nc := testkit.Connect(t, a, nats.Name("web1"))
-	_, raw := request(t, "web1", 1)
-	if err := nc.Publish(registrations, raw); err != nil {
+	_, raw := testkit.Registration(t, "web1", 1, 10)
+	if err := nc.Publish(testkit.Subject, raw); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Settled(t, a, "registration", 1)

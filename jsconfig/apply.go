@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -28,6 +29,21 @@ func List(ctx context.Context, js jetstream.JetStream) ([]Have, error) {
 		return nil, fmt.Errorf("list streams: %w", err)
 	}
 	return have, nil
+}
+
+// Reconcile makes the streams as wanted, as far as that deletes no message or is allowed to.
+// The error is that of Plan, or of the server not answering; what became of each change
+// is in the outcomes.
+func Reconcile(ctx context.Context, js jetstream.JetStream, want []jetstream.StreamConfig, now time.Time, deleteMessages bool) ([]Outcome, error) {
+	have, err := List(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	plan, err := Plan(have, want, now)
+	if err != nil {
+		return nil, err
+	}
+	return Apply(ctx, js, plan, deleteMessages), nil
 }
 
 // Apply makes the changes, one by one. One that fails, or that would delete messages

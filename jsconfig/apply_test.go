@@ -35,15 +35,11 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 // apply plans and applies what is declared and tells how many changes there were.
 func apply(t *testing.T, js jetstream.JetStream, cfg jsconfig.Config, deleteMessages bool) []jsconfig.Outcome {
 	t.Helper()
-	have, err := jsconfig.List(t.Context(), js)
+	outcomes, err := jsconfig.Reconcile(t.Context(), js, cfg.Want(), time.Now(), deleteMessages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := jsconfig.Plan(have, cfg.Want(), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return jsconfig.Apply(t.Context(), js, plan, deleteMessages)
+	return outcomes
 }
 
 func TestApplyMakesWhatIsDeclaredAndThenNothing(t *testing.T) {

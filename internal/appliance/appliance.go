@@ -98,16 +98,12 @@ func (a *Appliance) applyStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := jsconfig.List(ctx, js)
-	if err != nil {
-		return err
-	}
-	plan, err := jsconfig.Plan(have, a.cfg.Declared.Want(), time.Now())
+	outcomes, err := jsconfig.Reconcile(ctx, js, a.cfg.Declared.Want(), time.Now(), false)
 	if err != nil {
 		return err
 	}
 	log := a.log.Named("jsconfig")
-	for _, outcome := range jsconfig.Apply(ctx, js, plan, false) {
+	for _, outcome := range outcomes {
 		if outcome.Err != nil {
 			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
 			continue

@@ -61,59 +61,88 @@ func readSent(r io.Reader) ([]sent, error) {
 
 // compare holds what the stream has against what was sent.
 func compare(published []sent, have []stored) Result {
-	r := Result{Messages: len(published)}
 	if len(published) == 0 {
-		return r
+		return Result{}
 	}
-	at := make(map[string]sent, len(published))
-	turn := make(map[string]int, len(published)) // which of its sender's messages
-	turns := map[string]int{}
-	first, last := published[0].At, published[0].At
-	for _, s := range published {
-		at[s.Key] = s
-		sender, _, _ := strings.Cut(s.Key, "/")
-		turn[s.Key] = turns[sender]
-		turns[sender]++
-		r.Bytes += int64(s.Size)
-		if s.At.Before(first) {
-			first = s.At
-		}
-		if s.At.After(last) {
-			last = s.At
-		}
-	}
-	r.SentRate = rate(len(published), last.Sub(first))
-	seen := make(map[string]bool, len(have))
-	newest := map[string]int{}
-	var latencies []time.Duration
-	end := first
+	t := newTally(published)
 	for _, h := range have {
-		s, ours := at[h.Key]
-		if !ours {
-			continue
+		t.add(h)
+	}
+	return t.result()
+}
+
+// tally is a Result in the making.
+type tally struct {
+	Result
+	sent        map[string]turn
+	seen        map[string]bool
+	newest      map[string]int // of each sender, the latest turn that was stored
+	latencies   []time.Duration
+	first, last time.Time // publish
+	end         time.Time // stored
+}
+
+// turn is a message that was sent, and which of its sender's it was.
+type turn struct {
+	sent
+	sender string
+	number int
+}
+
+func newTally(published []sent) *tally {
+	t := &tally{
+		sent:   make(map[string]turn, len(published)),
+		seen:   make(map[string]bool, len(published)),
+		newest: map[string]int{},
+		first:  published[0].At, last: published[0].At,
+	}
+	turns := map[string]int{}
+	for _, s := range published {
+		sender, _, _ := strings.Cut(s.Key, "/")
+		t.sent[s.Key] = turn{s, sender, turns[sender]}
+		turns[sender]++
+		t.Bytes += int64(s.Size)
+		if s.At.Before(t.first) {
+			t.first = s.At
 		}
-		if seen[h.Key] {
-			r.Duplicated++
-			continue
-		}
-		seen[h.Key] = true
-		sender, _, _ := strings.Cut(h.Key, "/")
-		if turn[h.Key] < newest[sender] {
-			r.OutOfOrder++
-		}
-		newest[sender] = max(newest[sender], turn[h.Key])
-		latencies = append(latencies, h.At.Sub(s.At))
-		if h.At.After(end) {
-			end = h.At
+		if s.At.After(t.last) {
+			t.last = s.At
 		}
 	}
-	r.Stored = len(seen)
-	r.Missing = len(published) - r.Stored
-	r.StoredRate = rate(r.Stored, end.Sub(first))
-	slices.Sort(latencies)
-	r.LatencyP50 = percentile(latencies, 0.5)
-	r.LatencyP99 = percentile(latencies, 0.99)
-	r.LatencyP999 = percentile(latencies, 0.999)
+	t.Messages, t.end = len(published), t.first
+	return t
+}
+
+// add takes the next message of the stream; what others published does not count.
+func (t *tally) add(h stored) {
+	s, ours := t.sent[h.Key]
+	switch {
+	case !ours:
+		return
+	case t.seen[h.Key]:
+		t.Duplicated++
+		return
+	case s.number < t.newest[s.sender]:
+		t.OutOfOrder++
+	}
+	t.seen[h.Key] = true
+	t.newest[s.sender] = max(t.newest[s.sender], s.number)
+	t.latencies = append(t.latencies, h.At.Sub(s.At))
+	if h.At.After(t.end) {
+		t.end = h.At
+	}
+}
+
+func (t *tally) result() Result {
+	r := t.Result
+	r.Stored = len(t.seen)
+	r.Missing = r.Messages - r.Stored
+	r.SentRate = rate(r.Messages, t.last.Sub(t.first))
+	r.StoredRate = rate(r.Stored, t.end.Sub(t.first))
+	slices.Sort(t.latencies)
+	r.LatencyP50 = percentile(t.latencies, 0.5)
+	r.LatencyP99 = percentile(t.latencies, 0.99)
+	r.LatencyP999 = percentile(t.latencies, 0.999)
 	return r
 }
 

@@ -148,15 +148,11 @@ func (s *streams) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have, err := jsconfig.List(ctx, js)
+	outcomes, err := jsconfig.Reconcile(ctx, js, cfg.Declared.Want(), time.Now(), s.deletes)
 	if err != nil {
 		return err
 	}
-	plan, err := jsconfig.Plan(have, cfg.Declared.Want(), time.Now())
-	if err != nil {
-		return err
-	}
-	return s.printOutcomes(jsconfig.Apply(ctx, js, plan, s.deletes))
+	return s.printOutcomes(outcomes)
 }
 
 // printOutcomes says what was done; a change that was not made fails the command.
