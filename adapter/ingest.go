@@ -64,13 +64,20 @@ func (i *ingest) subscribe(topics []string, receive func(*nats.Msg)) error {
 	return i.nc.Flush()
 }
 
-// listen keeps a connection to the broker, and counts what was lost when one ended.
+// listen keeps a connection to the broker, and counts what was lost when one ended. What
+// nodes publish before the next one is there goes to nobody and cannot be counted; how
+// long that was is said.
 func (a *Adapter) listen(i *ingest) {
 	for i != nil {
 		<-i.closed
+		ended := a.now()
 		i.ending.Wait()
 		next := a.reopenIngest()
-		a.countLost(i)
+		away := a.now().Sub(ended)
+		lost := a.countLost(i)
+		if next != nil {
+			a.log.Warn("connection to the broker ended, and there is another", "lost", lost, "away", away)
+		}
 		i = next
 	}
 }
@@ -78,7 +85,7 @@ func (a *Adapter) listen(i *ingest) {
 // countLost counts what the broker sent to a connection that has ended and that did not
 // come. For a moment the broker finds such a connection neither among the open ones nor
 // among the closed.
-func (a *Adapter) countLost(i *ingest) {
+func (a *Adapter) countLost(i *ingest) (lost uint64) {
 	sent, known := a.delivered(i.id)
 	for range 100 {
 		if known {
@@ -89,13 +96,16 @@ func (a *Adapter) countLost(i *ingest) {
 	}
 	if !known {
 		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.id)
-		return
+		return 0
+	}
+	received := i.received.Load()
+	if sent <= received {
+		return 0
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if received := i.received.Load(); sent > received {
-		a.ledger.lose(sent - received)
-	}
+	a.ledger.lose(sent - received)
+	return sent - received
 }
 
 // reopenIngest dials until there is a connection, or nil is wanted: the adapter stops.
