@@ -29,14 +29,17 @@ var floors = map[string]int{
 	"internal/bench":     3,
 	"internal/appliance": 4,
 	"internal/cli":       5,
-	"internal/testkit":   5, // imported by tests alone
-	".":                  6,
+	"internal/testkit":   5, // imported by tests alone, as is the next
+
+	"internal/testkit/authority": 1,
+	".":                          6,
 }
 
 // only lists packages that a single package may import.
 var only = map[string]string{
 	"github.com/nats-io/nats-server/v2/server": "broker",
 	module + "/internal/testkit":               "",
+	module + "/internal/testkit/authority":     "",
 }
 
 // sources calls visit for every Go file that is not a test, with its package's directory.

@@ -13,7 +13,7 @@ import (
 func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Log: hclog.NewNullLogger()})
+	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)

@@ -17,13 +17,15 @@ const (
 )
 
 // authenticator decides who may connect and into which account. The organs of this
-// process are known by a secret that never leaves it; without TLS everybody else is
-// let in, because only this machine, or a network called safe, reaches the listener.
+// process are known by a secret that never leaves it. With TLS everybody else has to show
+// a certificate under the CA; without, everybody is let in, because only this machine, or
+// a network called safe, reaches the listener.
 type authenticator struct {
-	organSecret  string
-	systemSecret string
-	refusing     atomic.Bool
-	lookup       func(name string) (*server.Account, error)
+	organSecret      string
+	systemSecret     string
+	needsCertificate bool
+	refusing         atomic.Bool
+	lookup           func(name string) (*server.Account, error)
 
 	mu     sync.Mutex
 	organs map[uint64]bool // connection ids
@@ -46,6 +48,8 @@ func (a *authenticator) Check(c server.ClientAuthentication) bool {
 	case same(token, a.systemSecret):
 		return a.admitOrgan(c, systemAccount)
 	case a.refusing.Load():
+		return false
+	case a.needsCertificate && verified(c.GetTLSConnectionState()) == nil:
 		return false
 	default:
 		return a.admit(c, account, "")

@@ -5,8 +5,6 @@ package broker
 import (
 	"errors"
 	"fmt"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -15,20 +13,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-const (
-	// controlLine has room for a Choria token twice, which is how it comes in CONNECT.
-	controlLine = 64 << 10
-	// closedConnections is how many ended connections the server remembers for /connz.
-	closedConnections = 1000
-	// reconnectWait is short because an organ's connection crosses no network.
-	reconnectWait = 100 * time.Millisecond
-)
+// reconnectWait is short because an organ's connection crosses no network.
+const reconnectWait = 100 * time.Millisecond
 
 // Options is what a broker is given by the appliance around it.
 type Options struct {
 	Name       string // the server's name in the NATS network
 	Store      string // directory of what JetStream stores
 	MaxPending int64  // bytes that a connection may lag behind before it is ended; 0: NATS's 64 MiB
+	Now        func() time.Time
 	Log        hclog.Logger
 }
 
@@ -39,7 +32,9 @@ type Broker struct {
 	name    string
 	store   string
 	pending int64
+	now     func() time.Time
 	auth    *authenticator
+	certs   *certificates // nil: no TLS
 	log     *serverLog
 	srv     *server.Server
 	once    sync.Once
@@ -55,6 +50,7 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 		name:    o.Name,
 		store:   o.Store,
 		pending: o.MaxPending,
+		now:     o.Now,
 		auth:    newAuthenticator(),
 		log:     &serverLog{log: o.Log},
 		quit:    make(chan struct{}),
@@ -66,6 +62,13 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 func (b *Broker) Open() error {
 	if err := probe(b.cfg.Listen); err != nil {
 		return err
+	}
+	if b.cfg.TLS.enabled() {
+		var err error
+		if b.certs, err = openCertificates(b.cfg.TLS, b.now(), b.log.log); err != nil {
+			return err
+		}
+		b.auth.needsCertificate = true
 	}
 	srv, err := server.NewServer(b.options())
 	if err != nil {
@@ -79,6 +82,9 @@ func (b *Broker) Open() error {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
 	}
 	b.wg.Go(b.watchStore)
+	if b.certs != nil {
+		b.wg.Go(b.watchCertificates)
+	}
 	return nil
 }
 
@@ -94,57 +100,6 @@ func (b *Broker) started() error {
 		return fmt.Errorf("recover the streams in %s: %w", b.store, err)
 	}
 	return b.log.cause()
-}
-
-func (b *Broker) options() *server.Options {
-	host, port := b.address()
-	return &server.Options{
-		ServerName: b.name,
-		Host:       host,
-		Port:       port,
-		DontListen: true,
-		NoSigs:     true,
-		NoLog:      true,
-
-		MaxConn:          int(b.cfg.MaxConnections),
-		MaxPayload:       int32(b.cfg.MaxPayload),
-		MaxControlLine:   controlLine,
-		MaxClosedClients: closedConnections,
-		PingInterval:     b.cfg.PingInterval,
-		MaxPending:       b.pending,
-
-		JetStream:              true,
-		StoreDir:               b.store,
-		JetStreamMaxStore:      b.js.MaxStorage,
-		JetStreamMaxMemory:     b.js.MaxMemory,
-		JetStreamDomain:        b.js.Domain,
-		SyncInterval:           b.js.SyncInterval,
-		DisableJetStreamBanner: true,
-
-		Accounts:                   []*server.Account{server.NewAccount(account), server.NewAccount(systemAccount)},
-		SystemAccount:              systemAccount,
-		CustomClientAuthentication: b.auth,
-		AlwaysEnableNonce:          true,
-	}
-}
-
-// address is the host and port to listen on, where NATS wants -1 for any free port.
-func (b *Broker) address() (string, int) {
-	host, text, _ := net.SplitHostPort(b.cfg.Listen) // checked by Validate
-	port, _ := strconv.Atoi(text)
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	return host, port
-}
-
-// probe binds the address and lets go of it again.
-func probe(address string) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("broker.listen: %w", err)
-	}
-	return l.Close()
 }
 
 // Connect opens a connection for an organ: in this process, without a port, into the

@@ -19,7 +19,7 @@ func newBroker(t *testing.T, store string) *Broker {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Log: hclog.NewNullLogger()})
+	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }
@@ -41,7 +41,7 @@ func TestOrgansConnectBeforeTheDoorOpens(t *testing.T) {
 	}
 	cfg.Listen = free.Addr().String()
 	_ = free.Close()
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Log: hclog.NewNullLogger()})
+	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)

@@ -16,12 +16,19 @@ type Config struct {
 	MaxConnections int64
 	MaxPayload     int64
 	PingInterval   time.Duration
+	TLS            TLS
 }
 
-// DefaultConfig listens on loopback only, without TLS: a lab.
+// Where nodes connect when the configuration does not say: with TLS from everywhere, and
+// without only from this machine.
+const (
+	openListen = "0.0.0.0:4222"
+	labListen  = "127.0.0.1:4222"
+)
+
+// DefaultConfig is a lab: without TLS it listens on loopback only.
 func DefaultConfig() Config {
 	return Config{
-		Listen:         "127.0.0.1:4222",
 		MaxConnections: 65000,
 		MaxPayload:     1 << 20,
 		PingInterval:   30 * time.Second,
@@ -37,24 +44,34 @@ func (c *Config) Keys() []config.Key {
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
 			Help: "how often a silent connection is asked whether it lives; two unanswered pings end it"},
+		{Name: "tls", Value: config.Sub(&c.TLS), Help: "certificates"},
 	}
 }
 
-// Validate refuses a listener that would be open to a network without protection.
+// Validate refuses a listener that would be open to a network without protection. It also
+// fills in where to listen, which depends on TLS.
 func (c *Config) Validate(check *config.Check) {
+	if c.Listen == "" && c.TLS.enabled() {
+		c.Listen = openListen
+	} else if c.Listen == "" {
+		c.Listen = labListen
+	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		check.Problem("listen", "%q is not an address and a port; write them as %q", c.Listen, "127.0.0.1:4222")
+		check.Problem("listen", "%q is not an address and a port; write them as %q", c.Listen, labListen)
 		return
 	}
 	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
 		check.Problem("listen", "%q has no port from 0 to 65535", c.Listen)
 		return
 	}
-	if !c.Plaintext && !loopback(host) {
-		check.Problem("listen", "%q is open to the network and not encrypted; listen on 127.0.0.1, or set plaintext = true if that is meant", c.Listen)
+	if !c.TLS.enabled() && !c.Plaintext && !loopback(host) {
+		check.Problem("listen", "%q is open to the network and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1, or set plaintext = true if that is meant", c.Listen)
 	}
 }
+
+// Encrypted tells whether nodes connect with TLS.
+func (c *Config) Encrypted() bool { return c.TLS.enabled() }
 
 // Loopback tells whether only this machine reaches the listener.
 func (c *Config) Loopback() bool {

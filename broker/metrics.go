@@ -37,6 +37,25 @@ var gauges = []struct {
 	{"stream_message_bytes", "Size in bytes of messages stored", func(s sample) float64 { return float64(s.jsz.Bytes) }},
 }
 
+// Collector gives the broker's figures under Muster's names.
+func (b *Broker) Collector() prometheus.Collector {
+	return &collector{broker: b, days: prometheus.NewDesc("muster_broker_certificate_days",
+		"Days until the broker's certificate expires.", nil, nil)}
+}
+
+type collector struct {
+	broker *Broker
+	days   *prometheus.Desc
+}
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.days }
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	if certs := c.broker.certs; certs != nil {
+		ch <- prometheus.MustNewConstMetric(c.days, prometheus.GaugeValue, certs.expires().Sub(c.broker.now()).Hours()/24)
+	}
+}
+
 // ChoriaCollector gives the broker's figures under the names that Choria's broker uses.
 func (b *Broker) ChoriaCollector() prometheus.Collector {
 	labels := prometheus.Labels{"identity": b.name}

@@ -15,7 +15,7 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Log: hclog.NewNullLogger()})
+	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)

@@ -81,6 +81,7 @@ func (a *Appliance) openBroker(context.Context) error {
 		Name:       a.cfg.Identity,
 		Store:      a.cfg.DataDir,
 		MaxPending: a.cfg.maxPending(),
+		Now:        time.Now,
 		Log:        a.log.Named("broker"),
 	})
 	return a.broker.Open()
@@ -231,6 +232,9 @@ func (a *Appliance) Stats() map[string]adapter.Stats {
 	}
 	return stats
 }
+
+// ReloadCertificates reads the TLS files now, where they have changed.
+func (a *Appliance) ReloadCertificates() { a.broker.ReloadCertificates() }
 
 // BrokerAddress is where nodes connect, as host and port.
 func (a *Appliance) BrokerAddress() string { return a.broker.Address() }

@@ -80,6 +80,8 @@ var mistakes = map[string]string{
 	"[broker]\nping_interval = 30":                                `test.toml:2: broker.ping_interval: 30 has no unit; write it in quotes with one, such as 90s, 5m or 7d`,
 	"[broker]\nping_interval = '30'":                              `test.toml:2: broker.ping_interval: "30" has no unit that is known`,
 	"[broker]\nmax_payload = '2MB'":                               `test.toml:2: broker.max_payload: "2MB" has no unit that is known; write it with one, such as 64KiB or 20GiB`,
+	"[broker.tls]\ncert = 'x'":                                    `test.toml:1: broker.tls.ca: not given; TLS needs cert, key and ca`,
+	"[broker.tls]\ncert = 'x'\nca = 'y'":                          `test.toml:1: broker.tls.key: not given`,
 	"[broker]\nport = 4222":                                       `test.toml:2: broker.port: unknown key`,
 	"[broker]\nlisten = '127.0.0.1:8222'":                         `console.listen: "127.0.0.1:8222" is broker.listen too`,
 	"[jetstream]\nmax_storage = '5GiB'":                           `test.toml:2: jetstream.max_storage: 5GiB is less than the max_bytes of the streams in file together`,
@@ -120,6 +122,20 @@ func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
 		var problems config.Problems
 		if !errors.As(err, &problems) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s\nhave %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+func TestWhereNodesConnectDependsOnTLS(t *testing.T) {
+	const files = "[broker.tls]\ncert = 'c'\nkey = 'k'\nca = 'a'\n"
+	for text, want := range map[string]string{
+		"":    "127.0.0.1:4222",
+		files: "0.0.0.0:4222",
+		"[broker]\nlisten = '192.0.2.1:5222'\n" + files: "192.0.2.1:5222",
+	} {
+		cfg, err := Parse("test.toml", []byte(text))
+		if err != nil || cfg.Broker.Listen != want {
+			t.Errorf("%s: have %s, %v", text, cfg.Broker.Listen, err)
 		}
 	}
 }

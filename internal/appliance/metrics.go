@@ -15,6 +15,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	}
 	metrics.MustRegister(
 		adapter.Collector(a.adapters),
+		a.broker.Collector(),
 		constant("muster_build_info", "The running version.", prometheus.GaugeValue, prometheus.Labels{"version": a.version}),
 	)
 	choria.MustRegister(

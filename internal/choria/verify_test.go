@@ -2,7 +2,6 @@ package choria
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -10,16 +9,16 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
 // captured is a verifier that trusts those under whom the captures were made.
@@ -170,50 +169,9 @@ func TestValidityIsJudgedAtReception(t *testing.T) {
 	}
 }
 
-// authority issues certificates for tests.
-type authority struct {
-	key  *rsa.PrivateKey
-	cert *x509.Certificate
-}
-
-func newAuthority(tb testing.TB) *authority {
-	tb.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotBefore: when.AddDate(-1, 0, 0), NotAfter: when.AddDate(1, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &authority{key, cert}
-}
-
-func (a *authority) issue(tb testing.TB, key crypto.PublicKey, usage x509.ExtKeyUsage, names ...string) string {
-	tb.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names[1:],
-		NotBefore: when.AddDate(0, -1, 0), NotAfter: when.AddDate(0, 1, 0), ExtKeyUsage: []x509.ExtKeyUsage{usage},
-	}, a.cert, key, a.key)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
 func TestCertificatesThatProveNothing(t *testing.T) {
-	ca, stranger := newAuthority(t), newAuthority(t)
-	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
-	v := NewVerifier(roots, nil)
+	ca, stranger := authority.New(t, when), authority.New(t, when)
+	v := NewVerifier(ca.Pool(), nil)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -222,22 +180,26 @@ func TestCertificatesThatProveNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := x509.ExtKeyUsageClientAuth
-	good := ca.issue(t, key.Public(), client, "web1")
+	another, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
+	good := ca.Certificate(key.Public(), nil, "web1")
 	for name, test := range map[string]struct {
 		certificate string
 		want        error
 	}{
 		"good":              {good, nil},
-		"by another name":   {ca.issue(t, key.Public(), client, "x", "web1"), nil},
-		"with the CA":       {good + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})), nil},
-		"a stranger's":      {stranger.issue(t, key.Public(), client, "web1"), ErrUntrusted},
-		"for servers":       {ca.issue(t, key.Public(), x509.ExtKeyUsageServerAuth, "web1"), ErrUntrusted},
-		"another's":         {ca.issue(t, key.Public(), client, "web2"), ErrWrongName},
-		"no RSA":            {ca.issue(t, elliptical.Public(), client, "web1"), ErrUntrusted},
+		"by another name":   {ca.Certificate(key.Public(), nil, "x", "web1"), nil},
+		"with the CA":       {good + ca.PEM(), nil},
+		"a stranger's":      {stranger.Certificate(key.Public(), nil, "web1"), ErrUntrusted},
+		"for servers":       {ca.Certificate(key.Public(), forServers, "web1"), ErrUntrusted},
+		"another's":         {ca.Certificate(key.Public(), nil, "web2"), ErrWrongName},
+		"no RSA":            {ca.Certificate(elliptical.Public(), nil, "web1"), ErrUntrusted},
 		"no PEM":            {"certificate", ErrUntrusted},
 		"PEM of nothing":    {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ErrUntrusted},
-		"another key":       {ca.issue(t, ca.key.Public(), client, "web1"), ErrWrongSignature},
+		"another key":       {ca.Certificate(another.Public(), nil, "web1"), ErrWrongSignature},
 		"insecure":          {"insecure", ErrUnsigned},
 		"registration only": {"insecure registration", ErrUnsigned},
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/config"
@@ -29,7 +30,7 @@ started and nothing is changed.`,
 }
 
 func (p *program) check(asJSON bool) error {
-	cfg, err := appliance.Load(p.config)
+	cfg, err := loadChecked(p.config)
 	var problems config.Problems
 	if err != nil && !(asJSON && errors.As(err, &problems)) {
 		return err
@@ -44,6 +45,18 @@ func (p *program) check(asJSON bool) error {
 		return nil
 	}
 	return p.printFound(cfg)
+}
+
+// loadChecked loads a configuration and looks at the files that it names.
+func loadChecked(file string) (*appliance.Config, error) {
+	cfg, err := appliance.Load(file)
+	if err != nil || !cfg.Broker.Encrypted() {
+		return cfg, err
+	}
+	if _, err := cfg.Broker.TLS.Expires(time.Now()); err != nil {
+		return nil, config.Problems{{File: file, Key: "broker.tls", Text: err.Error()}}
+	}
+	return cfg, nil
 }
 
 // checkResult is what check --json prints.
@@ -99,6 +112,10 @@ func (p *program) printFound(cfg *appliance.Config) error {
 }
 
 func protection(cfg *appliance.Config) string {
+	if cfg.Broker.Encrypted() {
+		end, _ := cfg.Broker.TLS.Expires(time.Now()) // it has been read before
+		return fmt.Sprintf(" (TLS, certificate for %.0f more days)", time.Until(end).Hours()/24)
+	}
 	if cfg.Broker.Loopback() {
 		return " (this machine only, no TLS)"
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/spf13/cobra"
 )
 
@@ -89,6 +91,24 @@ func TestExitStatusesAndWhatIsSaid(t *testing.T) {
 		if test.err != "" && out != "" {
 			t.Errorf("%s: an error and output: %s", name, out)
 		}
+	}
+}
+
+func TestCheckLooksAtTheCertificates(t *testing.T) {
+	dir := t.TempDir()
+	authority.New(t, time.Now()).Files(dir, nil, "collector1")
+	config := file(t, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n",
+		filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")))
+	status, out, errOut := muster(t, "check", "--config", config)
+	if status != 0 || !strings.Contains(out, "nats://0.0.0.0:4222 (TLS, certificate for 3") {
+		t.Errorf("%d %s %s", status, out, errOut)
+	}
+	if err := os.Remove(filepath.Join(dir, "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	status, _, errOut = muster(t, "check", "--config", config)
+	if status != 78 || !strings.Contains(errOut, "broker.tls: "+filepath.Join(dir, "key.pem")+": no such file or directory") {
+		t.Errorf("%d %s", status, errOut)
 	}
 }
 

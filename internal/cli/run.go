@@ -23,7 +23,8 @@ listens on loopback only, without TLS, and keeps its data in ./muster-data.
 
 SIGTERM and SIGINT stop it: nodes are disconnected, what they have sent is stored,
 and the last line of the log says what became of every message. A second signal
-stops it at once. SIGHUP reads the configuration again and applies the log level.`,
+stops it at once. SIGHUP reads the configuration
+and the certificates again and applies the log level.`,
 		Example: `  muster run
   muster run --config /etc/muster/appliance.toml`,
 		Args: cobra.NoArgs,
@@ -56,6 +57,7 @@ func (p *program) run(ctx context.Context) error {
 		select {
 		case <-hup:
 			p.reload(cfg, log)
+			a.ReloadCertificates()
 		case <-ctx.Done():
 			log.Info("stopping")
 			notify(log, daemon.SdNotifyStopping)

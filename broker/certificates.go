@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+const (
+	certificateInterval = 3 * time.Second
+	// warnBefore is how long before its end a certificate is worth a warning.
+	warnBefore = 30 * 24 * time.Hour
+	warnEvery  = 24 * time.Hour
+)
+
+// certificates are the TLS files in use. They are read again when they change, without the
+// server: its own reload would disconnect every node. A handshake takes what is in use
+// then; connections that are there already keep what they began with.
+type certificates struct {
+	files TLS
+	log   hclog.Logger
+	inUse atomic.Pointer[material]
+
+	mu     sync.Mutex
+	seen   string // what the files looked like when they were last read
+	warned time.Time
+}
+
+// openCertificates reads the files for the first time.
+func openCertificates(files TLS, now time.Time, log hclog.Logger) (*certificates, error) {
+	c := &certificates{files: files, log: log, seen: files.look()}
+	m, err := loadTLS(files, now)
+	if err != nil {
+		return nil, fmt.Errorf("broker.tls: %w", err)
+	}
+	c.inUse.Store(m)
+	return c, nil
+}
+
+// config is for the server, which keeps it for ever: every handshake asks what is in use.
+func (c *certificates) config() *tls.Config {
+	config := c.inUse.Load().config.Clone()
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return c.inUse.Load().config, nil
+	}
+	return config
+}
+
+// refresh reads the files again where they look different. What cannot be used is said,
+// and what was in use stays.
+func (c *certificates) refresh(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if look := c.files.look(); look != c.seen {
+		c.seen = look
+		m, err := loadTLS(c.files, now)
+		if err != nil {
+			c.log.Error("certificates not reloaded, the old ones stay", "error", err)
+		} else {
+			c.inUse.Store(m)
+			c.log.Info("certificates reloaded", "certificate", c.files.Cert, "expires", m.leaf.NotAfter.Format(time.DateOnly))
+		}
+	}
+	if end := c.expires(); end.Sub(now) < warnBefore && now.Sub(c.warned) > warnEvery {
+		c.warned = now
+		c.log.Warn("certificate expires soon", "certificate", c.files.Cert, "expires", end.Format(time.DateOnly))
+	}
+}
+
+func (c *certificates) expires() time.Time { return c.inUse.Load().leaf.NotAfter }
+
+// ReloadCertificates reads the TLS files now, where they have changed.
+func (b *Broker) ReloadCertificates() {
+	if b.certs != nil {
+		b.certs.refresh(b.now())
+	}
+}
+
+func (b *Broker) watchCertificates() {
+	ticker := time.NewTicker(certificateInterval)
+	defer ticker.Stop()
+	for {
+		b.certs.refresh(b.now())
+		select {
+		case <-b.quit:
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// look is what tells that a file has changed: its size, its time, and which file it is.
+func (t TLS) look() string {
+	var look string
+	for _, path := range []string{t.Cert, t.Key, t.CA} {
+		info, err := os.Stat(path)
+		if err != nil {
+			look += err.Error()
+			continue
+		}
+		look += fmt.Sprintf("%s %d %d;", path, info.Size(), info.ModTime().UnixNano())
+	}
+	return look
+}
+
+// Expires reads the broker's certificate as a start would, and tells when it ends.
+func (t TLS) Expires(now time.Time) (time.Time, error) {
+	m, err := loadTLS(t, now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return m.leaf.NotAfter, nil
+}
+
+// verified is the certificate that the other side has shown and that is under the CA.
+func verified(state *tls.ConnectionState) *x509.Certificate {
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	return state.VerifiedChains[0][0]
+}
