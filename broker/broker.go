@@ -129,6 +129,10 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 	return nc, nil
 }
 
+// AdminToken lets in who shows it in CONNECT, as auth_token. It is another one after each
+// start.
+func (b *Broker) AdminToken() string { return b.auth.adminSecret }
+
 // Accept opens the port: from here on nodes connect.
 func (b *Broker) Accept() error {
 	b.srv.AcceptLoop(make(chan struct{})) // returns once it listens, and closes the channel

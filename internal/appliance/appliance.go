@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -61,6 +62,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openAdapters,
 		a.limitMemory,
 		a.openConsole,
+		a.writeToken,
 		a.openDoor,
 	}
 	for _, step := range steps {
@@ -149,6 +151,14 @@ func (a *Appliance) openConsole(context.Context) error {
 	return a.console.Open()
 }
 
+// writeToken leaves the admin token where only who may read the data directory finds it.
+func (a *Appliance) writeToken(context.Context) error {
+	if err := os.WriteFile(a.cfg.TokenFile(), []byte(a.broker.AdminToken()), 0o600); err != nil {
+		a.log.Warn("admin token not written, \"muster streams apply\" will not get in", "error", err)
+	}
+	return nil // a full disk is no reason not to collect
+}
+
 func (a *Appliance) openDoor(context.Context) error {
 	if err := a.broker.Accept(); err != nil {
 		return err
@@ -189,6 +199,7 @@ func (a *Appliance) shut() error {
 		errs = append(errs, a.broker.Close())
 	}
 	if a.lock != nil {
+		_ = os.Remove(a.cfg.TokenFile())
 		errs = append(errs, a.lock.release())
 	}
 	if wasReady {

@@ -237,6 +237,33 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	}
 }
 
+func TestStreamsApplyGetsInThroughTLS(t *testing.T) {
+	certs := t.TempDir()
+	authority.New(t, time.Now()).Files(certs, nil, "collector1")
+	dir := t.TempDir()
+	config := lab(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
+		filepath.Join(certs, "cert.pem"), filepath.Join(certs, "key.pem"), filepath.Join(certs, "ca.pem")))
+	_, stop := start(t, config)
+	status, out, errOut := muster(t, "streams", "apply", "--config", config)
+	if status != 0 || out != "All streams are as declared.\n" {
+		t.Errorf("%d %s %s", status, out, errOut)
+	}
+	info, err := os.Stat(filepath.Join(dir, "admin.token"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("%v %v", info, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "admin.token"), []byte("guessed"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errOut = muster(t, "streams", "apply", "--config", config); status != 1 || !strings.Contains(errOut, "Authorization Violation") {
+		t.Errorf("with a guessed token: %d %s", status, errOut)
+	}
+	stop()
+	if _, err := os.Stat(filepath.Join(dir, "admin.token")); err == nil {
+		t.Error("the token outlives the appliance")
+	}
+}
+
 func TestDemoBalancesAndTakesTheNextFreePort(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:4222")
 	if err == nil {

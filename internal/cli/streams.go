@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +11,6 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/jsconfig"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 )
@@ -138,10 +136,9 @@ func (s *streams) apply(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	address := reachable(cfg.Broker.Listen)
-	nc, err := nats.Connect(address, nats.Name("muster streams apply"))
+	nc, err := connectAdmin(cfg)
 	if err != nil {
-		return fmt.Errorf("no broker answers at %s; start the appliance with \"muster run\": %w", address, err)
+		return err
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc)
@@ -203,13 +200,4 @@ func outcomeRows(outcomes []jsconfig.Outcome) []outcomeRow {
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-// reachable is an address that can be connected to for one that is listened on.
-func reachable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return listen
 }

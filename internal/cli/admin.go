@@ -1,0 +1,43 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/nats-io/nats.go"
+)
+
+// connectAdmin connects to the running appliance of a configuration, with the token that
+// it leaves in its data directory: who may read that may change its streams.
+func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
+	options := []nats.Option{nats.Name("muster")}
+	token, err := os.ReadFile(cfg.TokenFile())
+	if err == nil {
+		options = append(options, nats.Token(string(token)))
+	}
+	if cfg.Broker.Encrypted() {
+		config, err := cfg.Broker.TLS.Local(time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("broker.tls: %w", err)
+		}
+		options = append(options, nats.Secure(config))
+	}
+	address := reachable(cfg.Broker.Listen)
+	nc, err := nats.Connect(address, options...)
+	if err != nil {
+		return nil, fmt.Errorf("no broker lets us in at %s: %w; start the appliance with \"muster run\", or run this as its user", address, err)
+	}
+	return nc, nil
+}
+
+// reachable is an address that can be connected to for one that is listened on.
+func reachable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return listen
+}
