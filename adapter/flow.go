@@ -49,15 +49,19 @@ func (a *Adapter) parseMessages() {
 func (a *Adapter) parsed(m *message, took time.Duration) {
 	var rejected []*message
 	a.mu.Lock()
+	if a.stopped { // it has been counted as dropped
+		a.mu.Unlock()
+		return
+	}
 	a.ledger.stats.ParseTime += took
 	a.ledger.stats.Parsed++
 	if m.out != nil {
 		a.ledger.hold(m, m.held+int64(len(m.out.Data)))
 	}
 	m.parsed = true
-	for m := a.queue.leave(); m != nil && !a.stopped; m = a.queue.leave() {
+	for m := a.queue.leave(); m != nil; m = a.queue.leave() {
 		if m.reason != "" {
-			a.ledger.reject(m, m.reason)
+			a.reject(m)
 			rejected = append(rejected, m)
 			continue
 		}
@@ -137,10 +141,16 @@ func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
 	default:
 		rejected = true
 		m.reason, m.detail = answer.reason(), answer.detail()
-		a.ledger.reject(m, m.reason)
+		a.reject(m)
 	}
 	a.lanes.leave(m.sender)
 	return rejected
+}
+
+// reject is the verdict on a message that is to be recorded next. The mutex is held.
+func (a *Adapter) reject(m *message) {
+	a.ledger.reject(m, m.reason)
+	a.recording++
 }
 
 // checkIdle wakes Close once there is nothing left to wait for. The mutex is held.

@@ -27,7 +27,6 @@ const (
 // never waits, and its verdict has been counted already.
 func (a *Adapter) record(m *message) {
 	a.mu.Lock()
-	a.recording++
 	full := a.recording > rejectsUnanswered
 	a.mu.Unlock()
 	if full || a.local.publish(a.rejected(m), a.now(), a.recorded) != nil {

@@ -1,7 +1,7 @@
 package adapter
 
 import (
-	"slices"
+	"container/heap"
 	"time"
 )
 
@@ -14,9 +14,7 @@ const (
 )
 
 // retries are messages that wait to be sent once more. It is guarded by the adapter's mutex.
-type retries struct {
-	waiting []retry // by time, the first one first
-}
+type retries struct{ waiting retryHeap }
 
 type retry struct {
 	at      time.Time
@@ -24,17 +22,14 @@ type retry struct {
 }
 
 func (r *retries) add(m *message, now time.Time) {
-	due := retry{now.Add(backoff(m.tries)), m}
-	at, _ := slices.BinarySearchFunc(r.waiting, due, func(a, b retry) int { return a.at.Compare(b.at) })
-	r.waiting = slices.Insert(r.waiting, at, due)
+	heap.Push(&r.waiting, retry{now.Add(backoff(m.tries)), m})
 }
 
 // due takes out what is to be sent now.
 func (r *retries) due(now time.Time) []*message {
 	var due []*message
 	for len(r.waiting) > 0 && !r.waiting[0].at.After(now) {
-		due = append(due, r.waiting[0].message)
-		r.waiting = r.waiting[1:]
+		due = append(due, heap.Pop(&r.waiting).(retry).message)
 	}
 	return due
 }
@@ -44,4 +39,19 @@ func backoff(tries int) time.Duration {
 		return mostBackoff
 	}
 	return firstBackoff << (tries - 1)
+}
+
+// retryHeap is a container/heap with the next one due at its top.
+type retryHeap []retry
+
+func (h retryHeap) Len() int           { return len(h) }
+func (h retryHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h retryHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *retryHeap) Push(x any)        { *h = append(*h, x.(retry)) }
+func (h *retryHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	old[len(old)-1] = retry{}
+	*h = old[:len(old)-1]
+	return last
 }
