@@ -79,6 +79,7 @@ func New(cfg Config, o Options) *Adapter {
 		dial:      o.Dial,
 		delivered: o.Delivered,
 		log:       o.Log,
+		links:     links{log: o.Log},
 		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),
 		lanes:     newLanes(),
 		idle:      make(chan struct{}),
@@ -114,6 +115,7 @@ func (a *Adapter) openOutput() error {
 		return err
 	}
 	if a.local, err = newPublisher(nc); err != nil {
+		nc.Close()
 		return err
 	}
 	a.out = a.local
@@ -124,7 +126,9 @@ func (a *Adapter) openOutput() error {
 	if err != nil {
 		return fmt.Errorf("connect to stream.servers: %w", err)
 	}
-	a.out, err = newPublisher(nc)
+	if a.out, err = newPublisher(nc); err != nil {
+		nc.Close()
+	}
 	return err
 }
 
@@ -145,8 +149,9 @@ func (a *Adapter) Fault() string {
 // Connected tells whether messages can come in and go out.
 func (a *Adapter) Connected() bool {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ingest.nc.IsConnected() && a.out.nc.IsConnected()
+	in := a.ingest.nc
+	a.mu.Unlock()
+	return in.IsConnected() && a.out.nc.IsConnected() // which may wait for a publish that is stuck
 }
 
 // Name is the adapter's name in the configuration.

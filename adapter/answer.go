@@ -22,6 +22,7 @@ var (
 const (
 	codeAccountResources jetstream.ErrorCode = 10002
 	codeTooLarge         jetstream.ErrorCode = 10054
+	codeInProcess        jetstream.ErrorCode = 10158 // our own earlier attempt is being stored
 )
 
 // answer is what JetStream said to a message.
@@ -62,7 +63,7 @@ func (a answer) retry() bool {
 		return false
 	}
 	return a.Error.Code == http.StatusServiceUnavailable || a.Error.Code == http.StatusTooManyRequests ||
-		a.Error.ErrorCode == codeAccountResources
+		a.Error.ErrorCode == codeAccountResources || a.Error.ErrorCode == codeInProcess
 }
 
 // reason is why the message is rejected, where it is neither stored nor to be retried.

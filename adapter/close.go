@@ -10,8 +10,8 @@ func (a *Adapter) Close(ctx context.Context) error {
 		a.stopListening(ctx)
 		a.waitIdle(ctx)
 		a.stop()
+		a.disconnect() // frees who is stuck in a publish
 		a.wg.Wait()
-		a.disconnect()
 	})
 	return nil
 }
@@ -51,13 +51,10 @@ func (a *Adapter) waitIdle(ctx context.Context) {
 func (a *Adapter) stop() {
 	a.mu.Lock()
 	a.stopped = true
-	dropped := a.ledger.dropPending()
+	a.ledger.dropPending() // the watch says how many
 	a.work.Broadcast()
 	a.mu.Unlock()
 	close(a.quit)
-	if dropped > 0 {
-		a.log.Warn("messages dropped", "reason", droppedShutdown, "count", dropped)
-	}
 }
 
 func (a *Adapter) disconnect() {

@@ -30,10 +30,10 @@ func (a *Adapter) receive(n *nats.Msg) {
 func (a *Adapter) parseMessages() {
 	for {
 		a.mu.Lock()
-		m := a.queue.take()
+		m := a.takeNext()
 		for m == nil && !a.stopped {
 			a.work.Wait()
-			m = a.queue.take()
+			m = a.takeNext()
 		}
 		a.mu.Unlock()
 		if m == nil {
@@ -43,6 +43,15 @@ func (a *Adapter) parseMessages() {
 		a.convert(m)
 		a.parsed(m, a.now().Sub(start))
 	}
+}
+
+// takeNext is the next message to parse, if there is one and room for what it unpacks to.
+// Those that are parsed already make room when they have their verdict. The mutex is held.
+func (a *Adapter) takeNext() *message {
+	if a.ledger.full() {
+		return nil
+	}
+	return a.queue.take()
 }
 
 // parsed lets everything leave the queue that is parsed and has nothing before it.
@@ -62,6 +71,7 @@ func (a *Adapter) parsed(m *message, took time.Duration) {
 	for m := a.queue.leave(); m != nil; m = a.queue.leave() {
 		if m.reason != "" {
 			a.reject(m)
+			a.work.Signal()
 			rejected = append(rejected, m)
 			continue
 		}
@@ -144,6 +154,7 @@ func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
 		a.reject(m)
 	}
 	a.lanes.leave(m.sender)
+	a.work.Signal() // there may be room again
 	return rejected
 }
 

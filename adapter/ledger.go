@@ -134,12 +134,14 @@ func (l *ledger) reject(m *message, reason string) {
 }
 
 // dropPending gives up on everything that has no verdict.
-func (l *ledger) dropPending() uint64 {
-	n := l.stats.Pending
-	l.stats.Dropped[droppedShutdown] += n
+func (l *ledger) dropPending() {
+	l.stats.Dropped[droppedShutdown] += l.stats.Pending
 	l.stats.Pending, l.stats.Held = 0, 0
-	return n
 }
+
+// full tells whether the pending messages hold more than they may: what is unpacked can be
+// larger than what was received.
+func (l *ledger) full() bool { return l.stats.Held > l.mostBytes }
 
 func (l *ledger) release(m *message) {
 	l.stats.Pending--

@@ -128,6 +128,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		"a limit is reached":     {data: apiError(503, 10077), retry: true},
 		"too many requests":      {data: apiError(429, 10167), retry: true},
 		"account is full":        {data: apiError(400, 10002), retry: true},
+		"still in process":       {data: apiError(409, 10158), retry: true},
 		"too large":              {data: apiError(400, 10054), reason: "too-large"},
 		"sealed":                 {data: apiError(400, 10109), reason: "refused"},
 		"wrong sequence":         {data: apiError(400, 10071), reason: "refused"},

@@ -18,7 +18,8 @@ func (a *Adapter) watch() {
 		case <-a.quit:
 			report.say(a.Stats(), a.Fault(), a.now().Add(reportInterval)) // what is left to say
 			return
-		case now := <-ticker.C:
+		case <-ticker.C:
+			now := a.now()
 			a.out.expire(now)
 			if a.local != a.out {
 				a.local.expire(now)

@@ -17,6 +17,9 @@ type Fault struct {
 func (b *Broker) Faults() []Fault {
 	health := b.srv.Healthz(&server.HealthzOptions{Details: true})
 	var faults []Fault
+	if err := b.log.cause(); err != nil {
+		faults = append(faults, Fault{Detail: err.Error()})
+	}
 	for _, e := range health.Errors {
 		faults = append(faults, Fault{Stream: e.Stream, Detail: e.Error})
 	}

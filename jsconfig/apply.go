@@ -12,6 +12,10 @@ import (
 // ErrDeletesMessages is why a change was not made: it would have cost stored messages.
 var ErrDeletesMessages = errors.New("left as it is: the change deletes messages; \"muster streams apply --delete-messages\" makes it")
 
+// ErrOverlap is why nothing was changed: a declared stream wants a subject of one that is
+// there and not declared.
+var ErrOverlap = errors.New("subjects overlap")
+
 // Outcome is what became of a change.
 type Outcome struct {
 	Change Change

@@ -2,6 +2,7 @@ package jsconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,7 +84,16 @@ func Plan(have []Have, want []jetstream.StreamConfig, now time.Time) ([]Change, 
 			changes = append(changes, change)
 		}
 	}
+	slices.SortStableFunc(changes, func(a, b Change) int { return a.turn() - b.turn() })
 	return changes, nil
+}
+
+// turn puts updates first: they may give up subjects that others take.
+func (c Change) turn() int {
+	if c.Action == Update || c.Action == Shrink {
+		return 0
+	}
+	return 1
 }
 
 // checkOverlap looks at the streams that are there and not declared: those that are
@@ -98,8 +108,8 @@ func checkOverlap(w jetstream.StreamConfig, have []Have, want []jetstream.Stream
 			continue
 		}
 		if a, b, clash := overlap(w.Subjects, h.Config.Subjects); clash {
-			return fmt.Errorf("stream %s: its subject %q overlaps %q of stream %s, which exists and is not declared; declare that one too, or remove it",
-				w.Name, a, b, h.Config.Name)
+			return fmt.Errorf("%w: stream %s: its subject %q overlaps %q of stream %s, which exists and is not declared; remove that one (nats stream rm %s), or declare it with other subjects",
+				ErrOverlap, w.Name, a, b, h.Config.Name, h.Config.Name)
 		}
 	}
 	return nil
@@ -121,7 +131,7 @@ func compare(h Have, w jetstream.StreamConfig, now time.Time) (Change, bool) {
 	}
 	if why := immutable(&h.Config, &w); why != "" {
 		change.Action, change.config = Recreate, w
-		change.Why = fmt.Sprintf("%s; recreating deletes %d messages", why, h.State.Msgs)
+		change.Why = fmt.Sprintf("%s; recreating deletes %d messages and all consumers", why, h.State.Msgs)
 	} else if why := deletes(h, &w, now); why != "" {
 		change.Action, change.Why = Shrink, why
 	}

@@ -51,7 +51,7 @@ func TestPlanSaysWhatEachDifferenceCosts(t *testing.T) {
 		"fewer each":             {nil, func(s *Stream) { s.MaxMsgsPerSubject = 50 }, Shrink, `100 messages are stored on 50 subjects`},
 		"enough each":            {nil, func(s *Stream) { s.MaxMsgsPerSubject = 51 }, Update, `max_msgs_per_subject unlimited → 51`},
 		"interest":               {nil, func(s *Stream) { s.Retention = "interest" }, Shrink, `those that no consumer wants`},
-		"workqueue":              {nil, func(s *Stream) { s.Retention = "workqueue" }, Recreate, `recreating deletes 100 messages`},
+		"workqueue":              {nil, func(s *Stream) { s.Retention = "workqueue" }, Recreate, `recreating deletes 100 messages and all consumers`},
 		"memory":                 {nil, func(s *Stream) { s.Storage = "memory" }, Recreate, `storage cannot be changed`},
 		"deletes again":          {func(s *Stream) { s.DenyDelete = true }, nil, Recreate, `deny_delete cannot be taken back`},
 		"purges again":           {func(s *Stream) { s.DenyPurge = true }, nil, Recreate, `deny_purge cannot be taken back`},

@@ -66,7 +66,11 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openDoor,
 	}
 	for _, step := range steps {
-		if err := step(ctx); err != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = step(ctx)
+		}
+		if err != nil {
 			return errors.Join(err, a.Close())
 		}
 	}
@@ -101,11 +105,15 @@ func (a *Appliance) applyStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	log := a.log.Named("jsconfig")
 	outcomes, err := jsconfig.Reconcile(ctx, js, a.cfg.Declared.Want(), time.Now(), false)
+	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
+		log.Error("streams not changed", "error", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	log := a.log.Named("jsconfig")
 	for _, outcome := range outcomes {
 		if outcome.Err != nil {
 			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
@@ -183,9 +191,7 @@ func (a *Appliance) shut() error {
 		a.broker.Refuse()
 		nodes, err := a.broker.DisconnectNodes()
 		errs = append(errs, err)
-		if nodes > 0 {
-			a.waitQuiet()
-		}
+		a.waitQuiet(nodes)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
 	defer cancel()
@@ -211,7 +217,11 @@ func (a *Appliance) shut() error {
 // waitQuiet waits until the adapters receive nothing any more. A connection that the
 // server ends goes on being read until its socket is closed, a moment later, and the
 // server does not tell when that is.
-func (a *Appliance) waitQuiet() {
+func (a *Appliance) waitQuiet(nodes int) {
+	quiet := quietTime
+	if nodes == 0 { // the last may have gone just now
+		quiet /= 4
+	}
 	received := func() (sum uint64) {
 		for _, s := range a.Stats() {
 			sum += s.Received
@@ -219,7 +229,7 @@ func (a *Appliance) waitQuiet() {
 		return sum
 	}
 	last, since := received(), time.Now()
-	for start := time.Now(); time.Since(since) < quietTime && time.Since(start) < mostQuietTime; {
+	for start := time.Now(); time.Since(since) < quiet && time.Since(start) < mostQuietTime; {
 		time.Sleep(quietTime / 20)
 		if now := received(); now != last {
 			last, since = now, time.Now()

@@ -220,7 +220,7 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	}
 	changed := file(t, string(text)+"[stream.CHORIA_EVENTS]\nmax_age = '2d'\nmax_bytes = '64MiB'\nstorage = 'memory'\n[stream.MINE]\nsubjects = 'mine'\n")
 	_, out, _ = muster(t, "streams", "plan", "--server", server, "--config", changed)
-	for _, want := range []string{"create MINE", "recreate CHORIA_EVENTS: storage file → memory, max_age 1d → 2d, max_bytes 512MiB → 64MiB (storage cannot be changed; recreating deletes 0 messages)"} {
+	for _, want := range []string{"create MINE", "recreate CHORIA_EVENTS: storage file → memory, max_age 1d → 2d, max_bytes 512MiB → 64MiB (storage cannot be changed; recreating deletes 0 messages and all consumers)"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("plan lacks %q:\n%s", want, out)
 		}

@@ -48,6 +48,10 @@ func (p *program) run(ctx context.Context) error {
 	defer signal.Stop(hup)
 	a := appliance.New(cfg, version(), log)
 	if err := a.Open(ctx); err != nil {
+		if ctx.Err() != nil {
+			log.Info("told to stop before it was ready")
+			return nil
+		}
 		return err
 	}
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),

@@ -15,6 +15,10 @@ func changed(path string, before, after Table) []string {
 			keys = append(keys, changed(name, old.Table, now[i].Value.(tableValue).Table)...)
 		case namedValue:
 			keys = append(keys, changedNamed(name, old, now[i].Value.(namedValue))...)
+		case secretValue: // whose text is the same for every secret
+			if *old.into != *now[i].Value.(secretValue).into {
+				keys = append(keys, name)
+			}
 		default:
 			if old.String() != now[i].Value.String() {
 				keys = append(keys, name)
