@@ -2,6 +2,8 @@ package adapter
 
 import (
 	"math"
+	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -148,10 +150,20 @@ func (s *Stream) Validate(check *config.Check) {
 		check.Problem("servers", "none, but what to log in with is given; name the servers, or remove it")
 	}
 	for _, server := range s.Servers {
-		if strings.TrimSpace(server) == "" {
-			check.Problem("servers", "an empty address; write host:port or nats://host:port")
+		if u, err := url.Parse(withScheme(server)); err != nil || u.Port() == "" || u.Hostname() == "" {
+			check.Problem("servers", "%q is no address; write host:port or nats://host:port", server)
 		}
 	}
+	if _, err := os.Stat(s.Credentials); s.Credentials != "" && err != nil {
+		check.Problem("credentials", "%s", err)
+	}
+}
+
+func withScheme(server string) string {
+	if strings.Contains(server, "://") {
+		return server
+	}
+	return "nats://" + server
 }
 
 // Subject is where a message of the sender goes.

@@ -3,6 +3,7 @@ package broker
 import (
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -108,5 +109,12 @@ func (j *JetStream) Keys() []config.Key {
 	}
 }
 
-// Validate has nothing to relate; what the streams need is checked where they are declared.
-func (j *JetStream) Validate(*config.Check) {}
+// validDomain is what can be a token of $JS.<domain>.API.
+var validDomain = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
+
+// Validate checks the domain; what the streams need is checked where they are declared.
+func (j *JetStream) Validate(check *config.Check) {
+	if !validDomain.MatchString(j.Domain) {
+		check.Problem("domain", "%q is no name for a domain; use A-Z, a-z, 0-9, _ and -", j.Domain)
+	}
+}

@@ -3,6 +3,7 @@ package console
 import (
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/muster-appliance/muster/internal/config"
 )
@@ -24,10 +25,13 @@ func (c *Config) Keys() []config.Key {
 
 // Validate keeps the console on this machine: it asks nobody who they are.
 func (c *Config) Validate(check *config.Check) {
-	host, _, err := net.SplitHostPort(c.Listen)
+	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		check.Problem("listen", "%q is not an address and a port; write them as %q", c.Listen, DefaultConfig().Listen)
 		return
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		check.Problem("listen", "%q has no port from 0 to 65535", c.Listen)
 	}
 	addr, err := netip.ParseAddr(host)
 	if host != "localhost" && (err != nil || !addr.IsLoopback()) {

@@ -6,6 +6,7 @@ package jsconfig
 import (
 	"math"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
@@ -93,10 +94,12 @@ func (s *Stream) Validate(c *config.Check) {
 	if len(s.Subjects) == 0 {
 		c.Problem("subjects", "none; name what the stream stores, such as [\"fleet.>\"]")
 	}
-	for _, text := range s.Subjects {
-		if err := subject.Check(text); err != nil {
-			c.Problem("subjects", "%s", err)
-		}
+	s.validateSubjects(c)
+	if strings.HasPrefix(s.Name, bucketPrefix) {
+		c.Problem("", "streams named %s… belong to buckets; declare [bucket.%s]", bucketPrefix, strings.TrimPrefix(s.Name, bucketPrefix))
+	}
+	if s.Replicas > 1 {
+		c.Problem("replicas", "%d copies need a cluster, and this is one server; write 1", s.Replicas)
 	}
 	if s.DiscardNewPerSubject && (s.Discard != "new" || s.MaxMsgsPerSubject <= 0) {
 		c.Problem("discard_new_per_subject", "true has no effect without discard = \"new\" and max_msgs_per_subject")
@@ -110,6 +113,25 @@ func (s *Stream) Validate(c *config.Check) {
 	}
 	if s.DenyPurge && s.AllowRollup {
 		c.Problem("deny_purge", "true cannot go with allow_rollup_hdrs = true, which purges")
+	}
+}
+
+func (s *Stream) validateSubjects(c *config.Check) {
+	for n, text := range s.Subjects {
+		if err := subject.Check(text); err != nil {
+			c.Problem("subjects", "%s", err)
+			continue
+		}
+		for _, other := range s.Subjects[:n] {
+			if subject.Overlap(text, other) {
+				c.Problem("subjects", "%q overlaps %q; one of them is enough, or make them apart", text, other)
+			}
+		}
+		for _, own := range []string{"$JS.API.>", "$JS.ACK.>", "$SYS.>"} {
+			if subject.Overlap(text, own) {
+				c.Problem("subjects", "%q overlaps %q, which the server keeps to itself", text, own)
+			}
+		}
 	}
 }
 

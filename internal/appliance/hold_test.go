@@ -261,7 +261,8 @@ func TestARetryLetsNobodyOvertake(t *testing.T) {
 			return
 		}
 		accepted = append(accepted, id)
-		_ = m.Respond(fmt.Appendf(nil, `{"stream":"S","seq":%d}`, len(accepted)))
+		// That our own retry is a duplicate means that the first attempt was stored.
+		_ = m.Respond(fmt.Appendf(nil, `{"stream":"S","seq":%d,"duplicate":%v}`, len(accepted), refused > 0 && id == fmt.Sprintf("registration/web1/%032d", 0)))
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -281,8 +282,12 @@ func TestARetryLetsNobodyOvertake(t *testing.T) {
 	testkit.Settled(t, a, "registration", 2*each)
 	mu.Lock()
 	defer mu.Unlock()
-	if refused != 3 || a.Stats()["registration"].Retries != 3 {
+	s := a.Stats()["registration"]
+	if refused != 3 || s.Retries != 3 {
 		t.Fatalf("the fault fired %d times", refused)
+	}
+	if s.Stored != 2*each || s.Duplicate != 0 {
+		t.Errorf("have %+v", s)
 	}
 	next := map[string]int{"web1": 0, "web2": 0}
 	for at, id := range accepted {

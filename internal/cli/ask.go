@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -23,7 +24,10 @@ func serverFlag(cmd *cobra.Command, server *string) {
 // ask gets a page of the console as JSON.
 func ask(ctx context.Context, cfg *appliance.Config, server, path string, into any) error {
 	if server == "" {
-		server = "http://" + cfg.Console.Listen
+		server = cfg.Console.Listen
+	}
+	if !strings.Contains(server, "://") {
+		server = "http://" + server
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
@@ -33,7 +37,7 @@ func ask(ctx context.Context, cfg *appliance.Config, server, path string, into a
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("no appliance answers at %s; start one with \"muster run\", or name another with --server", server)
+		return fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", server, errors.Unwrap(err))
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {

@@ -115,8 +115,15 @@ type statusOnly struct{ status int }
 
 func (s statusOnly) Error() string { return fmt.Sprintf("exit status %d", s.status) }
 
-// configFlag is for the commands that read a configuration file.
+// configFlag is for the commands that read a configuration file. An empty name is most
+// likely a variable that is not set, and a lab is not what is wanted then.
 func (p *program) configFlag(cmd *cobra.Command) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("config") && p.config == "" {
+			return usageError{errors.New("--config: the name of the file is empty")}
+		}
+		return nil
+	}
 	cmd.Flags().StringVar(&p.config, "config", "", "configuration file; without one, a lab on loopback")
 	_ = cmd.MarkFlagFilename("config", "toml")
 }

@@ -80,8 +80,12 @@ func TestExitStatusesAndWhatIsSaid(t *testing.T) {
 		"too many":          {[]string{"run", "now"}, 2, "", `unknown command "now"`},
 		"bad flag":          {[]string{"demo", "--nodes", "many"}, 2, "", `invalid argument "many"`},
 		"no nodes":          {[]string{"demo", "--nodes", "0"}, 2, "", "--nodes 0: want 1 to 15000"},
-		"no appliance":      {[]string{"streams", "--server", nobody}, 1, "", `no appliance answers at http://127.0.0.1:1; start one with "muster run"`},
-		"no appliance plan": {[]string{"streams", "plan", "--server", nobody}, 1, "", "no appliance answers"},
+		"no appliance":      {[]string{"streams", "--server", nobody}, 1, "", `connection refused); start one with "muster run"`},
+		"no scheme":         {[]string{"streams", "--server", "127.0.0.1:1"}, 1, "", "no appliance answers at http://127.0.0.1:1 ("},
+		"no appliance plan": {[]string{"streams", "plan", "--server", nobody, "--config", good}, 1, "", "no appliance answers"},
+		"plan of what":      {[]string{"streams", "plan", "--server", nobody}, 2, "", "name the configuration of the appliance with --config"},
+		"apply what":        {[]string{"streams", "apply", "--delete-messages"}, 2, "", "name the configuration of the appliance with --config"},
+		"empty config":      {[]string{"run", "--config", ""}, 2, "", "--config: the name of the file is empty"},
 		"completion":        {[]string{"completion", "bash"}, 0, "bash completion", ""},
 	} {
 		status, out, errOut := muster(t, test.args...)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func (p *program) streamsCommand() *cobra.Command {
 	list := s.command("streams", "List the streams of a running appliance", s.list,
 		"  muster streams\n  muster streams --json")
 	plan := s.command("plan", "Show what would change to make the streams as declared", s.plan,
-		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --json")
+		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json")
 	serverFlag(list, &s.server)
 	serverFlag(plan, &s.server)
 	list.AddCommand(plan, s.applyCommand())
@@ -47,7 +48,7 @@ func (s *streams) command(use, short string, run func(context.Context) error, ex
 
 func (s *streams) applyCommand() *cobra.Command {
 	cmd := s.command("apply", "Make the streams as declared", s.apply,
-		"  muster streams apply\n  muster streams apply --delete-messages")
+		"  muster streams apply --config /etc/muster/appliance.toml\n  muster streams apply --config /etc/muster/appliance.toml --delete-messages")
 	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
 appliance does this by itself when it starts, but never what would delete stored
 messages: that is left to this command, with --delete-messages.`
@@ -87,7 +88,25 @@ func lastTime(state jetstream.StreamState) string {
 	return state.LastTime.Local().Format(time.DateTime)
 }
 
+// wantConfig keeps what a lab declares from being held against an installed appliance.
+func (s *streams) wantConfig() error {
+	if s.config != "" {
+		return nil
+	}
+	cfg, err := appliance.Load("")
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(cfg.TokenFile()); err != nil {
+		return usageError{fmt.Errorf("no lab runs in %s; name the configuration of the appliance with --config", cfg.DataDir)}
+	}
+	return nil
+}
+
 func (s *streams) plan(ctx context.Context) error {
+	if err := s.wantConfig(); err != nil {
+		return err
+	}
 	cfg, have, err := s.have(ctx)
 	if err != nil {
 		return err
@@ -132,6 +151,9 @@ func (s *streams) have(ctx context.Context) (*appliance.Config, []jsconfig.Have,
 
 // apply connects to the broker itself, because the console changes nothing.
 func (s *streams) apply(ctx context.Context) error {
+	if err := s.wantConfig(); err != nil {
+		return err
+	}
 	cfg, err := appliance.Load(s.config)
 	if err != nil {
 		return err

@@ -139,17 +139,20 @@ height = "x"
 
 func TestLoadFindsKeysHoweverTheyAreWritten(t *testing.T) {
 	for text, want := range map[string]string{
-		"\"count\" = 11":                                 `shop.toml:1: count: `,
-		"door.width = 0":                                 `shop.toml:1: door.width: `,
-		"\ndoor = {width = 0}":                           `shop.toml:2: door.width: `,
-		"# count = 1\n\ncount = 11 # count = 2":          `shop.toml:3: count: `,
-		"name = \"\"\"\ncount = 1\n\"\"\"\ncount = 11":   `shop.toml:4: count: `,
-		"topics = [\n 'count = 1',\n]\ncount = 11":       `shop.toml:4: count: `,
-		"[shelf.\"a b\"]\nheight = -1":                   `shop.toml:2: shelf.a b.height: `,
-		"[[shelf.top]]\nheight = 1":                      `shop.toml:1: shelf.top: a list where a table is wanted`,
-		"[ shelf . top ]\nheight = -1":                   `shop.toml:2: shelf.top.height: `,
-		"count = 1\r\n[door]\r\nwidth = 0\r\n":           `shop.toml:3: door.width: `,
-		"[shelf.a]\nheight = 1\n[shelf.b]\nheight = 999": `shop.toml:4: shelf.b.height: `,
+		"\"count\" = 11":                                           `shop.toml:1: count: `,
+		"door.width = 0":                                           `shop.toml:1: door.width: `,
+		"\ndoor = {width = 0}":                                     `shop.toml:2: door.width: `,
+		"# count = 1\n\ncount = 11 # count = 2":                    `shop.toml:3: count: `,
+		"name = \"\"\"\ncount = 1\n\"\"\"\ncount = 11":             `shop.toml:4: count: `,
+		"topics = [\n 'count = 1',\n]\ncount = 11":                 `shop.toml:4: count: `,
+		"[shelf.\"a b\"]\nheight = -1":                             `shop.toml:2: shelf.a b.height: `,
+		"[[shelf.top]]\nheight = 1":                                `shop.toml:1: shelf.top: a list where a table is wanted`,
+		"[ shelf . top ]\nheight = -1":                             `shop.toml:2: shelf.top.height: `,
+		"count = 1\r\n[door]\r\nwidth = 0\r\n":                     `shop.toml:3: door.width: `,
+		"topics = [\n \"door\",\n \"x.width\"]\n[door]\nwidth = 0": `shop.toml:5: door.width: `,
+		"topics = [\"foo.top.>\"]\n[shelf.top]\nheight = -1":       `shop.toml:3: shelf.top.height: `,
+		"name = \"a # b\" # count = 3\ncount = 11":                 `shop.toml:2: count: `,
+		"[shelf.a]\nheight = 1\n[shelf.b]\nheight = 999":           `shop.toml:4: shelf.b.height: `,
 	} {
 		err := Load("shop.toml", []byte(text), newShop())
 		if err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -7,6 +7,9 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// isHeader tells a table's header from a line inside a list.
+var isHeader = regexp.MustCompile(`^\s*\[{1,2}[^\[\],=]+\]{1,2}\s*(#.*)?$`)
+
 // longStrings are strings of several lines, in which what looks like a key is none.
 var longStrings = regexp.MustCompile(`(?s)""".*?"""|'''.*?'''`)
 
@@ -18,6 +21,9 @@ func locate(text string, keys []toml.Key) map[string]int {
 		return strings.Repeat("\n", strings.Count(s, "\n"))
 	})
 	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = withoutValues(line)
+	}
 	found := make(map[string]int, len(keys))
 	from := 0
 	for _, key := range keys {
@@ -33,6 +39,52 @@ func locate(text string, keys []toml.Key) map[string]int {
 		from = at
 	}
 	return found
+}
+
+// withoutValues blanks quoted texts that are values, and comments: they may look like keys.
+func withoutValues(line string) string {
+	out := []byte(line)
+	var quote byte
+	end := unquotedEquals(line) // keys may be quoted before it
+	if end < 0 && isHeader.MatchString(line) {
+		end = len(line)
+	}
+	for i := range out {
+		c := line[i]
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			} else if i > end {
+				out[i] = ' '
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '#':
+			return string(out[:i])
+		}
+	}
+	return string(out)
+}
+
+// unquotedEquals is where the first "=" outside quotes stands, or -1.
+func unquotedEquals(line string) int {
+	var quote byte
+	for i := range len(line) {
+		switch c := line[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '=':
+			return i
+		case c == '#':
+			return -1
+		}
+	}
+	return -1
 }
 
 // search looks for the line that defines the key: a table's header, or its last part before "=".
