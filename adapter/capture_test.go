@@ -139,9 +139,10 @@ func checkHeaders(t *testing.T, c testkit.Capture, h nats.Header, start time.Tim
 	if err != nil || received.Before(start) || received.After(time.Now()) {
 		t.Errorf("%s: Muster-Received is %q: %v", c.File, h.Get("Muster-Received"), err)
 	}
-	skewed := received.Sub(c.Decoded.Time).Abs() > 10*time.Minute
-	if has := h.Get("Muster-Skew") != ""; has != skewed {
-		t.Errorf("%s: Muster-Skew is %q", c.File, h.Get("Muster-Skew"))
+	ahead := c.Decoded.Time.Sub(received)
+	skew, err := time.ParseDuration(h.Get("Muster-Skew"))
+	if skewed := ahead.Abs() > 10*time.Minute; skewed != (err == nil) || skewed && (skew-ahead).Abs() > time.Second {
+		t.Errorf("%s: Muster-Skew is %q, the sender is %s ahead", c.File, h.Get("Muster-Skew"), ahead)
 	}
 }
 

@@ -1,6 +1,7 @@
 package adapter_test
 
 import (
+	"encoding/base64"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -40,6 +41,11 @@ func mutate(r *rand.Rand, raw []byte) []byte {
 	return out
 }
 
+// transport is a transport of protocol 1 around a secure layer.
+func transport(secure string) []byte {
+	return fmt.Appendf(nil, `{"protocol":"choria:transport:1","data":%q}`, base64.StdEncoding.EncodeToString([]byte(secure)))
+}
+
 func TestMutatedMessagesAreEachStoredDuplicateOrRejected(t *testing.T) {
 	a := testkit.Appliance(t, every)
 	node := testkit.Connect(t, a)
@@ -60,9 +66,20 @@ func TestMutatedMessagesAreEachStoredDuplicateOrRejected(t *testing.T) {
 		}
 		sent["replies"]++
 	}
+	hostile := [][]byte{ // what Choria's own parser crashes on, beside the captured ones
+		[]byte(`{"protocol":"choria:transport:1","data":"bnVsbA=="}`),
+		[]byte(`{"protocol":"io.choria.protocol.v2.transport","data":"bnVsbA==","headers":null}`),
+		transport(`{"protocol":"choria:secure:reply:1","hash":"x","message":"{\"protocol\":\"choria:reply:1\",\"message\":\"x\",\"envelope\":null}"}`),
+		transport(`{"protocol":"choria:secure:request:1","signature":"x","pubcert":"x","message":"{\"protocol\":\"choria:request:1\",\"message\":\"x\",\"envelope\":null}"}`),
+	}
 	for _, c := range captures {
 		if c.Kind == "hostile" {
-			send(subjects[0], testkit.Raw(t, c.File))
+			hostile = append(hostile, testkit.Raw(t, c.File))
+		}
+	}
+	for _, subject := range subjects {
+		for _, raw := range hostile {
+			send(subject, raw)
 		}
 	}
 	n := *mutations

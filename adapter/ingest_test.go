@@ -6,24 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/broker"
 )
 
 func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
-	cfg := broker.DefaultConfig()
-	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
-		t.Fatal(err)
-	}
-	a := New(*DefaultConfig(), Options{
-		Site: "s", Buffer: 64 << 20, Now: time.Now, Dial: b.Connect, Delivered: b.Delivered, Log: hclog.NewNullLogger(),
-	})
-	if err := a.Open(); err != nil {
-		t.Fatal(err)
-	}
+	a, b := openWith(t, DefaultConfig(), 64<<20)
 	node, err := b.Connect("node")
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package appliance_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -211,4 +212,32 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 
 func streamConfig() jetstream.StreamConfig {
 	return jetstream.StreamConfig{Name: "CHORIA_REGISTRATION", Subjects: []string{"choria.node_metadata.>"}}
+}
+
+func TestAnApplianceStartsBesideAStreamThatTakesItsSubjects(t *testing.T) {
+	cfg := testkit.Config(t, "[stream.OLD]\nsubjects = 'mine.>'\n")
+	first := appliance.New(cfg, "test", hclog.NewNullLogger())
+	if err := first.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	renamed := testkit.Config(t, "[stream.NEW]\nsubjects = 'mine.>'\n")
+	renamed.DataDir = cfg.DataDir
+	var log bytes.Buffer
+	a := appliance.New(renamed, "test", hclog.New(&hclog.LoggerOptions{Output: &log}))
+	if err := a.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	js := testkit.JetStream(t, a)
+	if _, err := js.Stream(t.Context(), "OLD"); err != nil {
+		t.Errorf("the old stream is gone: %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if want := `\"mine.>\" of stream OLD, which exists and is not declared; remove that one (nats stream rm OLD)`; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %s:\n%s", want, &log)
+	}
 }

@@ -204,6 +204,45 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 	t.Logf("%d sent, %d stored, %d dropped for want of room, %d retries", len(sent), s.Stored, s.AllDropped(), s.Retries)
 }
 
+func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	// Nobody takes what the adapter publishes, so the first signal waits for a verdict.
+	p := startProcess(t, lab(t, t.TempDir(), "[stream.CHORIA_REGISTRATION]\nenabled = false\n"))
+	nc, err := nats.Connect(p.broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	_, raw := testkit.Registration(t, "web1", 1, 10)
+	if err := nc.Publish(testkit.Subject, raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, func() error {
+		if !strings.Contains(p.log.String(), "stopping") {
+			return fmt.Errorf("it does not stop: %s", p.log)
+		}
+		return nil
+	})
+	select {
+	case <-p.ended:
+		t.Fatalf("it did not wait for the message:\n%s", p.log)
+	case <-time.After(time.Second):
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the second signal is not heard")
+	}
+}
+
 func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "notify")
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
