@@ -157,6 +157,10 @@ func TestPlainIsTheRegistrationItself(t *testing.T) {
 	}
 	testkit.Settled(t, a, "plain", uint64(len(captures)))
 	plain := stored(t, testkit.JetStream(t, a), "PLAIN")
+	var hashes map[string]string // computed with other tools
+	if err := json.Unmarshal(testkit.Raw(t, "unpacked.json"), &hashes); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range captures {
 		m := plain[c.Decoded.Sender+"/"+c.Decoded.RequestID]
 		if m == nil {
@@ -167,11 +171,11 @@ func TestPlainIsTheRegistrationItself(t *testing.T) {
 		if err != nil || sha(parsed.Body) != c.Decoded.DataSHA256 {
 			t.Fatalf("%s: %v", c.File, err)
 		}
-		content, err := choria.Unpack(parsed.Body, 1<<20) // held against other tools in its own package
+		content, err := choria.Unpack(parsed.Body, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if string(m.Data()) != string(content.Payload) || !json.Valid(m.Data()) {
+		if sha(m.Data()) != hashes[c.File] {
 			t.Errorf("%s: have %s", c.File, m.Data())
 		}
 		want := map[string]string{

@@ -98,20 +98,37 @@ func TestAPeerThatStopsReadingStopsNobody(t *testing.T) {
 	for a.Stats().Received < 400 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
-	// While publishes are stuck, the ledger can be asked and goes on receiving.
+	// The fault has fired when a publish is stuck with the connection's own lock.
+	stuck := func() bool {
+		free := make(chan struct{})
+		go func() { a.out.nc.IsConnected(); close(free) }()
+		select {
+		case <-free:
+			return false
+		case <-time.After(300 * time.Millisecond):
+			return true
+		}
+	}
+	for !stuck() {
+		if time.Now().After(deadline) {
+			t.Fatal("no publish is stuck")
+		}
+	}
+	// Meanwhile the ledger can be asked and goes on receiving.
+	waiting := make(chan struct{})
+	go func() { close(waiting); a.Connected() }()
+	<-waiting
+	time.Sleep(50 * time.Millisecond) // until it waits for the connection's lock
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		for range 20 {
-			go a.Connected()
-			a.Stats()
-			_ = a.Fault()
-		}
+		a.Stats()
+		_ = a.Fault()
 		publish(t, b, 10, []byte("{}"), false)
 	}()
 	select {
 	case <-asked:
-	case <-time.After(20 * time.Second):
+	case <-time.After(writeWait / 2):
 		t.Fatal("a stuck publish holds up the ledger")
 	}
 	for a.Stats().Received < 410 && time.Now().Before(deadline) {

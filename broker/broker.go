@@ -82,6 +82,9 @@ func (b *Broker) Open() error {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
 	}
 	b.wg.Go(b.watchStore)
+	if b.pending > mostPending {
+		b.wg.Go(b.watchSlow)
+	}
 	if b.certs != nil {
 		b.wg.Go(b.watchCertificates)
 	}
