@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +30,7 @@ func (l *links) failed(nc *nats.Conn, _ *nats.Subscription, err error) {
 	l.errors.Add(1)
 	now := time.Now()
 	if said := l.said.Load(); now.UnixNano()-said > int64(sayAgain) && l.said.CompareAndSwap(said, now.UnixNano()) {
-		l.log.Warn("connection fails", "connection", nc.Opts.Name, "servers", nc.Opts.Url, "error", err)
+		l.log.Warn("connection fails", "connection", nc.Opts.Name, "servers", strings.Join(nc.Opts.Servers, ","), "error", err)
 	}
 }
 

@@ -110,9 +110,11 @@ func TestCheckLooksAtTheCertificates(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "key.pem")); err != nil {
 		t.Fatal(err)
 	}
-	status, _, errOut = muster(t, "check", "--config", config)
-	if status != 78 || !strings.Contains(errOut, "broker.tls: "+filepath.Join(dir, "key.pem")+": no such file or directory") {
-		t.Errorf("%d %s", status, errOut)
+	for _, command := range []string{"check", "run"} {
+		status, _, errOut = muster(t, command, "--config", config)
+		if status != 78 || !strings.Contains(errOut, "broker.tls: "+filepath.Join(dir, "key.pem")+": no such file or directory") {
+			t.Errorf("%s: %d %s", command, status, errOut)
+		}
 	}
 }
 

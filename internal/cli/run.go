@@ -35,7 +35,7 @@ and the certificates again and applies the log level.`,
 }
 
 func (p *program) run(ctx context.Context) error {
-	cfg, err := appliance.Load(p.config)
+	cfg, err := loadChecked(p.config)
 	if err != nil {
 		return err
 	}
