@@ -18,8 +18,9 @@ const (
 	connectionMemory = 48 << 10
 	// "auto" is a quarter of the memory for all buffers together, and at most so much each.
 	mostAutoBuffer = 1 << 30
-	// leastPending is NATS's own bound on what a connection may lag behind.
-	leastPending = 64 << 20
+	// leastPending is twice what NATS allows: with its 64 MiB a burst on a busy machine ended
+	// the connection.
+	leastPending = 128 << 20
 )
 
 // machineMemory is the memory that this process may use, in bytes: that of its control
