@@ -21,6 +21,7 @@ var floors = map[string]int{
 	"internal/config":    1,
 	"internal/disk":      1,
 	"internal/subject":   1,
+	"internal/tap":       1,
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,

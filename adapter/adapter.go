@@ -16,18 +16,23 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/tap"
 	"github.com/nats-io/nats.go"
 )
 
 // Dial opens a connection of an organ to this appliance's broker.
 type Dial func(name string, options ...nats.Option) (*nats.Conn, error)
 
+// Tap lets a receiver have what nodes publish to subjects of this appliance's broker.
+type Tap func(name string, subjects []string, receiver tap.Receiver) (*tap.Tap, error)
+
 // Options is what an adapter is given by the appliance around it.
 type Options struct {
-	Site      string                                 // where it collects
-	Buffer    int64                                  // bound on the bytes received and not yet stored
-	Now       func() time.Time                       // the site's clock
-	Dial      Dial                                   // to this appliance's broker
+	Site      string           // where it collects
+	Buffer    int64            // bound on the bytes received and not yet stored
+	Now       func() time.Time // the site's clock
+	Dial      Dial
+	Tap       Tap
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
 	Log       hclog.Logger
 }
@@ -38,6 +43,7 @@ type Adapter struct {
 	site      string
 	now       func() time.Time
 	dial      Dial
+	tap       Tap
 	delivered func(id uint64) (msgs uint64, ok bool)
 	log       hclog.Logger
 
@@ -77,6 +83,7 @@ func New(cfg Config, o Options) *Adapter {
 		site:      o.Site,
 		now:       o.Now,
 		dial:      o.Dial,
+		tap:       o.Tap,
 		delivered: o.Delivered,
 		log:       o.Log,
 		links:     links{log: o.Log},
@@ -149,9 +156,9 @@ func (a *Adapter) Fault() string {
 // Connected tells whether messages can come in and go out.
 func (a *Adapter) Connected() bool {
 	a.mu.Lock()
-	in := a.ingest.nc
+	in := a.ingest
 	a.mu.Unlock()
-	return in.IsConnected() && a.out.nc.IsConnected() // which may wait for a publish that is stuck
+	return in.alive.Load() && a.out.nc.IsConnected() // which may wait for a publish that is stuck
 }
 
 // Name is the adapter's name in the configuration.

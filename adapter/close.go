@@ -25,13 +25,12 @@ func (a *Adapter) stopListening(ctx context.Context) {
 	if i == nil {
 		return
 	}
-	if i.nc.Drain() == nil { // closes the connection at its end
-		select {
-		case <-i.closed:
-		case <-ctx.Done():
-		}
+	i.tap.Drain()
+	select {
+	case <-i.ended:
+	case <-ctx.Done():
 	}
-	i.nc.Close()
+	i.tap.Close()
 	a.listening.Wait()
 }
 

@@ -2,24 +2,25 @@ package adapter
 
 import (
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // inFlight is how many messages may be unanswered; the others wait in their lanes. The
 // stream's own queue is bounded too, and answers "too many requests" beyond its bound.
 const inFlight = 1024
 
-// receive is called for every message. It never waits: there is room, or there is not.
-func (a *Adapter) receive(n *nats.Msg) {
-	m := &message{
-		subject:  n.Subject,
-		raw:      n.Data,
-		received: a.now(),
-		held:     int64(len(n.Data)) + overhead,
-	}
+// Room tells the tap whether to read a message of that size or to read over it.
+func (a *Adapter) Room(size int) bool {
 	a.mu.Lock()
-	if a.ledger.receive(m) {
+	defer a.mu.Unlock()
+	return a.ledger.room(size)
+}
+
+// Receive is called by the tap for every message. It never waits: there is room, or there
+// is not.
+func (a *Adapter) Receive(subject string, size int, data []byte) {
+	m := &message{subject: subject, raw: data, received: a.now(), held: heldFor(size)}
+	a.mu.Lock()
+	if a.ledger.receive(size, data != nil) {
 		a.queue.put(m)
 		a.work.Signal()
 	}

@@ -1,82 +1,55 @@
 package adapter
 
 import (
-	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/tap"
 )
 
-// redialWait is the pause before the broker is dialled again; while there is no
-// connection, nobody receives what nodes publish.
+// redialWait is the pause before the broker is tapped again; while there is no connection,
+// nobody receives what nodes publish.
 const redialWait = 10 * time.Millisecond
 
-// ingest is one connection to the broker with the subscriptions on it, for as long as it
-// lasts. The client library could reconnect it, but then nobody could tell what was lost
-// on the way: for one connection the broker knows how many messages it sent, and we know
-// how many came.
+// ingest is one connection to the broker, for as long as it lasts. It is never made again
+// by itself: of one connection the broker knows how many messages it sent, and we know how
+// many came, so what was lost can be counted.
 type ingest struct {
-	nc       *nats.Conn
-	id       uint64 // the broker's
-	received atomic.Uint64
-	ending   sync.WaitGroup // subscriptions that may still receive
-	closed   chan struct{}
+	tap   *tap.Tap
+	alive atomic.Bool
+	ended chan struct{}
 }
 
 // openIngest connects and subscribes to all topics.
 func (a *Adapter) openIngest() (*ingest, error) {
-	i := &ingest{closed: make(chan struct{})}
-	var err error
-	i.nc, err = a.dial("choria adapter "+a.cfg.Name, nats.NoReconnect(),
-		nats.ClosedHandler(func(*nats.Conn) { close(i.closed) }),
-		nats.ErrorHandler(a.links.failed))
+	t, err := a.tap("choria adapter "+a.cfg.Name, a.cfg.Ingest.Topics, a)
 	if err != nil {
 		return nil, err
 	}
-	if i.id, err = i.nc.GetClientID(); err == nil {
-		err = i.subscribe(a.cfg.Ingest.Topics, a.receive)
-	}
-	if err != nil {
-		i.nc.Close()
-		return nil, err
-	}
+	i := &ingest{tap: t, ended: make(chan struct{})}
+	i.alive.Store(true)
 	return i, nil
 }
 
-func (i *ingest) subscribe(topics []string, receive func(*nats.Msg)) error {
-	for _, topic := range topics {
-		sub, err := i.nc.Subscribe(topic, func(m *nats.Msg) {
-			i.received.Add(1)
-			receive(m)
-		})
-		if err != nil {
-			return fmt.Errorf("subscribe to %s: %w", topic, err)
-		}
-		i.ending.Add(1)
-		sub.SetClosedHandler(func(string) { i.ending.Done() })
-		// The callback never waits and the buffer is the bound: the library needs none.
-		if err := sub.SetPendingLimits(-1, -1); err != nil {
-			return fmt.Errorf("subscribe to %s: %w", topic, err)
-		}
-	}
-	return i.nc.Flush()
+func (i *ingest) run() error {
+	defer close(i.ended)
+	defer i.alive.Store(false)
+	return i.tap.Run()
 }
 
-// listen keeps a connection to the broker, and counts what was lost when one ended. What
-// nodes publish before the next one is there goes to nobody and cannot be counted; how
-// long that was is said.
+// listen reads from one connection after the other, and counts what was lost when one
+// ended. What nodes publish before the next one is there goes to nobody and cannot be
+// counted; how long that was is said.
 func (a *Adapter) listen(i *ingest) {
 	for i != nil {
-		<-i.closed
+		err := i.run()
 		ended := a.now()
-		i.ending.Wait()
 		next := a.reopenIngest()
 		away := a.now().Sub(ended)
 		lost := a.countLost(i)
-		if next != nil {
-			a.log.Warn("connection to the broker ended, and there is another", "lost", lost, "away", away)
+		if err != nil {
+			a.links.errors.Add(1)
+			a.log.Warn("connection to the broker ended", "error", err, "lost", lost, "another", next != nil, "away", away)
 		}
 		i = next
 	}
@@ -86,19 +59,19 @@ func (a *Adapter) listen(i *ingest) {
 // come. For a moment the broker finds such a connection neither among the open ones nor
 // among the closed.
 func (a *Adapter) countLost(i *ingest) (lost uint64) {
-	sent, known := a.delivered(i.id)
+	sent, known := a.delivered(i.tap.ID())
 	for range 100 {
 		if known {
 			break
 		}
 		time.Sleep(redialWait)
-		sent, known = a.delivered(i.id)
+		sent, known = a.delivered(i.tap.ID())
 	}
 	if !known {
-		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.id)
+		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.tap.ID())
 		return 0
 	}
-	received := i.received.Load()
+	received := i.tap.Received()
 	if sent <= received {
 		return 0
 	}
@@ -108,7 +81,8 @@ func (a *Adapter) countLost(i *ingest) (lost uint64) {
 	return sent - received
 }
 
-// reopenIngest dials until there is a connection, or nil is wanted: the adapter stops.
+// reopenIngest taps the broker until there is a connection, or nil is wanted: the adapter
+// stops.
 func (a *Adapter) reopenIngest() *ingest {
 	for {
 		a.mu.Lock()
@@ -132,7 +106,7 @@ func (a *Adapter) setIngest(i *ingest) *ingest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.stopping {
-		i.nc.Close()
+		i.tap.Close()
 	}
 	a.ingest = i
 	return i

@@ -90,18 +90,24 @@ func newLedger(mostBytes int64, mostQueued uint64) *ledger {
 	return l
 }
 
+// room tells whether a message of that size can be held.
+func (l *ledger) room(size int) bool {
+	s := &l.stats
+	return s.Held+heldFor(size) <= l.mostBytes && (l.mostQueued == 0 || s.Pending < l.mostQueued)
+}
+
 // receive counts a message in, and tells whether there is room for it. If not, that was
 // its verdict.
-func (l *ledger) receive(m *message) bool {
+func (l *ledger) receive(size int, wanted bool) bool {
 	s := &l.stats
 	s.Received++
-	s.Bytes += uint64(len(m.raw))
-	if s.Held+m.held > l.mostBytes || l.mostQueued > 0 && s.Pending >= l.mostQueued {
+	s.Bytes += uint64(size)
+	if !wanted || !l.room(size) {
 		s.Dropped[droppedBuffer]++
 		return false
 	}
 	s.Pending++
-	s.Held += m.held
+	s.Held += heldFor(size)
 	return true
 }
 

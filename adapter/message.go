@@ -26,3 +26,6 @@ type message struct {
 	tries int       // how often it was published
 	sent  time.Time // when last
 }
+
+// heldFor is what a message of that size is counted as when it has just come.
+func heldFor(size int) int64 { return int64(size) + overhead }

@@ -80,9 +80,10 @@ func TestTheLedgerBalancesWhateverHappens(t *testing.T) {
 	var pending []*message
 	for range 20_000 {
 		if r.IntN(2) == 0 {
-			m := &message{raw: make([]byte, r.IntN(5<<10)), out: &nats.Msg{}}
-			m.held = int64(len(m.raw))
-			if l.receive(m) {
+			size := r.IntN(5 << 10)
+			m := &message{held: heldFor(size), out: &nats.Msg{}}
+			wanted := r.IntN(20) > 0 // the tap asked before, and there was no room then
+			if l.receive(size, wanted) {
 				pending = append(pending, m)
 			}
 		} else if len(pending) > 0 {

@@ -24,7 +24,7 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
-	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.Connect, Delivered: b.Delivered, Log: hclog.NewNullLogger()})
+	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.Connect, Tap: b.Tap, Delivered: b.Delivered, Log: hclog.NewNullLogger()})
 	if err := a.Open(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/tap"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -18,42 +19,39 @@ const reconnectWait = 100 * time.Millisecond
 
 // Options is what a broker is given by the appliance around it.
 type Options struct {
-	Name       string // the server's name in the NATS network
-	Store      string // directory of what JetStream stores
-	MaxPending int64  // bytes that a connection may lag behind before it is ended; 0: NATS's 64 MiB
-	Now        func() time.Time
-	Log        hclog.Logger
+	Name  string // the server's name in the NATS network
+	Store string // directory of what JetStream stores
+	Now   func() time.Time
+	Log   hclog.Logger
 }
 
 // Broker is the NATS server of one appliance.
 type Broker struct {
-	cfg     Config
-	js      JetStream
-	name    string
-	store   string
-	pending int64
-	now     func() time.Time
-	auth    *authenticator
-	certs   *certificates // nil: no TLS
-	log     *serverLog
-	srv     *server.Server
-	once    sync.Once
-	quit    chan struct{}
-	wg      sync.WaitGroup
+	cfg   Config
+	js    JetStream
+	name  string
+	store string
+	now   func() time.Time
+	auth  *authenticator
+	certs *certificates // nil: no TLS
+	log   *serverLog
+	srv   *server.Server
+	once  sync.Once
+	quit  chan struct{}
+	wg    sync.WaitGroup
 }
 
 // New makes a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
 	return &Broker{
-		cfg:     cfg,
-		js:      js,
-		name:    o.Name,
-		store:   o.Store,
-		pending: o.MaxPending,
-		now:     o.Now,
-		auth:    newAuthenticator(),
-		log:     &serverLog{log: o.Log},
-		quit:    make(chan struct{}),
+		cfg:   cfg,
+		js:    js,
+		name:  o.Name,
+		store: o.Store,
+		now:   o.Now,
+		auth:  newAuthenticator(),
+		log:   &serverLog{log: o.Log},
+		quit:  make(chan struct{}),
 	}
 }
 
@@ -82,9 +80,6 @@ func (b *Broker) Open() error {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
 	}
 	b.wg.Go(b.watchStore)
-	if b.pending > mostPending {
-		b.wg.Go(b.watchSlow)
-	}
 	if b.certs != nil {
 		b.wg.Go(b.watchCertificates)
 	}
@@ -130,6 +125,20 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
 	return nc, nil
+}
+
+// Tap lets an organ receive what nodes publish to the subjects, over a connection that is
+// as fast as there is one. It does not reconnect.
+func (b *Broker) Tap(name string, subjects []string, receiver tap.Receiver) (*tap.Tap, error) {
+	conn, err := b.srv.InProcessConn()
+	if err != nil {
+		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
+	}
+	t, err := tap.Open(conn, name, b.auth.organSecret, subjects, receiver)
+	if err != nil {
+		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
+	}
+	return t, nil
 }
 
 // AdminToken lets in who shows it in CONNECT, as auth_token. It is another one after each

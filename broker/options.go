@@ -33,7 +33,6 @@ func (b *Broker) options() *server.Options {
 		MaxControlLine:   controlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
-		MaxPending:       b.pending,
 
 		JetStream:              true,
 		StoreDir:               b.store,

@@ -84,11 +84,10 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 
 func (a *Appliance) openBroker(context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
-		Name:       a.cfg.Identity,
-		Store:      a.cfg.DataDir,
-		MaxPending: a.cfg.maxPending(),
-		Now:        time.Now,
-		Log:        a.log.Named("broker"),
+		Name:  a.cfg.Identity,
+		Store: a.cfg.DataDir,
+		Now:   time.Now,
+		Log:   a.log.Named("broker"),
 	})
 	return a.broker.Open()
 }
@@ -132,6 +131,7 @@ func (a *Appliance) openAdapters(context.Context) error {
 			Buffer:    buffers[i],
 			Now:       time.Now,
 			Dial:      a.broker.Connect,
+			Tap:       a.broker.Tap,
 			Delivered: a.broker.Delivered,
 			Log:       a.log.Named("adapter").Named(cfg.Name),
 		})

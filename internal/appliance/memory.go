@@ -3,7 +3,6 @@ package appliance
 import (
 	"os"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -18,9 +17,6 @@ const (
 	connectionMemory = 48 << 10
 	// "auto" is a quarter of the memory for all buffers together, and at most so much each.
 	mostAutoBuffer = 1 << 30
-	// leastPending is twice what NATS allows: with its 64 MiB a burst on a busy machine ended
-	// the connection.
-	leastPending = 128 << 20
 )
 
 // machineMemory is the memory that this process may use, in bytes: that of its control
@@ -46,13 +42,6 @@ func (c *Config) buffers() []int64 {
 		}
 	}
 	return bounds
-}
-
-// maxPending is how far a connection may lag behind the server: half of the largest
-// buffer. In a burst the adapters' connections do lag, and one that the server ends for
-// it costs all that it had not read.
-func (c *Config) maxPending() int64 {
-	return max(slices.Max(append(c.buffers(), 0))/2, leastPending)
 }
 
 // memoryLimit is what the garbage collector is told to stay within. Without it a burst
