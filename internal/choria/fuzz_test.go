@@ -19,7 +19,7 @@ func checkParsed(t *testing.T, m *Message, err error) {
 		}
 		return
 	}
-	if checkSender(m.Sender) != nil || checkID(m.ID) != nil || !utf8.Valid(m.Body) {
+	if CheckSender(m.Sender) != nil || checkID(m.ID) != nil || !utf8.Valid(m.Body) {
 		t.Fatalf("let through: %+v", m)
 	}
 	if y := m.Time.Year(); y < 1970 || y > 9999 {

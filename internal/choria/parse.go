@@ -55,7 +55,7 @@ func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, 
 	if err := layers(secure, m); err != nil {
 		return nil, err
 	}
-	if err := checkSender(m.Sender); err != nil {
+	if err := CheckSender(m.Sender); err != nil {
 		return nil, err
 	}
 	if err := checkID(m.ID); err != nil {

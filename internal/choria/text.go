@@ -84,9 +84,10 @@ func escaped(text []byte) rune {
 	return r
 }
 
-// checkSender allows 1 to 255 bytes of A-Za-z0-9._:@=+- without empty tokens: what can
-// be put into a subject and stays the same number of tokens there.
-func checkSender(sender string) error {
+// CheckSender allows 1 to 255 bytes of A-Za-z0-9._:@=+- without empty tokens: what can
+// be put into a subject and stays the same number of tokens there. The error is
+// ErrBadSender.
+func CheckSender(sender string) error {
 	if sender == "" || len(sender) > maxSender {
 		return fmt.Errorf("%w: %d bytes long", ErrBadSender, len(sender))
 	}

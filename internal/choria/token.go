@@ -26,38 +26,71 @@ type Claims struct {
 	jwt.RegisteredClaims
 	Purpose     string           `json:"purpose"`
 	Identity    string           `json:"identity,omitempty"` // nodes
-	CallerID    string           `json:"callerid,omitempty"` // clients
 	Collectives []string         `json:"collectives,omitempty"`
+	CallerID    string           `json:"callerid,omitempty"` // clients
 	Permissions map[string]bool  `json:"permissions"`
+	PubSubjects []string         `json:"pub_subjects,omitempty"` // may be published to beside what everybody may
+	SubSubjects []string         `json:"sub_subjects,omitempty"`
 	OrgUnit     string           `json:"ou"`
 	PublicKey   string           `json:"public_key"` // hex ed25519, of who holds the token
 	TrustChain  string           `json:"tcs,omitempty"`
 	IssuerEnds  *jwt.NumericDate `json:"issexp,omitempty"`
 }
 
+// Names tells who the token is for: a node's identity or a client's caller id.
+func (c *Claims) Names() string {
+	if c.Purpose == PurposeClient {
+		return c.CallerID
+	}
+	return c.Identity
+}
+
+// complete wants what a token is of no use without.
+func (c *Claims) complete() error {
+	switch {
+	case c.Purpose != PurposeServer && c.Purpose != PurposeClient:
+		return fmt.Errorf("a token for %q", c.Purpose)
+	case c.Names() == "":
+		return errors.New("a token that names nobody")
+	}
+	_, err := PublicKey(c.PublicKey)
+	return err
+}
+
+// valid tells whether it is the token's time. A token need not have an end.
+func (c *Claims) valid(now time.Time) error {
+	from, till := c.lifetime()
+	if now.Before(from) || !now.Before(till) {
+		return fmt.Errorf("%w: token valid from %s to %s", ErrExpired, from.Format(time.RFC3339), till.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func (c *Claims) lifetime() (from, till time.Time) {
+	till = endOfTime
+	if c.NotBefore != nil {
+		from = c.NotBefore.Time
+	}
+	for _, end := range []*jwt.NumericDate{c.ExpiresAt, c.IssuerEnds} {
+		if end != nil && end.Before(till) {
+			till = end.Time
+		}
+	}
+	return from, till
+}
+
+// Holds checks the signature that shows that somebody holds the token's key: ed25519, over
+// the bytes that were asked to be signed. The error is ErrWrongSignature.
+func (c *Claims) Holds(signed, signature []byte) error {
+	key, err := PublicKey(c.PublicKey)
+	if err != nil || !ed25519.Verify(key, signed, signature) {
+		return fmt.Errorf("%w: of the token of %s", ErrWrongSignature, c.Names())
+	}
+	return nil
+}
+
 // Issuers are the public keys of organizations, by the name that tokens give as "ou".
 type Issuers map[string]ed25519.PublicKey
-
-// Token reads a token and checks that an issuer, or a Chain Issuer of one, signed it and
-// that it is valid at the time. The error is ErrExpired or ErrUntrusted.
-func (i Issuers) Token(text string, now time.Time) (*Claims, error) {
-	var claims Claims
-	parser := jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
-		jwt.WithTimeFunc(func() time.Time { return now }),
-		jwt.WithStrictDecoding(),
-	)
-	_, err := parser.ParseWithClaims(text, &claims, func(*jwt.Token) (any, error) { return i.signer(&claims) })
-	switch {
-	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
-		return nil, fmt.Errorf("%w: token: %w", ErrExpired, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: token: %w", ErrUntrusted, err)
-	case claims.IssuerEnds != nil && !now.Before(claims.IssuerEnds.Time):
-		return nil, fmt.Errorf("%w: the token of the Chain Issuer", ErrExpired)
-	}
-	return &claims, nil
-}
 
 // signer is the key that must have signed the token: the organization's, or that of a
 // Chain Issuer whom the organization vouches for.
@@ -118,28 +151,4 @@ func PublicKey(text string) (ed25519.PublicKey, error) {
 		return nil, errors.New("no ed25519 public key: want 64 hex characters")
 	}
 	return key, nil
-}
-
-// IssueServerToken makes a token for the node that holds the key, signed by the issuer of
-// the organization "choria" and valid from now on for the time given.
-func IssueServerToken(identity string, collectives []string, key ed25519.PublicKey, issuer ed25519.PrivateKey, now time.Time, validity time.Duration) (string, error) {
-	id, err := ksuid.NewRandomWithTime(now)
-	if err != nil {
-		return "", fmt.Errorf("make a token id: %w", err)
-	}
-	return jwt.NewWithClaims(jwt.SigningMethodEdDSA, Claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			ID:        id.String(),
-			Issuer:    "Muster",
-			IssuedAt:  jwt.NewNumericDate(now),
-			NotBefore: jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(now.Add(validity)),
-		},
-		Purpose:     PurposeServer,
-		Identity:    identity,
-		Collectives: collectives,
-		Permissions: map[string]bool{},
-		OrgUnit:     "choria",
-		PublicKey:   hex.EncodeToString(key),
-	}).SignedString(issuer)
 }

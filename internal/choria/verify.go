@@ -2,7 +2,6 @@ package choria
 
 import (
 	"crypto"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -11,6 +10,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -22,38 +22,42 @@ const (
 	VerifiedJWT  = "jwt"  // a token under an issuer
 )
 
-// remembered is how many senders' certificates and tokens are verified once only.
-const remembered = 1 << 16
-
 // callerName takes the name out of a caller such as choria=web1.example.net.
 var callerName = regexp.MustCompile(`^[a-z]+=([\w.-]+)$`)
 
 // Verifier checks who wrote a message: that a certificate or token is good, that its key
 // made the signature, and that it is the sender's own. It may be used from many goroutines.
 type Verifier struct {
-	roots   *x509.CertPool // nil: no certificate is trusted
-	issuers Issuers
-	known   *lru.Cache[[sha256.Size]byte, identity]
+	tokens *Tokens
+	roots  atomic.Pointer[x509.CertPool] // nil: no certificate is trusted
+	known  *lru.Cache[[sha256.Size]byte, identity]
 }
 
-// identity is what a good certificate or token proves, and when.
+// identity is what a good certificate proves, and when.
 type identity struct {
 	names      []string
-	key        crypto.PublicKey
+	key        *rsa.PublicKey
 	from, till time.Time
+	roots      *x509.CertPool // under which it is good
 }
 
-// NewVerifier trusts certificates under the roots, and tokens of the issuers.
-func NewVerifier(roots *x509.CertPool, issuers Issuers) *Verifier {
+// NewVerifier trusts the tokens, and no certificate yet.
+func NewVerifier(tokens *Tokens) *Verifier {
 	known, err := lru.New[[sha256.Size]byte, identity](remembered)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &Verifier{roots: roots, issuers: issuers, known: known}
+	return &Verifier{tokens: tokens, known: known}
 }
 
+// TrustRoots trusts certificates under these roots from now on, and no others.
+func (v *Verifier) TrustRoots(roots *x509.CertPool) { v.roots.Store(roots) }
+
+// Tokens are those that the verifier trusts.
+func (v *Verifier) Tokens() *Tokens { return v.tokens }
+
 // Trusts tells whether there is anything that a message could be verified against.
-func (v *Verifier) Trusts() bool { return v.roots != nil || len(v.issuers) > 0 }
+func (v *Verifier) Trusts() bool { return v.roots.Load() != nil || v.tokens.Trusts() }
 
 // Verify says how the message was verified, x509 or jwt. The error wraps ErrUnsigned,
 // ErrUntrusted, ErrExpired, ErrWrongSignature or ErrWrongName. Certificates and tokens
@@ -89,8 +93,8 @@ func (v *Verifier) verifyReply(m *Message, now time.Time) error {
 	return v.verifyToken(m, now)
 }
 
-// verifyToken is for protocol 2: a node's token under an issuer, whose key signed, and
-// whose identity is the sender everywhere.
+// verifyToken is for protocol 2: a node's token under somebody trusted, whose key signed,
+// and whose identity is the sender everywhere.
 func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 	if m.Proof.Signer != "" {
 		return fmt.Errorf("%w: signed for somebody else", ErrUntrusted)
@@ -98,15 +102,21 @@ func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 	if m.Proof.Signature == base64Insecure {
 		return fmt.Errorf("%w: request", ErrUnsigned)
 	}
-	who, err := v.identify(m.Proof.Caller, now, v.tokenIdentity)
+	claims, err := v.tokens.Verify(m.Proof.Caller, now)
 	if err != nil {
 		return err
 	}
-	signature, err := decodeBase64("signature", m.Proof.Signature)
-	if err != nil || !ed25519.Verify(who.key.(ed25519.PublicKey), m.Proof.Signed, signature) {
-		return fmt.Errorf("%w: of the token %v", ErrWrongSignature, who.names)
+	if claims.Purpose != PurposeServer {
+		return fmt.Errorf("%w: the token is not a node's but %q", ErrUntrusted, claims.Purpose)
 	}
-	return who.owns(m, m.Caller)
+	signature, err := decodeBase64("signature", m.Proof.Signature)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrWrongSignature, err)
+	}
+	if err := claims.Holds(m.Proof.Signed, signature); err != nil {
+		return err
+	}
+	return owns([]string{claims.Identity}, m, m.Caller)
 }
 
 // verifyCertificate is for requests of protocol 1: a certificate under the CA, whose RSA
@@ -115,28 +125,28 @@ func (v *Verifier) verifyCertificate(m *Message, now time.Time) error {
 	if m.Proof.Certificate == insecure || m.Proof.Certificate == insecureRegistration {
 		return fmt.Errorf("%w: request", ErrUnsigned)
 	}
-	who, err := v.identify(m.Proof.Certificate, now, v.certificateIdentity)
+	who, err := v.identify(m.Proof.Certificate, now)
 	if err != nil {
 		return err
 	}
 	signature, err := decodeBase64("signature", m.Proof.Signature)
 	digest := sha256.Sum256(m.Proof.Signed)
-	if err != nil || rsa.VerifyPKCS1v15(who.key.(*rsa.PublicKey), crypto.SHA256, digest[:], signature) != nil {
+	if err != nil || rsa.VerifyPKCS1v15(who.key, crypto.SHA256, digest[:], signature) != nil {
 		return fmt.Errorf("%w: of the certificate %v", ErrWrongSignature, who.names)
 	}
 	caller := callerName.FindStringSubmatch(m.Caller)
 	if caller == nil {
 		return fmt.Errorf("%w: caller %q", ErrWrongName, m.Caller)
 	}
-	return who.owns(m, caller[1])
+	return owns(who.names, m, caller[1])
 }
 
 // owns checks that the message names nobody but the holder of the certificate or token.
 // Replies have no caller, and the transport need not name a sender.
-func (i identity) owns(m *Message, caller string) error {
+func owns(names []string, m *Message, caller string) error {
 	switch {
-	case !slices.Contains(i.names, m.Sender):
-		return fmt.Errorf("%w: signed by %v, sent as %q", ErrWrongName, i.names, m.Sender)
+	case !slices.Contains(names, m.Sender):
+		return fmt.Errorf("%w: signed by %v, sent as %q", ErrWrongName, names, m.Sender)
 	case caller != m.Sender && !m.Reply:
 		return fmt.Errorf("%w: sender %q, caller %q", ErrWrongName, m.Sender, m.Caller)
 	case m.TransportSender != "" && m.TransportSender != m.Sender:
@@ -145,13 +155,17 @@ func (i identity) owns(m *Message, caller string) error {
 	return nil
 }
 
-// identify verifies a certificate or token, once for as long as it is remembered.
-func (v *Verifier) identify(text string, now time.Time, verify func(string, time.Time) (identity, error)) (identity, error) {
+// identify verifies a certificate, once for as long as it is remembered.
+func (v *Verifier) identify(text string, now time.Time) (identity, error) {
+	roots := v.roots.Load()
+	if roots == nil {
+		return identity{}, fmt.Errorf("%w: there is no CA to verify a certificate with", ErrUntrusted)
+	}
 	id := sha256.Sum256([]byte(text))
 	who, known := v.known.Get(id)
-	if !known {
+	if !known || who.roots != roots {
 		var err error
-		if who, err = verify(text, now); err != nil {
+		if who, err = certificateIdentity(text, roots, now); err != nil {
 			return identity{}, err
 		}
 		v.known.Add(id, who)
@@ -162,57 +176,26 @@ func (v *Verifier) identify(text string, now time.Time, verify func(string, time
 	return who, nil
 }
 
-func (v *Verifier) tokenIdentity(text string, now time.Time) (identity, error) {
-	claims, err := v.issuers.Token(text, now)
-	if err != nil {
-		return identity{}, err
-	}
-	if claims.Purpose != PurposeServer || claims.Identity == "" {
-		return identity{}, fmt.Errorf("%w: the token is not a node's but %q", ErrUntrusted, claims.Purpose)
-	}
-	key, err := PublicKey(claims.PublicKey)
-	if err != nil {
-		return identity{}, fmt.Errorf("%w: token: %w", ErrUntrusted, err)
-	}
-	who := identity{names: []string{claims.Identity}, key: key, till: endOfTime}
-	if claims.NotBefore != nil {
-		who.from = claims.NotBefore.Time
-	}
-	if claims.ExpiresAt != nil {
-		who.till = claims.ExpiresAt.Time
-	}
-	if end := claims.IssuerEnds; end != nil && end.Before(who.till) {
-		who.till = end.Time
-	}
-	return who, nil
-}
-
 // endOfTime is when a token without an end expires.
 var endOfTime = time.Unix(maxSeconds, 0)
 
-func (v *Verifier) certificateIdentity(text string, now time.Time) (identity, error) {
-	if v.roots == nil {
-		return identity{}, fmt.Errorf("%w: there is no CA to verify a certificate with", ErrUntrusted)
-	}
+func certificateIdentity(text string, roots *x509.CertPool, now time.Time) (identity, error) {
 	leaf, intermediates, err := parseChain(text)
 	if err != nil {
 		return identity{}, err
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: v.roots, Intermediates: intermediates, CurrentTime: now,
+		Roots: roots, Intermediates: intermediates, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
-	var invalid x509.CertificateInvalidError
-	switch {
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return identity{}, fmt.Errorf("%w: certificate: %w", ErrExpired, err)
-	case err != nil:
-		return identity{}, fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
+	if err != nil {
+		return identity{}, CertificateError(err)
 	}
-	if _, isRSA := leaf.PublicKey.(*rsa.PublicKey); !isRSA {
+	key, isRSA := leaf.PublicKey.(*rsa.PublicKey)
+	if !isRSA {
 		return identity{}, fmt.Errorf("%w: the key of the certificate is %s, and protocol 1 signs with RSA", ErrUntrusted, leaf.PublicKeyAlgorithm)
 	}
-	who := identity{names: append([]string{leaf.Subject.CommonName}, leaf.DNSNames...), key: leaf.PublicKey, till: endOfTime}
+	who := identity{names: append([]string{leaf.Subject.CommonName}, leaf.DNSNames...), key: key, till: endOfTime, roots: roots}
 	for _, c := range chains[0] {
 		if c.NotBefore.After(who.from) {
 			who.from = c.NotBefore
@@ -222,6 +205,15 @@ func (v *Verifier) certificateIdentity(text string, now time.Time) (identity, er
 		}
 	}
 	return who, nil
+}
+
+// CertificateError says ErrExpired or ErrUntrusted of an error of verifying a certificate.
+func CertificateError(err error) error {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return fmt.Errorf("%w: certificate: %w", ErrExpired, err)
+	}
+	return fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
 }
 
 // parseChain reads PEM certificates: the first is the sender's, all may lead to the CA.

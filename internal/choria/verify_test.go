@@ -2,6 +2,7 @@ package choria
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
@@ -32,7 +34,14 @@ func captured(tb testing.TB) *Verifier {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return NewVerifier(roots, Issuers{"choria": key})
+	return trusting(roots, Issuers{"choria": key})
+}
+
+// trusting is a verifier that trusts the roots, where there are any, and the issuers.
+func trusting(roots *x509.CertPool, issuers Issuers) *Verifier {
+	v := NewVerifier(NewTokens(issuers, Signers{}))
+	v.TrustRoots(roots)
+	return v
 }
 
 // when is a time at which everything captured is valid.
@@ -74,7 +83,7 @@ func TestCapturesVerifyOrSayWhyNot(t *testing.T) {
 				t.Errorf("%s: %q %v", c.File, how, err)
 			}
 		}
-		if _, err := NewVerifier(nil, nil).Verify(m, when); err == nil {
+		if _, err := trusting(nil, nil).Verify(m, when); err == nil {
 			t.Errorf("%s: verified against nothing", c.File)
 		}
 	}
@@ -171,7 +180,7 @@ func TestValidityIsJudgedAtReception(t *testing.T) {
 
 func TestCertificatesThatProveNothing(t *testing.T) {
 	ca, stranger := authority.New(t, when), authority.New(t, when)
-	v := NewVerifier(ca.Pool(), nil)
+	v := trusting(ca.Pool(), nil)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -224,10 +233,10 @@ func TestTokensThatProveNothing(t *testing.T) {
 	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
 	public, key, _ := ed25519.GenerateKey(rand.Reader)
 	otherPublic, _, _ := ed25519.GenerateKey(rand.Reader)
-	v := NewVerifier(nil, Issuers{"choria": issuerPublic})
+	v := trusting(nil, Issuers{"choria": issuerPublic})
 	token := func(identity string, public ed25519.PublicKey, issuer ed25519.PrivateKey) string {
 		t.Helper()
-		text, err := IssueServerToken(identity, []string{"choria"}, public, issuer, when, time.Hour)
+		text, err := Issue(ServerClaims(identity, []string{"choria"}, public), issuer, when, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,10 +287,10 @@ func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuers := Issuers{"choria": key}
+	tokens := NewTokens(Issuers{"choria": key}, Signers{})
 	for _, file := range []string{"issuer-node1", "issuer-node4-chain", "issuer-chain", "issuer-rip", "issuer-bob-chain"} {
 		text := strings.TrimSpace(string(read(t, "creds/"+file+".jwt")))
-		claims, err := issuers.Token(text, when)
+		claims, err := tokens.Verify(text, when)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
@@ -289,7 +298,7 @@ func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
 		if strings.HasSuffix(file, "-chain") && file != "issuer-chain" {
 			checkChain(t, file, claims, key)
 		}
-		if _, err := (Issuers{"other": key}).Token(text, when); !errors.Is(err, ErrUntrusted) {
+		if _, err := NewTokens(Issuers{"other": key}, Signers{}).Verify(text, when); !errors.Is(err, ErrUntrusted) {
 			t.Errorf("%s of another organization: %v", file, err)
 		}
 	}
@@ -360,5 +369,102 @@ func TestReplysHashAndSignatureCount(t *testing.T) {
 	bare.Proof.Signature = ""
 	if _, err := v.Verify(&bare, when); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("a reply without signature: %v", err)
+	}
+}
+
+func TestSignersSignWhereThereIsNoOrganization(t *testing.T) {
+	public, signer, _ := ed25519.GenerateKey(rand.Reader)
+	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
+	holder, _, _ := ed25519.GenerateKey(rand.Reader)
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node, client := ServerClaims("web1", nil, holder), ClientClaims("choria=rip", nil, holder)
+	withRSA := func(c Claims) string {
+		t.Helper()
+		text, err := jwt.NewWithClaims(jwt.SigningMethodRS256, c).SignedString(rsaKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	issued := func(c Claims, key ed25519.PrivateKey) string {
+		t.Helper()
+		text, err := Issue(c, key, when, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	both := Signers{Server: []crypto.PublicKey{rsaKey.Public(), public}}
+	for name, test := range map[string]struct {
+		signers Signers
+		token   string
+		want    error
+	}{
+		"second of two":        {both, issued(node, signer), nil},
+		"RSA":                  {both, withRSA(node), nil},
+		"a stranger's":         {both, issued(node, stranger), ErrUntrusted},
+		"no signer of clients": {both, issued(client, signer), ErrUntrusted},
+		"a client's":           {Signers{Client: []crypto.PublicKey{public}}, issued(client, signer), nil},
+		"nobody signs":         {Signers{}, issued(node, signer), ErrUntrusted},
+		"names nobody":         {both, issued(ServerClaims("", nil, holder), signer), ErrUntrusted},
+		"without a key":        {both, issued(ServerClaims("web1", nil, nil), signer), ErrUntrusted},
+		"another purpose":      {both, issued(Claims{Purpose: "choria_provisioning", Identity: "x", PublicKey: node.PublicKey}, signer), ErrUntrusted},
+		"RSA for an issuer":    {Signers{}, withRSA(node), ErrUntrusted},
+	} {
+		tokens := NewTokens(nil, test.signers)
+		if name == "RSA for an issuer" {
+			tokens = NewTokens(Issuers{"choria": public}, Signers{})
+		}
+		if _, err := tokens.Verify(test.token, when); !errors.Is(err, test.want) || test.want == nil && err != nil {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+}
+
+func TestANodeWithAnonymousTLSHasATokenOfASigner(t *testing.T) {
+	key, err := PublicKey(strings.TrimSpace(string(read(t, "creds/v1-anon-signer.public"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.TrimSpace(string(read(t, "creds/v1-anon-node1.jwt")))
+	claims, err := NewTokens(nil, Signers{Server: []crypto.PublicKey{key}}).Verify(text, when)
+	if err != nil || claims.Names() != "node1.example.net" {
+		t.Errorf("%+v %v", claims, err)
+	}
+	if purpose := TokenPurpose(text); purpose != PurposeServer {
+		t.Errorf("its purpose is %q", purpose)
+	}
+	if purpose := TokenPurpose("x"); purpose != "" {
+		t.Errorf("the purpose of no token is %q", purpose)
+	}
+}
+
+func TestWhoHoldsATokensKeyCanSign(t *testing.T) {
+	public, key, _ := ed25519.GenerateKey(rand.Reader)
+	claims := ServerClaims("web1", nil, public)
+	signed := []byte("a nonce")
+	if err := claims.Holds(signed, ed25519.Sign(key, signed)); err != nil {
+		t.Error(err)
+	}
+	if err := claims.Holds([]byte("another nonce"), ed25519.Sign(key, signed)); !errors.Is(err, ErrWrongSignature) {
+		t.Error(err)
+	}
+}
+
+func TestOtherRootsTakeTheOldOnesPlace(t *testing.T) {
+	v := captured(t)
+	m, err := ParseRequest(read(t, fileV1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Verify(m, when); err != nil {
+		t.Fatal(err)
+	}
+	v.TrustRoots(authority.New(t, when).Pool())
+	if _, err := v.Verify(m, when); !errors.Is(err, ErrUntrusted) {
+		t.Errorf("from memory, under roots that are gone: %v", err)
 	}
 }

@@ -93,7 +93,7 @@ func (n *Node) enroll(now time.Time) error {
 		return err
 	}
 	n.key = private
-	n.token, err = choria.IssueServerToken(n.Identity, []string{"mcollective"}, public, private, now, tokenValidity)
+	n.token, err = choria.Issue(choria.ServerClaims(n.Identity, []string{"mcollective"}, public), private, now, tokenValidity)
 	return err
 }
 
