@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/tap"
 	"github.com/nats-io/nats.go"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Dial      Dial
 	Tap       Tap
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
+	Verifier  *choria.Verifier
 	Log       hclog.Logger
 }
 
@@ -45,11 +47,14 @@ type Adapter struct {
 	dial      Dial
 	tap       Tap
 	delivered func(id uint64) (msgs uint64, ok bool)
+	verifier  *choria.Verifier
 	log       hclog.Logger
 
 	local *publisher // to this appliance
 	out   *publisher // where the stream is: local, or another NATS
 	links links
+
+	signatures signatures
 
 	mu        sync.Mutex
 	work      *sync.Cond // there is something to parse, or nothing will come any more
@@ -85,6 +90,7 @@ func New(cfg Config, o Options) *Adapter {
 		dial:      o.Dial,
 		tap:       o.Tap,
 		delivered: o.Delivered,
+		verifier:  o.Verifier,
 		log:       o.Log,
 		links:     links{log: o.Log},
 		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),

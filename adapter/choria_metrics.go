@@ -1,6 +1,8 @@
 package adapter
 
 import (
+	"strconv"
+
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -63,6 +65,7 @@ func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
 	}
 	var malformed, reconnections, linkErrors float64
+	var valid, invalid [choria.V2 + 1]float64
 	for _, a := range c.adapters {
 		s, worker := a.Stats(), a.Name()+".0"
 		dropped, rejected := float64(sum(s.Dropped)), float64(sum(s.Rejected))
@@ -83,12 +86,18 @@ func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
 		malformed += float64(s.Rejected[choria.ErrMalformed.Error()])
 		reconnections += float64(a.links.reconnections.Load())
 		linkErrors += float64(a.links.errors.Load())
+		for version := choria.V1; version <= choria.V2; version++ {
+			valid[version] += float64(a.signatures.valid[version].Load())
+			invalid[version] += float64(a.signatures.invalid[version].Load())
+		}
 	}
-	for version, unparsed := range map[string]float64{"1": malformed, "2": 0} { // of what cannot be read the version is unknown
-		counter(c.unparsed, unparsed, version)
-		counter(c.invalid, 0, version)
-		counter(c.valid, 0, version)
-		counter(c.failed, 0, version)
+	for version := choria.V1; version <= choria.V2; version++ {
+		label := strconv.Itoa(int(version))
+		counter(c.unparsed, malformed, label)
+		counter(c.invalid, invalid[version], label)
+		counter(c.valid, valid[version], label)
+		counter(c.failed, 0, label)
+		malformed = 0 // of what cannot be read the version is unknown: it counts once
 	}
 	counter(c.reconnections, reconnections)
 	counter(c.linkErrors, linkErrors)

@@ -49,7 +49,7 @@ type Stream struct {
 // NewConfig is an adapter of which only the name is known.
 func NewConfig(name string) *Config {
 	return &Config{
-		Name: name, Enabled: true, Type: "jetstream", Verify: "auto", ClockSkew: 10 * time.Minute,
+		Name: name, Enabled: true, Type: "jetstream", Verify: verifyAuto, ClockSkew: 10 * time.Minute,
 		Stream: Stream{Topic: name, Format: "choria", MaxUnpacked: 1 << 20},
 	}
 }
@@ -70,7 +70,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "type", Value: config.String(&c.Type), Help: "jetstream; choria_streams is the same"},
 		{Name: "queue_len", Value: config.Int(&c.QueueLen, 0, math.MaxInt32), Help: "most messages waiting; 0: as many as the buffer holds"},
 		{Name: "buffer", Value: config.SizeOr("auto", &c.Buffer, 1<<20, 1<<40), Help: "most bytes received and not yet stored; auto: a quarter of the memory, at most 1GiB"},
-		{Name: "verify", Value: config.OneOf(&c.Verify, "auto", "require", "record", "off"), Help: "what is done about signatures"},
+		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff), Help: "whether senders must prove who they are: auto requires it where there is a CA, an issuer or a signer, and records what it finds elsewhere"},
 		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour), Help: "a sender's clock that is further off is noted in Muster-Skew"},
 		{Name: "ingest", Value: config.Sub(&c.Ingest), Help: "where messages come from"},
 		{Name: "stream", Value: config.Sub(&c.Stream), Help: "where they go"},

@@ -23,9 +23,6 @@ const (
 	headerMtime      = "Muster-Mtime"
 )
 
-// notVerified is what Muster-Verified says as long as nothing verifies.
-const notVerified = "no"
-
 // convert makes of a received message what is to be stored, or says why it is rejected.
 func (a *Adapter) convert(m *message) {
 	parse := choria.ParseRequest
@@ -33,9 +30,13 @@ func (a *Adapter) convert(m *message) {
 		parse = choria.ParseReply
 	}
 	parsed, err := parse(m.raw)
+	var verified string
+	if err == nil {
+		verified, err = a.verify(parsed, m.received)
+	}
 	if err == nil {
 		m.sender = parsed.Sender
-		m.out = &nats.Msg{Subject: a.cfg.Stream.Subject(parsed.Sender), Header: a.headers(parsed, m.received)}
+		m.out = &nats.Msg{Subject: a.cfg.Stream.Subject(parsed.Sender), Header: a.headers(parsed, verified, m.received)}
 		m.out.Data, err = a.payload(parsed, m.out.Header)
 	}
 	if err != nil {
@@ -43,13 +44,13 @@ func (a *Adapter) convert(m *message) {
 	}
 }
 
-func (a *Adapter) headers(parsed *choria.Message, received time.Time) nats.Header {
+func (a *Adapter) headers(parsed *choria.Message, verified string, received time.Time) nats.Header {
 	h := nats.Header{
 		headerMsgID:    {a.cfg.Name + "/" + parsed.Sender + "/" + parsed.ID},
 		headerSender:   {parsed.Sender},
 		headerTime:     {stamp(parsed.Time)},
 		headerReceived: {stamp(received)},
-		headerVerified: {notVerified},
+		headerVerified: {verified},
 		headerSite:     {a.site},
 	}
 	if skew := parsed.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {

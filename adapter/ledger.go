@@ -22,7 +22,8 @@ const rejectedRefused = "refused"
 var (
 	rejectReasons = []string{
 		choria.ErrMalformed.Error(), choria.ErrSchema.Error(), choria.ErrNotUTF8.Error(), choria.ErrBadSender.Error(),
-		choria.ErrBadID.Error(), choria.ErrTooLarge.Error(), rejectedRefused,
+		choria.ErrBadID.Error(), choria.ErrTooLarge.Error(), choria.ErrUnsigned.Error(), choria.ErrUntrusted.Error(),
+		choria.ErrExpired.Error(), choria.ErrWrongSignature.Error(), choria.ErrWrongName.Error(), rejectedRefused,
 	}
 	dropReasons = []string{droppedBuffer, droppedConnection, droppedShutdown}
 )

@@ -179,7 +179,7 @@ func TestRetriesComeBackInTheOrderOfTheirTime(t *testing.T) {
 
 func TestTheLogSaysEachThingOnceAMinute(t *testing.T) {
 	var out bytes.Buffer
-	r := newReport(hclog.New(&hclog.LoggerOptions{Output: &out}))
+	r := newReport(hclog.New(&hclog.LoggerOptions{Output: &out}), func(string) string { return "" })
 	s := newLedger(1, 0).snapshot()
 	lines := func() int { return strings.Count(out.String(), "\n") }
 	now := time.Unix(1000, 0)

@@ -10,13 +10,14 @@ import (
 // one cause: the first is said at once, the others once a minute, with their number.
 type report struct {
 	log   hclog.Logger
+	cure  func(reason string) string // what can be done about it; may be empty
 	said  map[string]uint64
 	when  map[string]time.Time
 	fault string
 }
 
-func newReport(log hclog.Logger) *report {
-	return &report{log: log, said: map[string]uint64{}, when: map[string]time.Time{}}
+func newReport(log hclog.Logger, cure func(reason string) string) *report {
+	return &report{log: log, cure: cure, said: map[string]uint64{}, when: map[string]time.Time{}}
 }
 
 func (r *report) say(s Stats, fault string, now time.Time) {
@@ -37,7 +38,11 @@ func (r *report) counts(what string, counts map[string]uint64, now time.Time) {
 		if count == r.said[key] || now.Sub(r.when[key]) < reportInterval {
 			continue
 		}
-		r.log.Warn(what, "reason", reason, "count", count-r.said[key])
+		pairs := []any{"reason", reason, "count", count - r.said[key]}
+		if cure := r.cure(reason); cure != "" {
+			pairs = append(pairs, "cure", cure)
+		}
+		r.log.Warn(what, pairs...)
 		r.said[key], r.when[key] = count, now
 	}
 }

@@ -19,12 +19,12 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	t.Helper()
 	bcfg := broker.DefaultConfig()
 	bcfg.Listen = "127.0.0.1:0"
-	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
-	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.Connect, Tap: b.Tap, Delivered: b.Delivered, Log: hclog.NewNullLogger()})
+	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.Connect, Tap: b.Tap, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
 	if err := a.Open(); err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ const (
 func (a *Adapter) watch() {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	report := newReport(a.log)
+	report := newReport(a.log, a.cure)
 	for {
 		select {
 		case <-a.quit:

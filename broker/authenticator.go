@@ -5,7 +5,9 @@ import (
 	"crypto/subtle"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -16,25 +18,33 @@ const (
 	systemAccount = "system"
 )
 
-// authenticator decides who may connect and into which account. The organs of this
+// authenticator decides who may connect, as what, and what they may do. The organs of this
 // process are known by a secret that never leaves it, and who may read the data directory
-// by another. With TLS everybody else has to show a certificate under the CA; without,
-// everybody is let in, because only this machine, or a network called safe, reaches the
-// listener.
+// by another; for everybody else there is the table of rules.
 type authenticator struct {
-	organSecret      string
-	systemSecret     string
-	adminSecret      string
-	needsCertificate bool
-	refusing         atomic.Bool
-	lookup           func(name string) (*server.Account, error)
+	cfg     *Config
+	tokens  *choria.Tokens
+	now     func() time.Time
+	allowed allowance
+	refused *refusals
+
+	organSecret  string
+	systemSecret string
+	adminSecret  string
+	refusing     atomic.Bool
+	lookup       func(name string) (*server.Account, error)
 
 	mu     sync.Mutex
 	organs map[uint64]bool // connection ids
 }
 
-func newAuthenticator() *authenticator {
+func newAuthenticator(cfg *Config, o Options) *authenticator {
 	return &authenticator{
+		cfg:          cfg,
+		tokens:       o.Verifier.Tokens(),
+		now:          o.Now,
+		allowed:      allowance{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
+		refused:      newRefusals(o.Log, o.Now),
 		organSecret:  rand.Text(),
 		systemSecret: rand.Text(),
 		adminSecret:  rand.Text(),
@@ -44,36 +54,36 @@ func newAuthenticator() *authenticator {
 
 // Check runs on the connection's own goroutine, so it may not block.
 func (a *authenticator) Check(c server.ClientAuthentication) bool {
-	token := c.GetOpts().Token
-	switch {
-	case same(token, a.organSecret):
-		return a.admitOrgan(c, account)
-	case same(token, a.systemSecret):
-		return a.admitOrgan(c, systemAccount)
-	case a.refusing.Load():
+	who := newCaller(c)
+	g, err := a.decide(who)
+	if err != nil {
+		a.refused.refuse(err, who.remote(), who.name)
 		return false
-	case same(token, a.adminSecret):
-		return a.admit(c, account, "admin")
-	case a.needsCertificate && verified(c.GetTLSConnectionState()) == nil:
-		return false
-	default:
-		return a.admit(c, account, "")
 	}
+	return a.admit(c, g)
 }
 
-func (a *authenticator) admitOrgan(c server.ClientAuthentication, name string) bool {
-	a.mu.Lock()
-	a.organs[c.GetID()] = true
-	a.mu.Unlock()
-	return a.admit(c, name, "muster")
+// decide finds the first rule that applies.
+func (a *authenticator) decide(who *caller) (grant, error) {
+	for _, r := range rules {
+		if r.applies(a, who) {
+			return r.decide(a, who)
+		}
+	}
+	return grant{}, errNoCredentials
 }
 
-func (a *authenticator) admit(c server.ClientAuthentication, name, user string) bool {
-	acc, err := a.lookup(name)
+func (a *authenticator) admit(c server.ClientAuthentication, g grant) bool {
+	acc, err := a.lookup(g.account)
 	if err != nil {
 		return false
 	}
-	c.RegisterUser(&server.User{Username: user, Account: acc})
+	if g.organ {
+		a.mu.Lock()
+		a.organs[c.GetID()] = true
+		a.mu.Unlock()
+	}
+	c.RegisterUser(&server.User{Username: g.user, Account: acc, Permissions: g.permissions})
 	return true
 }
 

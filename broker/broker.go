@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/tap"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -19,40 +20,47 @@ const reconnectWait = 100 * time.Millisecond
 
 // Options is what a broker is given by the appliance around it.
 type Options struct {
-	Name  string // the server's name in the NATS network
-	Store string // directory of what JetStream stores
-	Now   func() time.Time
-	Log   hclog.Logger
+	Name     string           // the server's name in the NATS network
+	Store    string           // directory of what JetStream stores
+	Ingest   []string         // subjects that adapters read, and nodes may publish to
+	Private  []string         // subjects that the appliance alone publishes to
+	Verifier *choria.Verifier // whose tokens count; it is told of the CA
+	Now      func() time.Time
+	Log      hclog.Logger
 }
 
 // Broker is the NATS server of one appliance.
 type Broker struct {
-	cfg   Config
-	js    JetStream
-	name  string
-	store string
-	now   func() time.Time
-	auth  *authenticator
-	certs *certificates // nil: no TLS
-	log   *serverLog
-	srv   *server.Server
-	once  sync.Once
-	quit  chan struct{}
-	wg    sync.WaitGroup
+	cfg      Config
+	js       JetStream
+	name     string
+	store    string
+	now      func() time.Time
+	verifier *choria.Verifier
+	auth     *authenticator
+	certs    *certificates // nil: no TLS
+	log      *serverLog
+	srv      *server.Server
+	once     sync.Once
+	quit     chan struct{}
+	wg       sync.WaitGroup
 }
 
 // New makes a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
-	return &Broker{
-		cfg:   cfg,
-		js:    js,
-		name:  o.Name,
-		store: o.Store,
-		now:   o.Now,
-		auth:  newAuthenticator(),
-		log:   &serverLog{log: o.Log},
-		quit:  make(chan struct{}),
+	b := &Broker{
+		cfg:      cfg,
+		js:       js,
+		name:     o.Name,
+		store:    o.Store,
+		now:      o.Now,
+		verifier: o.Verifier,
+		quit:     make(chan struct{}),
 	}
+	b.auth = newAuthenticator(&b.cfg, o)
+	b.auth.allowed.buckets = (&buckets{list: b.streamNames, now: o.Now}).current
+	b.log = &serverLog{log: o.Log, refused: b.auth.refused}
+	return b
 }
 
 // Open starts the server and recovers what is stored. Organs may connect from then on;
@@ -63,10 +71,9 @@ func (b *Broker) Open() error {
 	}
 	if b.cfg.TLS.enabled() {
 		var err error
-		if b.certs, err = openCertificates(b.cfg.TLS, b.now(), b.log.log); err != nil {
+		if b.certs, err = openCertificates(b.cfg.TLS, b.now(), b.verifier.TrustRoots, b.log.log); err != nil {
 			return err
 		}
-		b.auth.needsCertificate = true
 	}
 	srv, err := server.NewServer(b.options())
 	if err != nil {

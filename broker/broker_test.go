@@ -11,15 +11,21 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// trustNobody is for brokers without tokens.
+func trustNobody() *choria.Verifier {
+	return choria.NewVerifier(choria.NewTokens(nil, choria.Signers{}))
+}
 
 func newBroker(t *testing.T, store string) *Broker {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Now: time.Now, Log: hclog.NewNullLogger()})
+	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	return b
 }
@@ -41,7 +47,7 @@ func TestOrgansConnectBeforeTheDoorOpens(t *testing.T) {
 	}
 	cfg.Listen = free.Addr().String()
 	_ = free.Close()
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)

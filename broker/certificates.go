@@ -24,6 +24,7 @@ const (
 // then; connections that are there already keep what they began with.
 type certificates struct {
 	files TLS
+	trust func(roots *x509.CertPool) // is told of the CA
 	log   hclog.Logger
 	inUse atomic.Pointer[material]
 
@@ -33,14 +34,19 @@ type certificates struct {
 }
 
 // openCertificates reads the files for the first time.
-func openCertificates(files TLS, now time.Time, log hclog.Logger) (*certificates, error) {
-	c := &certificates{files: files, log: log, seen: files.look()}
+func openCertificates(files TLS, now time.Time, trust func(*x509.CertPool), log hclog.Logger) (*certificates, error) {
+	c := &certificates{files: files, trust: trust, log: log, seen: files.look()}
 	m, err := loadTLS(files, now)
 	if err != nil {
 		return nil, fmt.Errorf("broker.tls: %w", err)
 	}
-	c.inUse.Store(m)
+	c.use(m)
 	return c, nil
+}
+
+func (c *certificates) use(m *material) {
+	c.inUse.Store(m)
+	c.trust(m.roots)
 }
 
 // config is for the server, which keeps it for ever: every handshake asks what is in use.
@@ -63,7 +69,7 @@ func (c *certificates) refresh(now time.Time) {
 		if err != nil {
 			c.log.Error("certificates not reloaded, the old ones stay", "error", err)
 		} else {
-			c.inUse.Store(m)
+			c.use(m)
 			c.log.Info("certificates reloaded", "certificate", c.files.Cert, "expires", m.leaf.NotAfter.Format(time.DateOnly))
 		}
 	}
@@ -136,12 +142,4 @@ func (t TLS) Local(now time.Time) (*tls.Config, error) {
 			return nil
 		},
 	}, nil
-}
-
-// verified is the certificate that the other side has shown and that is under the CA.
-func verified(state *tls.ConnectionState) *x509.Certificate {
-	if state == nil || len(state.VerifiedChains) == 0 {
-		return nil
-	}
-	return state.VerifiedChains[0][0]
 }

@@ -17,7 +17,16 @@ type Config struct {
 	MaxConnections int64
 	MaxPayload     int64
 	PingInterval   time.Duration
+	Collectives    []string // of nodes that come with certificates
+	DenyServers    bool
+	ClientHosts    []string // addresses and networks; none: everywhere
 	TLS            TLS
+	Issuers        map[string]string // hex ed25519 public keys of organizations
+	Signers        Signers
+	Roles          Roles
+	System         System
+
+	clientHosts []netip.Prefix
 }
 
 // Where nodes connect when the configuration does not say: with TLS from everywhere, and
@@ -33,6 +42,8 @@ func DefaultConfig() Config {
 		MaxConnections: 65000,
 		MaxPayload:     1 << 20,
 		PingInterval:   30 * time.Second,
+		Collectives:    []string{"mcollective"},
+		Roles:          Roles{Client: []string{"*.mcollective", "*.choria"}},
 	}
 }
 
@@ -45,13 +56,21 @@ func (c *Config) Keys() []config.Key {
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
 			Help: "how often a silent connection is asked whether it lives; two unanswered pings end it"},
+		{Name: "collectives", Value: config.Strings(&c.Collectives), Help: "collectives of nodes that come with certificates; tokens name theirs"},
+		{Name: "deny_servers", Value: config.Bool(&c.DenyServers), Help: "true: no node may connect, only clients"},
+		{Name: "client_hosts", Value: config.Strings(&c.ClientHosts), Help: "addresses and networks that clients may connect from; none: everywhere"},
 		{Name: "tls", Value: config.Sub(&c.TLS), Help: "certificates"},
+		{Name: "issuers", Value: config.Pairs(&c.Issuers, checkIssuer), Help: "organization issuers of tokens, by name: hex ed25519 public keys"},
+		{Name: "signers", Value: config.Sub(&c.Signers), Help: "who signs tokens where there is no organization issuer"},
+		{Name: "roles", Value: config.Sub(&c.Roles), Help: "what the holder of a certificate is, by patterns of its name"},
+		{Name: "system", Value: config.Sub(&c.System), Help: "access to the server's own account"},
 	}
 }
 
 // Validate refuses a listener that would be open to a network without protection. It also
 // fills in where to listen, which depends on TLS.
 func (c *Config) Validate(check *config.Check) {
+	c.checkTrust(check)
 	if c.Listen == "" && c.TLS.enabled() {
 		c.Listen = openListen
 	} else if c.Listen == "" {

@@ -1,17 +1,22 @@
 package broker
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/choria"
 )
 
 // serverLog passes the server's log lines on. What NATS calls a notice is daily routine
 // and goes to debug; its debug lines, several for each connection, go to trace.
 type serverLog struct {
-	log hclog.Logger
+	log     hclog.Logger
+	refused *refusals
 
 	mu    sync.Mutex
 	fatal error
@@ -24,6 +29,10 @@ func (l *serverLog) Warnf(format string, args ...any)   { l.log.Warn(fmt.Sprintf
 // theirs: a port scan must not fill the log.
 func (l *serverLog) Errorf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
+	if err := handshakeError(format, args); err != nil {
+		address, _, _ := strings.Cut(line, " - ")
+		l.refused.refuse(err, hostOf(address), "")
+	}
 	if strings.Contains(line, " - cid:") {
 		l.log.Debug(line)
 		return
@@ -50,4 +59,30 @@ func (l *serverLog) cause() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fatal
+}
+
+// handshakeError is why a TLS handshake failed, where that is what the server complains of.
+// It hands its cause over as it is.
+func handshakeError(format string, args []any) error {
+	if !strings.Contains(format, "TLS handshake error") {
+		return nil
+	}
+	for _, arg := range args {
+		err, ok := arg.(error)
+		var invalid *tls.CertificateVerificationError
+		switch {
+		case ok && errors.As(err, &invalid):
+			return choria.CertificateError(invalid.Err)
+		case ok:
+			return fmt.Errorf("%w: %w", errHandshake, err)
+		}
+	}
+	return errHandshake
+}
+
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
 }

@@ -39,18 +39,26 @@ var gauges = []struct {
 
 // Collector gives the broker's figures under Muster's names.
 func (b *Broker) Collector() prometheus.Collector {
-	return &collector{broker: b, days: prometheus.NewDesc("muster_broker_certificate_days",
-		"Days until the broker's certificate expires.", nil, nil)}
+	return &collector{
+		broker: b,
+		days: prometheus.NewDesc("muster_broker_certificate_days",
+			"Days until the broker's certificate expires.", nil, nil),
+		refused: prometheus.NewDesc("muster_broker_refused_total",
+			"Connections that were not let in, by reason.", []string{"reason"}, nil),
+	}
 }
 
 type collector struct {
-	broker *Broker
-	days   *prometheus.Desc
+	broker        *Broker
+	days, refused *prometheus.Desc
 }
 
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { ch <- c.days }
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	for reason, n := range c.broker.auth.refused.snapshot() {
+		ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(n), reason)
+	}
 	if certs := c.broker.certs; certs != nil {
 		ch <- prometheus.MustNewConstMetric(c.days, prometheus.GaugeValue, certs.expires().Sub(c.broker.now()).Hours()/24)
 	}

@@ -29,14 +29,15 @@ func (t *TLS) Keys() []config.Key {
 	}
 }
 
-// Validate wants all three files, or none. Whether they are good is seen when they are read.
+// Validate wants the certificate and its key, or none; who needs a CA is seen around it.
+// Whether the files are good is seen when they are read.
 func (t *TLS) Validate(check *config.Check) {
 	if !t.enabled() {
 		return
 	}
-	for key, path := range map[string]string{"cert": t.Cert, "key": t.Key, "ca": t.CA} {
+	for key, path := range map[string]string{"cert": t.Cert, "key": t.Key} {
 		if path == "" {
-			check.Problem(key, "not given; TLS needs cert, key and ca")
+			check.Problem(key, "not given; TLS needs cert and key")
 		}
 	}
 }
@@ -45,9 +46,9 @@ func (t *TLS) enabled() bool { return t.Cert+t.Key+t.CA != "" }
 
 // material is what was in the files: who the broker is, and whom it trusts.
 type material struct {
-	certificate tls.Certificate
-	leaf        *x509.Certificate
-	config      *tls.Config
+	leaf   *x509.Certificate
+	roots  *x509.CertPool // nil: nobody's certificate counts
+	config *tls.Config
 }
 
 // loadTLS reads the files. The error names the file and what is the matter with it.
@@ -60,10 +61,6 @@ func loadTLS(files TLS, now time.Time) (*material, error) {
 	if err != nil {
 		return nil, err
 	}
-	caPEM, err := readPEM(files.CA, "CERTIFICATE")
-	if err != nil {
-		return nil, err
-	}
 	certificate, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", files.Cert, files.Key, err)
@@ -72,18 +69,28 @@ func loadTLS(files TLS, now time.Time) (*material, error) {
 	if err := checkLeaf(leaf, now); err != nil {
 		return nil, fmt.Errorf("%s: %w", files.Cert, err)
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(caPEM) {
-		return nil, fmt.Errorf("%s: no certificate in it can be read", files.CA)
+	m := &material{leaf: leaf}
+	m.config = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
+	if files.CA == "" {
+		return m, nil
 	}
-	m := &material{certificate: certificate, leaf: leaf}
-	m.config = &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{certificate},
-		ClientCAs:    roots,
-		ClientAuth:   tls.VerifyClientCertIfGiven,
+	if m.roots, err = readRoots(files.CA); err != nil {
+		return nil, err
 	}
+	m.config.ClientCAs, m.config.ClientAuth = m.roots, tls.VerifyClientCertIfGiven
 	return m, nil
+}
+
+func readRoots(path string) (*x509.CertPool, error) {
+	text, err := readPEM(path, "CERTIFICATE")
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s: no certificate in it can be read", path)
+	}
+	return roots, nil
 }
 
 // readPEM reads a file that must hold a PEM block, of that type where one is given.

@@ -30,7 +30,7 @@ func openTLS(t *testing.T, ca *authority.Authority, log hclog.Logger) (b *Broker
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	cfg.TLS = filesIn(dir)
-	b = New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Now: time.Now, Log: log})
+	b = New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: log})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestCertificateFilesThatCannotBeUsed(t *testing.T) {
 		}
 		cfg := DefaultConfig()
 		cfg.Listen, cfg.TLS = "127.0.0.1:0", filesIn(dir)
-		b := New(cfg, DefaultJetStream(), Options{Name: "b", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
+		b := New(cfg, DefaultJetStream(), Options{Name: "b", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
 		if err := b.Open(); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: started: %v", name, err)
 		}
@@ -163,7 +163,7 @@ func TestCertificatesAreReplacedWithoutDroppingANode(t *testing.T) {
 				published <- node.FlushTimeout(10 * time.Second)
 				return
 			default:
-				_ = node.Publish("load", []byte("x"))
+				_ = node.Publish("choria.lifecycle.event.load", []byte("x"))
 			}
 		}
 	}()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/broker"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -15,7 +16,7 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close() })
 	if err := b.Open(); err != nil {
 		t.Fatal(err)

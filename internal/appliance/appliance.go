@@ -17,6 +17,7 @@ import (
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -36,6 +37,7 @@ type Appliance struct {
 	cfg      *Config
 	log      hclog.Logger
 	version  string
+	verifier *choria.Verifier // whose word counts, for connections and for messages
 	lock     *dirLock
 	broker   *broker.Broker
 	adapters []*adapter.Adapter
@@ -49,7 +51,13 @@ type Appliance struct {
 
 // New makes an appliance that does nothing yet.
 func New(cfg *Config, version string, log hclog.Logger) *Appliance {
-	return &Appliance{cfg: cfg, version: version, log: log, quit: make(chan struct{})}
+	return &Appliance{
+		cfg:      cfg,
+		version:  version,
+		log:      log,
+		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
+		quit:     make(chan struct{}),
+	}
 }
 
 // Open starts everything, and opens the port for nodes last: a node's first message never
@@ -84,10 +92,13 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 
 func (a *Appliance) openBroker(context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
-		Name:  a.cfg.Identity,
-		Store: a.cfg.DataDir,
-		Now:   time.Now,
-		Log:   a.log.Named("broker"),
+		Name:     a.cfg.Identity,
+		Store:    a.cfg.DataDir,
+		Ingest:   a.cfg.ingested(),
+		Private:  a.cfg.private(),
+		Verifier: a.verifier,
+		Now:      time.Now,
+		Log:      a.log.Named("broker"),
 	})
 	return a.broker.Open()
 }
@@ -133,6 +144,7 @@ func (a *Appliance) openAdapters(context.Context) error {
 			Dial:      a.broker.Connect,
 			Tap:       a.broker.Tap,
 			Delivered: a.broker.Delivered,
+			Verifier:  a.verifier,
 			Log:       a.log.Named("adapter").Named(cfg.Name),
 		})
 		if err := one.Open(); err != nil {

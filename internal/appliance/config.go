@@ -210,6 +210,28 @@ func (c *Config) EnabledAdapters() []*adapter.Config {
 	return enabled
 }
 
+// ingested are the subjects that adapters read.
+func (c *Config) ingested() []string {
+	var topics []string
+	for _, a := range c.EnabledAdapters() {
+		topics = append(topics, a.Ingest.Topics...)
+	}
+	return topics
+}
+
+// private are the subjects that adapters publish to, all senders' together.
+func (c *Config) private() []string {
+	var topics []string
+	for _, a := range c.EnabledAdapters() {
+		tokens := strings.Split(a.Stream.Topic, ".")
+		if at := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") }); at >= 0 {
+			tokens = append(tokens[:at], ">")
+		}
+		topics = append(topics, strings.Join(tokens, "."))
+	}
+	return topics
+}
+
 // Keys lists the keys of [log].
 func (l *Log) Keys() []config.Key {
 	return []config.Key{

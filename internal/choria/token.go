@@ -1,8 +1,12 @@
 package choria
 
 import (
+	"crypto"
 	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
@@ -151,4 +155,38 @@ func PublicKey(text string) (ed25519.PublicKey, error) {
 		return nil, errors.New("no ed25519 public key: want 64 hex characters")
 	}
 	return key, nil
+}
+
+// SignerKey reads the public key of a signer: 64 hex characters of ed25519, or PEM of a
+// certificate or a public key, RSA or ed25519.
+func SignerKey(text string) (crypto.PublicKey, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		key, err := PublicKey(strings.TrimSpace(text))
+		if err != nil {
+			return nil, errors.New("neither PEM nor 64 hex characters of an ed25519 public key")
+		}
+		return key, nil
+	}
+	var key crypto.PublicKey
+	var err error
+	switch block.Type {
+	case "CERTIFICATE":
+		var c *x509.Certificate
+		if c, err = x509.ParseCertificate(block.Bytes); err == nil {
+			key = c.PublicKey
+		}
+	case "RSA PUBLIC KEY":
+		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
+	default:
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	}
+	if err != nil {
+		return nil, err
+	}
+	switch key.(type) {
+	case *rsa.PublicKey, ed25519.PublicKey:
+		return key, nil
+	}
+	return nil, errors.New("a key that is neither RSA nor ed25519")
 }

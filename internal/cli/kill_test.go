@@ -26,7 +26,7 @@ import (
 
 var killRounds = flag.Int("kill-rounds", 20, "how often an appliance is killed under load")
 
-const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '4GiB'\n"
+const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '9GiB'\n"
 
 func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 	rounds := *killRounds
@@ -45,7 +45,7 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 			t.Fatalf("round %d: %d messages were stored, %d are there after the restart", round, acknowledged, have)
 		}
 		base := messages(t, p.broker, "CHORIA_REGISTRATION")
-		flood := testkit.StartFlood(t, p.broker, 4, round*1_000_000, 2000)
+		flood := testkit.StartFlood(t, p.broker, 4, round*1_000_000, 500) // a thousand rounds fit the stream
 		stored, stop := scrape(p.console)
 		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond)) // the moment of the kill
 		p.kill()

@@ -89,6 +89,13 @@ func (r *report) fillKey(path string, value Value, found any) {
 				r.fill(join(path, name), v.open(name), sub)
 			}
 		}
+	case pairsValue:
+		pairs, _ := r.asTable(path, found)
+		for name, text := range pairs {
+			if err := v.setPair(name, text); err != nil {
+				r.add(join(path, name), "%s", err)
+			}
+		}
 	default:
 		if err := value.set(found); err != nil {
 			r.add(path, "%s", err)

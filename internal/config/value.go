@@ -1,11 +1,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"maps"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -183,37 +181,6 @@ func (v stringsValue) String() string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// Secret is a text that is never shown, or "file:PATH" for the content of a file
-// without the line feed at its end.
-func Secret(into *string) Value { return secretValue{into} }
-
-type secretValue struct{ into *string }
-
-func (v secretValue) set(found any) error {
-	s, ok := found.(string)
-	if !ok {
-		return errors.New(`no text where a secret is wanted; write it in quotes, or "file:PATH"`)
-	}
-	path, isFile := strings.CutPrefix(s, "file:")
-	if !isFile {
-		*v.into = s
-		return nil
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read the secret: %w", err)
-	}
-	*v.into = strings.TrimRight(string(content), "\r\n")
-	return nil
-}
-
-func (v secretValue) String() string {
-	if *v.into == "" {
-		return `""`
-	}
-	return `"…"`
-}
-
 // Sub is a table inside a table.
 func Sub(t Table) Value { return tableValue{t} }
 
@@ -267,11 +234,3 @@ func show(found any) string {
 		return fmt.Sprint(v)
 	}
 }
-
-// Gone is a key of another program that has no meaning here; why is the cure.
-func Gone(why string) Value { return goneValue{why} }
-
-type goneValue struct{ why string }
-
-func (v goneValue) set(any) error  { return errors.New(v.why) }
-func (v goneValue) String() string { return "" }

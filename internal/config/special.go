@@ -1,0 +1,86 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Secret is a text that is never shown, or "file:PATH" for the content of a file
+// without the line feed at its end.
+func Secret(into *string) Value { return secretValue{into} }
+
+type secretValue struct{ into *string }
+
+func (v secretValue) set(found any) error {
+	s, ok := found.(string)
+	if !ok {
+		return errors.New(`no text where a secret is wanted; write it in quotes, or "file:PATH"`)
+	}
+	path, isFile := strings.CutPrefix(s, "file:")
+	if !isFile {
+		*v.into = s
+		return nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the secret: %w", err)
+	}
+	*v.into = strings.TrimRight(string(content), "\r\n")
+	return nil
+}
+
+func (v secretValue) String() string {
+	if *v.into == "" {
+		return `""`
+	}
+	return `"…"`
+}
+
+// Pairs is a table whose keys the file chooses, each with a text; check says what is wrong
+// with one.
+func Pairs(into *map[string]string, check func(text string) error) Value {
+	return pairsValue{into, check}
+}
+
+type pairsValue struct {
+	into  *map[string]string
+	check func(text string) error
+}
+
+func (pairsValue) set(any) error { return nil }
+
+// setPair takes one key of the table.
+func (v pairsValue) setPair(name string, found any) error {
+	text, ok := found.(string)
+	if !ok {
+		return fmt.Errorf("%s where text is wanted; write it in quotes", show(found))
+	}
+	if err := v.check(text); err != nil {
+		return err
+	}
+	if *v.into == nil {
+		*v.into = map[string]string{}
+	}
+	(*v.into)[name] = text
+	return nil
+}
+
+func (v pairsValue) String() string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(*v.into)) {
+		pairs = append(pairs, fmt.Sprintf("%s = %q", name, (*v.into)[name]))
+	}
+	return "{" + strings.Join(pairs, ", ") + "}"
+}
+
+// Gone is a key of another program that has no meaning here; why is the cure.
+func Gone(why string) Value { return goneValue{why} }
+
+type goneValue struct{ why string }
+
+func (v goneValue) set(any) error  { return errors.New(v.why) }
+func (v goneValue) String() string { return "" }
