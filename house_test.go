@@ -20,19 +20,21 @@ var floors = map[string]int{
 	"internal/choria":    1,
 	"internal/config":    1,
 	"internal/disk":      1,
+	"internal/pki":       1,
 	"internal/subject":   1,
 	"internal/tap":       1,
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,
-	"internal/simnode":   2,
+	"internal/enroll":    2,
 	"console":            3,
-	"internal/bench":     3,
+	"internal/simnode":   3,
 	"internal/appliance": 4,
+	"internal/bench":     4,
 	"internal/cli":       5,
 	"internal/testkit":   5, // imported by tests alone, as is the next
 
-	"internal/testkit/authority": 1,
+	"internal/testkit/authority": 2,
 	".":                          6,
 }
 

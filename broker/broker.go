@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -69,11 +70,8 @@ func (b *Broker) Open() error {
 	if err := probe(b.cfg.Listen); err != nil {
 		return err
 	}
-	if b.cfg.TLS.enabled() {
-		var err error
-		if b.certs, err = openCertificates(b.cfg.TLS, b.now(), b.verifier.TrustRoots, b.log.log); err != nil {
-			return err
-		}
+	if err := b.openTrust(); err != nil {
+		return err
 	}
 	srv, err := server.NewServer(b.options())
 	if err != nil {
@@ -89,6 +87,24 @@ func (b *Broker) Open() error {
 	b.wg.Go(b.watchStore)
 	if b.certs != nil {
 		b.wg.Go(b.watchCertificates)
+	}
+	return nil
+}
+
+// openTrust reads the TLS files. A CA alone serves to verify messages.
+func (b *Broker) openTrust() (err error) {
+	files := b.cfg.TLS
+	switch {
+	case files.enabled():
+		b.certs, err = openCertificates(files, b.now(), b.verifier.TrustRoots, b.log.log)
+	case files.CA != "":
+		var roots *x509.CertPool
+		if roots, err = readRoots(files.CA); err == nil {
+			b.verifier.TrustRoots(roots)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("broker.tls: %w", err)
 	}
 	return nil
 }

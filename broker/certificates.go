@@ -38,7 +38,7 @@ func openCertificates(files TLS, now time.Time, trust func(*x509.CertPool), log 
 	c := &certificates{files: files, trust: trust, log: log, seen: files.look()}
 	m, err := loadTLS(files, now)
 	if err != nil {
-		return nil, fmt.Errorf("broker.tls: %w", err)
+		return nil, err
 	}
 	c.use(m)
 	return c, nil
@@ -115,8 +115,16 @@ func (t TLS) look() string {
 	return look
 }
 
-// Expires reads the broker's certificate as a start would, and tells when it ends.
+// Expires reads the files as a start would, and tells when the broker's certificate ends;
+// where there is none, the time is zero.
 func (t TLS) Expires(now time.Time) (time.Time, error) {
+	if !t.enabled() {
+		if t.CA == "" {
+			return time.Time{}, nil
+		}
+		_, err := readRoots(t.CA)
+		return time.Time{}, err
+	}
 	m, err := loadTLS(t, now)
 	if err != nil {
 		return time.Time{}, err

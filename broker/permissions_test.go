@@ -264,7 +264,6 @@ func TestANodeWithStreamsReadsABucket(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s watches, and nothing comes", who)
 		}
-		_ = watch.Stop()
 	}
 }
 

@@ -3,9 +3,11 @@ package broker
 import (
 	"crypto"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -148,6 +150,24 @@ func (c *Config) Tokens() *choria.Tokens { return choria.NewTokens(c.issuerKeys(
 
 // wantsTokens tells whether nodes may come with tokens.
 func (c *Config) wantsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
+
+// LetIn says in words who may connect.
+func (c *Config) LetIn() string {
+	var who []string
+	if c.TLS.enabled() && c.TLS.CA != "" {
+		who = append(who, "certificates under "+c.TLS.CA)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Issuers)) {
+		who = append(who, "tokens of "+name)
+	}
+	if c.Signers.enabled() {
+		who = append(who, "tokens of signers")
+	}
+	if len(who) == 0 {
+		return "anybody who reaches it"
+	}
+	return strings.Join(who, ", ")
+}
 
 // checkTrust refuses what contradicts itself.
 func (c *Config) checkTrust(check *config.Check) {

@@ -8,21 +8,21 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"sync"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/nats-io/nats.go"
 )
 
 const (
+	// rsaBits is what Choria's own certificates have.
+	rsaBits = 2048
 	// prebuilt is how many bytes of messages are made before the first is sent.
 	prebuilt = 2 << 30
 	// flushWait is how long the broker may take to read what was sent.
@@ -35,10 +35,11 @@ type Load struct {
 	Connections int
 	Senders     int
 	Messages    int
-	Protocol    int   // 1, 2, or 0 for both
-	Signed      bool  // protocol 1; messages of protocol 2 always are
-	Size        int64 // bytes of a message, about; 0: realistic facts
-	Rate        int   // messages a second, all together; 0: as fast as they go
+	Protocol    int    // 1, 2, or 0 for both
+	Site        string // directory that "muster init" has written; with one, every message is signed, as its sender
+	TLS         bool   // connect over TLS, with a certificate in protocol 1 and a token in 2
+	Size        int64  // bytes of a message, about; 0: realistic facts
+	Rate        int    // messages a second, all together; 0: as fast as they go
 }
 
 // sent is one message that was published.
@@ -90,19 +91,16 @@ func Generate(load Load, w io.Writer) error {
 
 // connect makes nodes and connections, and as many messages beforehand as memory allows.
 func (load Load) connect() ([]*connection, error) {
-	kind := simnode.Kind{Protocol: choria.Protocol(load.Protocol), Size: load.Size}
-	if load.Signed {
-		var err error
-		if kind.Key, kind.Certificate, err = certificate(); err != nil {
-			return nil, err
-		}
+	kind, err := load.kind()
+	if err != nil {
+		return nil, err
 	}
 	connections := make([]*connection, load.Connections)
 	for i := range connections {
 		connections[i] = &connection{}
 	}
 	for s := range load.Senders {
-		n, err := simnode.NewNode(s, kind, time.Now())
+		n, err := simnode.NewNode(s, kind)
 		if err != nil {
 			return nil, err
 		}
@@ -112,15 +110,37 @@ func (load Load) connect() ([]*connection, error) {
 	errs := make([]error, len(connections))
 	var wg sync.WaitGroup
 	for i, c := range connections {
-		wg.Go(func() { errs[i] = c.prepare(load, i) })
+		wg.Go(func() { errs[i] = c.prepare(load, kind.Site, i) })
 	}
 	wg.Wait()
 	return connections, errors.Join(errs...)
 }
 
-func (c *connection) prepare(load Load, index int) error {
+// kind is how the senders register.
+func (load Load) kind() (simnode.Kind, error) {
+	kind := simnode.Kind{Protocol: choria.Protocol(load.Protocol), Size: load.Size}
+	if load.Site == "" {
+		return kind, nil
+	}
 	var err error
-	if c.nc, err = nats.Connect(load.Server, nats.Name(fmt.Sprintf("muster bench %d", index))); err != nil {
+	if kind.Site, err = enroll.Open(load.Site); err != nil {
+		return kind, err
+	}
+	kind.RSA, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	return kind, err
+}
+
+func (c *connection) prepare(load Load, site *enroll.Site, index int) error {
+	options := []nats.Option{nats.Name(fmt.Sprintf("muster bench %d", index))}
+	if site != nil { // as one of the senders, who may publish for all
+		var roots *x509.CertPool
+		if load.TLS {
+			roots = site.Roots()
+		}
+		options = c.nodes[0].Options(c.nodes[0].Identity, roots)
+	}
+	var err error
+	if c.nc, err = nats.Connect(load.Server, options...); err != nil {
 		return fmt.Errorf("connect to %s: %w", load.Server, err)
 	}
 	var bytes int
@@ -178,22 +198,4 @@ func (c *connection) next(n int) (message, error) {
 	m := c.ready[n]
 	c.ready[n] = message{}
 	return m, nil
-}
-
-// certificate makes a key and a certificate that nobody trusts: signing costs the same.
-func certificate() (*rsa.PrivateKey, string, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		return nil, "", err
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "muster bench"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return nil, "", err
-	}
-	return key, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), nil
 }

@@ -26,7 +26,8 @@ type Target struct {
 	Server  string // of NATS
 	Console string // URL
 	Stream  string
-	PID     int // 0: not on this machine
+	PID     int           // 0: not on this machine
+	Admin   []nats.Option // for who reads the stream
 }
 
 // Run puts the load on the target: generate publishes it, in a process of its own, and
@@ -185,7 +186,7 @@ func total(families map[string]*dto.MetricFamily, name string) uint64 {
 }
 
 func (t Target) stream(ctx context.Context) (jetstream.Stream, func(), error) {
-	nc, err := nats.Connect(t.Server, nats.Name("muster bench reader"))
+	nc, err := nats.Connect(t.Server, append(t.Admin, nats.Name("muster bench reader"))...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to %s: %w", t.Server, err)
 	}

@@ -10,9 +10,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// connectAdmin connects to the running appliance of a configuration, with the token that
-// it leaves in its data directory: who may read that may change its streams.
-func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
+// adminOptions let in who may read the data directory of a configuration's appliance: with
+// the token that it leaves there.
+func adminOptions(cfg *appliance.Config) ([]nats.Option, error) {
 	options := []nats.Option{nats.Name("muster")}
 	token, err := os.ReadFile(cfg.TokenFile())
 	if err == nil {
@@ -24,6 +24,15 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 			return nil, fmt.Errorf("broker.tls: %w", err)
 		}
 		options = append(options, nats.Secure(config))
+	}
+	return options, nil
+}
+
+// connectAdmin connects to the running appliance of a configuration, to change its streams.
+func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
+	options, err := adminOptions(cfg)
+	if err != nil {
+		return nil, err
 	}
 	address := reachable(cfg.Broker.Listen)
 	nc, err := nats.Connect(address, options...)

@@ -2,12 +2,14 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/bench"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/schollz/progressbar/v3"
@@ -18,9 +20,12 @@ import (
 type benchmark struct {
 	*program
 	load    bench.Load
+	signed  bool
+	verify  string
 	size    string
 	buffer  string
 	console string
+	config  string
 	pid     int
 	asJSON  bool
 }
@@ -38,13 +43,16 @@ the stream is read and compared with what was published, message by message.
 A running appliance is best given a stream that keeps all messages: what
 max_msgs_per_subject deletes is counted as missing.`,
 		Example: `  muster bench
-  muster bench --messages 20000 --rate 2000 --protocol 2 --json`,
+  muster bench --tls --verify require --protocol 2 --messages 20000 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context()) },
 	}
 	b.loadFlags(cmd)
+	cmd.Flags().BoolVar(&b.signed, "signed", false, "sign every message with a certificate or token of its sender; --tls implies it")
+	cmd.Flags().StringVar(&b.verify, "verify", "auto", "what the appliance that is started does about signatures: auto, require, record or off")
 	cmd.Flags().StringVar(&b.buffer, "buffer", "1GiB", "buffer of the appliance that is started")
 	cmd.Flags().StringVar(&b.console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
+	cmd.Flags().StringVar(&b.config, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
 	cmd.Flags().IntVar(&b.pid, "pid", 0, "process of the appliance that --server names, for its processor time and memory")
 	cmd.Flags().BoolVar(&b.asJSON, "json", false, "print JSON")
 	cmd.AddCommand(b.generateCommand())
@@ -78,7 +86,8 @@ func (b *benchmark) loadFlags(cmd *cobra.Command) {
 	flags.IntVar(&b.load.Senders, "senders", 2000, "nodes that the messages come from")
 	flags.IntVar(&b.load.Messages, "messages", 60_000, "messages, all together")
 	flags.IntVar(&b.load.Protocol, "protocol", 0, "Choria's network protocol: 1, 2, or 0 for both mixed")
-	flags.BoolVar(&b.load.Signed, "signed", false, "sign messages of protocol 1; those of 2 always are")
+	flags.StringVar(&b.load.Site, "site", "", "directory that \"muster init\" has written, for certificates and tokens that the appliance trusts")
+	flags.BoolVar(&b.load.TLS, "tls", false, "connect over TLS, with certificates in protocol 1 and tokens in 2")
 	flags.StringVar(&b.size, "size", "", "bytes of a message, such as 10KiB; none: realistic facts, 7 KiB in protocol 1 and 13 KiB in 2")
 	flags.IntVar(&b.load.Rate, "rate", 0, "messages a second, all together; 0: one burst, as fast as they go")
 }
@@ -97,6 +106,8 @@ func (b *benchmark) check() error {
 			l.Connections, l.Senders, l.Messages)}
 	case l.Protocol < 0 || l.Protocol > 2:
 		return usageError{fmt.Errorf("--protocol %d: want 1, 2, or 0 for both", l.Protocol)}
+	case l.TLS && l.Site == "" && l.Server != "":
+		return usageError{errors.New("--tls with --server wants --site: the directory whose certificates and tokens the appliance trusts")}
 	case l.Rate < 0:
 		return usageError{fmt.Errorf("--rate %d: want 0 or more", l.Rate)}
 	}
@@ -115,7 +126,16 @@ func (b *benchmark) run(ctx context.Context) error {
 		}
 		defer server.stop()
 		target = server.target
-		b.load.Server = target.Server
+		b.load.Server, b.config = target.Server, server.config
+	}
+	if b.config != "" {
+		cfg, err := appliance.Load(b.config)
+		if err != nil {
+			return err
+		}
+		if target.Admin, err = adminOptions(cfg); err != nil {
+			return err
+		}
 	}
 	progress, done := b.progress()
 	result, err := bench.Run(ctx, target, b.generate, progress)
@@ -134,7 +154,7 @@ func (b *benchmark) generate(ctx context.Context) (io.ReadCloser, error) {
 	return b.runSelf(ctx, "bench", "generate", "--server", b.load.Server,
 		"--connections", strconv.Itoa(b.load.Connections), "--senders", strconv.Itoa(b.load.Senders),
 		"--messages", strconv.Itoa(b.load.Messages), "--protocol", strconv.Itoa(b.load.Protocol),
-		"--signed="+strconv.FormatBool(b.load.Signed), "--size", b.size, "--rate", strconv.Itoa(b.load.Rate))
+		"--site", b.load.Site, "--tls="+strconv.FormatBool(b.load.TLS), "--size", b.size, "--rate", strconv.Itoa(b.load.Rate))
 }
 
 // progress draws a bar on a terminal, on standard error so that the result stays alone.

@@ -50,7 +50,7 @@ func (p *program) check(asJSON bool) error {
 // loadChecked loads a configuration and looks at the files that it names.
 func loadChecked(file string) (*appliance.Config, error) {
 	cfg, err := appliance.Load(file)
-	if err != nil || !cfg.Broker.Encrypted() {
+	if err != nil {
 		return cfg, err
 	}
 	if _, err := cfg.Broker.TLS.Expires(time.Now()); err != nil {
@@ -92,6 +92,7 @@ func (p *program) printFound(cfg *appliance.Config) error {
 		{"site", cfg.Site},
 		{"data_dir", cfg.DataDir},
 		{"nodes", "nats://" + cfg.Broker.Listen + protection(cfg)},
+		{"let in", cfg.Broker.LetIn()},
 		{"console", "http://" + cfg.Console.Listen},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
 	}
@@ -119,5 +120,5 @@ func protection(cfg *appliance.Config) string {
 	if cfg.Broker.Loopback() {
 		return " (this machine only, no TLS)"
 	}
-	return " (no TLS: anybody who reaches it is let in)"
+	return " (no TLS)"
 }

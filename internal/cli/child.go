@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/bench"
+	"github.com/muster-appliance/muster/internal/enroll"
 )
 
 const (
@@ -40,6 +42,7 @@ func (p *program) runSelf(ctx context.Context, args ...string) (io.ReadCloser, e
 type server struct {
 	cmd    *exec.Cmd
 	dir    string
+	config string // path
 	target bench.Target
 }
 
@@ -53,34 +56,51 @@ func (b *benchmark) startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listen, console := freePort("127.0.0.1:4222"), freePort("127.0.0.1:8222")
-	file := filepath.Join(dir, "appliance.toml")
-	text := fmt.Sprintf(`identity = "bench"
-data_dir = %q
-log = {level = "warn"}
-broker = {listen = %q}
-console = {listen = %q}
-stream.CHORIA_REGISTRATION = {max_msgs_per_subject = -1}
-adapter.registration = {buffer = %q}
-`, dir, listen, console, b.buffer)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		return nil, err
+	s := &server{dir: dir, config: filepath.Join(dir, "bench.toml"), target: bench.Target{
+		Server: "nats://" + freePort("127.0.0.1:4222"), Console: "http://" + freePort("127.0.0.1:8222"), Stream: "CHORIA_REGISTRATION",
+	}}
+	if err := b.configure(s); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	cmd := exec.CommandContext(ctx, self, "run", "--config", file)
+	cmd := exec.CommandContext(ctx, self, "run", "--config", s.config)
 	cmd.Stderr = b.err
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = childStop
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	s := &server{cmd: cmd, dir: dir, target: bench.Target{
-		Server: "nats://" + listen, Console: "http://" + console, Stream: "CHORIA_REGISTRATION", PID: cmd.Process.Pid,
-	}}
+	s.cmd, s.target.PID = cmd, cmd.Process.Pid
 	if err := s.waitReady(ctx); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
+}
+
+// configure writes the configuration of the server, with a site where messages are signed.
+func (b *benchmark) configure(s *server) error {
+	text := fmt.Sprintf(`identity = "bench"
+data_dir = %q
+log = {level = "warn"}
+broker.listen = %q
+console = {listen = %q}
+stream.CHORIA_REGISTRATION = {max_msgs_per_subject = -1}
+adapter.registration = {buffer = %q, verify = %q}
+`, s.dir, strings.TrimPrefix(s.target.Server, "nats://"), strings.TrimPrefix(s.target.Console, "http://"), b.buffer, b.verify)
+	if b.signed || b.load.TLS {
+		site, err := enroll.Init(enroll.Options{Dir: filepath.Join(s.dir, "site"), Name: "127.0.0.1", Issuer: true}, time.Now())
+		if err != nil {
+			return err
+		}
+		b.load.Site = site.Dir
+		files := site.Files()
+		if !b.load.TLS {
+			files.Cert, files.Key = "", ""
+		}
+		text += fmt.Sprintf("broker.tls = {cert = %q, key = %q, ca = %q}\nbroker.issuers = {choria = %q}\n",
+			files.Cert, files.Key, files.CA, site.IssuerKey())
+	}
+	return os.WriteFile(s.config, []byte(text), 0o600)
 }
 
 func (s *server) waitReady(ctx context.Context) error {

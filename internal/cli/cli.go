@@ -65,7 +65,8 @@ JetStream, and the Choria data adapter in the same process.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.demoCommand(), p.benchCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.initCommand(), p.enrollCommand(),
+		p.demoCommand(), p.benchCommand(), p.versionCommand())
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.InitDefaultCompletionCmd() // which remembers where the output goes

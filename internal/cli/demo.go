@@ -2,15 +2,20 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -30,6 +35,7 @@ type demo struct {
 	nodes    int
 	interval time.Duration
 	length   time.Duration
+	tls      bool
 	terminal bool
 }
 
@@ -50,6 +56,7 @@ sent; the exit status is 1 if a single message is unaccounted for.`,
 	cmd.Flags().IntVar(&d.nodes, "nodes", 200, "simulated nodes")
 	cmd.Flags().DurationVar(&d.interval, "interval", 5*time.Second, "time between two registrations of a node")
 	cmd.Flags().DurationVar(&d.length, "for", 0, "how long to run; 0: until Ctrl-C")
+	cmd.Flags().BoolVar(&d.tls, "tls", false, "with TLS: nodes have certificates and tokens, and what they send is verified")
 	return cmd
 }
 
@@ -75,12 +82,18 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	cfg := demoConfig(dir)
+	kind := simnode.Kind{}
+	if d.tls {
+		if kind, err = secure(cfg); err != nil {
+			return err
+		}
+	}
 	a := appliance.New(cfg, version(), d.newLog(cfg.Log))
 	if err := a.Open(ctx); err != nil {
 		return err
 	}
 	defer a.Close()
-	fleet, err := simnode.NewFleet("nats://"+a.BrokerAddress(), d.nodes, d.interval)
+	fleet, err := simnode.NewFleet("nats://"+a.BrokerAddress(), d.nodes, kind, d.interval)
 	if err != nil {
 		return err
 	}
@@ -110,6 +123,22 @@ func demoConfig(dir string) *appliance.Config {
 	cfg.Broker.Listen = freePort(cfg.Broker.Listen)
 	cfg.Console.Listen = freePort(cfg.Console.Listen)
 	return cfg
+}
+
+// secure gives the lab a CA and an organization issuer, and what its nodes prove
+// themselves with.
+func secure(cfg *appliance.Config) (simnode.Kind, error) {
+	site, err := enroll.Init(enroll.Options{Dir: filepath.Join(cfg.DataDir, "site"), Name: "127.0.0.1", Issuer: true}, time.Now())
+	if err != nil {
+		return simnode.Kind{}, err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return simnode.Kind{}, err
+	}
+	cfg.Broker.TLS = broker.TLS(site.Files())
+	cfg.Broker.Issuers = map[string]string{"choria": site.IssuerKey()}
+	return simnode.Kind{Site: site, RSA: key}, nil
 }
 
 // freePort is the address, or the same with the next port that is not taken.

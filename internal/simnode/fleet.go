@@ -2,6 +2,7 @@ package simnode
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ const flushWait = 10 * time.Second
 // Fleet is simulated nodes, each with a connection of its own.
 type Fleet struct {
 	url      string
+	roots    *x509.CertPool // nil: no TLS
 	nodes    []*Node
 	interval time.Duration
 	conns    []*nats.Conn
@@ -30,11 +32,15 @@ type Fleet struct {
 	wg     sync.WaitGroup
 }
 
-// NewFleet makes so many nodes that will register at the broker every interval.
-func NewFleet(url string, nodes int, interval time.Duration) (*Fleet, error) {
+// NewFleet makes so many nodes that will register at the broker every interval. They
+// connect over TLS where they are of a site.
+func NewFleet(url string, nodes int, kind Kind, interval time.Duration) (*Fleet, error) {
 	f := &Fleet{url: url, interval: interval}
+	if kind.Site != nil {
+		f.roots = kind.Site.Roots()
+	}
 	for i := range nodes {
-		n, err := NewNode(i, Kind{}, time.Now())
+		n, err := NewNode(i, kind)
 		if err != nil {
 			return nil, fmt.Errorf("make node %d: %w", i, err)
 		}
@@ -49,7 +55,7 @@ func (f *Fleet) Connect(ctx context.Context, progress func()) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		nc, err := nats.Connect(f.url, nats.Name(n.Identity), nats.MaxReconnects(-1))
+		nc, err := nats.Connect(f.url, append(n.Options(n.Identity, f.roots), nats.MaxReconnects(-1))...)
 		if err != nil {
 			return fmt.Errorf("connect %s: %w", n.Identity, err)
 		}

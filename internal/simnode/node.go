@@ -12,8 +12,12 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/segmentio/ksuid"
 )
+
+// Collective is the one that all nodes are in.
+const Collective = "mcollective"
 
 // tokenValidity is as long as Choria's own examples make it.
 const tokenValidity = 365 * 24 * time.Hour
@@ -23,38 +27,61 @@ type Node struct {
 	Identity string
 	Protocol choria.Protocol
 
-	body        []byte
-	key         ed25519.PrivateKey // protocol 2
-	token       string
-	rsa         *rsa.PrivateKey // protocol 1, where it signs
-	certificate string
+	body []byte
+	Credentials
+}
+
+// Credentials are what a node proves itself with.
+type Credentials struct {
+	RSA         *rsa.PrivateKey    // protocol 1; nil: unsigned, as without a certificate
+	Certificate string             // PEM, for RSA
+	Key         ed25519.PrivateKey // protocol 2
+	Token       string             // for Key
 }
 
 // Kind is how nodes register.
 type Kind struct {
-	Protocol    choria.Protocol // 0: every second node speaks 1, the others 2
-	Size        int64           // bytes of a registration, about; 0: as their facts come
-	Key         *rsa.PrivateKey // signs for all nodes of protocol 1; nil: unsigned, as without a certificate
-	Certificate string          // PEM, for Key
+	Protocol choria.Protocol // 0: every second node speaks 1, the others 2
+	Size     int64           // bytes of a registration, about; 0: as their facts come
+	Site     *enroll.Site    // gives them certificates and tokens; nil: nobody trusts them
+	RSA      *rsa.PrivateKey // of all nodes of protocol 1 with a certificate: making one takes long
+}
+
+// enroll gives a node what it proves itself with. Without a site those of protocol 1 have
+// nothing, and those of protocol 2 sign their tokens themselves.
+func (k Kind) enroll(identity string, protocol choria.Protocol) (c Credentials, err error) {
+	switch {
+	case protocol == choria.V1 && k.Site == nil:
+		return c, nil
+	case protocol == choria.V1:
+		c.RSA = k.RSA
+		c.Certificate, err = k.Site.Certificate(identity, k.RSA.Public(), time.Now())
+		return c, err
+	}
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return c, err
+	}
+	c.Key = private
+	if k.Site != nil {
+		c.Token, err = k.Site.Token(identity, Collective, public, time.Now())
+	} else {
+		c.Token, err = choria.Issue(choria.ServerClaims(identity, []string{Collective}, public), private, time.Now(), tokenValidity)
+	}
+	return c, err
 }
 
 // NewNode makes the node of that index: the same index is the same node, with other keys.
-// Nodes of protocol 2 sign with a key and a token of their own. Every second node of each
-// protocol registers a file, the others their inventory.
-func NewNode(index int, kind Kind, now time.Time) (*Node, error) {
-	n := &Node{
-		Identity: fmt.Sprintf("node%05d.example.net", index),
-		Protocol: kind.Protocol, rsa: kind.Key, certificate: kind.Certificate,
-	}
+// Every second node of each protocol registers a file, the others their inventory.
+func NewNode(index int, kind Kind) (*Node, error) {
+	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: kind.Protocol}
 	if n.Protocol == 0 {
 		n.Protocol = choria.Protocol(1 + index%2)
 	}
-	if n.Protocol == choria.V2 {
-		if err := n.enroll(now); err != nil {
-			return nil, err
-		}
-	}
 	var err error
+	if n.Credentials, err = kind.enroll(n.Identity, n.Protocol); err != nil {
+		return nil, err
+	}
 	n.body, err = n.newBody(index, kind.Size)
 	return n, err
 }
@@ -80,37 +107,31 @@ func (n *Node) newBody(index int, size int64) ([]byte, error) {
 // contentSize is how large a file must be for a registration of that size: base64 around
 // base64 adds a third each time, twice in protocol 1 and four times in 2.
 func (n *Node) contentSize(size int64) int64 {
-	content := (size - 1100 - int64(len(n.certificate))*4/3) * 9 / 16
+	content := (size - 1100 - int64(len(n.Certificate))*4/3) * 9 / 16
 	if n.Protocol == choria.V2 {
 		content = (size - 3000) * 81 / 256
 	}
 	return max(content, 1)
 }
 
-func (n *Node) enroll(now time.Time) error {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	n.key = private
-	n.token, err = choria.Issue(choria.ServerClaims(n.Identity, []string{"mcollective"}, public), private, now, tokenValidity)
-	return err
-}
-
 // Registration is a new registration and its request id.
 func (n *Node) Registration(now time.Time) (id string, raw []byte, err error) {
 	if n.Protocol == choria.V2 {
 		id = ksuid.New().String()
-		raw, err = n.request(id, now).V2(n.key, n.token)
+		raw, err = n.request(id, now).V2(n.Key, n.Token)
 		return id, raw, err
 	}
 	id = uuid()
-	raw, err = n.request(id, now).V1(n.rsa, n.certificate)
+	r := n.request(id, now)
+	if n.RSA != nil {
+		r.Caller = "choria=" + n.Identity
+	}
+	raw, err = r.V1(n.RSA, n.Certificate)
 	return id, raw, err
 }
 
 func (n *Node) request(id string, now time.Time) choria.Request {
-	return choria.NewRegistration(id, n.Identity, "mcollective", now, n.body)
+	return choria.NewRegistration(id, n.Identity, Collective, now, n.body)
 }
 
 // uuid is a version 4 UUID without dashes, the request id of protocol 1.
@@ -130,7 +151,7 @@ func inventory(identity string, facts []byte) ([]byte, error) {
 		"classes":     []string{"profile::base", "role::web"},
 		"facts":       json.RawMessage(facts),
 		"status":      map[string]any{"identity": identity, "uptime": 60, "connected_server": "nats://127.0.0.1:4222"},
-		"collectives": []string{"mcollective"},
+		"collectives": []string{Collective},
 		"build_info":  map[string]any{"version": "0.29.4", "sha": "unknown"},
 		"machines":    []string{},
 	})

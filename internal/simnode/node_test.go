@@ -10,7 +10,7 @@ import (
 func TestNodesRegisterLikeRealOnes(t *testing.T) {
 	kinds := map[string]int{}
 	for i := range 8 {
-		n, err := NewNode(i, Kind{}, time.Now())
+		n, err := NewNode(i, Kind{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 
 func TestNodesSendWhatTheyAreAskedFor(t *testing.T) {
 	for _, kind := range []Kind{{Protocol: choria.V1, Size: 10 << 10}, {Protocol: choria.V2, Size: 10 << 10}, {Protocol: choria.V1, Size: 60 << 10}} {
-		n, err := NewNode(1, kind, time.Now())
+		n, err := NewNode(1, kind)
 		if err != nil {
 			t.Fatal(err)
 		}

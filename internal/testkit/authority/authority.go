@@ -9,68 +9,30 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/pki"
 )
 
 // Authority issues certificates around a time at which they are valid.
 type Authority struct {
+	*pki.Authority
 	tb   testing.TB
 	when time.Time
-	key  crypto.Signer
-	cert *x509.Certificate
 }
 
 // New makes an authority that nobody knows yet.
 func New(tb testing.TB, when time.Time) *Authority {
 	tb.Helper()
-	a := &Authority{tb: tb, when: when, key: newKey(tb)}
-	template := &x509.Certificate{
-		SerialNumber: serial(tb), Subject: pkix.Name{CommonName: "Test CA"},
-		NotBefore: when.AddDate(-1, 0, 0), NotAfter: when.AddDate(1, 0, 0),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	a, err := pki.NewAuthority("Test CA", when.AddDate(-1, 0, 0), when.AddDate(1, 0, 0))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
-		tb.Fatal(err)
-	}
-	return a
-}
-
-func newKey(tb testing.TB) crypto.Signer {
-	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return key
-}
-
-func serial(tb testing.TB) *big.Int {
-	tb.Helper()
-	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return n
-}
-
-// PEM is the authority's own certificate.
-func (a *Authority) PEM() string { return encode("CERTIFICATE", a.cert.Raw) }
-
-// Pool trusts this authority alone.
-func (a *Authority) Pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return pool
+	return &Authority{Authority: a, tb: tb, when: when}
 }
 
 // Certificate is PEM for a key: valid for a month to both sides, for clients and servers on
@@ -78,7 +40,7 @@ func (a *Authority) Pool() *x509.CertPool {
 func (a *Authority) Certificate(key crypto.PublicKey, edit func(*x509.Certificate), names ...string) string {
 	a.tb.Helper()
 	template := &x509.Certificate{
-		SerialNumber: serial(a.tb), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
+		Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore:   a.when.AddDate(0, -1, 0), NotAfter: a.when.AddDate(0, 1, 0).Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
@@ -86,22 +48,24 @@ func (a *Authority) Certificate(key crypto.PublicKey, edit func(*x509.Certificat
 	if edit != nil {
 		edit(template)
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key, a.key)
+	text, err := a.Issue(template, key)
 	if err != nil {
 		a.tb.Fatal(err)
 	}
-	return encode("CERTIFICATE", der)
+	return text
 }
 
 // Pair is a new key with its certificate, both PEM.
 func (a *Authority) Pair(edit func(*x509.Certificate), names ...string) (certificate, key string) {
 	a.tb.Helper()
-	private := newKey(a.tb)
-	der, err := x509.MarshalPKCS8PrivateKey(private)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.tb.Fatal(err)
 	}
-	return a.Certificate(private.Public(), edit, names...), encode("PRIVATE KEY", der)
+	if key, err = pki.KeyPEM(private); err != nil {
+		a.tb.Fatal(err)
+	}
+	return a.Certificate(private.Public(), edit, names...), key
 }
 
 // Files writes cert.pem, key.pem and ca.pem for the names into the directory.
@@ -127,7 +91,3 @@ func (a *Authority) Client(edit func(*x509.Certificate), name string) *tls.Confi
 }
 
 func pair(certificate, key string) ([]byte, []byte) { return []byte(certificate), []byte(key) }
-
-func encode(kind string, der []byte) string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-}

@@ -1,0 +1,63 @@
+package enroll
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Who may read a file.
+const (
+	public fs.FileMode = 0o644
+	secret fs.FileMode = 0o600 // keys: only the owner
+)
+
+// file is one that is to be written.
+type file struct {
+	name string
+	text string
+	mode fs.FileMode
+}
+
+type files []file
+
+// write writes all files into a directory, or none where one is there already and may not
+// be overwritten.
+func (f files) write(dir string, force bool) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, one := range f {
+		path := filepath.Join(dir, one.name)
+		if _, err := os.Lstat(path); err == nil && !force {
+			return fmt.Errorf("%s is there already; --force overwrites it", path)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	for _, one := range f {
+		if err := one.write(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write puts the file in its place whole, and readable for nobody else at any moment.
+func (f file) write(dir string) error {
+	temporary, err := os.CreateTemp(dir, f.name+".") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temporary.Name())
+	_, err = temporary.WriteString(f.text)
+	if err == nil {
+		err = temporary.Chmod(f.mode)
+	}
+	if err := errors.Join(err, temporary.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary.Name(), filepath.Join(dir, f.name))
+}
