@@ -206,7 +206,7 @@ func TestBadHandshakesDisturbNobody(t *testing.T) {
 	if err := node.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	before := runtime.NumGoroutine()
+	before, heap := runtime.NumGoroutine(), heapInUse()
 	hello := []byte{0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00}
 	var bad []net.Conn
 	for n := range half {
@@ -232,12 +232,19 @@ func TestBadHandshakesDisturbNobody(t *testing.T) {
 		_ = c.Close()
 	}
 	deadline := time.Now().Add(30 * time.Second)
-	for runtime.NumGoroutine() > before+10 {
+	for runtime.NumGoroutine() > before+10 || heapInUse() > heap+8<<20 {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+			t.Fatalf("%d goroutines, %d before; %d MiB of heap, %d before", runtime.NumGoroutine(), before, heapInUse()>>20, heap>>20)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
 }
 
 // syncBuffer can be read while a logger writes to it.

@@ -9,12 +9,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
-	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -300,28 +298,5 @@ func TestARetryLetsNobodyOvertake(t *testing.T) {
 			t.Errorf("web2 had to wait for web1: %v", accepted)
 			break
 		}
-	}
-}
-
-func TestNodesRegisterOverTLS(t *testing.T) {
-	ca := authority.New(t, time.Now())
-	dir := t.TempDir()
-	ca.Files(dir, nil, "collector1")
-	a := testkit.Appliance(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
-	nc := testkit.Connect(t, a, nats.Secure(ca.Client(nil, "web1.example.net")))
-	key, raw := testkit.Registration(t, "web1.example.net", 1, 5000)
-	if err := nc.Publish(testkit.Subject, raw); err != nil {
-		t.Fatal(err)
-	}
-	testkit.Settled(t, a, "registration", 1)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if keys := testkit.Keys(t, js, "CHORIA_REGISTRATION"); !keys[key] {
-		t.Errorf("have %v", keys)
-	}
-	if _, scrape := testkit.Get(t, a, "/metrics"); !strings.Contains(scrape, "\nmuster_broker_certificate_days 3") {
-		t.Error("the days of the certificate are not counted")
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -110,7 +109,7 @@ func (load Load) connect() ([]*connection, error) {
 	errs := make([]error, len(connections))
 	var wg sync.WaitGroup
 	for i, c := range connections {
-		wg.Go(func() { errs[i] = c.prepare(load, kind.Site, i) })
+		wg.Go(func() { errs[i] = c.prepare(load, kind, i) })
 	}
 	wg.Wait()
 	return connections, errors.Join(errs...)
@@ -130,14 +129,13 @@ func (load Load) kind() (simnode.Kind, error) {
 	return kind, err
 }
 
-func (c *connection) prepare(load Load, site *enroll.Site, index int) error {
+func (c *connection) prepare(load Load, kind simnode.Kind, index int) error {
 	options := []nats.Option{nats.Name(fmt.Sprintf("muster bench %d", index))}
-	if site != nil { // as one of the senders, who may publish for all
-		var roots *x509.CertPool
-		if load.TLS {
-			roots = site.Roots()
+	if kind.Site != nil {
+		var err error
+		if options, err = load.proof(c.nodes[0], kind); err != nil {
+			return err
 		}
-		options = c.nodes[0].Options(c.nodes[0].Identity, roots)
 	}
 	var err error
 	if c.nc, err = nats.Connect(load.Server, options...); err != nil {
@@ -156,6 +154,16 @@ func (c *connection) prepare(load Load, site *enroll.Site, index int) error {
 		bytes += len(m.raw)
 	}
 	return nil
+}
+
+// proof is how a connection is that of one of its senders, who may publish for all. Without
+// TLS only a token proves anything.
+func (load Load) proof(n *simnode.Node, kind simnode.Kind) ([]nats.Option, error) {
+	if load.TLS {
+		return n.Options(n.Identity, kind.Site.Roots()), nil
+	}
+	shown, err := kind.Prove(n.Identity, choria.V2)
+	return shown.Options(n.Identity, nil), err
 }
 
 // share is how many of the messages this connection sends.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/bench"
@@ -51,6 +53,28 @@ func TestBurstWithoutRoomIsStoredOrCounted(t *testing.T) {
 	}
 }
 
+// longTests is set where time is no matter: there bursts have their full size.
+const longTests = "MUSTER_TEST_LONG"
+
+func TestABurstThatProvesWhoWroteItIsStoredWhole(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("a burst with a signature in each message")
+	}
+	messages := "6000"
+	if os.Getenv(longTests) != "" {
+		messages = "60000"
+	}
+	for protocol, proof := range map[string]string{"1": "certificates", "2": "tokens"} {
+		r := benched(t, "--tls", "--verify", "require", "--protocol", protocol, "--messages", messages)
+		if strconv.Itoa(r.Stored) != messages || r.Missing+r.Duplicated+r.OutOfOrder != 0 || r.Ledger.Rejected != 0 {
+			t.Errorf("with %s: %+v %+v", proof, r, r.Ledger)
+		}
+		if r.Server.PeakMemory > 1<<30+beside {
+			t.Errorf("with %s: %d MiB of memory", proof, r.Server.PeakMemory>>20)
+		}
+	}
+}
+
 func TestBenchMeasuresASmallLoadOfEachKind(t *testing.T) {
 	for _, args := range [][]string{
 		{"--protocol", "1", "--signed", "--size", "10KiB"},
@@ -67,7 +91,7 @@ func TestBenchMeasuresASmallLoadOfEachKind(t *testing.T) {
 
 func TestBenchRefusesALoadThatCannotBe(t *testing.T) {
 	for _, args := range [][]string{
-		{"--connections", "0"}, {"--senders", "3"}, {"--messages", "10"}, {"--protocol", "3"}, {"--rate", "-1"}, {"--size", "10"},
+		{"--connections", "0"}, {"--tls", "--server", "127.0.0.1:4222"}, {"--senders", "3"}, {"--messages", "10"}, {"--protocol", "3"}, {"--rate", "-1"}, {"--size", "10"},
 	} {
 		if status, _, errOut := muster(t, append([]string{"bench"}, args...)...); status != statusUsage || errOut == "" {
 			t.Errorf("%v: status %d, %s", args, status, errOut)

@@ -225,9 +225,17 @@ While it runs, try in another terminal:
 
   %[3]s streams --server http://%[2]s
   curl http://%[2]s/metrics | grep muster_adapter
-  nats --server %[1]s stream view CHORIA_REGISTRATION
+  nats --server %[4]s stream view CHORIA_REGISTRATION
 
-`, a.BrokerAddress(), a.ConsoleAddress(), commandName())
+`, a.BrokerAddress(), a.ConsoleAddress(), commandName(), d.natsServer(a))
+}
+
+// natsServer is how the nats command reaches the broker and may read what is stored.
+func (d *demo) natsServer(a *appliance.Appliance) string {
+	if !d.tls {
+		return a.BrokerAddress()
+	}
+	return fmt.Sprintf(`tls://%[1]s --tlsca %[2]s/site/ca.pem --token "$(cat %[2]s/admin.token)"`, a.BrokerAddress(), a.DataDir())
 }
 
 // commandName is how this program was started, for a command that can be copied.
