@@ -110,6 +110,11 @@ func (a allowance) node(n node) *server.Permissions {
 		s.sub(n.org + ".republish.>")
 		for _, stream := range a.buckets() {
 			s.pub(readStream(apiPrefix(n.org), stream)...)
+			// A consumer can deliver to any subject, whoever made it. What a node has put
+			// into a governor itself may not go that way.
+			if !strings.HasPrefix(stream, governorStream) {
+				s.pub(consumeStream(apiPrefix(n.org), stream)...)
+			}
 		}
 	}
 	for _, name := range n.extra {
@@ -139,14 +144,20 @@ func apiPrefix(org string) string {
 	return "choria.streams"
 }
 
-// readStream is what it takes to read a stream through JetStream, and nothing that changes
-// or deletes what is in it.
+// readStream is what it takes to get messages of a stream, and nothing that changes or
+// deletes what is in it.
 func readStream(api, stream string) []string {
 	return []string{
 		api + ".STREAM.INFO." + stream,
 		api + ".STREAM.MSG.GET." + stream,
 		api + ".DIRECT.GET." + stream,
 		api + ".DIRECT.GET." + stream + ".>",
+	}
+}
+
+// consumeStream is what it takes to have consumers of a stream.
+func consumeStream(api, stream string) []string {
+	return []string{
 		api + ".CONSUMER.CREATE." + stream,
 		api + ".CONSUMER.CREATE." + stream + ".>",
 		api + ".CONSUMER.DURABLE.CREATE." + stream + ".*",
@@ -252,10 +263,16 @@ func (s *subjects) client(org string, has func(permission string) bool) *server.
 	return s.permissions()
 }
 
+// What the names of streams begin with that nodes may read.
+const (
+	bucketStream   = "KV_"
+	governorStream = "GOVERNOR_"
+)
+
 // ofNodes picks the streams that nodes may read: key-value buckets and governors, but not
 // who leads what.
 func ofNodes(streams []string) []string {
 	return slices.DeleteFunc(streams, func(name string) bool {
-		return name == "KV_CHORIA_LEADER_ELECTION" || !strings.HasPrefix(name, "KV_") && !strings.HasPrefix(name, "GOVERNOR_")
+		return name == "KV_CHORIA_LEADER_ELECTION" || !strings.HasPrefix(name, bucketStream) && !strings.HasPrefix(name, governorStream)
 	})
 }

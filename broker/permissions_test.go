@@ -189,9 +189,9 @@ func TestWhatNodesMayDo(t *testing.T) {
 	more := s.peer(append(s.node("web1.example.net", "submission", "streams", "governor", "service_host").options(), s.anonymous())...)
 	everyNode(t, "a node with all permissions", more, "choria", "web1.example.net")
 	more.mustPublish("a node with all permissions", "choria.submission.in.x", "choria.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG",
-		"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.y", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0", "$JS.ACK.d.h.KV_CONFIG.c.1.1.1.1.0.x")
+		"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.API.CONSUMER.CREATE.KV_CONFIG.x.y", "$JS.API.STREAM.INFO.GOVERNOR_G", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0", "$JS.ACK.d.h.KV_CONFIG.c.1.1.1.1.0.x")
 	more.mustNotPublish("a node with all permissions", "$JS.API.STREAM.MSG.DELETE.KV_CONFIG", "$JS.API.STREAM.PURGE.KV_CONFIG", "$JS.API.STREAM.DELETE.KV_CONFIG",
-		"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$JS.ACK.CHORIA_REGISTRATION.c.1.1.1.1.0", "$KV.CONFIG.a")
+		"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.y", "$JS.ACK.CHORIA_REGISTRATION.c.1.1.1.1.0", "$KV.CONFIG.a")
 	more.mustRead("a node with all permissions", map[string]string{"choria.broadcast.service.>": "choria.broadcast.service.x", "choria.republish.>": "choria.republish.x"})
 
 	certMore := s.peer(s.certificate("kv1"))
@@ -264,6 +264,29 @@ func TestANodeWithStreamsReadsABucket(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s watches, and nothing comes", who)
 		}
+	}
+}
+
+// A consumer delivers in the name of JetStream, which may publish to everything.
+func TestAConsumerIsNoWayAroundPermissions(t *testing.T) {
+	s := openSite(t, nil)
+	makeBuckets(t, s)
+	inbox := "choria.reply." + hash("web1")
+	p := s.peer(append(s.node("web1", "streams", "governor").options(), s.anonymous(), nats.CustomInboxPrefix(inbox))...)
+	p.mustPublish("a node with a governor", "choria.governor.G")
+	target, err := p.witness.SubscribeSync("choria.node_metadata.web2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.witness.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	request := `{"stream_name":"GOVERNOR_G","config":{"deliver_subject":"choria.node_metadata.web2","deliver_policy":"all","ack_policy":"none","filter_subject":"choria.governor.G"}}`
+	for _, subject := range []string{"$JS.API.CONSUMER.CREATE.GOVERNOR_G", "$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.choria.governor.G", "$JS.API.CONSUMER.CREATE.KV_CONFIG"} {
+		_, _ = p.nc.Request(subject, []byte(request), 200*time.Millisecond)
+	}
+	if m, err := target.NextMsg(200 * time.Millisecond); err == nil {
+		t.Errorf("JetStream delivers %q for the node", m.Data)
 	}
 }
 
