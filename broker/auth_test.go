@@ -413,3 +413,11 @@ func TestTokensCountWithoutTLSToo(t *testing.T) {
 	}
 	s.wantRefused(t, "no-tls", before)
 }
+
+func TestOtherRolesCountForWhoConnectsNext(t *testing.T) {
+	s := openSite(t, nil)
+	before := s.peer(s.certificate("web1"))
+	s.broker.Reload(Roles{Admin: []string{"web1"}})
+	before.mustNotPublish("who was there before", "anything")
+	s.peer(s.certificate("web1")).mustPublish("who is an administrator now", "anything")
+}

@@ -27,6 +27,7 @@ type authenticator struct {
 	now     func() time.Time
 	allowed allowance
 	refused *refusals
+	roles   atomic.Pointer[Roles] // those in force; cfg has the first
 
 	organSecret  string
 	systemSecret string
@@ -39,7 +40,7 @@ type authenticator struct {
 }
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
-	return &authenticator{
+	a := &authenticator{
 		cfg:          cfg,
 		tokens:       o.Verifier.Tokens(),
 		now:          o.Now,
@@ -50,6 +51,8 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		adminSecret:  rand.Text(),
 		organs:       map[uint64]bool{},
 	}
+	a.roles.Store(&cfg.Roles)
+	return a
 }
 
 // Check runs on the connection's own goroutine, so it may not block.

@@ -81,8 +81,10 @@ func (c *certificates) refresh(now time.Time) {
 
 func (c *certificates) expires() time.Time { return c.inUse.Load().leaf.NotAfter }
 
-// ReloadCertificates reads the TLS files now, where they have changed.
-func (b *Broker) ReloadCertificates() {
+// Reload puts other roles in force, for who connects from now on, and reads the TLS files,
+// where they have changed.
+func (b *Broker) Reload(roles Roles) {
+	b.auth.roles.Store(&roles)
 	if b.certs != nil {
 		b.certs.refresh(b.now())
 	}

@@ -66,14 +66,14 @@ func (a allowance) tokenNode(c *choria.Claims) *server.Permissions {
 
 // certNode is for a node that has shown a certificate. Its inbox has no name in it, so
 // where it may have one at all, it may have anybody's.
-func (a allowance) certNode(name string, cfg *Config) *server.Permissions {
+func (a allowance) certNode(name string, collectives []string, roles *Roles) *server.Permissions {
 	n := node{
 		identity:    name,
-		collectives: cfg.Collectives,
+		collectives: collectives,
 		submission:  true,
-		streams:     matches(cfg.Roles.Streams, name),
-		governor:    matches(cfg.Roles.Governor, name),
-		serviceHost: matches(cfg.Roles.ServiceHost, name),
+		streams:     matches(roles.Streams, name),
+		governor:    matches(roles.Governor, name),
+		serviceHost: matches(roles.ServiceHost, name),
 		inbox:       func(string) []string { return nil },
 		org:         defaultOrg,
 	}

@@ -134,7 +134,7 @@ func admitToken(a *authenticator, c *caller) (grant, error) {
 
 // admitCertificate lets in as what the configuration says that name is.
 func admitCertificate(a *authenticator, c *caller) (grant, error) {
-	name, roles := c.certName(), a.cfg.Roles
+	name, roles := c.certName(), a.roles.Load()
 	switch {
 	case matches(roles.Admin, name):
 		return a.admitClient(c, nil, name)
@@ -142,7 +142,7 @@ func admitCertificate(a *authenticator, c *caller) (grant, error) {
 		caller := "choria=" + name
 		return a.admitClient(c, a.allowed.certClient(caller, a.cfg.Collectives), caller)
 	default:
-		return a.admitNode(a.allowed.certNode(name, a.cfg), name)
+		return a.admitNode(a.allowed.certNode(name, a.cfg.Collectives, roles), name)
 	}
 }
 

@@ -169,14 +169,14 @@ func TestCertificatesAreReplacedWithoutDroppingANode(t *testing.T) {
 	}()
 	soon := func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, 20) }
 	ca.Files(dir, soon, "replaced.test")
-	b.ReloadCertificates()
+	b.Reload(b.cfg.Roles)
 	if name := shown(); name != "replaced.test" {
 		t.Errorf("the next handshake shows %s", name)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "cert.pem"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	b.ReloadCertificates()
+	b.Reload(b.cfg.Roles)
 	if name := shown(); name != "replaced.test" {
 		t.Errorf("a broken file is in use: %s", name)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -266,8 +267,14 @@ func (a *Appliance) Stats() map[string]adapter.Stats {
 	return stats
 }
 
-// ReloadCertificates reads the TLS files now, where they have changed.
-func (a *Appliance) ReloadCertificates() { a.broker.ReloadCertificates() }
+// Reload applies what can change while it runs: the broker's roles and certificates. The
+// names of such keys begin with one of Reloaded.
+func (a *Appliance) Reload(cfg *Config) { a.broker.Reload(cfg.Broker.Roles) }
+
+// Reloaded tells whether a changed key is applied by Reload, or by who reads the log's level.
+func Reloaded(key string) bool {
+	return key == "log.level" || strings.HasPrefix(key, "broker.roles.")
+}
 
 // BrokerAddress is where nodes connect, as host and port.
 func (a *Appliance) BrokerAddress() string { return a.broker.Address() }

@@ -243,6 +243,12 @@ func TestTokensThatProveNothing(t *testing.T) {
 		return text
 	}
 	good := token("web1", public, issuer)
+	chain := ServerClaims("web1", []string{"choria"}, public)
+	chain.TrustChain = "x"
+	endless, err := Issue(chain, issuer, when, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		token string
 		key   ed25519.PrivateKey
@@ -256,6 +262,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 		"no token":      {"x", key, ErrUntrusted},
 		"alg none":      {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", key, ErrUntrusted},
 		"trailing bits": {good[:len(good)-1] + next(good[len(good)-1]), key, ErrUntrusted},
+		"a chain alone": {endless, key, ErrUntrusted},
 		"a client's":    {string(read(t, "creds/issuer-rip.jwt")), key, ErrUntrusted},
 	} {
 		raw, err := NewRegistration("id", "web1", "choria", when, []byte("{}")).V2(test.key, test.token)
@@ -466,5 +473,30 @@ func TestOtherRootsTakeTheOldOnesPlace(t *testing.T) {
 	v.TrustRoots(authority.New(t, when).Pool())
 	if _, err := v.Verify(m, when); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("from memory, under roots that are gone: %v", err)
+	}
+}
+
+func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
+	then := when.AddDate(-5, 0, 0)
+	ca := authority.New(t, then)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", then, []byte("{}"))
+	r.Caller = "choria=web1"
+	raw, err := r.V1(key, ca.Certificate(key.Public(), nil, "web1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ParseRequest(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := trusting(ca.Pool(), nil).Verify(m, then); err != nil {
+		t.Errorf("when it was received: %v", err)
+	}
+	if _, err := trusting(ca.Pool(), nil).Verify(m, when); !errors.Is(err, ErrExpired) {
+		t.Errorf("now: %v", err)
 	}
 }

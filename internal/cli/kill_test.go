@@ -294,6 +294,7 @@ func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
 		})
 	}
 	reload("[log]\nlevel = 'debug'\n[jetstream]\nsync_interval = '2s'\n", "configuration reloaded: level=debug needs_restart=[\"jetstream.sync_interval\"]")
+	reload("[broker.roles]\nadmin = 'x'\n", `configuration reloaded: level=info needs_restart=[]`)
 	reload("[log]\nlevel = 'loud'\n", `configuration not reloaded: error=`)
 	reload("", "configuration reloaded: level=info needs_restart=[]")
 }

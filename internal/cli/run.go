@@ -23,8 +23,8 @@ listens on loopback only, without TLS, and keeps its data in ./muster-data.
 
 SIGTERM and SIGINT stop it: nodes are disconnected, what they have sent is stored,
 and the last line of the log says what became of every message. A second signal
-stops it at once. SIGHUP reads the configuration
-and the certificates again and applies the log level.`,
+stops it at once. SIGHUP reads the configuration and the certificates again and applies
+the log level and the roles of certificates.`,
 		Example: `  muster run
   muster run --config /etc/muster/appliance.toml`,
 		Args: cobra.NoArgs,
@@ -60,8 +60,7 @@ func (p *program) run(ctx context.Context) error {
 	for {
 		select {
 		case <-hup:
-			p.reload(cfg, log)
-			a.ReloadCertificates()
+			p.reload(a, cfg, log)
 		case <-ctx.Done():
 			log.Info("stopping")
 			notify(log, daemon.SdNotifyStopping)
@@ -78,14 +77,15 @@ func notify(log hclog.Logger, state string) {
 }
 
 // reload applies what can change while the appliance runs, and names what cannot.
-func (p *program) reload(running *appliance.Config, log hclog.Logger) {
+func (p *program) reload(a *appliance.Appliance, running *appliance.Config, log hclog.Logger) {
 	cfg, err := appliance.Load(p.config)
 	if err != nil {
 		log.Error("configuration not reloaded", "error", err)
 		return
 	}
 	log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
-	restart := slices.DeleteFunc(config.Changed(running, cfg), func(key string) bool { return key == "log.level" })
+	a.Reload(cfg)
+	restart := slices.DeleteFunc(config.Changed(running, cfg), appliance.Reloaded)
 	log.Info("configuration reloaded", "level", cfg.Log.Level, "needs_restart", restart)
 }
 
