@@ -2,9 +2,7 @@ package choria
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -13,13 +11,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
@@ -228,124 +224,8 @@ func TestCertificatesThatProveNothing(t *testing.T) {
 	}
 }
 
-func TestTokensThatProveNothing(t *testing.T) {
-	issuerPublic, issuer, _ := ed25519.GenerateKey(rand.Reader)
-	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
-	public, key, _ := ed25519.GenerateKey(rand.Reader)
-	otherPublic, _, _ := ed25519.GenerateKey(rand.Reader)
-	v := trusting(nil, Issuers{"choria": issuerPublic})
-	token := func(identity string, public ed25519.PublicKey, issuer ed25519.PrivateKey) string {
-		t.Helper()
-		text, err := Issue(ServerClaims(identity, []string{"choria"}, public), issuer, when, time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	good := token("web1", public, issuer)
-	chain := ServerClaims("web1", []string{"choria"}, public)
-	chain.TrustChain = "x"
-	endless, err := Issue(chain, issuer, when, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, test := range map[string]struct {
-		token string
-		key   ed25519.PrivateKey
-		want  error
-	}{
-		"good":          {good, key, nil},
-		"a stranger's":  {token("web1", public, stranger), key, ErrUntrusted},
-		"another's":     {token("web2", public, issuer), key, ErrWrongName},
-		"another key":   {token("web1", otherPublic, issuer), key, ErrWrongSignature},
-		"not signed":    {good, nil, ErrUnsigned},
-		"no token":      {"x", key, ErrUntrusted},
-		"alg none":      {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", key, ErrUntrusted},
-		"trailing bits": {good[:len(good)-1] + next(good[len(good)-1]), key, ErrUntrusted},
-		"a chain alone": {endless, key, ErrUntrusted},
-		"a client's":    {string(read(t, "creds/issuer-rip.jwt")), key, ErrUntrusted},
-	} {
-		raw, err := NewRegistration("id", "web1", "choria", when, []byte("{}")).V2(test.key, test.token)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := ParseRequest(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, test.want) || test.want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
-		m.Proof.Signer = good
-		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, ErrUntrusted) {
-			t.Errorf("%s: signed for somebody else: %v", name, err)
-		}
-	}
-}
-
 // next changes the bits of a base64 letter that stand for no byte at the end of a token.
-func next(letter byte) string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	return string(alphabet[strings.IndexByte(alphabet, letter)^1])
-}
-
-func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
-	key, err := PublicKey(string(read(t, "creds/issuer.public")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tokens := NewTokens(Issuers{"choria": key}, Signers{})
-	for _, file := range []string{"issuer-node1", "issuer-node4-chain", "issuer-chain", "issuer-rip", "issuer-bob-chain"} {
-		text := strings.TrimSpace(string(read(t, "creds/"+file+".jwt")))
-		claims, err := tokens.Verify(text, when)
-		if err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		if strings.HasSuffix(file, "-chain") && file != "issuer-chain" {
-			checkChain(t, file, claims, key)
-		}
-		if _, err := NewTokens(Issuers{"other": key}, Signers{}).Verify(text, when); !errors.Is(err, ErrUntrusted) {
-			t.Errorf("%s of another organization: %v", file, err)
-		}
-	}
-}
-
 // checkChain breaks each link of a chained token's chain.
-func checkChain(t *testing.T, file string, claims *Claims, organization ed25519.PublicKey) {
-	t.Helper()
-	if _, err := claims.chainIssuer(organization); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
-	_, other, _ := ed25519.GenerateKey(rand.Reader)
-	vouched, own, _ := strings.Cut(claims.TrustChain, ".")
-	for name, edit := range map[string]func(*Claims){
-		"no key":           func(c *Claims) { c.PublicKey = "" },
-		"no iat":           func(c *Claims) { c.IssuedAt = nil },
-		"no exp":           func(c *Claims) { c.ExpiresAt = nil },
-		"no issexp":        func(c *Claims) { c.IssuerEnds = nil },
-		"jti no KSUID":     func(c *Claims) { c.ID = "x" },
-		"jti of another":   func(c *Claims) { c.ID = "3MUlxXPuAFZd8tY2AXJu8upoX9Q" },
-		"iat moved":        func(c *Claims) { c.IssuedAt.Time = c.IssuedAt.Add(time.Second) },
-		"iss of another":   func(c *Claims) { c.Issuer = "C-x." + strings.Split(c.Issuer, ".")[1] },
-		"iss without key":  func(c *Claims) { c.Issuer = "C-x" },
-		"iss with no key":  func(c *Claims) { c.Issuer = "C-x.y" },
-		"iss other key":    func(c *Claims) { c.Issuer = fmt.Sprintf("%s.%x", strings.Split(c.Issuer, ".")[0], other.Public()) },
-		"one signature":    func(c *Claims) { c.TrustChain = vouched },
-		"own for both":     func(c *Claims) { c.TrustChain = own + "." + own },
-		"vouched for both": func(c *Claims) { c.TrustChain = vouched + "." + vouched },
-		"no hex":           func(c *Claims) { c.TrustChain = "x.y" },
-	} {
-		changed := *claims
-		issued := *claims.IssuedAt
-		changed.IssuedAt = &issued
-		edit(&changed)
-		if _, err := changed.chainIssuer(organization); err == nil {
-			t.Errorf("%s: %s: the chain holds", file, name)
-		}
-	}
-}
-
 func TestReplysHashAndSignatureCount(t *testing.T) {
 	v := captured(t)
 	m, err := ParseReply(read(t, replyV2File))
@@ -376,88 +256,6 @@ func TestReplysHashAndSignatureCount(t *testing.T) {
 	bare.Proof.Signature = ""
 	if _, err := v.Verify(&bare, when); !errors.Is(err, ErrUnsigned) {
 		t.Errorf("a reply without signature: %v", err)
-	}
-}
-
-func TestSignersSignWhereThereIsNoOrganization(t *testing.T) {
-	public, signer, _ := ed25519.GenerateKey(rand.Reader)
-	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
-	holder, _, _ := ed25519.GenerateKey(rand.Reader)
-	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	node, client := ServerClaims("web1", nil, holder), ClientClaims("choria=rip", nil, holder)
-	withRSA := func(c Claims) string {
-		t.Helper()
-		text, err := jwt.NewWithClaims(jwt.SigningMethodRS256, c).SignedString(rsaKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	issued := func(c Claims, key ed25519.PrivateKey) string {
-		t.Helper()
-		text, err := Issue(c, key, when, time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
-	both := Signers{Server: []crypto.PublicKey{rsaKey.Public(), public}}
-	for name, test := range map[string]struct {
-		signers Signers
-		token   string
-		want    error
-	}{
-		"second of two":        {both, issued(node, signer), nil},
-		"RSA":                  {both, withRSA(node), nil},
-		"a stranger's":         {both, issued(node, stranger), ErrUntrusted},
-		"no signer of clients": {both, issued(client, signer), ErrUntrusted},
-		"a client's":           {Signers{Client: []crypto.PublicKey{public}}, issued(client, signer), nil},
-		"nobody signs":         {Signers{}, issued(node, signer), ErrUntrusted},
-		"names nobody":         {both, issued(ServerClaims("", nil, holder), signer), ErrUntrusted},
-		"without a key":        {both, issued(ServerClaims("web1", nil, nil), signer), ErrUntrusted},
-		"another purpose":      {both, issued(Claims{Purpose: "choria_provisioning", Identity: "x", PublicKey: node.PublicKey}, signer), ErrUntrusted},
-		"RSA for an issuer":    {Signers{}, withRSA(node), ErrUntrusted},
-	} {
-		tokens := NewTokens(nil, test.signers)
-		if name == "RSA for an issuer" {
-			tokens = NewTokens(Issuers{"choria": public}, Signers{})
-		}
-		if _, err := tokens.Verify(test.token, when); !errors.Is(err, test.want) || test.want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
-	}
-}
-
-func TestANodeWithAnonymousTLSHasATokenOfASigner(t *testing.T) {
-	key, err := PublicKey(strings.TrimSpace(string(read(t, "creds/v1-anon-signer.public"))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.TrimSpace(string(read(t, "creds/v1-anon-node1.jwt")))
-	claims, err := NewTokens(nil, Signers{Server: []crypto.PublicKey{key}}).Verify(text, when)
-	if err != nil || claims.Names() != "node1.example.net" {
-		t.Errorf("%+v %v", claims, err)
-	}
-	if purpose := TokenPurpose(text); purpose != PurposeServer {
-		t.Errorf("its purpose is %q", purpose)
-	}
-	if purpose := TokenPurpose("x"); purpose != "" {
-		t.Errorf("the purpose of no token is %q", purpose)
-	}
-}
-
-func TestWhoHoldsATokensKeyCanSign(t *testing.T) {
-	public, key, _ := ed25519.GenerateKey(rand.Reader)
-	claims := ServerClaims("web1", nil, public)
-	signed := []byte("a nonce")
-	if err := claims.Holds(signed, ed25519.Sign(key, signed)); err != nil {
-		t.Error(err)
-	}
-	if err := claims.Holds([]byte("another nonce"), ed25519.Sign(key, signed)); !errors.Is(err, ErrWrongSignature) {
-		t.Error(err)
 	}
 }
 
@@ -500,3 +298,6 @@ func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
 		t.Errorf("now: %v", err)
 	}
 }
+
+// chain is an organization, a Chain Issuer under it, and a node's key, all made for a test.
+// token is one that the Chain Issuer signs in the right way, over whatever edit makes of it.
