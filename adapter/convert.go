@@ -24,10 +24,11 @@ const (
 )
 
 // convert makes of a received message what is to be stored, or says why it is rejected.
-func (a *Adapter) convert(m *message) {
-	parse := choria.ParseRequest
+// The parser is the worker's own.
+func (a *Adapter) convert(m *message, p *choria.Parser) {
+	parse := p.Request
 	if a.cfg.Ingest.Protocol == "reply" {
-		parse = choria.ParseReply
+		parse = p.Reply
 	}
 	parsed, err := parse(m.raw)
 	var verified string
@@ -62,7 +63,7 @@ func (a *Adapter) headers(parsed *choria.Message, verified string, received time
 // payload is the message in the format that is configured; plain says the rest in headers.
 func (a *Adapter) payload(parsed *choria.Message, h nats.Header) ([]byte, error) {
 	if a.cfg.Stream.Format == "choria" {
-		return parsed.AdapterOutput()
+		return parsed.AdapterOutput(), nil
 	}
 	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
 	if err != nil {

@@ -2,6 +2,8 @@ package adapter
 
 import (
 	"time"
+
+	"github.com/muster-appliance/muster/internal/choria"
 )
 
 // inFlight is how many messages may be unanswered; the others wait in their lanes. The
@@ -29,6 +31,7 @@ func (a *Adapter) Receive(subject string, size int, data []byte) {
 
 // parseMessages is a worker: it takes messages until none will come any more.
 func (a *Adapter) parseMessages() {
+	var parser choria.Parser
 	for {
 		a.mu.Lock()
 		m := a.takeNext()
@@ -41,7 +44,7 @@ func (a *Adapter) parseMessages() {
 			return
 		}
 		start := a.now()
-		a.convert(m)
+		a.convert(m, &parser)
 		a.parsed(m, a.now().Sub(start))
 	}
 }

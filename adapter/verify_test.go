@@ -67,7 +67,7 @@ func TestWhatBecomesOfAMessageInEachMode(t *testing.T) {
 			cfg.Verify = test.mode
 			a := New(*cfg, Options{Verifier: test.verifier, Now: time.Now})
 			m := &message{raw: raw, received: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-			a.convert(m)
+			a.convert(m, &choria.Parser{})
 			if test.reason != "" && !proved {
 				if m.reason != test.reason || m.out != nil {
 					t.Errorf("%s, %s: rejected as %q, want %q", file, test.mode, m.reason, test.reason)
@@ -84,7 +84,7 @@ func TestWhatBecomesOfAMessageInEachMode(t *testing.T) {
 			cfg.Verify = mode
 			a := New(*cfg, Options{Verifier: nobody, Now: time.Now})
 			m := &message{raw: raw, received: time.Now()}
-			a.convert(m)
+			a.convert(m, &choria.Parser{})
 			if (m.out != nil) != stored {
 				t.Errorf("%s, %s against nothing: %q", file, mode, m.reason)
 			}
@@ -106,7 +106,7 @@ func TestValidityIsJudgedWhenTheMessageCame(t *testing.T) {
 			time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC):   "expired",
 		} {
 			m := &message{raw: capture(t, file+".transport.json"), received: at}
-			a.convert(m)
+			a.convert(m, &choria.Parser{})
 			// Protocol 1 was captured under a CA that is valid from 2024 on.
 			if m.reason != want {
 				t.Errorf("%s at %s: %q, want %q: %s", file, at, m.reason, want, m.detail)

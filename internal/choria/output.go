@@ -1,31 +1,90 @@
 package choria
 
 import (
-	"encoding/json"
+	"encoding/binary"
+	"math/bits"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// adapterOutput is what Choria's data adapters publish, in their order of keys. The id is
-// "choria_streams" for the type jetstream too. Its schema says that time is an integer;
-// what is sent, and so what consumers read, is RFC 3339.
-type adapterOutput struct {
-	Protocol string    `json:"protocol"`
-	Data     string    `json:"data"`
-	Sender   string    `json:"sender"`
-	Time     time.Time `json:"time"`
-	ID       string    `json:"requestid"`
-}
-
+// outputProtocol is "choria_streams" for the type jetstream too.
 const outputProtocol = "choria:adapters:choria_streams:output:1"
 
-// AdapterOutput is the message as Choria's own adapter would have written it.
+// AdapterOutput is the message as Choria's own adapter would have written it, byte for byte:
+// keys in this order, strings as encoding/json writes them for HTML. The schema says that
+// time is an integer; what is sent, and so what consumers read, is RFC 3339.
 // Schema: https://choria.io/schemas/choria/adapters/choria_streams/v1/output.json.
-func (m *Message) AdapterOutput() ([]byte, error) {
-	return json.Marshal(adapterOutput{
-		Protocol: outputProtocol,
-		Data:     string(m.Body),
-		Sender:   m.Sender,
-		Time:     m.Time,
-		ID:       m.ID,
-	})
+func (m *Message) AdapterOutput() []byte {
+	out := make([]byte, 0, len(m.Body)+len(m.Body)/16+len(m.Sender)+len(m.ID)+200)
+	out = append(out, `{"protocol":"`+outputProtocol+`","data":"`...)
+	out = appendEscaped(out, m.Body)
+	out = append(out, `","sender":"`...)
+	out = appendEscaped(out, []byte(m.Sender))
+	out = append(out, `","time":"`...)
+	out = m.Time.AppendFormat(out, time.RFC3339Nano)
+	out = append(out, `","requestid":"`...)
+	out = appendEscaped(out, []byte(m.ID))
+	return append(out, `"}`...)
+}
+
+// appendEscaped appends valid UTF-8 as it stands in a JSON string.
+func appendEscaped(out, text []byte) []byte {
+	for len(text) > 0 {
+		n := runForHTML(text)
+		out = append(out, text[:n]...)
+		if text = text[n:]; len(text) == 0 {
+			break
+		}
+		if text[0] < utf8.RuneSelf {
+			out, text = appendEscape(out, text[0]), text[1:]
+			continue
+		}
+		r, size := utf8.DecodeRune(text)
+		if r == '\u2028' || r == '\u2029' { // line ends in JavaScript
+			out = append(out, `\u202`...)
+			out = append(out, "89"[r-'\u2028'])
+		} else {
+			out = append(out, text[:size]...)
+		}
+		text = text[size:]
+	}
+	return out
+}
+
+// runForHTML is how many leading bytes are ASCII and stand for themselves in JSON that may
+// be part of HTML.
+func runForHTML(text []byte) int {
+	n := 0
+	for ; len(text)-n >= 8; n += 8 {
+		eight := binary.LittleEndian.Uint64(text[n:])
+		if special := specials(eight) | anyOf(eight, '<') | anyOf(eight, '>') | anyOf(eight, '&'); special != 0 {
+			return n + bits.TrailingZeros64(special)/8
+		}
+	}
+	for ; n < len(text); n++ {
+		if c := text[n]; c < ' ' || c >= utf8.RuneSelf || strings.IndexByte(`"\<>&`, c) >= 0 {
+			break
+		}
+	}
+	return n
+}
+
+func appendEscape(out []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(out, '\\', c)
+	case '\b':
+		return append(out, '\\', 'b')
+	case '\f':
+		return append(out, '\\', 'f')
+	case '\n':
+		return append(out, '\\', 'n')
+	case '\r':
+		return append(out, '\\', 'r')
+	case '\t':
+		return append(out, '\\', 't')
+	}
+	const digits = "0123456789abcdef"
+	return append(out, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xF])
 }

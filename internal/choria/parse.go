@@ -18,18 +18,49 @@ type transport struct {
 	Headers  json.RawMessage `json:"headers"`
 }
 
-// ParseRequest reads a request of either protocol from what a node published, as far as
-// Choria itself reads one that it does not validate, and refuses what Choria crashes on.
-// The error wraps one of this package's Err values; Reason names it.
-func ParseRequest(raw []byte) (*Message, error) {
+// mostKept is how large a buffer may be that a Parser keeps for the next message.
+const mostKept = 256 << 10
+
+// Parser reads messages, one after the other, into buffers of its own. It is for one
+// goroutine.
+type Parser struct {
+	secure, signed, certificate, body, names []byte
+}
+
+// Request reads a request of either protocol from what a node published, as far as Choria
+// itself reads one that it does not validate, and refuses what Choria crashes on. The
+// message's Body and Proof.Signed are good until the next one is read. The error wraps one
+// of this package's Err values; Reason names it.
+func (p *Parser) Request(raw []byte) (*Message, error) {
+	p.trim()
+	m := &Message{}
+	if p.fastRequest(raw, m) && m.check() == nil {
+		return m, nil
+	}
 	return parse(raw, parseRequestV1, parseRequestV2)
 }
 
-// ParseReply reads a reply of either protocol. Errors are as for ParseRequest.
-func ParseReply(raw []byte) (*Message, error) {
+// Reply reads a reply of either protocol, in the same way.
+func (p *Parser) Reply(raw []byte) (*Message, error) {
 	return parse(raw, parseReplyV1, parseReplyV2)
 }
 
+// trim lets go of what one large message has left.
+func (p *Parser) trim() {
+	for _, buffer := range []*[]byte{&p.secure, &p.signed, &p.certificate, &p.body} {
+		if cap(*buffer) > mostKept {
+			*buffer = nil
+		}
+	}
+}
+
+// ParseRequest reads a single request, as a Parser does.
+func ParseRequest(raw []byte) (*Message, error) { return new(Parser).Request(raw) }
+
+// ParseReply reads a single reply, as a Parser does.
+func ParseReply(raw []byte) (*Message, error) { return new(Parser).Reply(raw) }
+
+// parse reads a message of any form.
 func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, error) {
 	var t transport
 	if err := decodeJSON("transport", raw, &t); err != nil {
@@ -55,13 +86,18 @@ func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, 
 	if err := layers(secure, m); err != nil {
 		return nil, err
 	}
-	if err := CheckSender(m.Sender); err != nil {
-		return nil, err
-	}
-	if err := checkID(m.ID); err != nil {
+	if err := m.check(); err != nil {
 		return nil, err
 	}
 	return m, nil
+}
+
+// check wants names with which the message can be stored.
+func (m *Message) check() error {
+	if err := CheckSender(m.Sender); err != nil {
+		return err
+	}
+	return checkID(m.ID)
 }
 
 // readHeaders takes from the transport who it says sent it. Headers may be missing, but

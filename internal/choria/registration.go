@@ -48,7 +48,7 @@ type registration struct {
 func Unpack(body []byte, limit int64) (Content, error) {
 	var r registration
 	if json.Unmarshal(body, &r) != nil || r.Protocol != fileContent && r.Protocol != inventoryContent {
-		return Content{Kind: ContentBody, Payload: body}, nil
+		return Content{Kind: ContentBody, Payload: bytes.Clone(body)}, nil
 	}
 	c := Content{Kind: ContentInventory}
 	if r.Protocol == fileContent {
