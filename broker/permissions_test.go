@@ -200,10 +200,28 @@ func TestWhatNodesMayDo(t *testing.T) {
 	certMore.mustPublish("a node with streams, by certificate", "mcollective.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG")
 	s.peer(s.certificate("svc1")).mustRead("a service host", map[string]string{"mcollective.broadcast.service.>": "mcollective.broadcast.service.x"})
 
-	none := issue(t, choria.ServerClaims("web1", nil, nil), s.issuer, time.Now())
-	idle := s.peer(append(none.options(), s.anonymous())...)
-	idle.mustNotPublish("a node of no collective", "choria.lifecycle.x", "mcollective.broadcast.agent.registration")
-	idle.mustNotRead("a node of no collective", map[string]string{"x": "x"})
+	for _, collectives := range [][]string{nil, {"*", ">", "a.b", ""}} {
+		none := issue(t, choria.ServerClaims("web1", collectives, nil), s.issuer, time.Now())
+		idle := s.peer(append(none.options(), s.anonymous())...)
+		idle.mustNotPublish("a node of no collective", "choria.lifecycle.x", "mcollective.broadcast.agent.registration", "mcollective.reply.x")
+		idle.mustNotRead("a node of no collective", map[string]string{"x": "x", "*.node.web1": "mcollective.node.web1"})
+	}
+}
+
+func TestNobodyReadsWhatAdaptersRead(t *testing.T) {
+	s := openSite(t, nil)
+	var p *peer
+	for _, ingest := range [][]string{{"choria.broadcast.agent.cmdb"}, nil} {
+		s.broker.auth.allowed.ingest = ingest
+		p = s.peer(append(s.node("web1").options(), s.anonymous())...)
+		for _, subject := range append(ingest, "choria.broadcast.agent.registration") { // without an adapter too
+			p.mustNotRead("a node", map[string]string{subject: subject})
+			if got, _ := p.reads("choria.broadcast.agent.>", subject); got {
+				t.Errorf("a node reads %s through a wildcard", subject)
+			}
+		}
+	}
+	p.mustRead("a node", map[string]string{"choria.broadcast.agent.cmdb": "choria.broadcast.agent.cmdb"}) // which no adapter reads now
 }
 
 func makeBuckets(t *testing.T, s *site) {

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type Load struct {
 	Protocol    int    // 1, 2, or 0 for both
 	Site        string // directory that "muster init" has written; with one, every message is signed, as its sender
 	TLS         bool   // connect over TLS, with a certificate in protocol 1 and a token in 2
+	Direct      bool   // straight into the stream, each message acknowledged: what there is without an adapter
 	Size        int64  // bytes of a message, about; 0: realistic facts
 	Rate        int    // messages a second, all together; 0: as fast as they go
 }
@@ -57,8 +59,9 @@ type connection struct {
 }
 
 type message struct {
-	key string
-	raw []byte
+	key  string
+	node string
+	raw  []byte
 }
 
 // Generate publishes the load and writes what it published to w, a line each: the key, the
@@ -131,7 +134,7 @@ func (load Load) kind() (simnode.Kind, error) {
 
 func (c *connection) prepare(load Load, kind simnode.Kind, index int) error {
 	options := []nats.Option{nats.Name(fmt.Sprintf("muster bench %d", index))}
-	if kind.Site != nil {
+	if kind.Site != nil && (load.TLS || !load.Direct) {
 		var err error
 		if options, err = load.proof(c.nodes[0], kind); err != nil {
 			return err
@@ -157,13 +160,21 @@ func (c *connection) prepare(load Load, kind simnode.Kind, index int) error {
 }
 
 // proof is how a connection is that of one of its senders, who may publish for all. Without
-// TLS only a token proves anything.
+// TLS only a token proves anything; straight into the stream only a certificate gets, which
+// the configuration makes an administrator's.
 func (load Load) proof(n *simnode.Node, kind simnode.Kind) ([]nats.Option, error) {
+	protocol := n.Protocol
+	var roots *x509.CertPool
 	if load.TLS {
-		return n.Options(n.Identity, kind.Site.Roots()), nil
+		roots = kind.Site.Roots()
+	} else {
+		protocol = choria.V2
 	}
-	shown, err := kind.Prove(n.Identity, choria.V2)
-	return shown.Options(n.Identity, nil), err
+	if load.Direct {
+		protocol = choria.V1
+	}
+	shown, err := kind.Prove(n.Identity, protocol)
+	return shown.Options(n.Identity, roots), err
 }
 
 // share is how many of the messages this connection sends.
@@ -175,12 +186,16 @@ func (c *connection) share(load Load) int {
 func (c *connection) build(n int) (message, error) {
 	node := c.nodes[n%len(c.nodes)]
 	id, raw, err := node.Registration(time.Now())
-	return message{node.Identity + "/" + id, raw}, err
+	return message{node.Identity + "/" + id, node.Identity, raw}, err
 }
 
 func (c *connection) publish(load Load, start time.Time) error {
 	share := c.share(load)
 	c.sent = make([]sent, 0, share)
+	publish, finish, err := c.way(load)
+	if err != nil {
+		return err
+	}
 	for n := range share {
 		if load.Rate > 0 {
 			due := start.Add(time.Duration(n) * time.Second * time.Duration(load.Connections) / time.Duration(load.Rate))
@@ -191,12 +206,12 @@ func (c *connection) publish(load Load, start time.Time) error {
 			return err
 		}
 		at := time.Now()
-		if err := c.nc.Publish(simnode.Subject, m.raw); err != nil {
+		if err := publish(m); err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 		c.sent = append(c.sent, sent{m.key, len(m.raw), at})
 	}
-	return c.nc.FlushTimeout(flushWait)
+	return finish()
 }
 
 func (c *connection) next(n int) (message, error) {

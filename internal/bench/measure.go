@@ -24,7 +24,7 @@ const (
 // Target is the appliance under load.
 type Target struct {
 	Server  string // of NATS
-	Console string // URL
+	Console string // URL; empty: there is no adapter
 	Stream  string
 	PID     int           // 0: not on this machine
 	Admin   []nats.Option // for who reads the stream
@@ -34,44 +34,63 @@ type Target struct {
 // gives back what it wrote. Progress is called with the ledger while messages are on
 // their way.
 func Run(ctx context.Context, t Target, generate func(context.Context) (io.ReadCloser, error), progress func(Ledger)) (Result, error) {
-	before, err := t.ledger(ctx)
-	if err != nil {
-		return Result{}, err
-	}
 	from, err := t.lastSequence(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	var cpu time.Duration
-	if t.PID != 0 {
-		if cpu, err = processorTime(t.PID); err != nil {
-			return Result{}, err
-		}
-	}
-	published, err := t.publish(ctx, generate, before, progress)
+	cpu, err := t.processorTime()
 	if err != nil {
 		return Result{}, err
 	}
-	ledger, err := t.settle(ctx, before, len(published), progress)
+	published, ledger, err := t.load(ctx, generate, progress)
 	if err != nil {
 		return Result{}, err
 	}
-	var usage *Usage
-	if t.PID != 0 {
-		if usage, err = t.usage(cpu); err != nil {
-			return Result{}, err
-		}
+	usage, err := t.usage(cpu)
+	if err != nil {
+		return Result{}, err
 	}
 	have, err := t.read(ctx, from)
 	if err != nil {
 		return Result{}, err
 	}
 	r := compare(published, have)
-	r.Ledger, r.Server = &ledger, usage
+	r.Ledger, r.Server = ledger, usage
 	if usage != nil && r.Stored > 0 {
 		usage.CPUPerMessage = usage.CPUSeconds * 1e6 / float64(r.Stored)
 	}
 	return r, nil
+}
+
+// load publishes, and waits until everything has its verdict. Without a console there is
+// no adapter, and who publishes waits for every acknowledgement by itself.
+func (t Target) load(ctx context.Context, generate func(context.Context) (io.ReadCloser, error), progress func(Ledger)) ([]sent, *Ledger, error) {
+	if t.Console == "" {
+		record, err := generate(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("generate: %w", err)
+		}
+		defer record.Close()
+		published, err := readSent(record)
+		return published, nil, err
+	}
+	before, err := t.ledger(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	published, err := t.publish(ctx, generate, before, progress)
+	if err != nil {
+		return nil, nil, err
+	}
+	ledger, err := t.settle(ctx, before, len(published), progress)
+	return published, &ledger, err
+}
+
+func (t Target) processorTime() (time.Duration, error) {
+	if t.PID == 0 {
+		return 0, nil
+	}
+	return processorTime(t.PID)
 }
 
 func (t Target) publish(ctx context.Context, generate func(context.Context) (io.ReadCloser, error), before Ledger, progress func(Ledger)) ([]sent, error) {
@@ -131,7 +150,11 @@ func (t Target) settle(ctx context.Context, before Ledger, messages int, progres
 	}
 }
 
+// usage is what the target has taken since; nil where it is not on this machine.
 func (t Target) usage(before time.Duration) (*Usage, error) {
+	if t.PID == 0 {
+		return nil, nil
+	}
 	cpu, err := processorTime(t.PID)
 	if err != nil {
 		return nil, err

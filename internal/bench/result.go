@@ -31,6 +31,26 @@ type Result struct {
 
 	Server *Usage  `json:"server,omitempty"` // where it runs on this machine
 	Ledger *Ledger `json:"ledger,omitempty"` // what the appliance counted of this load
+
+	Ceiling *Ceiling `json:"ceiling,omitempty"` // the same load without an adapter
+}
+
+// Ceiling is what the machine can do at most: the same messages, straight into an equal
+// stream of a server that does nothing else, each acknowledged to who publishes it.
+type Ceiling struct {
+	StoredRate    float64 `json:"stored_per_second"`
+	CPUPerMessage float64 `json:"cpu_us_per_message"`
+	OfRate        float64 `json:"stored_of_ceiling"` // the result's rate, as a part of the ceiling's
+	TimesCPU      float64 `json:"cpu_times_ceiling"`
+}
+
+// Under compares the result with that of the same load without an adapter.
+func (r *Result) Under(bare Result) {
+	r.Ceiling = &Ceiling{StoredRate: bare.StoredRate, OfRate: r.StoredRate / bare.StoredRate}
+	if r.Server != nil && bare.Server != nil {
+		r.Ceiling.CPUPerMessage = bare.Server.CPUPerMessage
+		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / bare.Server.CPUPerMessage
+	}
 }
 
 // Ledger is the adapter's own account of the load.

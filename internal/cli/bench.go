@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/bench"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
@@ -21,6 +23,8 @@ type benchmark struct {
 	*program
 	load    bench.Load
 	signed  bool
+	site    *enroll.Site // made for the run; nil: none
+	ceiling bool
 	verify  string
 	size    string
 	buffer  string
@@ -50,6 +54,7 @@ max_msgs_per_subject deletes is counted as missing.`,
 	b.loadFlags(cmd)
 	cmd.Flags().BoolVar(&b.signed, "signed", false, "sign every message with a certificate or token of its sender; --tls implies it")
 	cmd.Flags().StringVar(&b.verify, "verify", "auto", "what the appliance that is started does about signatures: auto, require, record or off")
+	cmd.Flags().BoolVar(&b.ceiling, "ceiling", false, "put the same load into a stream without an adapter too, and compare")
 	cmd.Flags().StringVar(&b.buffer, "buffer", "1GiB", "buffer of the appliance that is started")
 	cmd.Flags().StringVar(&b.console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
 	cmd.Flags().StringVar(&b.config, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
@@ -76,6 +81,7 @@ func (b *benchmark) generateCommand() *cobra.Command {
 		},
 	}
 	b.loadFlags(cmd)
+	cmd.Flags().BoolVar(&b.load.Direct, "direct", false, "straight into the stream, each message acknowledged")
 	return cmd
 }
 
@@ -108,6 +114,8 @@ func (b *benchmark) check() error {
 		return usageError{fmt.Errorf("--protocol %d: want 1, 2, or 0 for both", l.Protocol)}
 	case l.TLS && l.Site == "" && l.Server != "":
 		return usageError{errors.New("--tls with --server wants --site: the directory whose certificates and tokens the appliance trusts")}
+	case b.ceiling && l.Server != "":
+		return usageError{errors.New("--ceiling starts servers of its own; leave --server away")}
 	case l.Rate < 0:
 		return usageError{fmt.Errorf("--rate %d: want 0 or more", l.Rate)}
 	}
@@ -118,28 +126,15 @@ func (b *benchmark) run(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: "CHORIA_REGISTRATION", PID: b.pid}
-	if b.load.Server == "" {
-		server, err := b.startServer(ctx)
-		if err != nil {
-			return err
-		}
-		defer server.stop()
-		target = server.target
-		b.load.Server, b.config = target.Server, server.config
+	done, err := b.openSite()
+	if err != nil {
+		return err
 	}
-	if b.config != "" {
-		cfg, err := appliance.Load(b.config)
-		if err != nil {
-			return err
-		}
-		if target.Admin, err = adminOptions(cfg); err != nil {
-			return err
-		}
+	defer done()
+	result, err := b.measure(ctx)
+	if err == nil && b.ceiling {
+		err = b.measureCeiling(ctx, &result)
 	}
-	progress, done := b.progress()
-	result, err := bench.Run(ctx, target, b.generate, progress)
-	done()
 	if err != nil {
 		return err
 	}
@@ -149,9 +144,65 @@ func (b *benchmark) run(ctx context.Context) error {
 	return b.printResult(result)
 }
 
+// openSite makes certificates and tokens for the run, where messages are to be signed.
+func (b *benchmark) openSite() (done func(), err error) {
+	if b.load.Server != "" || !b.signed && !b.load.TLS {
+		return func() {}, nil
+	}
+	dir, err := os.MkdirTemp("", "muster-bench-site-")
+	if err != nil {
+		return nil, err
+	}
+	done = func() { _ = os.RemoveAll(dir) }
+	if b.site, err = enroll.Init(enroll.Options{Dir: dir, Name: "127.0.0.1", Issuer: true}, time.Now()); err != nil {
+		done()
+		return nil, err
+	}
+	b.load.Site = dir
+	return done, nil
+}
+
+// measure puts the load on the appliance that is named, or on one that is started for it.
+func (b *benchmark) measure(ctx context.Context) (bench.Result, error) {
+	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: "CHORIA_REGISTRATION", PID: b.pid}
+	config := b.config
+	if b.load.Server == "" {
+		server, err := b.startServer(ctx)
+		if err != nil {
+			return bench.Result{}, err
+		}
+		defer server.stop()
+		target, config = server.target, server.config
+	}
+	if config != "" {
+		cfg, err := appliance.Load(config)
+		if err != nil {
+			return bench.Result{}, err
+		}
+		if target.Admin, err = adminOptions(cfg); err != nil {
+			return bench.Result{}, err
+		}
+	}
+	progress, done := b.progress()
+	defer done()
+	return bench.Run(ctx, target, func(ctx context.Context) (io.ReadCloser, error) { return b.generate(ctx, target.Server) }, progress)
+}
+
+// measureCeiling puts the same load into a stream without an adapter, and compares.
+func (b *benchmark) measureCeiling(ctx context.Context, r *bench.Result) error {
+	bare := *b
+	bare.load.Direct = true
+	result, err := bare.measure(ctx)
+	if err != nil {
+		return err
+	}
+	r.Under(result)
+	return nil
+}
+
 // generate runs the generator's process and gives back what it wrote.
-func (b *benchmark) generate(ctx context.Context) (io.ReadCloser, error) {
-	return b.runSelf(ctx, "bench", "generate", "--server", b.load.Server,
+func (b *benchmark) generate(ctx context.Context, server string) (io.ReadCloser, error) {
+	return b.runSelf(ctx, "bench", "generate", "--server", server, "--direct="+strconv.FormatBool(b.load.Direct),
 		"--connections", strconv.Itoa(b.load.Connections), "--senders", strconv.Itoa(b.load.Senders),
 		"--messages", strconv.Itoa(b.load.Messages), "--protocol", strconv.Itoa(b.load.Protocol),
 		"--site", b.load.Site, "--tls="+strconv.FormatBool(b.load.TLS), "--size", b.size, "--rate", strconv.Itoa(b.load.Rate))
@@ -184,6 +235,10 @@ func (b *benchmark) printResult(r bench.Result) error {
 		rows = append(rows,
 			[]string{"processor", fmt.Sprintf("%.0f µs a stored message", u.CPUPerMessage)},
 			[]string{"peak memory", humanize.IBytes(uint64(u.PeakMemory))})
+	}
+	if c := r.Ceiling; c != nil {
+		rows = append(rows, []string{"ceiling", fmt.Sprintf("%.0f a second, %.0f µs each; the appliance stores %.2f of that, at %.1f times the processor time",
+			c.StoredRate, c.CPUPerMessage, c.OfRate, c.TimesCPU)})
 	}
 	if l := r.Ledger; l != nil {
 		rows = append(rows, []string{"ledger", fmt.Sprintf("%s received = %s stored + %s duplicate + %s rejected + %s dropped + %s pending",

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/bench"
-	"github.com/muster-appliance/muster/internal/enroll"
 )
 
 const (
@@ -40,10 +39,11 @@ func (p *program) runSelf(ctx context.Context, args ...string) (io.ReadCloser, e
 
 // server is an appliance in a process of its own, with a temporary directory.
 type server struct {
-	cmd    *exec.Cmd
-	dir    string
-	config string // path
-	target bench.Target
+	cmd     *exec.Cmd
+	dir     string
+	config  string // path
+	console string // URL
+	target  bench.Target
 }
 
 // startServer starts an appliance that keeps everything, and waits until it is ready.
@@ -56,9 +56,13 @@ func (b *benchmark) startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, config: filepath.Join(dir, "bench.toml"), target: bench.Target{
-		Server: "nats://" + freePort("127.0.0.1:4222"), Console: "http://" + freePort("127.0.0.1:8222"), Stream: "CHORIA_REGISTRATION",
-	}}
+	s := &server{
+		dir: dir, config: filepath.Join(dir, "bench.toml"), console: "http://" + freePort("127.0.0.1:8222"),
+		target: bench.Target{Server: "nats://" + freePort("127.0.0.1:4222"), Stream: "CHORIA_REGISTRATION"},
+	}
+	if !b.load.Direct {
+		s.target.Console = s.console
+	}
 	if err := b.configure(s); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -77,7 +81,8 @@ func (b *benchmark) startServer(ctx context.Context) (*server, error) {
 	return s, nil
 }
 
-// configure writes the configuration of the server, with a site where messages are signed.
+// configure writes the configuration of the server, with the site where messages are signed.
+// Without an adapter, who has a certificate may write to the stream.
 func (b *benchmark) configure(s *server) error {
 	text := fmt.Sprintf(`identity = "bench"
 data_dir = %q
@@ -85,20 +90,18 @@ log = {level = "warn"}
 broker.listen = %q
 console = {listen = %q}
 stream.CHORIA_REGISTRATION = {max_msgs_per_subject = -1}
-adapter.registration = {buffer = %q, verify = %q}
-`, s.dir, strings.TrimPrefix(s.target.Server, "nats://"), strings.TrimPrefix(s.target.Console, "http://"), b.buffer, b.verify)
-	if b.signed || b.load.TLS {
-		site, err := enroll.Init(enroll.Options{Dir: filepath.Join(s.dir, "site"), Name: "127.0.0.1", Issuer: true}, time.Now())
-		if err != nil {
-			return err
-		}
-		b.load.Site = site.Dir
-		files := site.Files()
+adapter.registration = {buffer = %q, verify = %q, enabled = %v}
+`, s.dir, strings.TrimPrefix(s.target.Server, "nats://"), strings.TrimPrefix(s.console, "http://"), b.buffer, b.verify, !b.load.Direct)
+	if b.site != nil && (b.load.TLS || !b.load.Direct) {
+		files := b.site.Files()
 		if !b.load.TLS {
 			files.Cert, files.Key = "", ""
 		}
 		text += fmt.Sprintf("broker.tls = {cert = %q, key = %q, ca = %q}\nbroker.issuers = {choria = %q}\n",
-			files.Cert, files.Key, files.CA, site.IssuerKey())
+			files.Cert, files.Key, files.CA, b.site.IssuerKey())
+		if b.load.Direct {
+			text += "broker.roles = {admin = \"*\"}\n"
+		}
 	}
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
@@ -107,7 +110,7 @@ func (s *server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, childStart)
 	defer cancel()
 	for {
-		if response, err := http.Get(s.target.Console + "/readyz"); err == nil {
+		if response, err := http.Get(s.console + "/readyz"); err == nil {
 			_ = response.Body.Close()
 			if response.StatusCode == http.StatusOK {
 				return nil
@@ -115,7 +118,7 @@ func (s *server) waitReady(ctx context.Context) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the appliance at %s is not ready: %w", s.target.Console, ctx.Err())
+			return fmt.Errorf("the appliance at %s is not ready: %w", s.console, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
