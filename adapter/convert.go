@@ -38,7 +38,7 @@ func (a *Adapter) convert(m *message, p *choria.Parser) {
 	if err == nil {
 		m.sender = parsed.Sender
 		m.out = &nats.Msg{Subject: a.cfg.Stream.Subject(parsed.Sender), Header: a.headers(parsed, verified, m.received)}
-		m.out.Data, err = a.payload(parsed, m.out.Header)
+		err = a.payload(m, parsed)
 	}
 	if err != nil {
 		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
@@ -60,15 +60,19 @@ func (a *Adapter) headers(parsed *choria.Message, verified string, received time
 	return h
 }
 
-// payload is the message in the format that is configured; plain says the rest in headers.
-func (a *Adapter) payload(parsed *choria.Message, h nats.Header) ([]byte, error) {
+// payload makes the message in the format that is configured; plain says the rest in headers.
+func (a *Adapter) payload(m *message, parsed *choria.Message) error {
 	if a.cfg.Stream.Format == "choria" {
-		return parsed.AdapterOutput(), nil
+		m.buffer = a.buffers.Get().(*[]byte)
+		*m.buffer = parsed.AppendOutput((*m.buffer)[:0])
+		m.out.Data = *m.buffer
+		return nil
 	}
 	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	h := m.out.Header
 	h[headerRequestID] = []string{parsed.ID}
 	h[headerContent] = []string{content.Kind}
 	if parsed.Collective != "" {
@@ -78,7 +82,20 @@ func (a *Adapter) payload(parsed *choria.Message, h nats.Header) ([]byte, error)
 		h[headerFile] = []string{content.File}
 		h[headerMtime] = []string{stamp(content.Mtime)}
 	}
-	return content.Payload, nil
+	m.out.Data = content.Payload
+	return nil
+}
+
+// mostKept is how large a buffer may be that is used again.
+const mostKept = 64 << 10
+
+// recycle lets the buffer of a stored message be used again. Nobody else knows its content:
+// the client library copies what it publishes.
+func (a *Adapter) recycle(m *message) {
+	if m.buffer != nil && cap(*m.buffer) <= mostKept {
+		a.buffers.Put(m.buffer)
+	}
+	m.out, m.buffer = nil, nil
 }
 
 // stamp is a time as it stands in headers: RFC 3339 with nanoseconds, UTC.

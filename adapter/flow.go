@@ -49,10 +49,11 @@ func (a *Adapter) parseMessages() {
 	}
 }
 
-// takeNext is the next message to parse, if there is one and room for what it unpacks to.
-// Those that are parsed already make room when they have their verdict. The mutex is held.
+// takeNext is the next message to parse, if there is one and it would be of use: while
+// there is room for what it unpacks to, and not yet enough to send. In a burst messages so
+// wait as they came, which takes the least memory. The mutex is held.
 func (a *Adapter) takeNext() *message {
-	if a.ledger.full() {
+	if a.ledger.full() || !a.lanes.hungry() {
 		return nil
 	}
 	return a.queue.take()
@@ -102,6 +103,9 @@ func (a *Adapter) sendable() []*message {
 		m.sent = a.now()
 		send = append(send, m)
 	}
+	if a.lanes.hungry() {
+		a.work.Signal()
+	}
 	return send
 }
 
@@ -149,9 +153,11 @@ func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
 		return false
 	case answer.stored() && answer.Duplicate && m.tries == 1:
 		a.ledger.duplicate(m)
+		a.recycle(m)
 	case answer.stored(): // also where our own retry was the duplicate
 		a.fault = ""
 		a.ledger.store(m)
+		a.recycle(m)
 	default:
 		rejected = true
 		m.reason, m.detail = answer.reason(), answer.detail()

@@ -6,6 +6,25 @@ package adapter
 type lanes struct {
 	waiting map[string][]*message // for each sender that has a message on its way
 	ready   []*message            // the first of their lanes, not yet on their way
+	sated   bool                  // there were enough of them, and are not yet few again
+}
+
+// Enough messages are ready to be sent, and few again, at these numbers.
+const (
+	enoughReady = inFlight
+	fewReady    = inFlight / 2
+)
+
+// hungry tells whether more messages should be made ready. One that waits behind another of
+// its sender does not count: senders do not wait for each other.
+func (l *lanes) hungry() bool {
+	switch n := len(l.ready); {
+	case n >= enoughReady:
+		l.sated = true
+	case n <= fewReady:
+		l.sated = false
+	}
+	return !l.sated
 }
 
 func newLanes() *lanes { return &lanes{waiting: map[string][]*message{}} }

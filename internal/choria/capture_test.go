@@ -114,7 +114,7 @@ func TestAdapterOutputIsThatOfChoriasAdapter(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		have := m.AdapterOutput()
+		have := m.AppendOutput(nil)
 		if want := read(t, c.File); string(have) != string(want) {
 			t.Errorf("%s: have\n%s\nwant\n%s", name, have, want)
 		}

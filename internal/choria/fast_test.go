@@ -137,7 +137,7 @@ func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
 		strings.Repeat("x", 7) + `"`, strings.Repeat("x", 8) + `\`, strings.Repeat("x", 15) + "é", strings.Repeat("日本", 100), "x",
 	} {
 		m := &Message{Body: []byte(body), Sender: "web1", Time: time.Unix(1, 5).UTC(), ID: `<"id">`}
-		if have, want := m.AdapterOutput(), slowOutput(t, m); !bytes.Equal(have, want) {
+		if have, want := m.AppendOutput(nil), slowOutput(t, m); !bytes.Equal(have, want) {
 			t.Errorf("have %s\nwant %s", have, want)
 		}
 		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), []byte(body))

@@ -26,7 +26,7 @@ func checkParsed(t *testing.T, m *Message, err error) {
 	if y := m.Time.Year(); y < 1970 || y > 9999 {
 		t.Fatalf("time %s", m.Time)
 	}
-	if have, want := m.AdapterOutput(), slowOutput(t, m); !bytes.Equal(have, want) {
+	if have, want := m.AppendOutput(nil), slowOutput(t, m); !bytes.Equal(have, want) {
 		t.Fatalf("have\n%s\nwant\n%s", have, want)
 	}
 	if c, err := Unpack(m.Body, 1<<20); err == nil && len(c.Payload) > 1<<20 && c.Kind != ContentBody {

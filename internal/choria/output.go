@@ -3,6 +3,7 @@ package choria
 import (
 	"encoding/binary"
 	"math/bits"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -11,12 +12,12 @@ import (
 // outputProtocol is "choria_streams" for the type jetstream too.
 const outputProtocol = "choria:adapters:choria_streams:output:1"
 
-// AdapterOutput is the message as Choria's own adapter would have written it, byte for byte:
-// keys in this order, strings as encoding/json writes them for HTML. The schema says that
-// time is an integer; what is sent, and so what consumers read, is RFC 3339.
+// AppendOutput appends the message as Choria's own adapter would have written it, byte for
+// byte: keys in this order, strings as encoding/json writes them for HTML. The schema says
+// that time is an integer; what is sent, and so what consumers read, is RFC 3339.
 // Schema: https://choria.io/schemas/choria/adapters/choria_streams/v1/output.json.
-func (m *Message) AdapterOutput() []byte {
-	out := make([]byte, 0, len(m.Body)+len(m.Body)/16+len(m.Sender)+len(m.ID)+200)
+func (m *Message) AppendOutput(out []byte) []byte {
+	out = slices.Grow(out, len(m.Body)+len(m.Body)/16+len(m.Sender)+len(m.ID)+200)
 	out = append(out, `{"protocol":"`+outputProtocol+`","data":"`...)
 	out = appendEscaped(out, m.Body)
 	out = append(out, `","sender":"`...)

@@ -55,7 +55,7 @@ func (c *cursor) base64(into []byte) []byte {
 	}
 	found := c.text[:end]
 	c.text = c.text[end+1:]
-	if bytes.ContainsAny(found, "\r\n") { // which the decoder reads over
+	if bytes.IndexByte(found, '\n') >= 0 || bytes.IndexByte(found, '\r') >= 0 { // which the decoder reads over
 		c.fail()
 		return into
 	}
