@@ -28,15 +28,35 @@ type subjects struct {
 func (s *subjects) pub(names ...string) { s.publish = append(s.publish, names...) }
 func (s *subjects) sub(names ...string) { s.subscribe = append(s.subscribe, names...) }
 
-// permissions are for NATS. A list that is empty would allow everything there.
+// permissions are for NATS. A list that is empty would allow everything there. For each
+// connection each entry costs about a kilobyte, so none is there in vain.
 func (s *subjects) permissions() *server.Permissions {
 	list := func(allow, deny []string) *server.SubjectPermission {
 		if len(allow) == 0 {
 			return &server.SubjectPermission{Deny: []string{">"}}
 		}
+		allow = widest(allow)
+		deny = slices.DeleteFunc(widest(deny), func(name string) bool {
+			return !slices.ContainsFunc(allow, func(allowed string) bool { return subject.Overlap(name, allowed) })
+		})
 		return &server.SubjectPermission{Allow: allow, Deny: deny}
 	}
 	return &server.Permissions{Publish: list(s.publish, nil), Subscribe: list(s.subscribe, s.neverSubscribe)}
+}
+
+// widest leaves out every subject that another one covers.
+func widest(names []string) []string {
+	var kept []string
+	for i, name := range names {
+		covered := false
+		for j, other := range names {
+			covered = covered || i != j && subject.Covers(other, name) && (j < i || !subject.Covers(name, other))
+		}
+		if !covered {
+			kept = append(kept, name)
+		}
+	}
+	return kept
 }
 
 // node is what decides what a node may do.

@@ -59,19 +59,21 @@ func (a *Appliance) memoryLimit() int64 {
 	return min(limit, machineMemory()/10*9)
 }
 
-// watchMemory keeps the limit right; GOMEMLIMIT in the environment has the last word.
+// watchMemory keeps the limit right, GOMEMLIMIT in the environment having the last word, and
+// gives back what is not needed any more.
 func (a *Appliance) watchMemory() {
-	if os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
 	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()
+	var t trim
 	for {
-		debug.SetMemoryLimit(a.memoryLimit())
+		if os.Getenv("GOMEMLIMIT") == "" {
+			debug.SetMemoryLimit(a.memoryLimit())
+		}
 		select {
 		case <-a.quit:
 			return
-		case <-ticker.C:
+		case now := <-ticker.C:
+			t.look(now)
 		}
 	}
 }

@@ -60,7 +60,7 @@ max_msgs_per_subject deletes is counted as missing.`,
 	cmd.Flags().StringVar(&b.config, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
 	cmd.Flags().IntVar(&b.pid, "pid", 0, "process of the appliance that --server names, for its processor time and memory")
 	cmd.Flags().BoolVar(&b.asJSON, "json", false, "print JSON")
-	cmd.AddCommand(b.generateCommand())
+	cmd.AddCommand(b.generateCommand(), p.idleCommand())
 	return cmd
 }
 
