@@ -1,6 +1,7 @@
 package main
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -114,6 +115,25 @@ func TestFilesAreSmall(t *testing.T) {
 		}
 		if lines := strings.Count(string(text), "\n"); lines > 300 {
 			t.Errorf("%s has %d lines; which noun is it about?", file, lines)
+		}
+	})
+}
+
+func TestFunctionsAreSmall(t *testing.T) {
+	sources(t, func(_, file string) {
+		set := token.NewFileSet()
+		parsed, err := parser.ParseFile(set, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range parsed.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Body == nil {
+				continue
+			}
+			if lines := set.Position(f.End()).Line - set.Position(f.Pos()).Line + 1; lines > 40 {
+				t.Errorf("%s: %s has %d lines", file, f.Name.Name, lines)
+			}
 		}
 	})
 }

@@ -61,29 +61,39 @@ type choriaCollector struct {
 func (c *choriaCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
-	counter := func(d *prometheus.Desc, n float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
+	for _, a := range c.adapters {
+		c.collectAdapter(ch, a)
 	}
+	c.collectTotals(ch)
+}
+
+func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, n float64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n, labels...)
+}
+
+func (c *choriaCollector) collectAdapter(ch chan<- prometheus.Metric, a *Adapter) {
+	s, worker := a.Stats(), a.Name()+".0"
+	dropped, rejected := float64(sum(s.Dropped)), float64(sum(s.Rejected))
+	refused := float64(s.Rejected[rejectedRefused])
+
+	counter(ch, c.received, float64(s.Received)-dropped, worker, roleInput)
+	counter(ch, c.received, float64(s.Stored+s.Duplicate), worker, roleOutput)
+	counter(ch, c.errors, dropped+rejected-refused, worker, roleInput)
+	counter(ch, c.errors, refused, worker, roleOutput)
+	counter(ch, c.bytes, float64(s.Bytes), worker, roleInput)
+	counter(ch, c.bytes, float64(s.BytesStored), worker, roleOutput)
+	ch <- prometheus.MustNewConstSummary(c.time, s.Parsed, s.ParseTime.Seconds(), nil, worker, roleInput)
+	ch <- prometheus.MustNewConstSummary(c.time, s.Answered, s.PublishTime.Seconds(), nil, worker, roleOutput)
+	ch <- prometheus.MustNewConstMetric(c.length, prometheus.GaugeValue, float64(s.Pending), a.Name())
+	ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
+}
+
+// collectTotals gives what Choria counts for the whole process.
+func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
 	var malformed, reconnections, linkErrors float64
 	var valid, invalid [choria.V2 + 1]float64
 	for _, a := range c.adapters {
-		s, worker := a.Stats(), a.Name()+".0"
-		dropped, rejected := float64(sum(s.Dropped)), float64(sum(s.Rejected))
-		refused := float64(s.Rejected[rejectedRefused])
-		stored := float64(s.Stored + s.Duplicate)
-
-		counter(c.received, float64(s.Received)-dropped, worker, roleInput)
-		counter(c.received, stored, worker, roleOutput)
-		counter(c.errors, dropped+rejected-refused, worker, roleInput)
-		counter(c.errors, refused, worker, roleOutput)
-		counter(c.bytes, float64(s.Bytes), worker, roleInput)
-		counter(c.bytes, float64(s.BytesStored), worker, roleOutput)
-		ch <- prometheus.MustNewConstSummary(c.time, s.Parsed, s.ParseTime.Seconds(), nil, worker, roleInput)
-		ch <- prometheus.MustNewConstSummary(c.time, s.Answered, s.PublishTime.Seconds(), nil, worker, roleOutput)
-		ch <- prometheus.MustNewConstMetric(c.length, prometheus.GaugeValue, float64(s.Pending), a.Name())
-		ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
-
-		malformed += float64(s.Rejected[choria.ErrMalformed.Error()])
+		malformed += float64(a.Stats().Rejected[choria.ErrMalformed.Error()])
 		reconnections += float64(a.links.reconnections.Load())
 		linkErrors += float64(a.links.errors.Load())
 		for version := choria.V1; version <= choria.V2; version++ {
@@ -93,14 +103,14 @@ func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for version := choria.V1; version <= choria.V2; version++ {
 		label := strconv.Itoa(int(version))
-		counter(c.unparsed, malformed, label)
-		counter(c.invalid, invalid[version], label)
-		counter(c.valid, valid[version], label)
-		counter(c.failed, 0, label)
+		counter(ch, c.unparsed, malformed, label)
+		counter(ch, c.invalid, invalid[version], label)
+		counter(ch, c.valid, valid[version], label)
+		counter(ch, c.failed, 0, label)
 		malformed = 0 // of what cannot be read the version is unknown: it counts once
 	}
-	counter(c.reconnections, reconnections)
-	counter(c.linkErrors, linkErrors)
+	counter(ch, c.reconnections, reconnections)
+	counter(ch, c.linkErrors, linkErrors)
 }
 
 // capacity is how many messages the queue can take. Where only bytes bound it, it is

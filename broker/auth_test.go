@@ -173,6 +173,9 @@ func TestWhoConnectsAndWhoIsRefused(t *testing.T) {
 		"token expired":              {with(issue(t, choria.ServerClaims("web1", []string{"choria"}, nil), s.issuer, time.Now().Add(-2*time.Hour))), "expired", ""},
 		"token for later":            {with(issue(t, choria.ServerClaims("web1", []string{"choria"}, nil), s.issuer, time.Now().Add(time.Hour))), "expired", ""},
 		"token of a wildcard":        {with(s.node("*")), "bad-sender", ""},
+		"node named like a client":   {with(s.node("choria=rip")), "bad-sender", ""},
+		"token with a line feed":     {with(holder{good.token[:9] + "\n" + good.token[9:], good.key}), "untrusted", ""},
+		"certificate without a name": {[]nats.Option{nats.Secure(s.ca.Client(func(c *x509.Certificate) { c.Subject.CommonName = "" }, "dns.example.net"))}, "", "dns.example.net"},
 		"no token at all":            {[]nats.Option{s.anonymous(), nats.Token("x")}, "untrusted", ""},
 
 		"provisioner":         {[]nats.Option{s.anonymous(), nats.UserInfo("provisioner", "x")}, "provisioning", ""},

@@ -3,7 +3,6 @@
 package broker
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"sync"
@@ -93,18 +92,10 @@ func (b *Broker) Open() error {
 
 // openTrust reads the TLS files. A CA alone serves to verify messages.
 func (b *Broker) openTrust() (err error) {
-	files := b.cfg.TLS
-	switch {
-	case files.enabled():
-		b.certs, err = openCertificates(files, b.now(), b.verifier.TrustRoots, b.log.log)
-	case files.CA != "":
-		var roots *x509.CertPool
-		if roots, err = readRoots(files.CA); err == nil {
-			b.verifier.TrustRoots(roots)
+	if files := b.cfg.TLS; files.enabled() || files.CA != "" {
+		if b.certs, err = openCertificates(files, b.now(), b.verifier.TrustRoots, b.log.log); err != nil {
+			return fmt.Errorf("broker.tls: %w", err)
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("broker.tls: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats-server/v2/server"
@@ -51,7 +52,7 @@ func (c *caller) remote() string {
 // nonce that the server made for this one connection.
 func (c *caller) holds(claims *choria.Claims) error {
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(c.signature)
-	if err != nil || len(c.nonce) == 0 {
+	if err != nil || len(c.nonce) == 0 || strings.ContainsAny(c.signature, "\r\n") { // which the decoder reads over
 		return fmt.Errorf("%w: the nonce is not signed", choria.ErrWrongSignature)
 	}
 	return claims.Holds(c.nonce, signature)

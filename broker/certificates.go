@@ -14,8 +14,8 @@ import (
 
 const (
 	certificateInterval = 3 * time.Second
-	// warnBefore is how long before its end a certificate is worth a warning.
-	warnBefore = 30 * 24 * time.Hour
+	// WarnBefore is how long before its end a certificate is worth a warning.
+	WarnBefore = 30 * 24 * time.Hour
 	warnEvery  = 24 * time.Hour
 )
 
@@ -30,6 +30,7 @@ type certificates struct {
 
 	mu     sync.Mutex
 	seen   string // what the files looked like when they were last read
+	failed string // why they could not be, the last time that was said
 	warned time.Time
 }
 
@@ -64,22 +65,32 @@ func (c *certificates) refresh(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if look := c.files.look(); look != c.seen {
-		c.seen = look
-		m, err := loadTLS(c.files, now)
-		if err != nil {
-			c.log.Error("certificates not reloaded, the old ones stay", "error", err)
-		} else {
-			c.use(m)
-			c.log.Info("certificates reloaded", "certificate", c.files.Cert, "expires", m.leaf.NotAfter.Format(time.DateOnly))
-		}
+		c.reload(look, now)
 	}
-	if end := c.expires(); end.Sub(now) < warnBefore && now.Sub(c.warned) > warnEvery {
+	if end := c.expires(); !end.IsZero() && end.Sub(now) < WarnBefore && now.Sub(c.warned) > warnEvery {
 		c.warned = now
 		c.log.Warn("certificate expires soon", "certificate", c.files.Cert, "expires", end.Format(time.DateOnly))
 	}
 }
 
-func (c *certificates) expires() time.Time { return c.inUse.Load().leaf.NotAfter }
+// reload reads the files, until they can be used: what keeps them from it may be that
+// nobody may read them yet, which does not show in how they look.
+func (c *certificates) reload(look string, now time.Time) {
+	m, err := loadTLS(c.files, now)
+	if err != nil {
+		if err.Error() != c.failed {
+			c.failed = err.Error()
+			c.log.Error("certificates not reloaded, the old ones stay", "error", err)
+		}
+		return
+	}
+	c.seen, c.failed = look, ""
+	c.use(m)
+	c.log.Info("certificates reloaded", "certificate", c.files.Cert, "ca", c.files.CA)
+}
+
+// expires is when the broker's certificate ends; the zero time where it has none.
+func (c *certificates) expires() time.Time { return c.inUse.Load().expires() }
 
 // Reload puts other roles in force, for who connects from now on, and reads the TLS files,
 // where they have changed.
@@ -120,18 +131,11 @@ func (t TLS) look() string {
 // Expires reads the files as a start would, and tells when the broker's certificate ends;
 // where there is none, the time is zero.
 func (t TLS) Expires(now time.Time) (time.Time, error) {
-	if !t.enabled() {
-		if t.CA == "" {
-			return time.Time{}, nil
-		}
-		_, err := readRoots(t.CA)
-		return time.Time{}, err
-	}
 	m, err := loadTLS(t, now)
 	if err != nil {
 		return time.Time{}, err
 	}
-	return m.leaf.NotAfter, nil
+	return m.expires(), nil
 }
 
 // Local is the TLS configuration for a program on the same machine that shows the admin

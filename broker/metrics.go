@@ -59,7 +59,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range c.broker.auth.refused.snapshot() {
 		ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(n), reason)
 	}
-	if certs := c.broker.certs; certs != nil {
+	if certs := c.broker.certs; certs != nil && !certs.expires().IsZero() {
 		ch <- prometheus.MustNewConstMetric(c.days, prometheus.GaugeValue, certs.expires().Sub(c.broker.now()).Hours()/24)
 	}
 }

@@ -47,7 +47,7 @@ func (b *Broker) options() *server.Options {
 		CustomClientAuthentication: b.auth,
 		AlwaysEnableNonce:          true,
 	}
-	if b.certs != nil {
+	if b.cfg.TLS.enabled() {
 		options.TLSConfig = b.certs.config()
 		options.TLSTimeout = handshakeTimeout.Seconds()
 	}

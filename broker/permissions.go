@@ -22,7 +22,7 @@ type allowance struct {
 
 // subjects is what somebody may publish and subscribe to.
 type subjects struct {
-	publish, subscribe, neverSubscribe []string
+	publish, neverPublish, subscribe, neverSubscribe []string
 }
 
 func (s *subjects) pub(names ...string) { s.publish = append(s.publish, names...) }
@@ -41,7 +41,7 @@ func (s *subjects) permissions() *server.Permissions {
 		})
 		return &server.SubjectPermission{Allow: allow, Deny: deny}
 	}
-	return &server.Permissions{Publish: list(s.publish, nil), Subscribe: list(s.subscribe, s.neverSubscribe)}
+	return &server.Permissions{Publish: list(s.publish, s.neverPublish), Subscribe: list(s.subscribe, s.neverSubscribe)}
 }
 
 // widest leaves out every subject that another one covers.
@@ -104,88 +104,95 @@ func (a allowance) certNode(name string, collectives []string, roles *Roles) *se
 }
 
 func (a allowance) node(n node) *server.Permissions {
-	if len(n.collectives) == 0 {
-		return (&subjects{}).permissions()
-	}
 	var s subjects
+	if len(n.collectives) == 0 {
+		return s.permissions()
+	}
 	s.pub("choria.lifecycle.>", "choria.machine.transition", "choria.machine.watcher.>")
 	s.pub(a.ingest...)
-	s.neverSubscribe = append(s.neverSubscribe, a.ingest...)
+	s.neverPublish = a.private
+	s.neverSubscribe = slices.Clone(a.ingest)
 	for _, c := range n.collectives {
-		s.pub(c+".reply.>", c+".broadcast.agent.registration", "choria.federation."+c+".collective")
-		s.sub(c+".broadcast.agent.>", c+".node."+n.identity)
-		s.sub(n.inbox(c)...)
-		s.neverSubscribe = append(s.neverSubscribe, c+".broadcast.agent.registration")
-		if n.serviceHost {
-			s.sub(c + ".broadcast.service.>")
-		}
-		if n.submission {
-			s.pub(c + ".submission.in.>")
-		}
-		if n.governor && n.streams {
-			s.pub(c + ".governor.*")
-		}
+		s.in(c, n)
 	}
 	if n.streams {
-		s.sub(n.org + ".republish.>")
+		s.sub(republished(n.org)...)
 		for _, stream := range a.buckets() {
-			s.pub(readStream(apiPrefix(n.org), stream)...)
-			// A consumer can deliver to any subject, whoever made it. What a node has put
-			// into a governor itself may not go that way.
-			if !strings.HasPrefix(stream, governorStream) {
-				s.pub(consumeStream(apiPrefix(n.org), stream)...)
-			}
+			s.pub(readStream(stream)...)
 		}
 	}
 	for _, name := range n.extra {
-		if a.mayAdd(name) {
+		if a.mayAdd(name, n.streams) {
 			s.pub(name)
 		}
 	}
 	return s.permissions()
 }
 
+// in is what a node may do in one collective.
+func (s *subjects) in(c string, n node) {
+	s.pub(c+".reply.>", c+".broadcast.agent.registration", "choria.federation."+c+".collective")
+	s.sub(c+".broadcast.agent.>", c+".node."+n.identity)
+	s.sub(n.inbox(c)...)
+	s.neverSubscribe = append(s.neverSubscribe, c+".broadcast.agent.registration")
+	if n.serviceHost {
+		s.sub(c + ".broadcast.service.>")
+	}
+	if n.submission {
+		s.pub(c + ".submission.in.>")
+	}
+	if n.governor && n.streams {
+		s.pub(c + ".governor.*")
+	}
+}
+
 // reserved are subjects through which a node could read what others have registered, or
 // act as the appliance. A token cannot open them, whatever its pub_subjects say.
-var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>"}
+var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>"}
 
-func (a allowance) mayAdd(name string) bool {
+// readable are what is stored in streams that a node with "streams" may read. It may not
+// write there too: JetStream gives back what was written, headers and all, to any subject
+// that is named as the reply.
+var readable = []string{"$KV.>", "$O.>", "*.governor.>"}
+
+func (a allowance) mayAdd(name string, reads bool) bool {
 	reaches := func(private string) bool { return subject.Overlap(name, private) }
-	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, reaches) && !slices.ContainsFunc(a.private, reaches)
+	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, reaches) && !slices.ContainsFunc(a.private, reaches) &&
+		!(reads && slices.ContainsFunc(readable, reaches))
 }
 
-// defaultOrg is the organization whose JetStream API has no prefix of its own.
+// defaultOrg is the organization of who comes with a certificate.
 const defaultOrg = "choria"
 
-func apiPrefix(org string) string {
-	if org == defaultOrg || org == "" {
-		return "$JS.API"
+// republished is where streams may publish anew what they have stored.
+func republished(org string) []string {
+	if !validToken(org) {
+		return nil
 	}
-	return "choria.streams"
+	return []string{org + ".republish.>"}
 }
 
-// readStream is what it takes to get messages of a stream, and nothing that changes or
-// deletes what is in it.
-func readStream(api, stream string) []string {
-	return []string{
-		api + ".STREAM.INFO." + stream,
-		api + ".STREAM.MSG.GET." + stream,
-		api + ".DIRECT.GET." + stream,
-		api + ".DIRECT.GET." + stream + ".>",
+// readStream is what it takes to read a stream, and nothing that changes or deletes what is
+// in it. A governor is a stream that nodes write to: of that they get what is in it as JSON
+// only, because everything else would come with the headers that they have written, from
+// JetStream, on any subject that they name.
+func readStream(stream string) []string {
+	const api = "$JS.API."
+	few := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
+	if strings.HasPrefix(stream, governorStream) {
+		return few
 	}
-}
-
-// consumeStream is what it takes to have consumers of a stream.
-func consumeStream(api, stream string) []string {
-	return []string{
-		api + ".CONSUMER.CREATE." + stream,
-		api + ".CONSUMER.CREATE." + stream + ".>",
-		api + ".CONSUMER.DURABLE.CREATE." + stream + ".*",
-		api + ".CONSUMER.INFO." + stream + ".*",
-		api + ".CONSUMER.MSG.NEXT." + stream + ".*",
-		"$JS.ACK." + stream + ".>", "$JS.ACK.*.*." + stream + ".>",
-		"$JS.FC." + stream + ".>", "$JS.FC.*.*." + stream + ".>",
-	}
+	return append(few,
+		api+"DIRECT.GET."+stream,
+		api+"DIRECT.GET."+stream+".>",
+		api+"CONSUMER.CREATE."+stream,
+		api+"CONSUMER.CREATE."+stream+".>",
+		api+"CONSUMER.DURABLE.CREATE."+stream+".*",
+		api+"CONSUMER.INFO."+stream+".*",
+		api+"CONSUMER.MSG.NEXT."+stream+".*",
+		"$JS.ACK."+stream+".>",
+		"$JS.FC."+stream+".>",
+	)
 }
 
 // hashedInbox is where somebody with a token gets replies: no one else can be subscribed.
@@ -201,86 +208,6 @@ func hashedInbox(collective, name string) []string {
 // consumer delivers to it. Others' replies match it too.
 func openInbox(collective string) []string {
 	return []string{collective + ".reply.*.*", collective + ".reply.*"}
-}
-
-// clientGrants are what each permission in a client's token adds.
-var clientGrants = []struct {
-	permissions        []string // any of them
-	publish, subscribe []string
-}{
-	{
-		permissions: []string{"fleet_management", "signed_fleet_management"},
-		publish:     []string{"*.broadcast.agent.>", "*.broadcast.service.>", "*.node.>", "choria.federation.*.federation"},
-	},
-	{
-		permissions: []string{"events_viewer"},
-		subscribe:   []string{"choria.lifecycle.event.>", "choria.machine.watcher.>", "choria.machine.transition"},
-	},
-	{
-		permissions: []string{"election_user"},
-		publish:     []string{"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$KV.CHORIA_LEADER_ELECTION.>"},
-	},
-	{
-		permissions: []string{"streams_admin"},
-		publish:     []string{"$JS.>"},
-		subscribe:   []string{"$JS.EVENT.>"},
-	},
-	{
-		permissions: []string{"streams_user"},
-		publish: []string{
-			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-			"$JS.API.STREAM.MSG.GET.*", "$JS.API.STREAM.MSG.DELETE.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
-			"$JS.API.CONSUMER.CREATE.*", "$JS.API.CONSUMER.CREATE.*.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
-			"$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*",
-			"$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>",
-		},
-	},
-}
-
-// tokenClient is for a client that has shown a token; nil is everything.
-func (a allowance) tokenClient(c *choria.Claims) *server.Permissions {
-	if c.Permissions["org_admin"] {
-		return nil
-	}
-	var s subjects
-	s.pub(c.PubSubjects...)
-	s.sub(c.SubSubjects...)
-	s.sub(hashedInbox("*", c.CallerID)...)
-	return s.client(c.OrgUnit, func(permission string) bool { return c.Permissions[permission] })
-}
-
-// certClient is for a client that has shown a certificate: it manages the fleet, sees its
-// events and uses streams.
-func (a allowance) certClient(caller string, collectives []string) *server.Permissions {
-	var s subjects
-	s.sub(hashedInbox("*", caller)...)
-	for _, c := range collectives {
-		s.sub(openInbox(c)...)
-	}
-	return s.client(defaultOrg, func(permission string) bool {
-		return permission == "fleet_management" || permission == "events_viewer" || permission == "streams_user"
-	})
-}
-
-func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
-	s.pub("$SYS.REQ.USER.INFO")
-	for _, grant := range clientGrants {
-		if slices.ContainsFunc(grant.permissions, has) {
-			s.pub(grant.publish...)
-			s.sub(grant.subscribe...)
-		}
-	}
-	if has("streams_user") {
-		s.sub(org + ".republish.>")
-	}
-	if has("governor") && (has("streams_user") || has("streams_admin")) {
-		s.pub("*.governor.*", "choria.lifecycle.event.governor.>")
-	}
-	valid := func(names []string) []string {
-		return slices.DeleteFunc(names, func(name string) bool { return subject.Check(name) != nil })
-	}
-	s.publish, s.subscribe = valid(s.publish), valid(s.subscribe)
-	return s.permissions()
 }
 
 // What the names of streams begin with that nodes may read.

@@ -189,9 +189,9 @@ func TestWhatNodesMayDo(t *testing.T) {
 	more := s.peer(append(s.node("web1.example.net", "submission", "streams", "governor", "service_host").options(), s.anonymous())...)
 	everyNode(t, "a node with all permissions", more, "choria", "web1.example.net")
 	more.mustPublish("a node with all permissions", "choria.submission.in.x", "choria.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG",
-		"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.API.CONSUMER.CREATE.KV_CONFIG.x.y", "$JS.API.STREAM.INFO.GOVERNOR_G", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0", "$JS.ACK.d.h.KV_CONFIG.c.1.1.1.1.0.x")
+		"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.API.CONSUMER.CREATE.KV_CONFIG.x.y", "$JS.API.STREAM.INFO.GOVERNOR_G", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0")
 	more.mustNotPublish("a node with all permissions", "$JS.API.STREAM.MSG.DELETE.KV_CONFIG", "$JS.API.STREAM.PURGE.KV_CONFIG", "$JS.API.STREAM.DELETE.KV_CONFIG",
-		"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.y", "$JS.ACK.CHORIA_REGISTRATION.c.1.1.1.1.0", "$KV.CONFIG.a")
+		"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.y", "$JS.API.DIRECT.GET.GOVERNOR_G", "$JS.ACK.CHORIA_REGISTRATION.c.1.1.1.1.0", "$KV.CONFIG.a")
 	more.mustRead("a node with all permissions", map[string]string{"choria.broadcast.service.>": "choria.broadcast.service.x", "choria.republish.>": "choria.republish.x"})
 
 	certMore := s.peer(s.certificate("kv1"))

@@ -39,6 +39,9 @@ var refusalReasons = []error{
 // refusalInterval is how often the log says that connections are refused for one reason.
 const refusalInterval = time.Minute
 
+// mostName is how much of a name is logged that nobody has proved to have.
+const mostName = 128
+
 // refusals counts the connections that were not let in. A node that is refused comes again
 // every few seconds, for ever: the log has one line a minute for each reason.
 type refusals struct {
@@ -71,22 +74,34 @@ func reason(err error) string {
 
 // refuse counts one, and says it where the reason has not been said for a while.
 func (r *refusals) refuse(err error, address, name string) {
-	why, now := reason(err), r.now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.counts[why]++
-	if now.Sub(r.when[why]) < refusalInterval {
+	why := reason(err)
+	count, say := r.count(why)
+	if !say {
 		return
 	}
-	pairs := []any{"reason", why, "address", address, "name", name, "count", r.counts[why] - r.said[why]}
+	pairs := []any{"reason", why, "address", address, "name", name[:min(len(name), mostName)], "count", count}
 	if detail := strings.TrimPrefix(err.Error(), why); detail != "" {
 		pairs = append(pairs, "error", strings.TrimPrefix(detail, ": "))
 	}
 	if errors.Is(err, errProvisioning) {
 		pairs = append(pairs, "error", "provisioning is not supported: enroll the node, and switch provisioning off in it")
 	}
-	r.said[why], r.when[why] = r.counts[why], now
 	r.log.Warn("connection refused", pairs...)
+}
+
+// count counts one, and tells how many there were since the reason was last said, and
+// whether it should be said now.
+func (r *refusals) count(why string) (since uint64, say bool) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[why]++
+	since = r.counts[why] - r.said[why]
+	if now.Sub(r.when[why]) < refusalInterval {
+		return since, false
+	}
+	r.said[why], r.when[why] = r.counts[why], now
+	return since, true
 }
 
 // snapshot is how many were refused so far, by reason.

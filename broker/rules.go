@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats-server/v2/server"
@@ -106,7 +107,9 @@ func admitSystemUser(a *authenticator, c *caller) (grant, error) {
 	if !same(c.password, a.cfg.System.Password) {
 		return grant{}, errWrongPassword
 	}
-	return grant{account: systemAccount, user: c.user}, nil
+	g, err := a.admitClient(c, nil, c.user)
+	g.account = systemAccount
+	return g, err
 }
 
 // verifyToken checks the token, and that who shows it holds its key.
@@ -153,6 +156,9 @@ func (a *authenticator) admitNode(permissions *server.Permissions, identity stri
 	}
 	if err := choria.CheckSender(identity); err != nil {
 		return grant{}, err
+	}
+	if strings.Contains(identity, "=") { // as in a client's caller id, whose inbox it would have
+		return grant{}, fmt.Errorf("%w: %q is a client's", choria.ErrBadSender, identity)
 	}
 	return grant{account: account, user: identity, permissions: permissions}, nil
 }

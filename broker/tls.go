@@ -52,8 +52,34 @@ type material struct {
 	config *tls.Config
 }
 
+// expires is when the broker's certificate ends; the zero time where it has none.
+func (m *material) expires() time.Time {
+	if m.leaf == nil {
+		return time.Time{}
+	}
+	return m.leaf.NotAfter
+}
+
 // loadTLS reads the files. The error names the file and what is the matter with it.
-func loadTLS(files TLS, now time.Time) (*material, error) {
+func loadTLS(files TLS, now time.Time) (m *material, err error) {
+	m = &material{config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if files.enabled() {
+		if m.config.Certificates, err = readPair(files, now); err != nil {
+			return nil, err
+		}
+		m.leaf = m.config.Certificates[0].Leaf
+	}
+	if files.CA != "" {
+		if m.roots, err = readRoots(files.CA); err != nil {
+			return nil, err
+		}
+		m.config.ClientCAs, m.config.ClientAuth = m.roots, tls.VerifyClientCertIfGiven
+	}
+	return m, nil
+}
+
+// readPair reads the broker's certificate and key.
+func readPair(files TLS, now time.Time) ([]tls.Certificate, error) {
 	certPEM, err := readPEM(files.Cert, "CERTIFICATE")
 	if err != nil {
 		return nil, err
@@ -66,20 +92,10 @@ func loadTLS(files TLS, now time.Time) (*material, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", files.Cert, files.Key, err)
 	}
-	leaf := certificate.Leaf
-	if err := checkLeaf(leaf, now); err != nil {
+	if err := checkLeaf(certificate.Leaf, now); err != nil {
 		return nil, fmt.Errorf("%s: %w", files.Cert, err)
 	}
-	m := &material{leaf: leaf}
-	m.config = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
-	if files.CA == "" {
-		return m, nil
-	}
-	if m.roots, err = readRoots(files.CA); err != nil {
-		return nil, err
-	}
-	m.config.ClientCAs, m.config.ClientAuth = m.roots, tls.VerifyClientCertIfGiven
-	return m, nil
+	return []tls.Certificate{certificate}, nil
 }
 
 func readRoots(path string) (*x509.CertPool, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -215,23 +216,45 @@ func TestBadHandshakesDisturbNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad = append(bad, c)
-		switch n % 3 {
+		switch n % 4 {
 		case 0: // says nothing
 		case 1: // begins a handshake and stops
 			_, _ = c.Write(hello)
 		case 2: // garbage
 			_, _ = c.Write(bytes.Repeat([]byte{0xff}, 100))
+		case 3: // goes on, a byte at a time
+			go func() {
+				for _, b := range bytes.Repeat(hello, 100) {
+					if _, err := c.Write([]byte{b}); err != nil {
+						return
+					}
+					time.Sleep(50 * time.Millisecond)
+				}
+			}()
 		}
 	}
-	for range 10 {
-		if err := node.FlushTimeout(5 * time.Second); err != nil {
-			t.Errorf("the node notices: %v", err)
+	// The server ends them all by itself; meanwhile the node is served as always.
+	if testing.Short() {
+		for _, c := range bad {
+			_ = c.Close()
 		}
 	}
+	deadline := time.Now().Add(40 * time.Second)
 	for _, c := range bad {
+		_ = c.SetReadDeadline(deadline)
+		for buffer := make([]byte, 1024); ; {
+			if _, err := c.Read(buffer); err != nil {
+				if errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatal("a handshake is not ended")
+				}
+				break
+			}
+			if err := node.FlushTimeout(time.Second); err != nil {
+				t.Fatalf("the node notices: %v", err)
+			}
+		}
 		_ = c.Close()
 	}
-	deadline := time.Now().Add(30 * time.Second)
 	for runtime.NumGoroutine() > before+10 || heapInUse() > heap+8<<20 {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d goroutines, %d before; %d MiB of heap, %d before", runtime.NumGoroutine(), before, heapInUse()>>20, heap>>20)

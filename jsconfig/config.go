@@ -33,11 +33,12 @@ func DefaultConfig() Config {
 	s = c.add(Rejected, "Messages that an adapter could not take, with the reason", "muster.rejected.>")
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
+	// Nodes want no answer to their events, and could have it sent to any subject.
 	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
-	s.MaxAge, s.MaxBytes = day, 512<<20
+	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 
 	s = c.add("CHORIA_MACHINE", "", "choria.machine.>")
-	s.MaxAge, s.MaxBytes = day, 512<<20
+	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 
 	s = c.add("CHORIA_STREAM_ADVISORIES", "", "$JS.EVENT.ADVISORY.>")
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20

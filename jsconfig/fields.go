@@ -54,6 +54,8 @@ var fields = []field{
 		func(to, from *streamConfig) { to.AllowDirect = from.AllowDirect }},
 	{"allow_rollup_hdrs", func(c *streamConfig) string { return strconv.FormatBool(c.AllowRollup) },
 		func(to, from *streamConfig) { to.AllowRollup = from.AllowRollup }},
+	{"no_ack", func(c *streamConfig) string { return strconv.FormatBool(c.NoAck) },
+		func(to, from *streamConfig) { to.NoAck = from.NoAck }},
 	{"deny_delete", func(c *streamConfig) string { return strconv.FormatBool(c.DenyDelete) },
 		func(to, from *streamConfig) { to.DenyDelete = from.DenyDelete }},
 	{"deny_purge", func(c *streamConfig) string { return strconv.FormatBool(c.DenyPurge) },

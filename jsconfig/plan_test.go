@@ -101,7 +101,8 @@ func TestPlanRefusesSubjectsOfAStreamThatIsNotDeclared(t *testing.T) {
 }
 
 // TestDefaultsAreThoseOfAChoriaBroker compares with the requests that a Choria broker was
-// seen to send: all is the same but the bounds, which Choria does not have.
+// seen to send: all is the same but the bounds, which Choria does not have, and that events
+// are not acknowledged.
 func TestDefaultsAreThoseOfAChoriaBroker(t *testing.T) {
 	want := map[string]jetstream.StreamConfig{}
 	defaults := DefaultConfig()
@@ -122,7 +123,7 @@ func TestDefaultsAreThoseOfAChoriaBroker(t *testing.T) {
 		if ours.MaxBytes <= 0 {
 			t.Errorf("%s is not bounded", name)
 		}
-		captured.MaxBytes = ours.MaxBytes
+		captured.MaxBytes, captured.NoAck = ours.MaxBytes, ours.NoAck
 		changes, err := Plan([]Have{{Config: captured}}, []jetstream.StreamConfig{ours}, now)
 		if err != nil || len(changes) != 0 {
 			t.Errorf("%s: %v %v", name, changes, err)

@@ -43,6 +43,7 @@ type Stream struct {
 	Replicas             int64
 	Compression          string
 	AllowDirect          bool
+	NoAck                bool
 	AllowRollup          bool
 	DenyDelete           bool
 	DenyPurge            bool
@@ -77,6 +78,7 @@ func (s *Stream) Keys() []config.Key {
 		{Name: "compression", Value: config.OneOf(&s.Compression, "none", "s2"), Help: "none or s2"},
 		{Name: "allow_direct", Value: config.Bool(&s.AllowDirect), Help: "let readers get single messages from any copy"},
 		{Name: "allow_rollup_hdrs", Value: config.Bool(&s.AllowRollup), Help: "let a message replace all before it"},
+		{Name: "no_ack", Value: config.Bool(&s.NoAck), Help: "who publishes gets no answer"},
 		{Name: "deny_delete", Value: config.Bool(&s.DenyDelete), Help: "nobody may delete single messages; cannot be undone"},
 		{Name: "deny_purge", Value: config.Bool(&s.DenyPurge), Help: "nobody may purge the stream; cannot be undone"},
 		{Name: "subject_transform", Value: config.Sub(&s.Transform), Help: "store messages under another subject"},
@@ -169,6 +171,7 @@ func (s *Stream) config() jetstream.StreamConfig {
 		Duplicates:           duplicateWindow(s.DuplicateWindow, s.MaxAge),
 		Replicas:             int(s.Replicas),
 		AllowDirect:          s.AllowDirect,
+		NoAck:                s.NoAck,
 		AllowRollup:          s.AllowRollup,
 		DenyDelete:           s.DenyDelete,
 		DenyPurge:            s.DenyPurge,

@@ -144,6 +144,12 @@ func (c *Config) Validate(check *config.Check) {
 	}
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
+	for _, a := range c.EnabledAdapters() {
+		name := c.Declared.StreamOf(a.Stream.Subject("sender"))
+		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
+			check.Problem("stream."+name+".no_ack", "true, but adapter %s publishes to it and waits for its answers", a.Name)
+		}
+	}
 }
 
 // checkLoops refuses topics on which an adapter would read what an adapter writes, or

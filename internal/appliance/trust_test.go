@@ -124,3 +124,42 @@ func TestNodesProveWhoTheyAreAllTheWay(t *testing.T) {
 		}
 	}
 }
+
+// TestEventsAreNotAcknowledgedOnBehalfOfANode publishes with a reply subject that nodes may
+// not publish to: the stream's acknowledgement would go there.
+func TestEventsAreNotAcknowledgedOnBehalfOfANode(t *testing.T) {
+	site, text := trusting(t, keepAll)
+	a := testkit.Appliance(t, text)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		n, err := simnode.NewNode(i, simnode.Kind{Site: site, RSA: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := testkit.Connect(t, a, n.Options(n.Identity, site.Roots())...)
+		for _, subject := range []string{"choria.lifecycle.event.alive.server", "choria.machine.transition", "choria.machine.watcher.exec.state",
+			"mcollective.submission.in.x", "mcollective.reply.x", testkit.Subject} {
+			if err := nc.PublishRequest(subject, "choria.node_metadata.victim", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	js := adminStream(t, a, site)
+	testkit.Eventually(t, func() error { // the events are stored
+		s, err := js.Stream(t.Context(), "CHORIA_MACHINE")
+		if err != nil || s.CachedInfo().State.Msgs != 4 {
+			return fmt.Errorf("not stored: %v", err)
+		}
+		return nil
+	})
+	s, err := js.Stream(t.Context(), "CHORIA_REGISTRATION")
+	if err != nil || s.CachedInfo().State.Msgs != 0 {
+		t.Errorf("%d messages among the registrations: %v", s.CachedInfo().State.Msgs, err)
+	}
+}

@@ -83,7 +83,7 @@ func (v *Verifier) Verify(m *Message, now time.Time) (how string, err error) {
 
 // verifyReply checks the hash, and then the signature, which replies of protocol 1 have not.
 func (v *Verifier) verifyReply(m *Message, now time.Time) error {
-	hash, err := base64Strict.DecodeString(m.Proof.Hash)
+	hash, err := decodeBase64("hash", m.Proof.Hash)
 	if sum := sha256.Sum256(m.Proof.Signed); err != nil || !slices.Equal(hash, sum[:]) {
 		return fmt.Errorf("%w: hash of the reply", ErrWrongSignature)
 	}
@@ -163,16 +163,15 @@ func (v *Verifier) identify(text string, now time.Time) (identity, error) {
 	}
 	id := sha256.Sum256([]byte(text))
 	who, known := v.known.Get(id)
-	if !known || who.roots != roots {
-		var err error
-		if who, err = certificateIdentity(text, roots, now); err != nil {
-			return identity{}, err
-		}
-		v.known.Add(id, who)
+	if known && who.roots == roots && !now.Before(who.from) && now.Before(who.till) {
+		return who, nil
 	}
-	if now.Before(who.from) || !now.Before(who.till) {
-		return identity{}, fmt.Errorf("%w: valid from %s to %s", ErrExpired, who.from.Format(time.RFC3339), who.till.Format(time.RFC3339))
+	// Another way to the CA may be good where the one that is remembered is not.
+	who, err := certificateIdentity(text, roots, now)
+	if err != nil {
+		return identity{}, err
 	}
+	v.known.Add(id, who)
 	return who, nil
 }
 
@@ -216,10 +215,25 @@ func CertificateError(err error) error {
 	return fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
 }
 
+// What a sender may let us work on: a single signature with a key of 131072 bits takes
+// seconds to verify.
+const (
+	mostCertificates = 8
+	mostKeyBits      = 8192
+)
+
+func keyBits(c *x509.Certificate) int {
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
+		return key.N.BitLen()
+	}
+	return 0
+}
+
 // parseChain reads PEM certificates: the first is the sender's, all may lead to the CA.
 func parseChain(text string) (*x509.Certificate, *x509.CertPool, error) {
 	var leaf *x509.Certificate
 	intermediates := x509.NewCertPool()
+	n := 0
 	for rest := []byte(text); ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -228,6 +242,9 @@ func parseChain(text string) (*x509.Certificate, *x509.CertPool, error) {
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, nil, fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
+		}
+		if n++; n > mostCertificates || keyBits(c) > mostKeyBits {
+			return nil, nil, fmt.Errorf("%w: more than %d certificates, or a key of more than %d bits", ErrUntrusted, mostCertificates, mostKeyBits)
 		}
 		intermediates.AddCert(c)
 		if leaf == nil {

@@ -11,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -137,6 +138,7 @@ func TestNamesMustAgreeEverywhere(t *testing.T) {
 			"sender":           func(n *Message) { n.Sender = "node2.example.net" },
 			"caller":           func(n *Message) { n.Caller = strings.Replace(n.Caller, "node1", "node2", 1) },
 			"caller malformed": func(n *Message) { n.Caller = "=" },
+			"caller and more":  func(n *Message) { n.Caller += "/x" },
 			"transport":        func(n *Message) { n.TransportSender = "node2.example.net" },
 		} {
 			n := *m
@@ -301,3 +303,100 @@ func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
 
 // chain is an organization, a Chain Issuer under it, and a node's key, all made for a test.
 // token is one that the Chain Issuer signs in the right way, over whatever edit makes of it.
+
+// signed is a registration of web1 with that certificate.
+func signed(t *testing.T, key *rsa.PrivateKey, certificate string) *Message {
+	t.Helper()
+	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
+	r.Caller = "choria=web1"
+	raw, err := r.V1(key, certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ParseRequest(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestACertificateIsGoodAsLongAsOneWayToTheCAIs(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := authority.New(t, when) // until a year later
+	long := func(c *x509.Certificate) { c.NotAfter = when.AddDate(5, 0, 0) }
+	m := signed(t, key, ca.Certificate(key.Public(), long, "web1"))
+	v := trusting(ca.Pool(), nil)
+	if _, err := v.Verify(m, when); err != nil {
+		t.Fatal(err)
+	}
+	later := when.AddDate(2, 0, 0)
+	if _, err := v.Verify(m, later); !errors.Is(err, ErrExpired) {
+		t.Errorf("after the CA's end: %v", err)
+	}
+	// The CA renewed with the same key, beside the old one.
+	renewed, err := ca.Renew(when.AddDate(10, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := ca.Pool()
+	both.AppendCertsFromPEM([]byte(renewed))
+	v.TrustRoots(both)
+	for _, now := range []time.Time{when, later, when} {
+		if _, err := v.Verify(m, now); err != nil {
+			t.Errorf("under either: at %s: %v", now.Format(time.DateOnly), err)
+		}
+	}
+}
+
+func TestASenderCannotMakeUsWork(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := authority.New(t, when)
+	good := ca.Certificate(key.Public(), nil, "web1")
+	if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, strings.Repeat(good, mostCertificates)), when); err != nil {
+		t.Errorf("as many as there may be: %v", err)
+	}
+	large := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), mostKeyBits), 0, 1), E: 65537}
+	for what, text := range map[string]string{
+		"many certificates": strings.Repeat(good, mostCertificates+1),
+		"a large key":       good + ca.Certificate(large, nil, "x"),
+	} {
+		if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, text), when); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestLineFeedsInBase64AreNotReadOver(t *testing.T) {
+	v := captured(t)
+	request, err := ParseRequest(read(t, fileV2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := ParseReply(read(t, replyV2File))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"\n", "\r"} {
+		n := *request
+		n.Proof.Caller += end
+		if _, err := v.Verify(&n, when); !errors.Is(err, ErrUntrusted) {
+			t.Errorf("token: %v", err)
+		}
+		n = *request
+		n.Proof.Signature += end
+		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
+			t.Errorf("signature: %v", err)
+		}
+		n = *reply
+		n.Proof.Hash += end
+		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
+			t.Errorf("hash: %v", err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/spf13/cobra"
@@ -68,15 +69,19 @@ func checkResult(cfg *appliance.Config, problems config.Problems) any {
 		Text string `json:"text"`
 	}
 	result := struct {
-		OK       bool      `json:"ok"`
-		Problems []problem `json:"problems"`
-		Warnings []string  `json:"warnings"`
+		OK              bool      `json:"ok"`
+		Problems        []problem `json:"problems"`
+		Warnings        []string  `json:"warnings"`
+		CertificateDays *float64  `json:"certificate_days,omitempty"`
 	}{OK: len(problems) == 0, Problems: []problem{}, Warnings: []string{}}
 	for _, one := range problems {
 		result.Problems = append(result.Problems, problem(one))
 	}
 	if cfg != nil {
-		result.Warnings = append(result.Warnings, cfg.Warnings()...)
+		result.Warnings = append(result.Warnings, warnings(cfg)...)
+		if days, has := certificateDays(cfg); has {
+			result.CertificateDays = &days
+		}
 	}
 	return result
 }
@@ -106,16 +111,33 @@ func (p *program) printFound(cfg *appliance.Config) error {
 	if err := p.printTable([]string{"OK", source}, rows); err != nil {
 		return err
 	}
-	for _, warning := range cfg.Warnings() {
+	for _, warning := range warnings(cfg) {
 		fmt.Fprintln(p.out, "warning:", warning)
 	}
 	return nil
 }
 
+// warnings are those of the configuration, and of the certificate that it names.
+func warnings(cfg *appliance.Config) []string {
+	all := cfg.Warnings()
+	if days, has := certificateDays(cfg); has && days < broker.WarnBefore.Hours()/24 {
+		all = append(all, fmt.Sprintf("the certificate %s expires in %.0f days", cfg.Broker.TLS.Cert, days))
+	}
+	return all
+}
+
+// certificateDays is how long the broker's certificate is good; false where it has none.
+func certificateDays(cfg *appliance.Config) (days float64, has bool) {
+	end, err := cfg.Broker.TLS.Expires(time.Now())
+	if err != nil || end.IsZero() {
+		return 0, false
+	}
+	return time.Until(end).Hours() / 24, true
+}
+
 func protection(cfg *appliance.Config) string {
-	if cfg.Broker.Encrypted() {
-		end, _ := cfg.Broker.TLS.Expires(time.Now()) // it has been read before
-		return fmt.Sprintf(" (TLS, certificate for %.0f more days)", time.Until(end).Hours()/24)
+	if days, has := certificateDays(cfg); has {
+		return fmt.Sprintf(" (TLS, certificate for %.0f more days)", days)
 	}
 	if cfg.Broker.Loopback() {
 		return " (this machine only, no TLS)"

@@ -82,12 +82,18 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	cfg := demoConfig(dir)
-	kind := simnode.Kind{}
+	var kind simnode.Kind
 	if d.tls {
-		if kind, err = secure(cfg); err != nil {
-			return err
-		}
+		kind, err = secure(cfg)
 	}
+	if err != nil {
+		return err
+	}
+	return d.runWith(ctx, cfg, kind)
+}
+
+// runWith runs the lab, and holds its ledger against what its nodes have sent.
+func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.Kind) error {
 	a := appliance.New(cfg, version(), d.newLog(cfg.Log))
 	if err := a.Open(ctx); err != nil {
 		return err

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -42,8 +44,9 @@ func (p *program) init(o enroll.Options) error {
 	case o.Name == "":
 		return usageError{errors.New("--name is needed: the name or address by which nodes reach the broker")}
 	}
-	if _, _, err := net.SplitHostPort(o.Listen); err != nil {
-		return usageError{fmt.Errorf("--listen %q: want an address and a port, such as 0.0.0.0:4222", o.Listen)}
+	_, port, err := net.SplitHostPort(o.Listen)
+	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 1 || n > 65535 {
+		return usageError{fmt.Errorf("--listen %q: want an address and a port from 1 to 65535, such as 0.0.0.0:4222", o.Listen)}
 	}
 	s, err := enroll.Init(o, time.Now())
 	if err != nil {
@@ -97,6 +100,9 @@ func (p *program) enroll(dir string, n enroll.Node) error {
 	_, port, err := net.SplitHostPort(cfg.Broker.Listen)
 	if err != nil {
 		return err
+	}
+	if collectives := cfg.Broker.Collectives; !s.IssuesTokens() && n.Collective != "" && !slices.Contains(collectives, n.Collective) {
+		return fmt.Errorf("--collective %s is not one of broker.collectives %v in %s; add it there first", n.Collective, collectives, s.Config())
 	}
 	n.Broker = net.JoinHostPort(cfg.Identity, port)
 	files, err := s.Enroll(n, time.Now())

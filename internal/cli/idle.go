@@ -82,25 +82,7 @@ func (i *idle) run(ctx context.Context) error {
 		return err
 	}
 	defer server.stop()
-	ctx, cancel := context.WithCancel(ctx)
-	var holders []*exec.Cmd
-	defer func() {
-		cancel()
-		for _, holder := range holders {
-			_ = holder.Wait() // it was told to end
-		}
-	}()
-	connect := func(ctx context.Context) error {
-		for first := 0; first < i.nodes; first += nodesOfAProcess {
-			holder, err := i.hold(ctx, server.target.Server, first, min(nodesOfAProcess, i.nodes-first))
-			if err != nil {
-				return err
-			}
-			holders = append(holders, holder)
-		}
-		return nil
-	}
-	result, err := bench.Watch(ctx, server.target, i.nodes, connect, i.silent)
+	result, err := i.watch(ctx, server.target)
 	if err != nil {
 		return err
 	}
@@ -113,6 +95,29 @@ func (i *idle) run(ctx context.Context) error {
 		{"a node", fmt.Sprintf("%s of memory, %.0f µs to connect", humanize.IBytes(uint64(result.MemoryPerNode)), result.ConnectCPU)},
 		{"processor", fmt.Sprintf("%.1f %% of one core", result.CPU*100)},
 	})
+}
+
+// watch measures the appliance while other processes hold the nodes.
+func (i *idle) watch(ctx context.Context, target bench.Target) (bench.Idle, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var holders []*exec.Cmd
+	defer func() {
+		cancel()
+		for _, holder := range holders {
+			_ = holder.Wait() // it was told to end
+		}
+	}()
+	connect := func(ctx context.Context) error {
+		for first := 0; first < i.nodes; first += nodesOfAProcess {
+			holder, err := i.hold(ctx, target.Server, first, min(nodesOfAProcess, i.nodes-first))
+			if err != nil {
+				return err
+			}
+			holders = append(holders, holder)
+		}
+		return nil
+	}
+	return bench.Watch(ctx, target, i.nodes, connect, i.silent)
 }
 
 // hold starts a process that holds nodes, and waits until they are connected.

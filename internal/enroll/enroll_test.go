@@ -227,17 +227,35 @@ func TestNothingIsOverwrittenUnlessThatIsSaid(t *testing.T) {
 	}
 }
 
+func TestAnIssuerThatIsGoneIssuesNothing(t *testing.T) {
+	s := site(t, true)
+	if _, err := Init(Options{Dir: s.Dir, Name: "x", Force: true}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(s.Dir)
+	if err != nil || again.IssuesTokens() {
+		t.Errorf("it issues tokens still: %v", err)
+	}
+}
+
 func TestWhatCannotBeASiteOrANode(t *testing.T) {
 	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "muster init") {
 		t.Errorf("an empty directory: %v", err)
 	}
-	if _, err := Init(Options{Dir: t.TempDir(), Name: "a b"}, time.Now()); err == nil {
-		t.Error("a broker with a blank in its name")
+	for _, name := range []string{"", "a b", "c1.example.net:4222", "a_b", ".", "x.", "*"} {
+		if _, err := Init(Options{Dir: t.TempDir(), Name: name}, time.Now()); err == nil {
+			t.Errorf("a broker called %q", name)
+		}
 	}
 	s := site(t, false)
-	for _, name := range []string{"", "a b", "../x", "web.*", ">", "a..b"} {
-		if _, err := s.Enroll(Node{Identity: name}, time.Now()); err == nil {
-			t.Errorf("a node called %q", name)
+	for _, n := range []Node{
+		{Identity: "", InstallDir: "/x"}, {Identity: "a b", InstallDir: "/x"}, {Identity: "../x", InstallDir: "/x"},
+		{Identity: "web.*", InstallDir: "/x"}, {Identity: ">", InstallDir: "/x"}, {Identity: "a..b", InstallDir: "/x"},
+		{Identity: "web1", InstallDir: "x"}, {Identity: "web1", InstallDir: "/x\nregistration = y"},
+		{Identity: "web1", InstallDir: "/x", Collective: "a b\nregistration = x"},
+	} {
+		if _, err := s.Enroll(n, time.Now()); err == nil {
+			t.Errorf("enrolled: %+v", n)
 		}
 	}
 	if err := os.WriteFile(filepath.Join(s.Dir, "issuer.seed"), []byte("x"), 0o600); err != nil {

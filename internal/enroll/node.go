@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -25,6 +28,9 @@ const (
 // rsaBits is what Choria's own certificates have.
 const rsaBits = 2048
 
+// validCollective is what can be a token of a subject.
+var validCollective = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 // Node is what a node is to be.
 type Node struct {
 	Identity   string
@@ -39,6 +45,12 @@ type Node struct {
 func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err := choria.CheckSender(n.Identity); err != nil {
 		return "", fmt.Errorf("the name %q cannot be that of a node", n.Identity)
+	}
+	if n.Collective != "" && !validCollective.MatchString(n.Collective) {
+		return "", fmt.Errorf("the name %q cannot be that of a collective; use A-Z, a-z, 0-9, _ and -", n.Collective)
+	}
+	if strings.ContainsAny(n.InstallDir, "\r\n") || !path.IsAbs(n.InstallDir) {
+		return "", fmt.Errorf("the directory %q on the node is not absolute", n.InstallDir)
 	}
 	facts, err := json.MarshalIndent(map[string]any{"networking": map[string]string{"fqdn": n.Identity}}, "", "  ")
 	if err != nil {

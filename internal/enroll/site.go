@@ -10,12 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
@@ -37,6 +38,9 @@ const (
 	nodesDir         = "nodes"
 )
 
+// validHost is the name of a host.
+var validHost = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
+
 // Site is who may issue certificates and tokens at a place.
 type Site struct {
 	Dir       string
@@ -55,8 +59,8 @@ type Options struct {
 
 // Init makes a site, with a configuration for its appliance, and writes it.
 func Init(o Options, now time.Time) (*Site, error) {
-	if err := choria.CheckSender(o.Name); err != nil {
-		return nil, fmt.Errorf("the name %q cannot be that of a host", o.Name)
+	if !validHost.MatchString(o.Name) && net.ParseIP(o.Name) == nil {
+		return nil, fmt.Errorf("the name %q cannot be that of a host; the port is given with --listen", o.Name)
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
@@ -70,7 +74,16 @@ func Init(o Options, now time.Time) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, files.write(s.Dir, o.Force)
+	if err := files.write(s.Dir, o.Force); err != nil || o.Issuer {
+		return s, err
+	}
+	// An issuer that was there before would go on issuing tokens.
+	for _, name := range []string{fileIssuerSeed, fileIssuerPublic} {
+		if err := os.Remove(filepath.Join(s.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return s, err
+		}
+	}
+	return s, nil
 }
 
 func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {

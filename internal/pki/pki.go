@@ -63,6 +63,13 @@ func ReadAuthority(certificate, key []byte) (*Authority, error) {
 	return &Authority{key: private, cert: cert}, nil
 }
 
+// Renew is another certificate of the authority, for the same key and until another time.
+func (a *Authority) Renew(till time.Time) (string, error) {
+	template := *a.cert
+	template.NotAfter = till
+	return a.Issue(&template, a.key.Public())
+}
+
 // PEM is the authority's own certificate.
 func (a *Authority) PEM() string { return encode("CERTIFICATE", a.cert.Raw) }
 
