@@ -55,7 +55,7 @@ type Adapter struct {
 	links links
 
 	signatures signatures
-	buffers    sync.Pool // *[]byte, for what is to be stored
+	raws, outs buffers // for what has come, and for what is to be stored
 
 	mu        sync.Mutex
 	work      *sync.Cond // there is something to parse, or nothing will come any more
@@ -96,7 +96,6 @@ func New(cfg Config, o Options) *Adapter {
 		links:     links{log: o.Log},
 		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),
 		lanes:     newLanes(),
-		buffers:   sync.Pool{New: func() any { return new([]byte) }},
 		idle:      make(chan struct{}),
 		quit:      make(chan struct{}),
 	}

@@ -63,9 +63,7 @@ func (a *Adapter) headers(parsed *choria.Message, verified string, received time
 // payload makes the message in the format that is configured; plain says the rest in headers.
 func (a *Adapter) payload(m *message, parsed *choria.Message) error {
 	if a.cfg.Stream.Format == "choria" {
-		m.buffer = a.buffers.Get().(*[]byte)
-		*m.buffer = parsed.AppendOutput((*m.buffer)[:0])
-		m.out.Data = *m.buffer
+		m.out.Data = parsed.AppendOutput(a.outs.get(parsed.OutputSize())[:0])
 		return nil
 	}
 	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
@@ -86,16 +84,12 @@ func (a *Adapter) payload(m *message, parsed *choria.Message) error {
 	return nil
 }
 
-// mostKept is how large a buffer may be that is used again.
-const mostKept = 64 << 10
-
-// recycle lets the buffer of a stored message be used again. Nobody else knows its content:
-// the client library copies what it publishes.
+// recycle lets the memory of a stored message be used again. Nobody else knows it: the
+// client library copies what it publishes.
 func (a *Adapter) recycle(m *message) {
-	if m.buffer != nil && cap(*m.buffer) <= mostKept {
-		a.buffers.Put(m.buffer)
-	}
-	m.out, m.buffer = nil, nil
+	a.raws.put(m.raw)
+	a.outs.put(m.out.Data)
+	m.raw, m.out = nil, nil
 }
 
 // stamp is a time as it stands in headers: RFC 3339 with nanoseconds, UTC.

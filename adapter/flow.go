@@ -10,11 +10,15 @@ import (
 // stream's own queue is bounded too, and answers "too many requests" beyond its bound.
 const inFlight = 1024
 
-// Room tells the tap whether to read a message of that size or to read over it.
-func (a *Adapter) Room(size int) bool {
+// Room gives the tap where to read a message of that size to, or nil: it reads over it.
+func (a *Adapter) Room(size int) []byte {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.ledger.room(size)
+	room := a.ledger.room(size)
+	a.mu.Unlock()
+	if !room {
+		return nil
+	}
+	return a.raws.get(size)
 }
 
 // Receive is called by the tap for every message. It never waits: there is room, or there
@@ -150,6 +154,7 @@ func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
 		a.fault = answer.detail()
 		a.ledger.stats.Retries++
 		a.retries.add(m, a.now())
+		a.lanes.hold(m)
 		return false
 	case answer.stored() && answer.Duplicate && m.tries == 1:
 		a.ledger.duplicate(m)

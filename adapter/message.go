@@ -20,7 +20,6 @@ type message struct {
 	parsed bool
 	sender string
 	out    *nats.Msg // what is to be stored; nil where reason is set
-	buffer *[]byte   // that holds out's data and is used again; nil: none
 	reason string    // why it is rejected
 	detail string
 

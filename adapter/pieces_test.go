@@ -59,6 +59,7 @@ func TestALaneLetsOneMessageGoAtATime(t *testing.T) {
 	if l.next() != a1 || l.next() != b1 || l.next() != nil {
 		t.Fatal("the second of a sender went before the verdict on the first")
 	}
+	l.hold(a1)
 	l.again(a1)
 	if l.next() != a1 || l.next() != nil {
 		t.Fatal("a retry let the next one go")
@@ -69,8 +70,54 @@ func TestALaneLetsOneMessageGoAtATime(t *testing.T) {
 	}
 	l.leave("a")
 	l.leave("b")
-	if len(l.waiting) != 0 {
-		t.Errorf("lanes are left: %v", l.waiting)
+	if len(l.busy) != 0 || l.behind != 0 {
+		t.Errorf("lanes are left: %v", l)
+	}
+}
+
+func TestOneSenderThatIsStuckKeepsNobodyFromBeingParsed(t *testing.T) {
+	l := newLanes()
+	first := &message{sender: "a"}
+	l.enter(first)
+	if l.next() != first {
+		t.Fatal("nothing is ready")
+	}
+	l.hold(first)
+	for range 10 * enoughReady {
+		l.enter(&message{sender: "a"})
+	}
+	if !l.hungry() {
+		t.Error("who is stuck holds up the others")
+	}
+	l.again(first)
+	if l.hungry() {
+		t.Error("there is enough, and no end of parsing")
+	}
+	for len(l.ready)+l.behind > littleReady {
+		if m := l.next(); m != nil {
+			l.leave(m.sender)
+		}
+	}
+	if !l.hungry() {
+		t.Error("there is little, and nothing is parsed")
+	}
+}
+
+func TestABufferIsNotMuchLargerThanWhatItHolds(t *testing.T) {
+	var b buffers
+	for size := 0; size < 2*mostKept; size += 777 {
+		slice := b.get(size)
+		if len(slice) != size || cap(slice) > size+sizeStep {
+			t.Errorf("%d bytes: %d of %d", size, len(slice), cap(slice))
+		}
+		b.put(slice)
+		if again := b.get(size); len(again) != size || cap(again) > size+sizeStep {
+			t.Errorf("%d bytes again: %d of %d", size, len(again), cap(again))
+		}
+	}
+	b.put(make([]byte, 100)) // of no class
+	if got := b.get(1000); len(got) != 1000 {
+		t.Errorf("%d bytes", len(got))
 	}
 }
 

@@ -14,7 +14,7 @@ type slowInbox struct {
 	got   atomic.Uint64
 }
 
-func (*slowInbox) Room(int) bool { return true }
+func (*slowInbox) Room(size int) []byte { return make([]byte, size) }
 
 func (i *slowInbox) Receive(_ string, _ int, data []byte) {
 	<-i.letGo

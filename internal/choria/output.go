@@ -17,7 +17,7 @@ const outputProtocol = "choria:adapters:choria_streams:output:1"
 // that time is an integer; what is sent, and so what consumers read, is RFC 3339.
 // Schema: https://choria.io/schemas/choria/adapters/choria_streams/v1/output.json.
 func (m *Message) AppendOutput(out []byte) []byte {
-	out = slices.Grow(out, len(m.Body)+len(m.Body)/16+len(m.Sender)+len(m.ID)+200)
+	out = slices.Grow(out, m.OutputSize())
 	out = append(out, `{"protocol":"`+outputProtocol+`","data":"`...)
 	out = appendEscaped(out, m.Body)
 	out = append(out, `","sender":"`...)
@@ -27,6 +27,12 @@ func (m *Message) AppendOutput(out []byte) []byte {
 	out = append(out, `","requestid":"`...)
 	out = appendEscaped(out, []byte(m.ID))
 	return append(out, `"}`...)
+}
+
+// OutputSize is how many bytes AppendOutput adds, about: escapes in the body may make them
+// more.
+func (m *Message) OutputSize() int {
+	return len(m.Body) + len(m.Body)/16 + len(m.Sender) + len(m.ID) + 200
 }
 
 // appendEscaped appends valid UTF-8 as it stands in a JSON string.

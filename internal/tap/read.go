@@ -74,10 +74,10 @@ func (t *Tap) message(line []byte, headers bool) error {
 
 // payload reads the message itself, or over it, and hands it on.
 func (t *Tap) payload(size int) error {
-	var data []byte
 	skip := size
-	if t.receiver.Room(size) {
-		data, skip = make([]byte, size), 0
+	data := t.receiver.Room(size)
+	if data != nil {
+		skip = 0
 		if _, err := io.ReadFull(t.reader, data); err != nil {
 			return err
 		}

@@ -37,10 +37,9 @@ var (
 // Receiver is who gets the messages. Its methods are called by Open and Run, one after the
 // other, and must not wait.
 type Receiver interface {
-	// Room tells whether a message of that size is wanted.
-	Room(size int) bool
-	// Receive takes every message. Data is the receiver's own; it is nil where there was
-	// no room for the size.
+	// Room gives where to put a message of that size, or nil where it is not wanted.
+	Room(size int) []byte
+	// Receive takes every message. Data is what Room gave for it.
 	Receive(subject string, size int, data []byte)
 }
 

@@ -16,7 +16,12 @@ type inbox struct {
 	got  []string
 }
 
-func (i *inbox) Room(size int) bool { return size <= i.most }
+func (i *inbox) Room(size int) []byte {
+	if size > i.most {
+		return nil
+	}
+	return make([]byte, size)
+}
 
 func (i *inbox) Receive(subject string, size int, data []byte) {
 	if data == nil {
