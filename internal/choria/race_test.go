@@ -1,0 +1,5 @@
+//go:build race
+
+package choria
+
+func init() { raceDetector = true }
