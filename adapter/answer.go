@@ -1,10 +1,12 @@
 package adapter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats.go"
@@ -42,12 +44,28 @@ func readAnswer(m *nats.Msg) answer {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return answer{err: errNoResponders}
 	}
+	if stream, sequence, ok := plainAnswer(m.Data); ok {
+		return answer{Stream: stream, Sequence: sequence}
+	}
 	if err := json.Unmarshal(m.Data, &a); err != nil {
 		a.Error = &jetstream.APIError{Description: fmt.Sprintf("answer %.64q is no acknowledgement", m.Data)}
 	} else if a.Error == nil && a.Stream == "" {
 		a.Error = &jetstream.APIError{Description: "the answer names no stream"}
 	}
 	return a
+}
+
+// plainAnswer reads what nearly every answer is, {"stream":"NAME","seq":1}, where JSON takes
+// ten times as long. Any other form is left to that.
+func plainAnswer(text []byte) (stream string, sequence uint64, ok bool) {
+	rest, ok := bytes.CutPrefix(text, []byte(`{"stream":"`))
+	name, rest, found := bytes.Cut(rest, []byte(`","seq":`))
+	number, end := bytes.CutSuffix(rest, []byte("}"))
+	if !ok || !found || !end || len(name) == 0 || bytes.ContainsAny(name, `"\`) {
+		return "", 0, false
+	}
+	sequence, err := strconv.ParseUint(string(number), 10, 64)
+	return string(name), sequence, err == nil
 }
 
 // stored tells whether the message is in the stream.

@@ -46,13 +46,13 @@ func (a *Adapter) convert(m *message, p *choria.Parser) {
 }
 
 func (a *Adapter) headers(parsed *choria.Message, verified string, received time.Time) nats.Header {
+	all := [...]string{ // of which each header has its one value
+		a.cfg.Name + "/" + parsed.Sender + "/" + parsed.ID,
+		parsed.Sender, stamp(parsed.Time), stamp(received), verified, a.site,
+	}
 	h := nats.Header{
-		headerMsgID:    {a.cfg.Name + "/" + parsed.Sender + "/" + parsed.ID},
-		headerSender:   {parsed.Sender},
-		headerTime:     {stamp(parsed.Time)},
-		headerReceived: {stamp(received)},
-		headerVerified: {verified},
-		headerSite:     {a.site},
+		headerMsgID: all[0:1:1], headerSender: all[1:2:2], headerTime: all[2:3:3],
+		headerReceived: all[3:4:4], headerVerified: all[4:5:5], headerSite: all[5:6:6],
 	}
 	if skew := parsed.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {
 		h[headerSkew] = []string{skew.Round(time.Second).String()}

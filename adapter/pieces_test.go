@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -266,5 +267,30 @@ func TestAPublisherAnswersEachOnce(t *testing.T) {
 	p.expire(now.Add(answerWait))
 	if len(answers) != 3 || !errors.Is(answers[2], errNoAnswer) || len(p.waiting)+len(p.oldest) != 0 {
 		t.Errorf("have %v", answers)
+	}
+}
+
+func TestAnswersAreReadTheSameInBothWays(t *testing.T) {
+	for text, plain := range map[string]bool{
+		`{"stream":"CHORIA_REGISTRATION","seq":1}`:                     true,
+		`{"stream":"S","seq":18446744073709551615}`:                    true,
+		`{"stream":"S","seq":1,"duplicate":true}`:                      false,
+		`{"stream":"S","domain":"hub","seq":1}`:                        false,
+		`{"stream":"S", "seq":1}`:                                      false,
+		`{"stream":"","seq":1}`:                                        false,
+		`{"stream":"a\"b","seq":1}`:                                    false,
+		`{"stream":"S","seq":-1}`:                                      false,
+		`{"stream":"S","seq":}`:                                        false,
+		`{"error":{"code":503,"err_code":10077},"stream":"S","seq":0}`: false,
+		``: false,
+	} {
+		stream, sequence, ok := plainAnswer([]byte(text))
+		if ok != plain {
+			t.Errorf("%s: plain is %v", text, ok)
+		}
+		var want answer
+		if err := json.Unmarshal([]byte(text), &want); ok && (err != nil || want.Stream != stream || want.Sequence != sequence || want.Duplicate || want.Error != nil) {
+			t.Errorf("%s: have %s %d, want %+v %v", text, stream, sequence, want, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -332,6 +333,32 @@ func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
 		err := (&demo{program: p}).settle(test.stats, test.sent, 0)
 		if status := p.status(err); status != test.status {
 			t.Errorf("%s: status %d", name, status)
+		}
+	}
+}
+
+func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+	ca := authority.New(t, time.Now())
+	for days, warned := range map[int]bool{20: true, 100: false} {
+		dir := t.TempDir()
+		ca.Files(dir, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, days) }, "collector1")
+		config := file(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
+		var result struct {
+			Warnings []string
+			Days     float64 `json:"certificate_days"`
+		}
+		status, out, _ := muster(t, "check", "--config", config, "--json")
+		if err := json.Unmarshal([]byte(out), &result); err != nil || status != 0 {
+			t.Fatalf("%d %v: %s", status, err, out)
+		}
+		if result.Days < float64(days)-1 || result.Days > float64(days) {
+			t.Errorf("good for %d days, and it says %.1f", days, result.Days)
+		}
+		if said := strings.Contains(strings.Join(result.Warnings, ""), "expires in"); said != warned {
+			t.Errorf("good for %d days: %v", days, result.Warnings)
+		}
+		if _, out, _ := muster(t, "check", "--config", config); strings.Contains(out, "warning: the certificate") != warned || !strings.Contains(out, "certificates under "+dir) {
+			t.Errorf("have %s", out)
 		}
 	}
 }
