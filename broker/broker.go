@@ -20,13 +20,14 @@ const reconnectWait = 100 * time.Millisecond
 
 // Options is what a broker is given by the appliance around it.
 type Options struct {
-	Name     string           // the server's name in the NATS network
-	Store    string           // directory of what JetStream stores
-	Ingest   []string         // subjects that adapters read, and nodes may publish to
-	Private  []string         // subjects that the appliance alone publishes to
-	Verifier *choria.Verifier // whose tokens count; it is told of the CA
-	Now      func() time.Time
-	Log      hclog.Logger
+	Name       string           // the server's name in the NATS network
+	Store      string           // directory of what JetStream stores
+	MaxPending int64            // bytes that a connection may lag behind before it is ended; 0: NATS's 64 MiB
+	Ingest     []string         // subjects that adapters read, and nodes may publish to
+	Private    []string         // subjects that the appliance alone publishes to
+	Verifier   *choria.Verifier // whose tokens count; it is told of the CA
+	Now        func() time.Time
+	Log        hclog.Logger
 }
 
 // Broker is the NATS server of one appliance.
@@ -36,6 +37,7 @@ type Broker struct {
 	name     string
 	store    string
 	now      func() time.Time
+	pending  int64
 	verifier *choria.Verifier
 	auth     *authenticator
 	certs    *certificates // nil: no TLS
@@ -54,6 +56,7 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 		name:     o.Name,
 		store:    o.Store,
 		now:      o.Now,
+		pending:  o.MaxPending,
 		verifier: o.Verifier,
 		quit:     make(chan struct{}),
 	}
@@ -84,6 +87,9 @@ func (b *Broker) Open() error {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
 	}
 	b.wg.Go(b.watchStore)
+	if b.pending > mostPending {
+		b.wg.Go(b.watchSlow)
+	}
 	if b.certs != nil {
 		b.wg.Go(b.watchCertificates)
 	}

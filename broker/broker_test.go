@@ -237,3 +237,66 @@ func TestAGuessedSecretIsNotEnough(t *testing.T) {
 		}
 	}
 }
+
+func TestWhoDoesNotReadIsEndedAndOrgansAreNot(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	b := New(cfg, DefaultJetStream(), Options{
+		Name: "b", Store: t.TempDir(), MaxPending: 512 << 20, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger(),
+	})
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Open(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	deaf, err := net.Dial("tcp", b.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer deaf.Close()
+	fmt.Fprint(deaf, "CONNECT {\"name\":\"deaf\"}\r\nSUB load 1\r\n")
+	organ, err := b.Connect("organ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer organ.Close()
+	connected := func() bool {
+		page, err := b.srv.Connz(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range page.Conns {
+			if c.Name == "deaf" {
+				return true
+			}
+		}
+		return false
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for !connected() && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	chunk := make([]byte, 512<<10)
+	for range 200 { // 100 MiB: more than is allowed, less than the server's own bound
+		if err := organ.Publish("load", chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := organ.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if !connected() {
+		t.Fatal("it was ended before it could be")
+	}
+	for connected() && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if connected() {
+		t.Error("it is still connected")
+	}
+	if err := organ.FlushTimeout(5 * time.Second); err != nil {
+		t.Errorf("the organ was ended: %v", err)
+	}
+}

@@ -33,6 +33,7 @@ func (b *Broker) options() *server.Options {
 		MaxControlLine:   controlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
+		MaxPending:       b.pending,
 
 		JetStream:              true,
 		StoreDir:               b.store,

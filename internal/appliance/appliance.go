@@ -93,13 +93,14 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 
 func (a *Appliance) openBroker(context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
-		Name:     a.cfg.Identity,
-		Store:    a.cfg.DataDir,
-		Ingest:   a.cfg.ingested(),
-		Private:  a.cfg.private(),
-		Verifier: a.verifier,
-		Now:      time.Now,
-		Log:      a.log.Named("broker"),
+		Name:       a.cfg.Identity,
+		Store:      a.cfg.DataDir,
+		MaxPending: a.cfg.maxPending(),
+		Ingest:     a.cfg.ingested(),
+		Private:    a.cfg.private(),
+		Verifier:   a.verifier,
+		Now:        time.Now,
+		Log:        a.log.Named("broker"),
 	})
 	return a.broker.Open()
 }

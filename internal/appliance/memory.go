@@ -3,6 +3,7 @@ package appliance
 import (
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
@@ -42,6 +43,17 @@ func (c *Config) buffers() []int64 {
 		}
 	}
 	return bounds
+}
+
+// leastPending is twice what NATS allows by itself.
+const leastPending = 128 << 20
+
+// maxPending is how far a connection may lag behind the server: half of the largest
+// buffer. The adapters' taps are fast, but on a machine that is busy with other things
+// they too have to wait, and one that the server ends for it costs what it had not read.
+// From three quarters of it on the server slows down who publishes.
+func (c *Config) maxPending() int64 {
+	return max(slices.Max(append(c.buffers(), 0))/2, leastPending)
 }
 
 // memoryLimit is what the garbage collector is told to stay within. Without it a burst
