@@ -200,7 +200,7 @@ func TestWhatNodesMayDo(t *testing.T) {
 	certMore.mustPublish("a node with streams, by certificate", "mcollective.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG")
 	s.peer(s.certificate("svc1")).mustRead("a service host", map[string]string{"mcollective.broadcast.service.>": "mcollective.broadcast.service.x"})
 
-	for _, collectives := range [][]string{nil, {"*", ">", "a.b", ""}} {
+	for _, collectives := range [][]string{nil, {"*"}, {">"}, {"a.b"}, {""}} {
 		none := issue(t, choria.ServerClaims("web1", collectives, nil), s.issuer, time.Now())
 		idle := s.peer(append(none.options(), s.anonymous())...)
 		idle.mustNotPublish("a node of no collective", "choria.lifecycle.x", "mcollective.broadcast.agent.registration", "mcollective.reply.x")
