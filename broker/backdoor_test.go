@@ -23,15 +23,7 @@ func registered(t *testing.T) (*site, jetstream.Stream) {
 	t.Helper()
 	s := openSite(t, nil)
 	makeBuckets(t, s)
-	organ, err := s.broker.Connect("organ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(organ.Close)
-	js, err := jetstream.New(organ)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := s.jetStream()
 	governor, err := js.Stream(t.Context(), "GOVERNOR_G")
 	if err != nil {
 		t.Fatal(err)

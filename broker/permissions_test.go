@@ -224,17 +224,24 @@ func TestNobodyReadsWhatAdaptersRead(t *testing.T) {
 	p.mustRead("a node", map[string]string{"choria.broadcast.agent.cmdb": "choria.broadcast.agent.cmdb"}) // which no adapter reads now
 }
 
-func makeBuckets(t *testing.T, s *site) {
-	t.Helper()
+// jetStream is JetStream for who may do everything.
+func (s *site) jetStream() jetstream.JetStream {
+	s.t.Helper()
 	organ, err := s.broker.Connect("organ")
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(organ.Close)
+	s.t.Cleanup(organ.Close)
 	js, err := jetstream.New(organ)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
+	return js
+}
+
+func makeBuckets(t *testing.T, s *site) {
+	t.Helper()
+	js := s.jetStream()
 	for _, name := range []string{"CONFIG", "CHORIA_LEADER_ELECTION"} {
 		kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name})
 		if err != nil {

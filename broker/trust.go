@@ -135,7 +135,9 @@ func (s *System) Validate(check *config.Check) {
 func (c *Config) issuerKeys() choria.Issuers {
 	issuers := choria.Issuers{}
 	for name, text := range c.Issuers {
-		issuers[name], _ = choria.PublicKey(text)
+		if key, err := choria.PublicKey(text); err == nil {
+			issuers[name] = key
+		}
 	}
 	return issuers
 }

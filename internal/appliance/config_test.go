@@ -204,3 +204,10 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 }
+
+func TestOneMistakeIsNotNamedTwice(t *testing.T) {
+	_, err := Parse("test.toml", []byte("[broker.tls]\ncert = 'x'\nkey = 'y'\n[broker.issuers]\nchoria = 'zz'\n"))
+	if want := "test.toml:5: broker.issuers.choria: no ed25519 public key: want 64 hex characters"; err == nil || err.Error() != want {
+		t.Errorf("have %v, want %s", err, want)
+	}
+}

@@ -59,14 +59,11 @@ func (v pairsValue) setPair(name string, found any) error {
 	if !ok {
 		return fmt.Errorf("%s where text is wanted; write it in quotes", show(found))
 	}
-	if err := v.check(text); err != nil {
-		return err
-	}
 	if *v.into == nil {
 		*v.into = map[string]string{}
 	}
-	(*v.into)[name] = text
-	return nil
+	(*v.into)[name] = text // also where it is wrong: what else is wrong should not follow from that
+	return v.check(text)
 }
 
 func (v pairsValue) String() string {
