@@ -23,7 +23,7 @@ var floors = map[string]int{
 	"internal/disk":      1,
 	"internal/pki":       1,
 	"internal/subject":   1,
-	"internal/tap":       1,
+	"internal/wire":      1,
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,

@@ -9,31 +9,24 @@ package adapter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/tap"
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
-// Dial opens a connection of an organ to this appliance's broker.
-type Dial func(name string, options ...nats.Option) (*nats.Conn, error)
-
-// Tap lets a receiver have what nodes publish to subjects of this appliance's broker.
-type Tap func(name string, subjects []string, receiver tap.Receiver) (*tap.Tap, error)
+// Wire opens a connection of an organ to this appliance's broker, subscribed to the subjects.
+type Wire func(name string, subjects []string, receiver wire.Receiver) (*wire.Conn, error)
 
 // Options is what an adapter is given by the appliance around it.
 type Options struct {
 	Site      string           // where it collects
 	Buffer    int64            // bound on the bytes received and not yet stored
 	Now       func() time.Time // the site's clock
-	Dial      Dial
-	Tap       Tap
+	Wire      Wire
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
 	Verifier  *choria.Verifier
 	Log       hclog.Logger
@@ -44,8 +37,7 @@ type Adapter struct {
 	cfg       Config
 	site      string
 	now       func() time.Time
-	dial      Dial
-	tap       Tap
+	wire      Wire
 	delivered func(id uint64) (msgs uint64, ok bool)
 	verifier  *choria.Verifier
 	log       hclog.Logger
@@ -88,8 +80,7 @@ func New(cfg Config, o Options) *Adapter {
 		cfg:       cfg,
 		site:      o.Site,
 		now:       o.Now,
-		dial:      o.Dial,
-		tap:       o.Tap,
+		wire:      o.Wire,
 		delivered: o.Delivered,
 		verifier:  o.Verifier,
 		log:       o.Log,
@@ -124,26 +115,24 @@ func (a *Adapter) Open() error {
 
 // openOutput connects to where messages go. What is rejected stays here in any case.
 func (a *Adapter) openOutput() error {
-	nc, err := a.dial("choria adapter "+a.cfg.Name+" output", a.links.options()...)
+	local := newPublisher()
+	l, err := a.openLine(local)
 	if err != nil {
 		return err
 	}
-	if a.local, err = newPublisher(nc); err != nil {
-		nc.Close()
-		return err
-	}
-	a.out = a.local
+	local.carrier = l
+	a.local, a.out = local, local
 	if len(a.cfg.Stream.Servers) == 0 {
 		return nil
 	}
-	nc, err = nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)
+	out := newPublisher()
+	r, err := a.openRemote(out)
 	if err != nil {
-		return fmt.Errorf("connect to stream.servers: %w", err)
+		return err
 	}
-	if a.out, err = newPublisher(nc); err != nil {
-		nc.Close()
-	}
-	return err
+	out.carrier = r
+	a.out = out
+	return nil
 }
 
 // Stats is the ledger as it stands.
@@ -165,7 +154,7 @@ func (a *Adapter) Connected() bool {
 	a.mu.Lock()
 	in := a.ingest
 	a.mu.Unlock()
-	return in.alive.Load() && a.out.nc.IsConnected() // which may wait for a publish that is stuck
+	return in.alive.Load() && a.out.connected() // which may wait for a publish that is stuck
 }
 
 // Name is the adapter's name in the configuration.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/wire"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -39,16 +39,16 @@ type answer struct {
 
 // readAnswer takes an acknowledgement apart. See
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-22.md.
-func readAnswer(m *nats.Msg) answer {
+func readAnswer(status string, data []byte) answer {
 	var a answer
-	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+	if status == wire.NoResponders {
 		return answer{err: errNoResponders}
 	}
-	if stream, sequence, ok := plainAnswer(m.Data); ok {
+	if stream, sequence, ok := plainAnswer(data); ok {
 		return answer{Stream: stream, Sequence: sequence}
 	}
-	if err := json.Unmarshal(m.Data, &a); err != nil {
-		a.Error = &jetstream.APIError{Description: fmt.Sprintf("answer %.64q is no acknowledgement", m.Data)}
+	if err := json.Unmarshal(data, &a); err != nil {
+		a.Error = &jetstream.APIError{Description: fmt.Sprintf("answer %.64q is no acknowledgement", data)}
 	} else if a.Error == nil && a.Stream == "" {
 		a.Error = &jetstream.APIError{Description: "the answer names no stream"}
 	}
@@ -75,7 +75,7 @@ func (a answer) stored() bool { return a.err == nil && a.Error == nil }
 // is short that may be there again.
 func (a answer) retry() bool {
 	if a.err != nil {
-		return !errors.Is(a.err, nats.ErrMaxPayload)
+		return !errors.Is(a.err, wire.ErrTooLarge)
 	}
 	if a.Error == nil {
 		return false

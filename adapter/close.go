@@ -25,12 +25,12 @@ func (a *Adapter) stopListening(ctx context.Context) {
 	if i == nil {
 		return
 	}
-	i.tap.Drain()
+	i.conn.Drain()
 	select {
 	case <-i.ended:
 	case <-ctx.Done():
 	}
-	i.tap.Close()
+	i.conn.Close()
 	a.listening.Wait()
 }
 
@@ -59,7 +59,7 @@ func (a *Adapter) stop() {
 func (a *Adapter) disconnect() {
 	for _, p := range []*publisher{a.local, a.out} {
 		if p != nil {
-			p.nc.Close()
+			p.close()
 		}
 	}
 }

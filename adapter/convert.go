@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
 // Headers on a stored message; those of rejected ones are in rejects.go.
@@ -23,6 +23,9 @@ const (
 	headerMtime      = "Muster-Mtime"
 )
 
+// headerBytes is about how much the headers of a message take.
+const headerBytes = 512
+
 // convert makes of a received message what is to be stored, or says why it is rejected.
 // The parser is the worker's own.
 func (a *Adapter) convert(m *message, p *choria.Parser) {
@@ -37,58 +40,60 @@ func (a *Adapter) convert(m *message, p *choria.Parser) {
 	}
 	if err == nil {
 		m.sender = parsed.Sender
-		m.out = &nats.Msg{Subject: a.cfg.Stream.Subject(parsed.Sender), Header: a.headers(parsed, verified, m.received)}
-		err = a.payload(m, parsed)
+		m.out, err = a.output(parsed, verified, m.received)
 	}
 	if err != nil {
 		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
 	}
 }
 
-func (a *Adapter) headers(parsed *choria.Message, verified string, received time.Time) nats.Header {
-	all := [...]string{ // of which each header has its one value
-		a.cfg.Name + "/" + parsed.Sender + "/" + parsed.ID,
-		parsed.Sender, stamp(parsed.Time), stamp(received), verified, a.site,
+// output makes the message in the format that is configured; plain says in headers what
+// the other says in JSON.
+func (a *Adapter) output(parsed *choria.Message, verified string, received time.Time) (*output, error) {
+	out := &output{subject: a.cfg.Stream.Subject(parsed.Sender)}
+	if a.cfg.Stream.Format == "choria" {
+		buffer := a.outs.get(headerBytes + parsed.OutputSize())
+		out.headersEnd(a.headers(buffer[:0], parsed, verified, received))
+		out.text = parsed.AppendOutput(out.text)
+		return out, nil
 	}
-	h := nats.Header{
-		headerMsgID: all[0:1:1], headerSender: all[1:2:2], headerTime: all[2:3:3],
-		headerReceived: all[3:4:4], headerVerified: all[4:5:5], headerSite: all[5:6:6],
+	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
+	if err != nil {
+		return nil, err
 	}
+	buffer := a.outs.get(2*headerBytes + len(content.Payload))
+	h := a.headers(buffer[:0], parsed, verified, received).Add(headerRequestID, parsed.ID).Add(headerContent, content.Kind)
+	if parsed.Collective != "" {
+		h = h.Add(headerCollective, parsed.Collective)
+	}
+	if content.Kind == choria.ContentFile {
+		h = h.Add(headerFile, content.File).Add(headerMtime, stamp(content.Mtime))
+	}
+	out.headersEnd(h)
+	out.text = append(out.text, content.Payload...)
+	return out, nil
+}
+
+// headers are those of every stored message.
+func (a *Adapter) headers(buffer []byte, parsed *choria.Message, verified string, received time.Time) wire.Header {
+	h := wire.Begin(buffer).
+		Add(headerMsgID, a.cfg.Name+"/"+parsed.Sender+"/"+parsed.ID).
+		Add(headerSender, parsed.Sender).
+		Add(headerTime, stamp(parsed.Time)).
+		Add(headerReceived, stamp(received)).
+		Add(headerVerified, verified).
+		Add(headerSite, a.site)
 	if skew := parsed.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {
-		h[headerSkew] = []string{skew.Round(time.Second).String()}
+		h = h.Add(headerSkew, skew.Round(time.Second).String())
 	}
 	return h
 }
 
-// payload makes the message in the format that is configured; plain says the rest in headers.
-func (a *Adapter) payload(m *message, parsed *choria.Message) error {
-	if a.cfg.Stream.Format == "choria" {
-		m.out.Data = parsed.AppendOutput(a.outs.get(parsed.OutputSize())[:0])
-		return nil
-	}
-	content, err := choria.Unpack(parsed.Body, a.cfg.Stream.MaxUnpacked)
-	if err != nil {
-		return err
-	}
-	h := m.out.Header
-	h[headerRequestID] = []string{parsed.ID}
-	h[headerContent] = []string{content.Kind}
-	if parsed.Collective != "" {
-		h[headerCollective] = []string{parsed.Collective}
-	}
-	if content.Kind == choria.ContentFile {
-		h[headerFile] = []string{content.File}
-		h[headerMtime] = []string{stamp(content.Mtime)}
-	}
-	m.out.Data = content.Payload
-	return nil
-}
-
-// recycle lets the memory of a stored message be used again. Nobody else knows it: the
-// client library copies what it publishes.
+// recycle lets the memory of a stored message be used again. Nobody else knows it: what is
+// published is copied.
 func (a *Adapter) recycle(m *message) {
 	a.raws.put(m.raw)
-	a.outs.put(m.out.Data)
+	a.outs.put(m.out.text)
 	m.raw, m.out = nil, nil
 }
 

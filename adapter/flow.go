@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
 // inFlight is how many messages may be unanswered; the others wait in their lanes. The
 // stream's own queue is bounded too, and answers "too many requests" beyond its bound.
 const inFlight = 1024
 
-// Room gives the tap where to read a message of that size to, or nil: it reads over it.
+// Room gives the connection where to read a message of that size to, or nil: it reads over it.
 func (a *Adapter) Room(size int) []byte {
 	a.mu.Lock()
 	room := a.ledger.room(size)
@@ -21,12 +22,12 @@ func (a *Adapter) Room(size int) []byte {
 	return a.raws.get(size)
 }
 
-// Receive is called by the tap for every message. It never waits: there is room, or there
+// Receive is called by the connection for every message. It never waits: there is room, or there
 // is not.
-func (a *Adapter) Receive(subject string, size int, data []byte) {
-	m := &message{subject: subject, raw: data, received: a.now(), held: heldFor(size)}
+func (a *Adapter) Receive(come wire.Message) {
+	m := &message{subject: come.Subject, raw: come.Data, received: a.now(), held: heldFor(come.Size)}
 	a.mu.Lock()
-	if a.ledger.receive(size, data != nil) {
+	if a.ledger.receive(come.Size, come.Data != nil) {
 		a.queue.put(m)
 		a.work.Signal()
 	}
@@ -74,7 +75,7 @@ func (a *Adapter) parsed(m *message, took time.Duration) {
 	a.ledger.stats.ParseTime += took
 	a.ledger.stats.Parsed++
 	if m.out != nil {
-		a.ledger.hold(m, m.held+int64(len(m.out.Data)))
+		a.ledger.hold(m, m.held+int64(len(m.out.text)))
 	}
 	m.parsed = true
 	for m := a.queue.leave(); m != nil; m = a.queue.leave() {
@@ -119,7 +120,7 @@ func (a *Adapter) send(messages []*message) {
 	for len(messages) > 0 {
 		m := messages[0]
 		messages = messages[1:]
-		err := a.out.publish(m.out, m.sent, func(answer answer) { a.send(a.verdict(m, answer)) })
+		err := a.out.send(m.out, m.sent, func(answer answer) { a.send(a.verdict(m, answer)) })
 		if err != nil {
 			messages = append(messages, a.verdict(m, answer{err: err})...)
 		}

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/tap"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
 // redialWait is the pause before the broker is tapped again; while there is no connection,
@@ -15,18 +15,18 @@ const redialWait = 10 * time.Millisecond
 // by itself: of one connection the broker knows how many messages it sent, and we know how
 // many came, so what was lost can be counted.
 type ingest struct {
-	tap   *tap.Tap
+	conn  *wire.Conn
 	alive atomic.Bool
 	ended chan struct{}
 }
 
 // openIngest connects and subscribes to all topics.
 func (a *Adapter) openIngest() (*ingest, error) {
-	t, err := a.tap("choria adapter "+a.cfg.Name, a.cfg.Ingest.Topics, a)
+	c, err := a.wire("choria adapter "+a.cfg.Name, a.cfg.Ingest.Topics, a)
 	if err != nil {
 		return nil, err
 	}
-	i := &ingest{tap: t, ended: make(chan struct{})}
+	i := &ingest{conn: c, ended: make(chan struct{})}
 	i.alive.Store(true)
 	return i, nil
 }
@@ -34,7 +34,7 @@ func (a *Adapter) openIngest() (*ingest, error) {
 func (i *ingest) run() error {
 	defer close(i.ended)
 	defer i.alive.Store(false)
-	return i.tap.Run()
+	return i.conn.Run()
 }
 
 // listen reads from one connection after the other, and counts what was lost when one
@@ -59,19 +59,19 @@ func (a *Adapter) listen(i *ingest) {
 // come. For a moment the broker finds such a connection neither among the open ones nor
 // among the closed.
 func (a *Adapter) countLost(i *ingest) (lost uint64) {
-	sent, known := a.delivered(i.tap.ID())
+	sent, known := a.delivered(i.conn.ID())
 	for range 100 {
 		if known {
 			break
 		}
 		time.Sleep(redialWait)
-		sent, known = a.delivered(i.tap.ID())
+		sent, known = a.delivered(i.conn.ID())
 	}
 	if !known {
-		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.tap.ID())
+		a.log.Error("connection ended, and the broker does not know what it had sent", "connection", i.conn.ID())
 		return 0
 	}
-	received := i.tap.Received()
+	received := i.conn.Received()
 	if sent <= received {
 		return 0
 	}
@@ -106,7 +106,7 @@ func (a *Adapter) setIngest(i *ingest) *ingest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.stopping {
-		i.tap.Close()
+		i.conn.Close()
 	}
 	a.ingest = i
 	return i

@@ -13,7 +13,7 @@ func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	raw := append([]byte("{"), make([]byte, 4<<10)...) // so that the tap's own buffer has room for few
+	raw := append([]byte("{"), make([]byte, 4<<10)...) // so that the connection's own buffer has room for few
 	publish := func(n int) {
 		t.Helper()
 		for range n {
@@ -31,7 +31,7 @@ func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
 	a.mu.Lock()
 	publish(500)
 	ended := a.ingest
-	ended.tap.Close()
+	ended.conn.Close()
 	a.mu.Unlock()
 	<-ended.ended
 

@@ -126,7 +126,7 @@ func (l *ledger) hold(m *message, bytes int64) {
 
 func (l *ledger) store(m *message) {
 	l.stats.Stored++
-	l.stats.BytesStored += uint64(len(m.out.Data))
+	l.stats.BytesStored += uint64(len(m.out.data()))
 	l.release(m)
 }
 

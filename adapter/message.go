@@ -1,10 +1,6 @@
 package adapter
 
-import (
-	"time"
-
-	"github.com/nats-io/nats.go"
-)
+import "time"
 
 // overhead is what a pending message takes beside its bytes: its headers, its places in
 // the queue, in its sender's lane and among the unanswered.
@@ -19,8 +15,8 @@ type message struct {
 
 	parsed bool
 	sender string
-	out    *nats.Msg // what is to be stored; nil where reason is set
-	reason string    // why it is rejected
+	out    *output // what is to be stored; nil where reason is set
+	reason string  // why it is rejected
 	detail string
 
 	tries int       // how often it was published

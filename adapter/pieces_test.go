@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
 func TestMessagesLeaveTheQueueInTheOrderOfArrival(t *testing.T) {
@@ -129,8 +129,8 @@ func TestTheLedgerBalancesWhateverHappens(t *testing.T) {
 	for range 20_000 {
 		if r.IntN(2) == 0 {
 			size := r.IntN(5 << 10)
-			m := &message{held: heldFor(size), out: &nats.Msg{}}
-			wanted := r.IntN(20) > 0 // the tap asked before, and there was no room then
+			m := &message{held: heldFor(size), out: &output{}}
+			wanted := r.IntN(20) > 0 // the connection asked before, and there was no room then
 			if l.receive(size, wanted) {
 				pending = append(pending, m)
 			}
@@ -165,14 +165,14 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		data   string
-		header nats.Header
+		status string
 		stored bool
 		retry  bool
 		reason string
 	}{
 		"stored":                 {data: `{"stream":"S","seq":12}`, stored: true},
 		"duplicate":              {data: `{"stream":"S","seq":12,"duplicate":true}`, stored: true},
-		"no responders":          {header: nats.Header{"Status": {"503"}}, retry: true},
+		"no responders":          {status: "503", retry: true},
 		"insufficient resources": {data: apiError(503, 10023), retry: true},
 		"a limit is reached":     {data: apiError(503, 10077), retry: true},
 		"too many requests":      {data: apiError(429, 10167), retry: true},
@@ -185,7 +185,7 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 		"empty":                  {data: ``, reason: "refused"},
 		"names no stream":        {data: `{}`, reason: "refused"},
 	} {
-		a := readAnswer(&nats.Msg{Data: []byte(test.data), Header: test.header})
+		a := readAnswer(test.status, []byte(test.data))
 		if a.stored() != test.stored || a.retry() != test.retry {
 			t.Errorf("%s: stored %v, retry %v", name, a.stored(), a.retry())
 		}
@@ -193,12 +193,12 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			t.Errorf("%s: reason %s, detail %q", name, a.reason(), a.detail())
 		}
 	}
-	for err, retry := range map[error]bool{errNoAnswer: true, nats.ErrConnectionClosed: true, nats.ErrMaxPayload: false} {
+	for err, retry := range map[error]bool{errNoAnswer: true, wire.ErrClosed: true, wire.ErrTooLarge: false} {
 		if a := (answer{err: err}); a.stored() || a.retry() != retry {
 			t.Errorf("%v: retry %v", err, !retry)
 		}
 	}
-	if a := (answer{err: nats.ErrMaxPayload}); a.reason() != "too-large" {
+	if a := (answer{err: wire.ErrTooLarge}); a.reason() != "too-large" {
 		t.Errorf("have %s", a.reason())
 	}
 }

@@ -1,7 +1,8 @@
 package adapter
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,11 +17,12 @@ const answerWait = 5 * time.Second
 
 // publisher publishes to JetStream and hands every answer, or that there is none, to the
 // one who waits for it, exactly once. It is not nats.go's own asynchronous publishing,
-// whose retries let a later message of a sender overtake an earlier one.
+// whose retries let a later message of a sender overtake an earlier one. Nor does it send
+// batches, of which the stream answers only the last: it would not say which of them were
+// duplicates, and which one a fault had hit.
 type publisher struct {
-	nc     *nats.Conn
-	inbox  string
-	answer *nats.Subscription
+	carrier
+	inbox string // begins the subjects where answers come
 
 	mu      sync.Mutex
 	last    uint64
@@ -28,33 +30,33 @@ type publisher struct {
 	oldest  []deadline // in the order of publishing, which is that of the deadlines too
 }
 
+// carrier is a connection that lasts. Answers come back by themselves.
+type carrier interface {
+	publish(out *output, reply string) error
+	connected() bool
+	close()
+}
+
 type deadline struct {
 	token uint64
 	at    time.Time
 }
 
-func newPublisher(nc *nats.Conn) (*publisher, error) {
-	p := &publisher{nc: nc, inbox: nc.NewInbox() + ".", waiting: map[uint64]func(answer){}}
-	var err error
-	if p.answer, err = nc.Subscribe(p.inbox+"*", p.answered); err != nil {
-		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
-	}
-	// Each answer belongs to a message that is counted already: none may be dropped.
-	return p, p.answer.SetPendingLimits(-1, -1)
+func newPublisher() *publisher {
+	return &publisher{inbox: nats.NewInbox() + ".", waiting: map[uint64]func(answer){}}
 }
 
-// publish sends the message. Without an error, done is called once, from another goroutine.
-func (p *publisher) publish(m *nats.Msg, now time.Time, done func(answer)) error {
+// send publishes the message. Without an error, done is called once, from another goroutine.
+func (p *publisher) send(out *output, now time.Time, done func(answer)) error {
 	p.mu.Lock()
 	p.last++
 	token := p.last
 	p.waiting[token] = done
 	p.oldest = append(p.oldest, deadline{token, now.Add(answerWait)})
 	p.mu.Unlock()
-	m.Reply = p.inbox + strconv.FormatUint(token, 36)
-	err := p.nc.PublishMsg(m)
-	if err != nil {
-		p.forget(token)
+	err := p.publish(out, p.inbox+strconv.FormatUint(token, 36))
+	if err != nil && p.forget(token) == nil {
+		return nil // done has been called: the connection ended in between
 	}
 	return err
 }
@@ -68,10 +70,10 @@ func (p *publisher) forget(token uint64) func(answer) {
 	return done
 }
 
-func (p *publisher) answered(m *nats.Msg) {
-	token, err := strconv.ParseUint(strings.TrimPrefix(m.Subject, p.inbox), 36, 64)
-	if err == nil {
-		p.settle(token, readAnswer(m))
+// answered takes what has come to one of the subjects.
+func (p *publisher) answered(subject string, a answer) {
+	if token, err := strconv.ParseUint(strings.TrimPrefix(subject, p.inbox), 36, 64); err == nil {
+		p.settle(token, a)
 	}
 }
 
@@ -85,6 +87,16 @@ func (p *publisher) settle(token uint64, a answer) {
 // expire tells those who have waited too long that there is no answer.
 func (p *publisher) expire(now time.Time) {
 	for _, token := range p.overdue(now) {
+		p.settle(token, answer{err: errNoAnswer})
+	}
+}
+
+// lost tells everybody who waits that there is no answer: the connection has ended.
+func (p *publisher) lost() {
+	p.mu.Lock()
+	tokens := slices.Sorted(maps.Keys(p.waiting))
+	p.mu.Unlock()
+	for _, token := range tokens {
 		p.settle(token, answer{err: errNoAnswer})
 	}
 }

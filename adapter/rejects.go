@@ -3,7 +3,7 @@ package adapter
 import (
 	"strconv"
 
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/wire"
 )
 
 // Headers on a message in the stream of rejected ones.
@@ -29,7 +29,7 @@ func (a *Adapter) record(m *message) {
 	a.mu.Lock()
 	full := a.recording > rejectsUnanswered
 	a.mu.Unlock()
-	if full || a.local.publish(a.rejected(m), a.now(), a.recorded) != nil {
+	if full || a.local.send(a.rejected(m), a.now(), a.recorded) != nil {
 		a.recorded(answer{err: errNoAnswer})
 	}
 }
@@ -45,14 +45,16 @@ func (a *Adapter) recorded(answer answer) {
 	a.checkIdle()
 }
 
-func (a *Adapter) rejected(m *message) *nats.Msg {
-	out := nats.NewMsg(rejectSubject + a.cfg.Name + "." + m.reason)
-	out.Data = m.raw[:min(len(m.raw), rejectBytes)]
-	out.Header[headerReason] = []string{m.reason}
-	out.Header[headerDetail] = []string{m.detail[:min(len(m.detail), 512)]}
-	out.Header[headerSubject] = []string{m.subject}
-	out.Header[headerSize] = []string{strconv.Itoa(len(m.raw))}
-	out.Header[headerReceived] = []string{stamp(m.received)}
-	out.Header[headerSite] = []string{a.site}
+func (a *Adapter) rejected(m *message) *output {
+	h := wire.Begin(nil).
+		Add(headerReason, m.reason).
+		Add(headerDetail, m.detail[:min(len(m.detail), 512)]).
+		Add(headerSubject, m.subject).
+		Add(headerSize, strconv.Itoa(len(m.raw))).
+		Add(headerReceived, stamp(m.received)).
+		Add(headerSite, a.site)
+	out := &output{subject: rejectSubject + a.cfg.Name + "." + m.reason}
+	out.headersEnd(h)
+	out.text = append(out.text, m.raw[:min(len(m.raw), rejectBytes)]...)
 	return out
 }

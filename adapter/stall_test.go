@@ -24,7 +24,7 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
 	}
-	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.Connect, Tap: b.Tap, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
+	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Wire: b.Wire, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
 	if err := a.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestAPeerThatStopsReadingStopsNobody(t *testing.T) {
 	// The fault has fired when a publish is stuck with the connection's own lock.
 	stuck := func() bool {
 		free := make(chan struct{})
-		go func() { a.out.nc.IsConnected(); close(free) }()
+		go func() { a.out.connected(); close(free) }()
 		select {
 		case <-free:
 			return false

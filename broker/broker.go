@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/tap"
+	"github.com/muster-appliance/muster/internal/wire"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -147,18 +147,18 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 	return nc, nil
 }
 
-// Tap lets an organ receive what nodes publish to the subjects, over a connection that is
-// as fast as there is one. It does not reconnect.
-func (b *Broker) Tap(name string, subjects []string, receiver tap.Receiver) (*tap.Tap, error) {
+// Wire connects an organ that receives what nodes publish to the subjects, or publishes
+// much, over a connection that is as fast as there is one. It does not reconnect.
+func (b *Broker) Wire(name string, subjects []string, receiver wire.Receiver) (*wire.Conn, error) {
 	conn, err := b.srv.InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
-	t, err := tap.Open(conn, name, b.auth.organSecret, subjects, receiver)
+	c, err := wire.Open(conn, name, b.auth.organSecret, subjects, receiver)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
-	return t, nil
+	return c, nil
 }
 
 // AdminToken lets in who shows it in CONNECT, as auth_token. It is another one after each

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/wire"
 	"github.com/nats-io/nats.go"
 )
 
@@ -16,26 +17,26 @@ type slowInbox struct {
 
 func (*slowInbox) Room(size int) []byte { return make([]byte, size) }
 
-func (i *slowInbox) Receive(_ string, _ int, data []byte) {
+func (i *slowInbox) Receive(m wire.Message) {
 	<-i.letGo
-	if len(data) > 0 {
+	if len(m.Data) > 0 {
 		i.got.Add(1)
 	}
 }
 
-func TestATapThatLagsSlowsTheSendersAndLosesNothing(t *testing.T) {
+func TestAnOrganThatLagsSlowsTheSendersAndLosesNothing(t *testing.T) {
 	b := openBroker(t)
 	if err := b.Accept(); err != nil {
 		t.Fatal(err)
 	}
 	to := &slowInbox{letGo: make(chan struct{})}
-	tapped, err := b.Tap("organ", []string{"load.>"}, to)
+	conn, err := b.Wire("organ", []string{"load.>"}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- tapped.Run() }()
-	t.Cleanup(tapped.Close)
+	go func() { ended <- conn.Run() }()
+	t.Cleanup(conn.Close)
 
 	node, err := nats.Connect(b.Address())
 	if err != nil {
@@ -69,10 +70,10 @@ func TestATapThatLagsSlowsTheSendersAndLosesNothing(t *testing.T) {
 	}
 	select {
 	case err := <-ended:
-		t.Errorf("the tap ended: %v", err)
+		t.Errorf("the connection ended: %v", err)
 	default:
 	}
-	if sent, ok := b.Delivered(tapped.ID()); to.got.Load() != messages || !ok || sent != messages {
+	if sent, ok := b.Delivered(conn.ID()); to.got.Load() != messages || !ok || sent != messages {
 		t.Errorf("%d of %d have come, the broker sent %d", to.got.Load(), messages, sent)
 	}
 }

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"bytes"
@@ -9,20 +9,20 @@ import (
 )
 
 // readToPong hands on messages until the server has answered a ping.
-func (t *Tap) readToPong() error {
+func (c *Conn) readToPong() error {
 	for {
-		line, err := t.line()
+		line, err := c.line()
 		if err != nil {
 			return err
 		}
 		verb, rest, _ := bytes.Cut(line, []byte(" "))
 		switch string(verb) {
 		case "MSG":
-			err = t.message(rest, false)
+			err = c.message(rest, false)
 		case "HMSG":
-			err = t.message(rest, true)
+			err = c.message(rest, true)
 		case "PING":
-			t.send(pong)
+			c.send(pong)
 		case "PONG":
 			return nil
 		case "INFO", "+OK":
@@ -38,8 +38,8 @@ func (t *Tap) readToPong() error {
 }
 
 // line is the next line without its end, good until the next read.
-func (t *Tap) line() ([]byte, error) {
-	line, err := t.reader.ReadSlice('\n')
+func (c *Conn) line() ([]byte, error) {
+	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ var errControlLine = errors.New("the server announces a message in a way that ca
 //
 //	MSG <subject> <sid> [reply] <bytes>
 //	HMSG <subject> <sid> [reply] <header bytes> <bytes together>
-func (t *Tap) message(line []byte, headers bool) error {
+func (c *Conn) message(line []byte, headers bool) error {
 	subject, rest, _ := bytes.Cut(line, []byte(" "))
 	var header int
 	rest, size, ok := lastNumber(rest)
@@ -63,30 +63,43 @@ func (t *Tap) message(line []byte, headers bool) error {
 	if !ok || len(rest) == 0 || header > size {
 		return errControlLine
 	}
-	if string(subject) != t.subject {
-		t.subject = string(subject)
+	if string(subject) != c.subject {
+		c.subject = string(subject)
 	}
-	if _, err := t.reader.Discard(header); err != nil {
+	status, err := c.status(header)
+	if err != nil {
 		return err
 	}
-	return t.payload(size - header)
+	return c.payload(status, size-header)
+}
+
+// status reads over headers, of which only the status in their first line matters here.
+func (c *Conn) status(header int) (string, error) {
+	begin, err := c.reader.Peek(min(header, len("NATS/1.0 503")))
+	if err != nil {
+		return "", err
+	}
+	_, status, _ := bytes.Cut(bytes.TrimRight(begin, "\r\n"), []byte(" "))
+	text := string(status)
+	_, err = c.reader.Discard(header)
+	return text, err
 }
 
 // payload reads the message itself, or over it, and hands it on.
-func (t *Tap) payload(size int) error {
+func (c *Conn) payload(status string, size int) error {
 	skip := size
-	data := t.receiver.Room(size)
+	data := c.receiver.Room(size)
 	if data != nil {
 		skip = 0
-		if _, err := io.ReadFull(t.reader, data); err != nil {
+		if _, err := io.ReadFull(c.reader, data); err != nil {
 			return err
 		}
 	}
-	if _, err := t.reader.Discard(skip + len("\r\n")); err != nil {
+	if _, err := c.reader.Discard(skip + len("\r\n")); err != nil {
 		return err
 	}
-	t.received.Add(1)
-	t.receiver.Receive(t.subject, size, data)
+	c.received.Add(1)
+	c.receiver.Receive(Message{Subject: c.subject, Status: status, Size: size, Data: data})
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package tap
+package wire
 
 import (
 	"bufio"
@@ -23,12 +23,15 @@ func (i *inbox) Room(size int) []byte {
 	return make([]byte, size)
 }
 
-func (i *inbox) Receive(subject string, size int, data []byte) {
-	if data == nil {
-		i.got = append(i.got, fmt.Sprintf("%s %d", subject, size))
-		return
+func (i *inbox) Receive(m Message) {
+	switch {
+	case m.Status != "":
+		i.got = append(i.got, m.Subject+" status "+m.Status)
+	case m.Data == nil:
+		i.got = append(i.got, fmt.Sprintf("%s %d", m.Subject, m.Size))
+	default:
+		i.got = append(i.got, fmt.Sprintf("%s %d %s", m.Subject, m.Size, m.Data))
 	}
-	i.got = append(i.got, fmt.Sprintf("%s %d %s", subject, size, data))
 }
 
 // server is the other end: it answers the introduction and then says what the test wants.
@@ -37,7 +40,7 @@ type server struct {
 	lines *bufio.Reader
 }
 
-const info = `INFO {"server_id":"S","client_id":42,"headers":true}` + "\r\n"
+const info = `INFO {"server_id":"S","client_id":42,"headers":true,"max_payload":1000}` + "\r\n"
 
 func (s *server) read(t *testing.T, want ...string) {
 	t.Helper()
@@ -51,8 +54,8 @@ func (s *server) read(t *testing.T, want ...string) {
 
 func (s *server) say(text string) { _, _ = io.WriteString(s.conn, text) }
 
-// open opens a tap on two subjects; before is what the server says before it is ready.
-func open(t *testing.T, to *inbox, before string) (*Tap, *server) {
+// open opens a connection with two subjects; before is what the server says before it is ready.
+func open(t *testing.T, to *inbox, before string) (*Conn, *server) {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { _ = theirs.Close() })
@@ -64,19 +67,19 @@ func open(t *testing.T, to *inbox, before string) (*Tap, *server) {
 		s.read(t, "SUB a.> 0\r\n", "SUB b 1\r\n", "PING")
 		s.say(before + "PONG\r\n")
 	}()
-	tapped, err := Open(ours, "test", "secret", []string{"a.>", "b"}, to)
+	conn, err := Open(ours, "test", "secret", []string{"a.>", "b"}, to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(tapped.Close)
-	return tapped, s
+	t.Cleanup(conn.Close)
+	return conn, s
 }
 
 func TestMessagesComeWhateverTheirShape(t *testing.T) {
 	to := &inbox{most: 100}
-	tapped, s := open(t, to, "MSG a.early 0 5\r\nhello\r\n")
-	if tapped.ID() != 42 {
-		t.Errorf("the id is %d", tapped.ID())
+	conn, s := open(t, to, "MSG a.early 0 5\r\nhello\r\n")
+	if conn.ID() != 42 {
+		t.Errorf("the id is %d", conn.ID())
 	}
 	go func() {
 		s.say("MSG a.x 0 2\r\nhi\r\nMSG a.x 0 reply.to 0\r\n\r\nPING\r\n")
@@ -85,45 +88,45 @@ func TestMessagesComeWhateverTheirShape(t *testing.T) {
 			s.say(piece)
 		}
 		s.say(strings.Repeat("z", 200) + "\r\nHMSG b 1 reply 12 212\r\nNATS/1.0\r\n\r\n" + strings.Repeat("z", 200) + "\r\n")
-		s.say("MSG b 1 4\r\nlast\r\n")
+		s.say("HMSG b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\nMSG b 1 4\r\nlast\r\n")
 		_ = s.conn.Close()
 	}()
-	if err := tapped.Run(); err != io.EOF {
+	if err := conn.Run(); err != io.EOF {
 		t.Errorf("it ends with %v", err)
 	}
-	want := []string{"a.early 5 hello", "a.x 2 hi", "a.x 0 ", "b 3 abc", "a.long 200", "b 200", "b 4 last"}
-	if strings.Join(to.got, "|") != strings.Join(want, "|") || tapped.Received() != uint64(len(want)) {
-		t.Errorf("%d received: %q", tapped.Received(), to.got)
+	want := []string{"a.early 5 hello", "a.x 2 hi", "a.x 0 ", "b 3 abc", "a.long 200", "b 200", "b status 503", "b 4 last"}
+	if strings.Join(to.got, "|") != strings.Join(want, "|") || conn.Received() != uint64(len(want)) {
+		t.Errorf("%d received: %q", conn.Received(), to.got)
 	}
 }
 
 func TestDrainEndsWhenWhatWasRoutedHasCome(t *testing.T) {
 	to := &inbox{most: 100}
-	tapped, s := open(t, to, "")
+	conn, s := open(t, to, "")
 	go func() {
 		s.read(t, "UNSUB 0\r\n", "UNSUB 1\r\n", "PING")
 		s.say("MSG a.x 0 4\r\nlate\r\nPONG\r\n")
 	}()
-	tapped.Drain()
-	if err := tapped.Run(); err != nil || len(to.got) != 1 {
+	conn.Drain()
+	if err := conn.Run(); err != nil || len(to.got) != 1 {
 		t.Errorf("it ends with %v, and %q", err, to.got)
 	}
-	tapped.Close() // again
+	conn.Close() // again
 }
 
-func TestWhatMakesNoSenseEndsTheTap(t *testing.T) {
+func TestWhatMakesNoSenseEndsTheConnection(t *testing.T) {
 	for _, said := range []string{
 		"-ERR 'Slow Consumer'\r\n", "WHAT\r\n", "MSG\r\n", "MSG a.x 0\r\n", "MSG a.x 0 -1\r\n", "MSG a.x 0 many\r\n",
 		"HMSG b 1 12\r\n", "HMSG b 1 20 15\r\n", "PONG\r\n", "MSG a.x 0 5\r\nshort", strings.Repeat("x", readBuffer+1),
 	} {
 		to := &inbox{most: 100}
-		tapped, s := open(t, to, "")
+		conn, s := open(t, to, "")
 		go func() { s.say(said); _ = s.conn.Close() }()
 		done := make(chan error)
-		go func() { done <- tapped.Run() }()
+		go func() { done <- conn.Run() }()
 		select {
 		case err := <-done:
-			if err == nil || len(to.got) != 0 || tapped.Received() != 0 {
+			if err == nil || len(to.got) != 0 || conn.Received() != 0 {
 				t.Errorf("%.40q: %v, %q", said, err, to.got)
 			}
 		case <-time.After(10 * time.Second):
@@ -142,5 +145,28 @@ func TestAServerThatDoesNotLetItInIsAnError(t *testing.T) {
 		if _, err := Open(ours, "test", "", nil, &inbox{}); err == nil {
 			t.Errorf("%q: no error", said)
 		}
+	}
+}
+
+func TestWhatIsPublishedComesAsItWasWritten(t *testing.T) {
+	conn, s := open(t, &inbox{}, "")
+	done := make(chan error, 1)
+	go func() { done <- conn.Run() }()
+	header := Begin(nil).Add("A", "one").Add("Long", " two\r\nlines ").End()
+	for range 3 {
+		if err := conn.Publish("to.x", "answer.1", header, []byte("data")); err != nil {
+			t.Fatal(err)
+		}
+		s.read(t, "HPUB to.x answer.1 38 42\r\n", "NATS/1.0\r\n", "A: one\r\n", "Long: two  lines\r\n", "\r\n", "data\r\n")
+	}
+	if err := conn.Publish("to.x", "answer.1", header, make([]byte, 1000)); err != ErrTooLarge {
+		t.Errorf("too large: %v", err)
+	}
+	conn.Close()
+	if err := <-done; err == nil {
+		t.Error("a closed connection goes on")
+	}
+	if err := conn.Publish("to.x", "answer.1", header, nil); err != ErrClosed {
+		t.Errorf("closed: %v", err)
 	}
 }
