@@ -108,7 +108,7 @@ func (a allowance) node(n node) *server.Permissions {
 	if len(n.collectives) == 0 {
 		return s.permissions()
 	}
-	s.pub("choria.lifecycle.>", "choria.machine.transition", "choria.machine.watcher.>")
+	s.pub("choria.lifecycle.>", "choria.machine.>")
 	s.pub(a.ingest...)
 	s.neverPublish = a.private
 	s.neverSubscribe = slices.Clone(a.ingest)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"runtime/metrics"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -9,6 +10,9 @@ import (
 
 const (
 	slowInterval = 2 * time.Second
+	// slowRest is how seldom connections are looked at where little is allocated: a look
+	// takes the longer the more there are, and who lags takes memory.
+	slowRest = time.Minute
 	// mostPending is what anybody but an organ may lag behind: NATS's own default.
 	mostPending = 64 << 20
 	// slowest is how many connections are looked at, those that lag most first.
@@ -21,14 +25,26 @@ const (
 func (b *Broker) watchSlow() {
 	ticker := time.NewTicker(slowInterval)
 	defer ticker.Stop()
+	var looked time.Time
+	var before uint64
 	for {
 		select {
 		case <-b.quit:
 			return
-		case <-ticker.C:
-			b.endSlow()
+		case now := <-ticker.C:
+			if all := allocated(); all-before > mostPending/2 || now.Sub(looked) >= slowRest {
+				b.endSlow()
+				looked, before = now, all
+			}
 		}
 	}
+}
+
+// allocated is how many bytes this process has taken from its heap since it began.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 func (b *Broker) endSlow() {

@@ -62,7 +62,7 @@ func (m *material) expires() time.Time {
 
 // loadTLS reads the files. The error names the file and what is the matter with it.
 func loadTLS(files TLS, now time.Time) (m *material, err error) {
-	m = &material{config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	m = &material{config: &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}} // Choria's connections resume none
 	if files.enabled() {
 		if m.config.Certificates, err = readPair(files, now); err != nil {
 			return nil, err

@@ -11,9 +11,13 @@ const (
 	quietBytes = 4 << 20
 	// quietSeconds so many in a row make it worth while to give memory back.
 	quietSeconds = 3
-	// spareBytes is how much has to be to spare; trimInterval how seldom it is looked for.
-	spareBytes   = 16 << 20
+	// spareBytes is how much has to be to spare, and spareShare what part of that in use.
+	spareBytes = 16 << 20
+	spareShare = 8
+	// trimInterval is how seldom memory is given back, and trimShare what part of the time
+	// it may take: where many nodes are connected a collection is no trifle.
 	trimInterval = 15 * time.Second
+	trimShare    = 200
 )
 
 // trim gives memory back to the machine when there is peace after a burst, or after a fleet
@@ -22,8 +26,8 @@ const (
 type trim struct {
 	allocated uint64
 	quiet     int
-	at        time.Time
-	again     bool // the stacks may shrink once more
+	next      time.Time // not before
+	again     bool      // the stacks may shrink once more
 }
 
 // The figures of the Go runtime that trim goes by.
@@ -45,7 +49,9 @@ func (t *trim) look(now time.Time) {
 		return samples[i].Value.Uint64()
 	}
 	if t.due(value(0), value(1), value(2), value(3), now) {
+		start := time.Now()
 		debug.FreeOSMemory()
+		t.rest(now, time.Since(start))
 	}
 }
 
@@ -56,17 +62,23 @@ func (t *trim) due(allocated, objects, live, free uint64, now time.Time) bool {
 	if t.quiet++; since > quietBytes {
 		t.quiet = 0
 	}
-	if t.quiet < quietSeconds || now.Sub(t.at) < trimInterval {
+	if t.quiet < quietSeconds || now.Before(t.next) {
 		return false
 	}
 	spare := free
 	if objects > live {
 		spare += objects - live
 	}
-	if spare < spareBytes && !t.again {
+	enough := spare >= max(spareBytes, live/spareShare)
+	if !enough && !t.again {
 		return false
 	}
-	t.again = spare >= spareBytes
-	t.at, t.quiet = now, 0
+	t.again = enough
+	t.quiet = 0
 	return true
+}
+
+// rest sees to it that giving back, which took so long, takes little of the time.
+func (t *trim) rest(now time.Time, took time.Duration) {
+	t.next = now.Add(max(trimInterval, trimShare*took))
 }

@@ -33,4 +33,10 @@ func TestMemoryIsGivenBackInPeaceOnly(t *testing.T) {
 	if trims != 2 {
 		t.Errorf("%d times in a minute of peace", trims)
 	}
+	tr.rest(now, time.Second) // that took long: not again for minutes
+	for range 100 {
+		if second(mib, 500*mib) {
+			t.Fatal("it takes all the time")
+		}
+	}
 }
