@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,
+	"fleet":              2,
 	"internal/enroll":    2,
 	"console":            3,
 	"internal/simnode":   3,

@@ -35,6 +35,7 @@ type Sources struct {
 	Metrics prometheus.Gatherer         // /metrics
 	Choria  prometheus.Gatherer         // /choria/prometheus, in Choria's names
 	NATS    map[string]http.HandlerFunc // the server's own pages, by path
+	Fleet   Fleet                       // /api/v1; nil: nobody watches the nodes
 }
 
 // Console is the HTTP server.
@@ -63,6 +64,9 @@ func handler(from Sources) http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, from.Ready()) })
 	for path, page := range from.NATS {
 		mux.HandleFunc("GET "+path, page)
+	}
+	if from.Fleet != nil {
+		api{from.Fleet}.register(mux)
 	}
 	return mux
 }

@@ -33,6 +33,12 @@ func DefaultConfig() Config {
 	s = c.add(Rejected, "Messages that an adapter could not take, with the reason", "muster.rejected.>")
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
+	s = c.add("MUSTER_FLEET", "What has become of the nodes", "muster.fleet.>")
+	s.MaxAge, s.MaxBytes = 30*day, 1<<30
+
+	s = c.add("CHORIA_REGISTRATION_ADVISORIES", "", "choria.stream.input.registration_advisories")
+	s.MaxAge, s.MaxBytes = 7*day, 64<<20
+
 	// Nodes want no answer to their events, and could have it sent to any subject.
 	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
 	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true

@@ -18,19 +18,10 @@ import (
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
-)
-
-// DrainTime is how long Close waits for messages that have no verdict yet.
-const DrainTime = 30 * time.Second
-
-const (
-	// quietTime without a message means that none is on its way.
-	quietTime = 200 * time.Millisecond
-	// mostQuietTime bounds the wait where something of this process goes on publishing.
-	mostQuietTime = 5 * time.Second
 )
 
 // Appliance is one running collection point.
@@ -41,6 +32,7 @@ type Appliance struct {
 	verifier *choria.Verifier // whose word counts, for connections and for messages
 	lock     *dirLock
 	broker   *broker.Broker
+	fleet    *fleet.Fleet // nil: nobody watches the nodes
 	adapters []*adapter.Adapter
 	console  *console.Console
 	ready    atomic.Bool
@@ -68,6 +60,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.takeLock,
 		a.openBroker,
 		a.applyStreams,
+		a.openFleet,
 		a.openAdapters,
 		a.limitMemory,
 		a.openConsole,
@@ -136,6 +129,26 @@ func (a *Appliance) applyStreams(ctx context.Context) error {
 	return nil
 }
 
+func (a *Appliance) openFleet(ctx context.Context) error {
+	if !a.cfg.Fleet.Enabled {
+		return nil
+	}
+	for _, cfg := range a.cfg.EnabledAdapters() {
+		if len(cfg.Stream.Servers) > 0 {
+			a.log.Named("fleet").Warn("nodes of an adapter that publishes elsewhere are not in the view", "adapter", cfg.Name)
+		}
+	}
+	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
+		Site:    a.cfg.Site,
+		Stored:  a.cfg.Declared.StreamOf("muster.fleet.node.up.web1") == fleet.Stream,
+		Now:     time.Now,
+		Connect: a.broker.Connect,
+		Events:  a.broker.ConnectSystem,
+		Log:     a.log.Named("fleet"),
+	})
+	return a.fleet.Open(ctx)
+}
+
 func (a *Appliance) openAdapters(context.Context) error {
 	buffers := a.cfg.buffers()
 	for i, cfg := range a.cfg.EnabledAdapters() {
@@ -163,12 +176,11 @@ func (a *Appliance) limitMemory(context.Context) error {
 
 func (a *Appliance) openConsole(context.Context) error {
 	metrics, choria := a.registries()
-	a.console = console.New(a.cfg.Console, console.Sources{
-		Ready:   a.NotReady,
-		Metrics: metrics,
-		Choria:  choria,
-		NATS:    a.broker.Handlers(),
-	}, a.log.Named("console"))
+	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers()}
+	if a.fleet != nil {
+		sources.Fleet = a.fleet
+	}
+	a.console = console.New(a.cfg.Console, sources, a.log.Named("console"))
 	return a.console.Open()
 }
 
@@ -188,76 +200,6 @@ func (a *Appliance) openDoor(context.Context) error {
 	return nil
 }
 
-// Close stops taking messages in, sees those that are in to their verdict, and ends
-// everything. It may be called twice, and while Open has not finished its work.
-func (a *Appliance) Close() error {
-	a.close.Do(func() { a.closeErr = a.shut() })
-	return a.closeErr
-}
-
-func (a *Appliance) shut() error {
-	var errs []error
-	wasReady := a.ready.Swap(false)
-	close(a.quit)
-	a.wg.Wait()
-	if wasReady {
-		a.broker.Refuse()
-		nodes, err := a.broker.DisconnectNodes()
-		errs = append(errs, err)
-		a.waitQuiet(nodes)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
-	defer cancel()
-	for _, one := range a.adapters {
-		errs = append(errs, one.Close(ctx))
-	}
-	if a.console != nil {
-		errs = append(errs, a.console.Close())
-	}
-	if a.broker != nil {
-		errs = append(errs, a.broker.Close())
-	}
-	if a.lock != nil {
-		_ = os.Remove(a.cfg.TokenFile())
-		errs = append(errs, a.lock.release())
-	}
-	if wasReady {
-		a.logLedger()
-	}
-	return errors.Join(errs...)
-}
-
-// waitQuiet waits until the adapters receive nothing any more. A connection that the
-// server ends goes on being read until its socket is closed, a moment later, and the
-// server does not tell when that is.
-func (a *Appliance) waitQuiet(nodes int) {
-	quiet := quietTime
-	if nodes == 0 { // the last may have gone just now
-		quiet /= 4
-	}
-	received := func() (sum uint64) {
-		for _, s := range a.Stats() {
-			sum += s.Received
-		}
-		return sum
-	}
-	last, since := received(), time.Now()
-	for start := time.Now(); time.Since(since) < quiet && time.Since(start) < mostQuietTime; {
-		time.Sleep(quietTime / 20)
-		if now := received(); now != last {
-			last, since = now, time.Now()
-		}
-	}
-}
-
-// logLedger is the last thing that is logged.
-func (a *Appliance) logLedger() {
-	for name, s := range a.Stats() {
-		a.log.Info("stopped", "adapter", name, "received", s.Received, "stored", s.Stored, "duplicate", s.Duplicate,
-			"rejected", s.AllRejected(), "dropped", s.AllDropped(), "balanced", s.Balanced())
-	}
-}
-
 // Stats are the ledgers of the adapters, by name.
 func (a *Appliance) Stats() map[string]adapter.Stats {
 	stats := make(map[string]adapter.Stats, len(a.adapters))
@@ -265,6 +207,14 @@ func (a *Appliance) Stats() map[string]adapter.Stats {
 		stats[one.Name()] = one.Stats()
 	}
 	return stats
+}
+
+// States are how many nodes are in each state; none where nobody watches them.
+func (a *Appliance) States() map[fleet.State]int {
+	if a.fleet == nil {
+		return nil
+	}
+	return a.fleet.Summary().States
 }
 
 // Reload applies what can change while it runs: the broker's roles and certificates. The

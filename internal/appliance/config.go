@@ -15,6 +15,7 @@ import (
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
@@ -47,6 +48,7 @@ type Config struct {
 	JetStream broker.JetStream
 	Declared  jsconfig.Config
 	Adapters  map[string]*adapter.Config
+	Fleet     fleet.Config
 	Console   console.Config
 }
 
@@ -65,6 +67,7 @@ func DefaultConfig() *Config {
 		JetStream: broker.DefaultJetStream(),
 		Declared:  jsconfig.DefaultConfig(),
 		Adapters:  map[string]*adapter.Config{},
+		Fleet:     fleet.DefaultConfig(),
 		Console:   console.DefaultConfig(),
 	}
 	registration := adapter.DefaultConfig()
@@ -125,6 +128,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "broker", Value: config.Sub(&c.Broker), Help: "where nodes connect"},
 		{Name: "jetstream", Value: config.Sub(&c.JetStream), Help: "what may be stored"},
 		{Name: "adapter", Value: config.Named(c.Adapters, adapter.NewConfig), Help: "Choria messages in, stream messages out"},
+		{Name: "fleet", Value: config.Sub(&c.Fleet), Help: "what becomes of the nodes"},
 		{Name: "console", Value: config.Sub(&c.Console), Help: "where people and monitoring ask"},
 	}, c.Declared.Keys()...)
 }
@@ -172,6 +176,9 @@ func (c *Config) written(topic string) string {
 	}
 	if subject.Overlap(topic, "muster.rejected.>") {
 		return "rejected messages"
+	}
+	if subject.Overlap(topic, "muster.fleet.>") {
+		return "events of the fleet"
 	}
 	for _, a := range c.EnabledAdapters() {
 		for _, sender := range []string{"web1", "web1.example.net"} {

@@ -18,6 +18,9 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 		a.broker.Collector(),
 		constant("muster_build_info", "The running version.", prometheus.GaugeValue, prometheus.Labels{"version": a.version}),
 	)
+	if a.fleet != nil {
+		metrics.MustRegister(a.fleet.Collector())
+	}
 	choria.MustRegister(
 		adapter.ChoriaCollector(a.adapters, a.cfg.Identity),
 		a.broker.ChoriaCollector(),

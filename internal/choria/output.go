@@ -95,3 +95,19 @@ func appendEscape(out []byte, c byte) []byte {
 	const digits = "0123456789abcdef"
 	return append(out, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xF])
 }
+
+// OutputBody is the body of the message in what AppendOutput has written, or Choria's own
+// adapter.
+func OutputBody(output []byte) ([]byte, error) {
+	var o struct {
+		Protocol string `json:"protocol"`
+		Data     string `json:"data"`
+	}
+	if err := decodeJSON("output", output, &o); err != nil {
+		return nil, err
+	}
+	if o.Protocol != outputProtocol {
+		return nil, schemaError("output", "protocol is not "+outputProtocol)
+	}
+	return []byte(o.Data), nil
+}

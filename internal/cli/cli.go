@@ -56,7 +56,7 @@ func (p *program) root() *cobra.Command {
 		Use:   "muster",
 		Short: "Collects the registrations of a Choria fleet",
 		Long: `Muster is one binary that a Choria fleet registers to: a NATS server with
-JetStream, and the Choria data adapter in the same process.`,
+JetStream, the Choria data adapter in the same process, and a view of every node.`,
 		Example: `  muster demo
   muster run --config /etc/muster/appliance.toml`,
 		SilenceErrors: true,
@@ -65,8 +65,8 @@ JetStream, and the Choria data adapter in the same process.`,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.initCommand(), p.enrollCommand(),
-		p.demoCommand(), p.benchCommand(), p.versionCommand())
+	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(), p.nodeCommand(),
+		p.eventsCommand(), p.initCommand(), p.enrollCommand(), p.demoCommand(), p.benchCommand(), p.versionCommand())
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.InitDefaultCompletionCmd() // which remembers where the output goes

@@ -214,7 +214,7 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	}
 	status, out, _ = muster(t, "streams", "--server", server, "--json")
 	var list []struct{ Config struct{ Name string } }
-	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list) != 7 {
+	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list) != 9 {
 		t.Errorf("streams --json: %d %v %s", status, err, out)
 	}
 	if _, out, _ = muster(t, "streams", "plan", "--server", server, "--config", config); out != "All streams are as declared.\n" {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
@@ -36,6 +37,7 @@ type demo struct {
 	interval time.Duration
 	length   time.Duration
 	tls      bool
+	chaos    bool
 	terminal bool
 }
 
@@ -57,6 +59,7 @@ sent; the exit status is 1 if a single message is unaccounted for.`,
 	cmd.Flags().DurationVar(&d.interval, "interval", 5*time.Second, "time between two registrations of a node")
 	cmd.Flags().DurationVar(&d.length, "for", 0, "how long to run; 0: until Ctrl-C")
 	cmd.Flags().BoolVar(&d.tls, "tls", false, "with TLS: nodes have certificates and tokens, and what they send is verified")
+	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "nodes stop or are cut off, and come back")
 	return cmd
 }
 
@@ -81,7 +84,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cfg := demoConfig(dir)
+	cfg := d.config(dir)
 	var kind simnode.Kind
 	if d.tls {
 		kind, err = secure(cfg)
@@ -121,13 +124,17 @@ func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.
 	return d.settle(total(a), fleet.Sent(), fleet.Failed())
 }
 
-// demoConfig is the lab's configuration, on the next free ports, quiet but for trouble.
-func demoConfig(dir string) *appliance.Config {
+// config is the lab's configuration, on the next free ports, quiet but for trouble. What
+// becomes of a node shows as soon as its interval allows.
+func (d *demo) config(dir string) *appliance.Config {
 	cfg, _ := appliance.Parse("", nil) // the defaults are valid
 	cfg.DataDir = dir
 	cfg.Log.Level = "warn"
 	cfg.Broker.Listen = freePort(cfg.Broker.Listen)
 	cfg.Console.Listen = freePort(cfg.Console.Listen)
+	cfg.Fleet.LateAfter = 2*d.interval + 5*time.Second
+	cfg.Fleet.DownAfter = 2 * cfg.Fleet.LateAfter
+	cfg.Fleet.DisconnectGrace = 5 * time.Second
 	return cfg
 }
 
@@ -184,6 +191,11 @@ func (d *demo) live(ctx context.Context, a *appliance.Appliance, fleet *simnode.
 	defer stop()
 	registered := make(chan error, 1)
 	go func() { registered <- fleet.Register(running) }()
+	var chaos sync.WaitGroup
+	if d.chaos {
+		chaos.Go(func() { fleet.Chaos(running) })
+	}
+	defer chaos.Wait()
 	line := d.newLine(a)
 	ticker := time.NewTicker(line.interval)
 	defer ticker.Stop()
@@ -229,7 +241,8 @@ func (d *demo) printAddresses(a *appliance.Appliance) {
 
 While it runs, try in another terminal:
 
-  %[3]s streams --server http://%[2]s
+  %[3]s fleet --server http://%[2]s
+  %[3]s events --follow --server http://%[2]s
   curl http://%[2]s/metrics | grep muster_adapter
   nats --server %[4]s stream view CHORIA_REGISTRATION
 

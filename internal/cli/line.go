@@ -6,6 +6,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/appliance"
 )
 
@@ -15,13 +16,14 @@ type line struct {
 	*demo
 	interval time.Duration
 	stats    func() adapter.Stats
+	states   func() map[fleet.State]int
 	start    time.Time
 	last     adapter.Stats
 	when     time.Time
 }
 
 func (d *demo) newLine(a *appliance.Appliance) *line {
-	l := &line{demo: d, interval: printInterval, start: time.Now(), stats: func() adapter.Stats { return total(a) }}
+	l := &line{demo: d, interval: printInterval, start: time.Now(), stats: func() adapter.Stats { return total(a) }, states: a.States}
 	if d.terminal {
 		l.interval = drawInterval
 	}
@@ -37,7 +39,8 @@ func (l *line) show(now time.Time) {
 	if l.terminal {
 		start, end = "\r\033[K", ""
 	}
-	fmt.Fprintf(l.out, "%s%d nodes  received %s  stored %s  %.0f/s  pending %d  rejected %d  dropped %d%s", start, l.nodes,
+	n := l.states()
+	fmt.Fprintf(l.out, "%s%d up  %d late  %d down  %d stopped  received %s  stored %s  %.0f/s  pending %d  rejected %d  dropped %d%s", start, n[fleet.Up], n[fleet.Late], n[fleet.Down], n[fleet.Stopped],
 		count(s.Received), count(s.Stored), rate, s.Pending, s.AllRejected(), s.AllDropped(), end)
 }
 

@@ -15,7 +15,13 @@ import (
 // asMuster makes the test binary the program itself: tests that kill it need a process.
 const asMuster = "MUSTER_TEST_AS_MUSTER"
 
+// asNode makes it a node: its index and the broker's address, with a blank between.
+const asNode = "MUSTER_TEST_AS_NODE"
+
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(asNode); spec != "" {
+		os.Exit(beNode(spec))
+	}
 	if os.Getenv(asMuster) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}

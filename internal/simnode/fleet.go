@@ -23,13 +23,19 @@ const flushWait = 10 * time.Second
 type Fleet struct {
 	url      string
 	roots    *x509.CertPool // nil: no TLS
-	nodes    []*Node
+	members  []*member
 	interval time.Duration
-	conns    []*nats.Conn
 
 	sent   atomic.Uint64
 	failed atomic.Uint64
 	wg     sync.WaitGroup
+}
+
+// member is a node with its connection.
+type member struct {
+	*Node
+	mu   sync.Mutex
+	conn *nats.Conn // nil while it is away
 }
 
 // NewFleet makes so many nodes that will register at the broker every interval. They
@@ -44,67 +50,91 @@ func NewFleet(url string, nodes int, kind Kind, interval time.Duration) (*Fleet,
 		if err != nil {
 			return nil, fmt.Errorf("make node %d: %w", i, err)
 		}
-		f.nodes = append(f.nodes, n)
+		f.members = append(f.members, &member{Node: n})
 	}
 	return f, nil
 }
 
 // Connect connects all nodes; progress is called after each.
 func (f *Fleet) Connect(ctx context.Context, progress func()) error {
-	for _, n := range f.nodes {
+	for _, m := range f.members {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		nc, err := nats.Connect(f.url, append(n.Options(n.Identity, f.roots), nats.MaxReconnects(-1))...)
-		if err != nil {
-			return fmt.Errorf("connect %s: %w", n.Identity, err)
+		if err := f.connect(m); err != nil {
+			return err
 		}
-		f.conns = append(f.conns, nc)
 		progress()
 	}
+	return nil
+}
+
+func (f *Fleet) connect(m *member) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	nc, err := nats.Connect(f.url, append(m.Options(m.Identity, f.roots), nats.MaxReconnects(-1))...)
+	if err != nil {
+		return fmt.Errorf("connect %s: %w", m.Identity, err)
+	}
+	m.conn = nc
 	return nil
 }
 
 // Register lets every node register, first after a part of the interval and then every
 // interval, until the context is done; then it waits until the broker has read everything.
 func (f *Fleet) Register(ctx context.Context) error {
-	errs := make([]error, len(f.nodes))
-	for i := range f.nodes {
-		f.wg.Go(func() { errs[i] = f.run(ctx, f.nodes[i], f.conns[i]) })
+	errs := make([]error, len(f.members))
+	for i, m := range f.members {
+		f.wg.Go(func() { errs[i] = f.run(ctx, m) })
 	}
 	f.wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (f *Fleet) run(ctx context.Context, n *Node, nc *nats.Conn) error {
+func (f *Fleet) run(ctx context.Context, m *member) error {
 	timer := time.NewTimer(rand.N(f.interval))
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			if err := nc.FlushTimeout(flushWait); err != nil {
-				return fmt.Errorf("flush %s: %w", n.Identity, err)
-			}
-			return nil
+			return m.flush()
 		case <-timer.C:
 			timer.Reset(f.interval)
-			if err := f.register(n, nc); err != nil {
+			if err := f.register(m); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-func (f *Fleet) register(n *Node, nc *nats.Conn) error {
-	_, raw, err := n.Registration(time.Now())
-	if err != nil {
-		return fmt.Errorf("build a registration of %s: %w", n.Identity, err)
+func (f *Fleet) register(m *member) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn == nil {
+		return nil
 	}
-	if nc.Publish(Subject, raw) != nil { // a real node loses it too, and says nothing
+	_, raw, err := m.Registration(time.Now())
+	if err != nil {
+		return fmt.Errorf("build a registration of %s: %w", m.Identity, err)
+	}
+	if m.conn.Publish(Subject, raw) != nil { // a real node loses it too, and says nothing
 		f.failed.Add(1)
 		return nil
 	}
 	f.sent.Add(1)
+	return nil
+}
+
+// flush waits until the broker has read what the node published.
+func (m *member) flush() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.conn == nil {
+		return nil
+	}
+	if err := m.conn.FlushTimeout(flushWait); err != nil {
+		return fmt.Errorf("flush %s: %w", m.Identity, err)
+	}
 	return nil
 }
 
@@ -116,7 +146,11 @@ func (f *Fleet) Failed() uint64 { return f.failed.Load() }
 
 // Close disconnects all nodes.
 func (f *Fleet) Close() {
-	for _, nc := range f.conns {
-		nc.Close()
+	for _, m := range f.members {
+		m.mu.Lock()
+		if m.conn != nil {
+			m.conn.Close()
+		}
+		m.mu.Unlock()
 	}
 }

@@ -1,0 +1,106 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/muster-appliance/muster/fleet"
+)
+
+// Fleet is the view that the API shows.
+type Fleet interface {
+	Summary() fleet.Summary
+	Nodes(state fleet.State) []fleet.Node
+	Node(name string) (fleet.Node, bool)
+	EventsAfter(ctx context.Context, after uint64, most int) ([]*fleet.Event, error)
+}
+
+const (
+	// mostEvents is the longest page of events, usualEvents what comes without being asked for.
+	mostEvents  = 10_000
+	usualEvents = 100
+)
+
+// api is /api/v1.
+type api struct{ fleet Fleet }
+
+func (a api) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /api/v1/fleet", a.summary)
+	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
+	mux.HandleFunc("GET /api/v1/nodes/{name}", a.node)
+	mux.HandleFunc("GET /api/v1/events", a.events)
+}
+
+func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
+
+func (a api) nodes(w http.ResponseWriter, r *http.Request) {
+	state := fleet.State(r.URL.Query().Get("state"))
+	if state != "" && !slices.Contains(fleet.States, state) {
+		writeError(w, http.StatusBadRequest, fmt.Sprintf("%q is no state; a node is one of %v", state, fleet.States))
+		return
+	}
+	writeJSON(w, struct {
+		Nodes []fleet.Node `json:"nodes"`
+	}{a.fleet.Nodes(state)})
+}
+
+func (a api) node(w http.ResponseWriter, r *http.Request) {
+	n, ok := a.fleet.Node(r.PathValue("name"))
+	if !ok {
+		writeError(w, http.StatusNotFound, fmt.Sprintf("no node %q has registered, or it is forgotten", r.PathValue("name")))
+		return
+	}
+	writeJSON(w, n)
+}
+
+// events are those after a sequence of the stream, the latest without one.
+func (a api) events(w http.ResponseWriter, r *http.Request) {
+	after, err := number(r, "after", 0)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	most, err := number(r, "limit", usualEvents)
+	if err != nil || most < 1 || most > mostEvents {
+		writeError(w, http.StatusBadRequest, fmt.Sprintf("limit: want a number from 1 to %d", mostEvents))
+		return
+	}
+	events, err := a.fleet.EventsAfter(r.Context(), after, int(most))
+	if err != nil {
+		writeError(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeJSON(w, struct {
+		Events []*fleet.Event `json:"events"`
+	}{events})
+}
+
+func number(r *http.Request, key string, otherwise uint64) (uint64, error) {
+	text := r.URL.Query().Get(key)
+	if text == "" {
+		return otherwise, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q is not a number", key, text)
+	}
+	return n, nil
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // who has gone away is told nothing
+}
+
+// writeError answers with a sentence.
+func writeError(w http.ResponseWriter, status int, sentence string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(struct {
+		Error string `json:"error"`
+	}{sentence})
+}

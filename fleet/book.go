@@ -1,0 +1,162 @@
+package fleet
+
+import "time"
+
+// book is the view: every node, what it is, and what follows from what happens to it. It
+// is values in, events out; the feeds fill it, under the fleet's mutex.
+type book struct {
+	rules  Rules
+	nodes  map[string]*node
+	links  map[string]*link // by the name of who is connected, node or not
+	sites  map[string]*site
+	counts map[State]int
+	last   time.Time // of the latest tick
+	emit   func(*Event)
+
+	stormShare int64 // per cent
+}
+
+func newBook(rules Rules, stormShare int64, emit func(*Event)) *book {
+	return &book{
+		rules: rules, stormShare: stormShare, emit: emit,
+		nodes: map[string]*node{}, links: map[string]*link{}, sites: map[string]*site{}, counts: map[State]int{},
+	}
+}
+
+// arrival is one registration.
+type arrival struct {
+	name, site string
+	received   time.Time
+	inside     *inside // nil: as before
+}
+
+// registered notes a registration, also an old one that is read again.
+func (b *book) registered(a arrival, now time.Time) {
+	n := b.nodes[a.name]
+	if n == nil {
+		n = &node{name: a.name, link: b.links[a.name]}
+		n.adopt()
+		b.nodes[a.name] = n
+	}
+	if !a.received.After(n.Received) {
+		return
+	}
+	if !n.Received.IsZero() {
+		n.learn(a.received.Sub(n.Received))
+	}
+	n.Received = a.received
+	if n.site != a.site && n.state != "" { // it has moved
+		b.site(n.site).nodes--
+		b.site(a.site).nodes++
+	}
+	n.site = a.site
+	if a.inside != nil {
+		n.inside = a.inside
+	}
+	b.judge(n, now)
+}
+
+func (b *book) connected(name string, id connID, since time.Time, address string, verified bool, now time.Time) {
+	l := b.links[name]
+	if l == nil {
+		l = new(link)
+		b.links[name] = l
+	}
+	l.begin(id, since, address, verified)
+	b.relink(name, l, now)
+}
+
+func (b *book) disconnected(name string, id connID, at time.Time, reason string, now time.Time) {
+	l := b.links[name]
+	if l == nil {
+		return
+	}
+	l.end(id, at, reason)
+	if len(l.live) == 0 {
+		delete(b.links, name) // where it belongs to a node, that keeps it
+	}
+	b.relink(name, l, now)
+}
+
+func (b *book) relink(name string, l *link, now time.Time) {
+	n := b.nodes[name]
+	if n == nil {
+		return
+	}
+	if n.link != nil && n.link != l && len(l.live) > 0 {
+		l.ended, l.reason = n.link.ended, n.link.reason
+	}
+	n.link = l
+	n.adopt()
+	b.judge(n, now)
+}
+
+// goodbye notes that a node says that it stops.
+func (b *book) goodbye(name string, at, now time.Time) {
+	if n := b.nodes[name]; n != nil {
+		n.Goodbye = at
+		b.judge(n, now)
+	}
+}
+
+// tick lets time pass. Where the clock was set back, every state may have changed.
+func (b *book) tick(now time.Time) {
+	back := now.Before(b.last)
+	b.last = now
+	for _, n := range b.nodes {
+		if back || !n.due.IsZero() && !n.due.After(now) {
+			b.judge(n, now)
+		}
+	}
+	b.weather(now)
+}
+
+// judge finds out what a node is now, and tells of it where that is new.
+func (b *book) judge(n *node, now time.Time) {
+	state := n.State(now, &b.rules)
+	n.due = n.Signals.due(now, &b.rules)
+	if state == n.state {
+		return
+	}
+	if n.state == "" && state == Forgotten { // old news, read again
+		delete(b.nodes, n.name)
+		return
+	}
+	e := n.event(state, &b.rules)
+	if state == Down && n.state != "" {
+		b.site(n.site).went(now)
+	}
+	b.become(n, state, e.Since)
+	b.emit(e)
+}
+
+// become counts the node under another state.
+func (b *book) become(n *node, state State, since time.Time) {
+	if n.state != "" {
+		b.counts[n.state]--
+		b.site(n.site).nodes--
+	}
+	n.state, n.since = state, since
+	if state == Forgotten {
+		delete(b.nodes, n.name)
+		return
+	}
+	b.counts[state]++
+	b.site(n.site).nodes++
+}
+
+// restore takes an event that was stored before this process began; the last of a node
+// tells what it was.
+func (b *book) restore(e *Event) {
+	n := b.nodes[e.Node]
+	if n == nil {
+		n = &node{name: e.Node, site: e.Site}
+		b.nodes[e.Node] = n
+	}
+	n.Signals = Signals{Received: e.Received, Before: e.To}
+	if e.To == Down || e.To == Stopped { // otherwise it was there again, or its grace was not over
+		n.Ended, n.Goodbye = e.Ended, e.Goodbye
+	}
+	n.due = b.rules.Started // the first tick looks at it
+	b.become(n, e.To, e.Since)
+}

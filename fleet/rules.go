@@ -1,0 +1,29 @@
+package fleet
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/config"
+)
+
+// Rules are the times that decide what a node is.
+type Rules struct {
+	Late    time.Duration
+	Down    time.Duration
+	Forget  time.Duration
+	Grace   time.Duration
+	Started time.Time // when this process began to listen
+}
+
+// Words say the rules as people read them, by state.
+func (r *Rules) Words() map[State]string {
+	late, down, grace, forget := config.FormatDuration(r.Late), config.FormatDuration(r.Down), config.FormatDuration(r.Grace), config.FormatDuration(r.Forget)
+	return map[State]string{
+		Up:        "registered within the last " + late,
+		Late:      "no registration for " + late,
+		Down:      fmt.Sprintf("its connection ended and none came back within %s, or, never seen connected here, no registration for %s", grace, down),
+		Stopped:   fmt.Sprintf("said that it stops, and its connection ended, within %s of each other", grace),
+		Forgotten: "down or stopped for " + forget + "; not in the view any more",
+	}
+}

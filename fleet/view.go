@@ -1,0 +1,148 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Summary is the fleet in numbers; those by state add up to Nodes.
+type Summary struct {
+	Site   string           `json:"site"`
+	Nodes  int              `json:"nodes"`
+	States map[State]int    `json:"states"`
+	Rules  map[State]string `json:"rules"` // in words
+	Sites  map[string]int   `json:"sites"`
+	Storms []string         `json:"storms"` // sites where one is
+	At     time.Time        `json:"at"`
+
+	Events struct {
+		Stored  uint64 `json:"stored"`  // since the start
+		Dropped uint64 `json:"dropped"` // the stream did not take them for too long
+		Waiting int    `json:"waiting"`
+	} `json:"events"`
+}
+
+// Node is one node as it is shown.
+type Node struct {
+	Name       string            `json:"name"`
+	State      State             `json:"state"`
+	Since      time.Time         `json:"since"`  // of that state
+	Reason     string            `json:"reason"` // in words
+	Site       string            `json:"site"`
+	Registered time.Time         `json:"registered"`                        // when last, by the site's clock
+	Every      float64           `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
+	Connection Connection        `json:"connection"`
+	Goodbye    time.Time         `json:"goodbye,omitzero"` // when it last said that it stops
+	Facts      map[string]string `json:"facts,omitempty"`  // those that are indexed
+	Classes    []string          `json:"classes,omitempty"`
+	Agents     []string          `json:"agents,omitempty"`
+}
+
+// Summary is the fleet at this moment.
+func (f *Fleet) Summary() Summary {
+	s := Summary{Site: f.o.Site, States: map[State]int{}, Rules: f.rules.Words(), Sites: map[string]int{}, Storms: []string{}}
+	f.with(func(b *book, now time.Time) {
+		s.At = now
+		for _, state := range States {
+			s.States[state] = b.counts[state]
+			s.Nodes += b.counts[state]
+		}
+		for name, site := range b.sites {
+			s.Sites[name] = site.nodes
+			if site.storm.id != "" {
+				s.Storms = append(s.Storms, name)
+			}
+		}
+	})
+	slices.Sort(s.Storms)
+	if f.outbox != nil {
+		s.Events.Stored, s.Events.Dropped, s.Events.Waiting = f.outbox.counts()
+	}
+	return s
+}
+
+// Nodes are all nodes of a state, or of every state where it is empty, in order of name.
+func (f *Fleet) Nodes(state State) []Node {
+	nodes := []Node{}
+	f.with(func(b *book, _ time.Time) {
+		for _, n := range b.nodes {
+			if state == "" || n.state == state {
+				nodes = append(nodes, f.show(n))
+			}
+		}
+	})
+	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
+	return nodes
+}
+
+// Node is one node, if it is in the view.
+func (f *Fleet) Node(name string) (shown Node, ok bool) {
+	f.with(func(b *book, _ time.Time) {
+		if n := b.nodes[name]; n != nil {
+			shown, ok = f.show(n), true
+		}
+	})
+	return shown, ok
+}
+
+func (f *Fleet) show(n *node) Node {
+	shown := Node{
+		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, &f.rules), Site: n.site,
+		Registered: n.Received, Every: n.every.Round(time.Second).Seconds(), Connection: n.link.connection(), Goodbye: n.Goodbye,
+	}
+	if n.inside == nil {
+		return shown
+	}
+	shown.Facts = make(map[string]string, len(n.inside.facts))
+	for i, value := range n.inside.facts {
+		if text := value.Value(); text != "" {
+			shown.Facts[f.index.names[i]] = text
+		}
+	}
+	shown.Classes, shown.Agents = list(n.inside.classes), list(n.inside.agents)
+	return shown
+}
+
+func list(names word) []string {
+	if names.Value() == "" {
+		return nil
+	}
+	return strings.Split(names.Value(), "\n")
+}
+
+// EventsAfter are stored events, at most so many, from the one after that sequence on; the
+// latest so many where after is 0.
+func (f *Fleet) EventsAfter(ctx context.Context, after uint64, most int) ([]*Event, error) {
+	events := []*Event{}
+	if !f.o.Stored {
+		return events, nil
+	}
+	s, err := f.js.Stream(ctx, Stream)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	state := s.CachedInfo().State
+	if after == 0 && state.LastSeq > uint64(most) {
+		after = state.LastSeq - uint64(most)
+	}
+	if state.Msgs == 0 || after >= state.LastSeq {
+		return events, nil
+	}
+	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1}
+	err = read(ctx, s, from, most, func(m jetstream.Msg, sequence uint64) {
+		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
+			e.Sequence = sequence
+			events = append(events, e)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}

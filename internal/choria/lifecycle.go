@@ -1,0 +1,60 @@
+package choria
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// lifecycle is an event that a server tells of itself, inside a CloudEvent or, with
+// legacy_lifecycle_format, alone. Schemas: https://choria.io/schemas/choria/lifecycle/v1/.
+type lifecycle struct {
+	Identity string     `json:"identity"`
+	Data     *lifecycle `json:"data"`
+}
+
+// LifecycleIdentity is who a lifecycle event is about. Nobody has signed it.
+func LifecycleIdentity(event []byte) (string, error) {
+	var e lifecycle
+	if err := decodeJSON("lifecycle event", event, &e); err != nil {
+		return "", err
+	}
+	if e.Data != nil {
+		e = *e.Data
+	}
+	return e.Identity, CheckSender(e.Identity)
+}
+
+// Inventory is what the registration plugin inventory_content tells of a node, as far as
+// others than the node itself ask for it.
+type Inventory struct {
+	Agents []struct {
+		Name string `json:"name"`
+	} `json:"agents"`
+	Classes []string                   `json:"classes"`
+	Facts   map[string]json.RawMessage `json:"facts"`
+}
+
+// AgentNames are the names of the node's agents.
+func (i *Inventory) AgentNames() []string {
+	names := make([]string, len(i.Agents))
+	for at, a := range i.Agents {
+		names[at] = a.Name
+	}
+	return names
+}
+
+// ShutdownSubject is where a server says that it stops.
+const ShutdownSubject = "choria.lifecycle.event.shutdown.server"
+
+// Shutdown is the event that a server publishes before it stops: a CloudEvent, see
+// https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md.
+func Shutdown(identity, id string, now time.Time) ([]byte, error) {
+	const kind = "io.choria.lifecycle.v1.shutdown"
+	return json.Marshal(map[string]any{
+		"specversion": "1.0", "id": id, "source": "io.choria.lifecycle", "type": kind, "subject": identity,
+		"datacontenttype": "application/json", "time": now.UTC().Format(time.RFC3339),
+		"data": map[string]any{
+			"protocol": kind, "id": id, "identity": identity, "component": "server", "timestamp": now.Unix(),
+		},
+	})
+}

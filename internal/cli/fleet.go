@@ -1,0 +1,162 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/spf13/cobra"
+)
+
+// asker is a command that asks a running appliance about its fleet.
+type asker struct {
+	*program
+	server string
+	asJSON bool
+}
+
+// command makes one, whose run gets the arguments.
+func (a *asker) command(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: args,
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) },
+	}
+	a.configFlag(cmd)
+	serverFlag(cmd, &a.server)
+	cmd.Flags().BoolVar(&a.asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (a *asker) ask(ctx context.Context, path string, into any) error {
+	cfg, err := appliance.Load(a.config)
+	if err != nil {
+		return err
+	}
+	return ask(ctx, cfg, a.server, path, into)
+}
+
+func (p *program) fleetCommand() *cobra.Command {
+	a := &asker{program: p}
+	return a.command("fleet", "Count the nodes by their state, and say what the states mean",
+		"  muster fleet\n  muster fleet --json", cobra.NoArgs, a.summary)
+}
+
+func (a *asker) summary(ctx context.Context, _ []string) error {
+	var s fleet.Summary
+	if err := a.ask(ctx, "/api/v1/fleet", &s); err != nil {
+		return err
+	}
+	if a.asJSON {
+		return a.printJSON(s)
+	}
+	var rows [][]string
+	for _, state := range fleet.States {
+		rows = append(rows, []string{string(state), count(uint64(s.States[state])), s.Rules[state]})
+	}
+	rows = append(rows, []string{"all", count(uint64(s.Nodes)), ""})
+	if err := a.printTable([]string{"STATE", "NODES", "RULE"}, rows); err != nil {
+		return err
+	}
+	for _, site := range s.Storms {
+		fmt.Fprintf(a.out, "\nMany nodes of site %s have gone at once; see muster events\n", site)
+	}
+	return nil
+}
+
+func (p *program) nodesCommand() *cobra.Command {
+	a := &asker{program: p}
+	var state string
+	cmd := a.command("nodes", "List the nodes of the fleet", "  muster nodes\n  muster nodes --state down", cobra.NoArgs,
+		func(ctx context.Context, _ []string) error { return a.nodes(ctx, state) })
+	cmd.Flags().StringVar(&state, "state", "", "only nodes of this state: up, late, down or stopped")
+	return cmd
+}
+
+func (a *asker) nodes(ctx context.Context, state string) error {
+	if state != "" && !slices.Contains(fleet.States, fleet.State(state)) {
+		return usageError{fmt.Errorf("--state %q: want one of %v", state, fleet.States)}
+	}
+	var page struct {
+		Nodes []fleet.Node `json:"nodes"`
+	}
+	if err := a.ask(ctx, "/api/v1/nodes?state="+url.QueryEscape(state), &page); err != nil {
+		return err
+	}
+	if a.asJSON {
+		return a.printJSON(page.Nodes)
+	}
+	var rows [][]string
+	for _, n := range page.Nodes {
+		rows = append(rows, []string{n.Name, string(n.State), ago(n.Since), ago(n.Registered), n.Connection.Connected, n.Site})
+	}
+	return a.printTable([]string{"NODE", "STATE", "SINCE", "REGISTERED", "CONNECTED", "SITE"}, rows)
+}
+
+func (p *program) nodeCommand() *cobra.Command {
+	a := &asker{program: p}
+	return a.command("node NAME", "Show what is known of a node",
+		"  muster node web1.example.net\n  muster node web1.example.net --json", cobra.ExactArgs(1), a.node)
+}
+
+func (a *asker) node(ctx context.Context, args []string) error {
+	var n fleet.Node
+	if err := a.ask(ctx, "/api/v1/nodes/"+url.PathEscape(args[0]), &n); err != nil {
+		return err
+	}
+	if a.asJSON {
+		return a.printJSON(n)
+	}
+	rows := [][]string{
+		{"state", fmt.Sprintf("%s since %s: %s", n.State, ago(n.Since), n.Reason)},
+		{"site", n.Site},
+		{"registered", at(n.Registered)},
+	}
+	if n.Every > 0 {
+		rows = append(rows, []string{"usually", "every " + (time.Duration(n.Every) * time.Second).String()})
+	}
+	rows = append(rows, connectionRows(n.Connection)...)
+	if !n.Goodbye.IsZero() {
+		rows = append(rows, []string{"said goodbye", at(n.Goodbye)})
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.Facts)) {
+		rows = append(rows, []string{name, n.Facts[name]})
+	}
+	if len(n.Classes) > 0 {
+		rows = append(rows, []string{"classes", strings.Join(n.Classes, " ")})
+	}
+	if len(n.Agents) > 0 {
+		rows = append(rows, []string{"agents", strings.Join(n.Agents, " ")})
+	}
+	return a.printTable([]string{n.Name, ""}, rows)
+}
+
+func connectionRows(c fleet.Connection) [][]string {
+	switch c.Connected {
+	case "yes":
+		name := "proved its name"
+		if !c.Verified {
+			name = "by its own word"
+		}
+		return [][]string{{"connected", fmt.Sprintf("from %s since %s, %s", c.Address, ago(c.Since), name)}}
+	case "no":
+		return [][]string{{"connected", fmt.Sprintf("no, ended %s: %s", ago(c.Ended), c.Reason)}}
+	default:
+		return [][]string{{"connected", "not seen here"}}
+	}
+}
+
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return humanize.Time(t)
+}
+
+func at(t time.Time) string { return fmt.Sprintf("%s, %s", ago(t), t.UTC().Format(time.RFC3339)) }
