@@ -10,6 +10,7 @@ type book struct {
 	links  map[string]*link // by the name of who is connected, node or not
 	sites  map[string]*site
 	counts map[State]int
+	times  schedule
 	last   time.Time // of the latest tick
 	emit   func(*Event)
 
@@ -34,9 +35,11 @@ type arrival struct {
 func (b *book) registered(a arrival, now time.Time) {
 	n := b.nodes[a.name]
 	if n == nil {
-		n = &node{name: a.name, link: b.links[a.name]}
+		n = b.add(&node{name: a.name, link: b.links[a.name]})
 		n.adopt()
-		b.nodes[a.name] = n
+	}
+	if a.inside != nil && !a.received.Before(n.Received) { // also what was restored without it
+		n.inside = a.inside
 	}
 	if !a.received.After(n.Received) {
 		return
@@ -50,10 +53,18 @@ func (b *book) registered(a arrival, now time.Time) {
 		b.site(a.site).nodes++
 	}
 	n.site = a.site
-	if a.inside != nil {
-		n.inside = a.inside
-	}
 	b.judge(n, now)
+}
+
+func (b *book) add(n *node) *node {
+	b.nodes[n.name] = n
+	b.times.add(n)
+	return n
+}
+
+func (b *book) drop(n *node) {
+	delete(b.nodes, n.name)
+	b.times.remove(n)
 }
 
 func (b *book) connected(name string, id connID, since time.Time, address string, verified bool, now time.Time) {
@@ -103,10 +114,8 @@ func (b *book) goodbye(name string, at, now time.Time) {
 func (b *book) tick(now time.Time) {
 	back := now.Before(b.last)
 	b.last = now
-	for _, n := range b.nodes {
-		if back || !n.due.IsZero() && !n.due.After(now) {
-			b.judge(n, now)
-		}
+	for _, n := range b.times.at(now, back) {
+		b.judge(n, now)
 	}
 	b.weather(now)
 }
@@ -114,12 +123,12 @@ func (b *book) tick(now time.Time) {
 // judge finds out what a node is now, and tells of it where that is new.
 func (b *book) judge(n *node, now time.Time) {
 	state := n.State(now, &b.rules)
-	n.due = n.Signals.due(now, &b.rules)
+	b.times.set(n, n.due(now, &b.rules))
 	if state == n.state {
 		return
 	}
 	if n.state == "" && state == Forgotten { // old news, read again
-		delete(b.nodes, n.name)
+		b.drop(n)
 		return
 	}
 	e := n.event(state, &b.rules)
@@ -138,7 +147,7 @@ func (b *book) become(n *node, state State, since time.Time) {
 	}
 	n.state, n.since = state, since
 	if state == Forgotten {
-		delete(b.nodes, n.name)
+		b.drop(n)
 		return
 	}
 	b.counts[state]++
@@ -150,13 +159,15 @@ func (b *book) become(n *node, state State, since time.Time) {
 func (b *book) restore(e *Event) {
 	n := b.nodes[e.Node]
 	if n == nil {
-		n = &node{name: e.Node, site: e.Site}
-		b.nodes[e.Node] = n
+		if e.To == Forgotten {
+			return
+		}
+		n = b.add(&node{name: e.Node, site: e.Site})
 	}
 	n.Signals = Signals{Received: e.Received, Before: e.To}
 	if e.To == Down || e.To == Stopped { // otherwise it was there again, or its grace was not over
 		n.Ended, n.Goodbye = e.Ended, e.Goodbye
 	}
-	n.due = b.rules.Started // the first tick looks at it
+	b.times.set(n, b.rules.Started) // the first tick looks at it
 	b.become(n, e.To, e.Since)
 }

@@ -15,7 +15,7 @@ type node struct {
 	link   *link         // nil: never seen connected here
 	state  State         // as announced
 	since  time.Time     // of that state
-	due    time.Time     // when time alone may change it; zero: never
+	slot   int           // in the schedule
 	inside *inside       // what it registered, as far as it is kept
 }
 

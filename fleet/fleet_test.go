@@ -1,0 +1,345 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/broker"
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// stage is a broker with the streams that a fleet lives on, and a clock that can be set.
+type stage struct {
+	tb     testing.TB
+	broker *broker.Broker
+	js     jetstream.JetStream
+	system *nats.Conn
+	ahead  atomic.Int64
+}
+
+func newStage(tb testing.TB) *stage {
+	tb.Helper()
+	cfg := broker.DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	s := &stage{tb: tb}
+	s.broker = broker.New(cfg, broker.DefaultJetStream(), broker.Options{
+		Name: "b", Store: tb.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger(),
+	})
+	tb.Cleanup(func() { _ = s.broker.Close() })
+	if err := s.broker.Open(); err != nil {
+		tb.Fatal(err)
+	}
+	nc, err := s.broker.Connect("test")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(nc.Close)
+	if s.system, err = s.broker.ConnectSystem("test"); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.system.Close)
+	if s.js, err = jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(1000)); err != nil {
+		tb.Fatal(err)
+	}
+	s.stream("CHORIA_REGISTRATION", "choria.node_metadata.>")
+	s.stream(Stream, "muster.fleet.>")
+	s.stream("CHORIA_REGISTRATION_ADVISORIES", advisorySubject)
+	return s
+}
+
+func (s *stage) stream(name, subject string) {
+	s.tb.Helper()
+	if _, err := s.js.CreateStream(s.tb.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+func (s *stage) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+// open watches the stage's nodes until the test ends.
+func (s *stage) open(cfg Config) *Fleet {
+	s.tb.Helper()
+	f := New(cfg, Options{Site: "ams", Stored: true, Now: s.now, Connect: s.broker.Connect, Events: s.broker.ConnectSystem, Log: hclog.NewNullLogger()})
+	if err := f.Open(s.tb.Context()); err != nil {
+		s.tb.Fatal(err)
+	}
+	s.tb.Cleanup(func() { _ = f.Close(context.Background()) })
+	return f
+}
+
+// crash ends a fleet as a kill would: what is on its way may arrive, nothing else is sent.
+func (s *stage) crash(f *Fleet) {
+	f.conn.Close()
+	f.system.Close()
+	f.end()
+	close(f.outbox.quit)
+	f.close.Do(f.wg.Wait)
+}
+
+func name(n int) string { return fmt.Sprintf("node%05d.example.net", n) }
+
+// register stores a registration of each of so many nodes, as an adapter would.
+func (s *stage) register(nodes int, body func(n int) []byte) {
+	s.tb.Helper()
+	for n := range nodes {
+		m := &nats.Msg{Subject: "choria.node_metadata." + name(n), Header: nats.Header{
+			headerSender: {name(n)}, headerReceived: {s.now().UTC().Format(time.RFC3339Nano)}, headerSite: {"ams"},
+		}}
+		if body != nil {
+			m.Data = body(n)
+		}
+		if _, err := s.js.PublishMsgAsync(m, jetstream.WithStallWait(time.Minute)); err != nil {
+			s.tb.Fatal(err)
+		}
+	}
+	<-s.js.PublishAsyncComplete()
+}
+
+// tell publishes what the broker would say of a node's connection.
+func (s *stage) tell(what string, n int) {
+	s.tb.Helper()
+	var a advisory
+	a.Server.ID = "S"
+	a.Client.ID, a.Client.Host, a.Client.User = uint64(n+1), "10.0.0.1", name(n)
+	a.Client.Start, a.Client.Stop, a.Reason = s.now(), s.now(), "Client Closed"
+	data, err := json.Marshal(a)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	if err := s.system.Publish("$SYS.ACCOUNT.choria."+what, data); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+func (s *stage) eventually(try func() error) {
+	s.tb.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for err := try(); err != nil; err = try() {
+		if time.Now().After(deadline) {
+			s.tb.Fatal(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// stored is how many messages a stream has.
+func (s *stage) stored(stream string) int {
+	s.tb.Helper()
+	have, err := s.js.Stream(s.tb.Context(), stream)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return int(have.CachedInfo().State.Msgs)
+}
+
+// subjects is how many messages the stream of events has on each subject.
+func (s *stage) subjects() map[string]uint64 {
+	s.tb.Helper()
+	have, err := s.js.Stream(s.tb.Context(), Stream)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	info, err := have.Info(s.tb.Context(), jetstream.WithSubjectFilter("muster.fleet.>"))
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return info.State.Subjects
+}
+
+func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
+	nodes := 20_000
+	if testing.Short() {
+		nodes = 2_000
+	}
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	s.register(nodes, nil)
+	s.eventually(func() error {
+		if n := s.stored(Stream); n != nodes {
+			return fmt.Errorf("%d of %d are new", n, nodes)
+		}
+		return nil
+	})
+	for n := range nodes {
+		s.tell("CONNECT", n)
+	}
+	for n := range nodes {
+		s.tell("DISCONNECT", n)
+	}
+	if err := s.system.FlushTimeout(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(func() error { // all of them have been heard
+		var left int
+		f.with(func(b *book, _ time.Time) { left = len(b.links) })
+		if n, ok := f.Node(name(nodes - 1)); left > 0 || !ok || n.Connection.Connected != "no" {
+			return fmt.Errorf("%d connections are left", left)
+		}
+		return nil
+	})
+	s.ahead.Add(int64(21 * time.Second))
+	s.eventually(func() error {
+		if n := s.stored(Stream) - nodes; n < nodes/4 {
+			return fmt.Errorf("%d have been told to be down", n)
+		}
+		return nil
+	})
+	s.crash(f)
+	told := s.stored(Stream) - nodes - 1
+	t.Logf("killed when %d of %d had been told to be down", told, nodes)
+	if told >= nodes {
+		t.Fatal("it was killed too late")
+	}
+
+	f = s.open(DefaultConfig())
+	for _, minutes := range []time.Duration{6, 6, 2} { // late, down, and the storm is over
+		s.ahead.Add(int64(minutes * time.Minute))
+		was := s.now()
+		s.eventually(func() error {
+			var last time.Time
+			f.with(func(b *book, _ time.Time) { last = b.last })
+			if sum := f.Summary(); last.Before(was) || sum.Events.Waiting > 0 {
+				return fmt.Errorf("%+v", sum)
+			}
+			return nil
+		})
+	}
+	s.eventually(func() error {
+		if sum := f.Summary(); sum.States[Down] != nodes || len(sum.Storms) > 0 {
+			return fmt.Errorf("%+v", sum)
+		}
+		return nil
+	})
+	var downs, storms uint64
+	for subject, n := range s.subjects() {
+		switch {
+		case strings.HasPrefix(subject, nodeSubjects+"down."):
+			if n != 1 {
+				t.Fatalf("%s is told %d times", subject, n)
+			}
+			downs++
+		case strings.HasPrefix(subject, siteSubjects+kindStorm):
+			storms += n
+		}
+	}
+	if downs != uint64(nodes) || storms != 1 {
+		t.Errorf("%d nodes have been told to be down, in %d storms", downs, storms)
+	}
+}
+
+func TestEventsWaitForTheirStream(t *testing.T) {
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	if err := s.js.DeleteStream(t.Context(), Stream); err != nil {
+		t.Fatal(err)
+	}
+	s.register(10, nil)
+	s.eventually(func() error {
+		if !f.outbox.fault.Load() {
+			return fmt.Errorf("no event had to wait")
+		}
+		return nil
+	})
+	s.stream(Stream, "muster.fleet.>")
+	s.eventually(func() error {
+		if n := s.stored(Stream); n != 10 {
+			return fmt.Errorf("%d of 10 events are stored", n)
+		}
+		return nil
+	})
+	if _, dropped, waiting := f.outbox.counts(); dropped != 0 || waiting != 0 {
+		t.Errorf("%d dropped, %d waiting", dropped, waiting)
+	}
+}
+
+func TestAdvisoriesAreThoseOfStreamReplicator(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Advisories = true
+	s := newStage(t)
+	s.open(cfg)
+	s.register(1, nil)
+	s.eventually(func() error {
+		if n := s.stored("CHORIA_REGISTRATION_ADVISORIES"); n != 1 {
+			return fmt.Errorf("%d advisories", n)
+		}
+		return nil
+	})
+	for _, step := range []time.Duration{12 * time.Minute, 7 * 24 * time.Hour} {
+		before := s.stored("CHORIA_REGISTRATION_ADVISORIES")
+		s.ahead.Add(int64(step))
+		s.eventually(func() error {
+			if n := s.stored("CHORIA_REGISTRATION_ADVISORIES"); n != before+1 {
+				return fmt.Errorf("%d advisories after %s", n, step)
+			}
+			return nil
+		})
+	}
+	have, err := s.js.Stream(t.Context(), "CHORIA_REGISTRATION_ADVISORIES")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sequence, event := range map[uint64]string{1: "new", 2: "timeout", 3: "expire"} {
+		m, err := have.GetMsg(t.Context(), sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a ageAdvisory
+		if err := json.Unmarshal(m.Data, &a); err != nil || a.Event != event || a.Value != name(0) || a.Protocol != "io.choria.sr.v2.age_advisory" ||
+			a.Replicator != "ams" || a.InspectField != "sender" || a.EventID == "" || a.Seen == 0 || a.Timestamp == 0 {
+			t.Errorf("%s: %v: %s", event, err, m.Data)
+		}
+	}
+}
+
+func TestFactsClassesAndAgentsAreKept(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Index = []string{"os.name", "os.release.major", "cores", "missing.fact"}
+	s := newStage(t)
+	f := s.open(cfg)
+	inventory := []byte(`{"agents":[{"name":"rpcutil"},{"name":"puppet"}],"classes":["role::web"],"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":8}}`)
+	facts := []byte(`{"os":{"name":"Fedora"},"cores":2}`)
+	s.register(3, func(n int) []byte {
+		var body []byte
+		var err error
+		switch n {
+		case 0:
+			body, err = choria.InventoryBody(inventory, true)
+		case 1:
+			body, err = choria.FileBody("/facts.json", time.Unix(1, 0), false, facts, true)
+		case 2:
+			body, err = choria.FileBody("/etc/motd", time.Unix(1, 0), false, []byte("no JSON"), true)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := choria.Message{Sender: name(n), ID: "1", Time: time.Unix(1, 0), Body: body}
+		return m.AppendOutput(nil)
+	})
+	s.eventually(func() error {
+		if n := len(f.Nodes(Up)); n != 3 {
+			return fmt.Errorf("%d nodes", n)
+		}
+		return nil
+	})
+	_ = f.Close(t.Context())
+	f = s.open(cfg) // which knows the nodes from their events already
+	n, _ := f.Node(name(0))
+	if n.Facts["os.name"] != "Debian" || n.Facts["os.release.major"] != "13" || n.Facts["cores"] != "8" || len(n.Facts) != 3 ||
+		strings.Join(n.Classes, " ") != "role::web" || strings.Join(n.Agents, " ") != "rpcutil puppet" {
+		t.Errorf("inventory: %+v", n)
+	}
+	if n, _ := f.Node(name(1)); n.Facts["os.name"] != "Fedora" || n.Facts["cores"] != "2" || len(n.Facts) != 2 {
+		t.Errorf("file: %+v", n)
+	}
+	if n, _ := f.Node(name(2)); len(n.Facts) != 0 {
+		t.Errorf("no JSON: %+v", n)
+	}
+}
