@@ -120,6 +120,14 @@ func (b *book) tick(now time.Time) {
 	b.weather(now)
 }
 
+// rule puts other rules in force, by which every node is judged anew.
+func (b *book) rule(rules Rules, stormShare int64, now time.Time) {
+	b.rules, b.stormShare = rules, stormShare
+	for _, n := range b.times.at(now, true) {
+		b.judge(n, now)
+	}
+}
+
 // judge finds out what a node is now, and tells of it where that is new.
 func (b *book) judge(n *node, now time.Time) {
 	state := n.State(now, &b.rules)

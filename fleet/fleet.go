@@ -38,7 +38,6 @@ type Options struct {
 type Fleet struct {
 	cfg   Config
 	o     Options
-	rules Rules
 	index *index
 
 	conn   *nats.Conn
@@ -86,14 +85,13 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*mostUnanswered), jetstream.WithPublishAsyncTimeout(answerWait)); err != nil {
 		return err
 	}
-	f.rules = f.cfg.Rules(f.o.Now())
 	tell := func(*Event) {}
 	if f.o.Stored {
 		f.outbox = newOutbox(f.js, f.advisory(), f.o.Log)
 		f.wg.Go(f.outbox.run)
 		tell = f.outbox.put
 	}
-	f.book = newBook(f.rules, f.cfg.StormShare, tell)
+	f.book = newBook(f.cfg.Rules(f.o.Now()), f.cfg.StormShare, tell)
 	return nil
 }
 
@@ -116,6 +114,21 @@ func (f *Fleet) with(do func(b *book, now time.Time)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	do(f.book, f.o.Now())
+}
+
+// Reload puts other times and another share in force. Reloaded lists their keys.
+func (f *Fleet) Reload(cfg Config) {
+	f.with(func(b *book, now time.Time) { b.rule(cfg.Rules(b.rules.Started), cfg.StormShare, now) })
+}
+
+// Reloaded tells whether a key of [fleet] is applied by Reload.
+func Reloaded(key string) bool {
+	switch key {
+	case "late_after", "down_after", "forget_after", "disconnect_grace", "storm_share":
+		return true
+	default:
+		return false
+	}
 }
 
 // Deaf stops listening to the broker: that nodes are disconnected when the appliance stops

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -88,18 +89,6 @@ func (w *watched) told() []string {
 	return words
 }
 
-func equal(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
 func TestTimeAloneMakesItsEventsWhenTheyAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(testRules(time.Now().Add(-time.Hour)))
@@ -118,7 +107,7 @@ func TestTimeAloneMakesItsEventsWhenTheyAreDue(t *testing.T) {
 		} {
 			time.Sleep(step.wait)
 			w.tick(time.Now())
-			if have := w.told(); !equal(have, step.want) {
+			if have := w.told(); !slices.Equal(have, step.want) {
 				t.Fatalf("have %v, want %v", have, step.want)
 			}
 		}
@@ -140,7 +129,7 @@ func TestAClockThatJumpsLeavesTheStateThatItSays(t *testing.T) {
 			t.Errorf("%s: %s, want %s", jump, n.state, want)
 		}
 	}
-	if want := []string{"new", "late", "up", "down", "up", "late", "up"}; !equal(w.told(), want) {
+	if want := []string{"new", "late", "up", "down", "up", "late", "up"}; !slices.Equal(w.told(), want) {
 		t.Errorf("have %v, want %v", w.told(), want)
 	}
 }
@@ -164,15 +153,32 @@ func TestAnOldConnectionsEndDownsNobody(t *testing.T) {
 		w.tick(now)
 	}
 	w.tick(now.Add(time.Minute))
-	if want := []string{"new"}; !equal(w.told(), want) {
+	if want := []string{"new"}; !slices.Equal(w.told(), want) {
 		t.Errorf("have %v", w.told())
 	}
 	w.disconnected("web1", id(4000), now, "Client Closed", now)
 	w.tick(now.Add(20 * time.Second))
-	if want := []string{"new", "down"}; !equal(w.told(), want) {
+	if want := []string{"new", "down"}; !slices.Equal(w.told(), want) {
 		t.Errorf("have %v", w.told())
 	}
 	if len(w.links) != 0 {
 		t.Errorf("%d links of who is not connected", len(w.links))
+	}
+}
+
+func TestOtherRulesJudgeAnew(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	rules := testRules(now.Add(-time.Hour))
+	w := newWatched(rules)
+	w.registered(arrival{name: "web1", site: "ams", received: now}, now)
+	now = now.Add(3 * time.Minute)
+	w.tick(now)
+	rules.Late = 2 * time.Minute
+	w.rule(rules, 20, now)
+	rules.Late = 4 * time.Minute
+	w.rule(rules, 20, now)
+	w.tick(now.Add(time.Minute))
+	if want := []string{"new", "late", "up", "late"}; !slices.Equal(w.told(), want) {
+		t.Errorf("have %v", w.told())
 	}
 }

@@ -46,9 +46,9 @@ type Node struct {
 
 // Summary is the fleet at this moment.
 func (f *Fleet) Summary() Summary {
-	s := Summary{Site: f.o.Site, States: map[State]int{}, Rules: f.rules.Words(), Sites: map[string]int{}, Storms: []string{}}
+	s := Summary{Site: f.o.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{}}
 	f.with(func(b *book, now time.Time) {
-		s.At = now
+		s.At, s.Rules = now, b.rules.Words()
 		for _, state := range States {
 			s.States[state] = b.counts[state]
 			s.Nodes += b.counts[state]
@@ -73,7 +73,7 @@ func (f *Fleet) Nodes(state State) []Node {
 	f.with(func(b *book, _ time.Time) {
 		for _, n := range b.nodes {
 			if state == "" || n.state == state {
-				nodes = append(nodes, f.show(n))
+				nodes = append(nodes, f.show(n, &b.rules))
 			}
 		}
 	})
@@ -85,15 +85,15 @@ func (f *Fleet) Nodes(state State) []Node {
 func (f *Fleet) Node(name string) (shown Node, ok bool) {
 	f.with(func(b *book, _ time.Time) {
 		if n := b.nodes[name]; n != nil {
-			shown, ok = f.show(n), true
+			shown, ok = f.show(n, &b.rules), true
 		}
 	})
 	return shown, ok
 }
 
-func (f *Fleet) show(n *node) Node {
+func (f *Fleet) show(n *node, rules *Rules) Node {
 	shown := Node{
-		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, &f.rules), Site: n.site,
+		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, rules), Site: n.site,
 		Registered: n.Received, Every: n.every.Round(time.Second).Seconds(), Connection: n.link.connection(), Goodbye: n.Goodbye,
 	}
 	if n.inside == nil {

@@ -217,13 +217,19 @@ func (a *Appliance) States() map[fleet.State]int {
 	return a.fleet.Summary().States
 }
 
-// Reload applies what can change while it runs: the broker's roles and certificates. The
-// names of such keys begin with one of Reloaded.
-func (a *Appliance) Reload(cfg *Config) { a.broker.Reload(cfg.Broker.Roles) }
+// Reload applies what can change while it runs: the broker's roles and certificates, and the
+// fleet's rules. Reloaded tells of which keys.
+func (a *Appliance) Reload(cfg *Config) {
+	a.broker.Reload(cfg.Broker.Roles)
+	if a.fleet != nil {
+		a.fleet.Reload(cfg.Fleet)
+	}
+}
 
 // Reloaded tells whether a changed key is applied by Reload, or by who reads the log's level.
 func Reloaded(key string) bool {
-	return key == "log.level" || strings.HasPrefix(key, "broker.roles.")
+	rule, ofFleet := strings.CutPrefix(key, "fleet.")
+	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloaded(rule)
 }
 
 // BrokerAddress is where nodes connect, as host and port.

@@ -14,8 +14,9 @@ const (
 	// What an appliance takes beside its buffers: the server, its caches and one
 	// adapter's share of what it has not read yet.
 	baseMemory = 128 << 20
-	// What a connected node takes, without TLS, rounded up.
-	connectionMemory = 48 << 10
+	// What a connected node takes with TLS, and its garbage, rounded up: with a limit below
+	// that the collector does nothing but work, where thousands of nodes are connected.
+	connectionMemory = 112 << 10
 	// "auto" is a quarter of the memory for all buffers together, and at most so much each.
 	mostAutoBuffer = 1 << 30
 )

@@ -17,7 +17,7 @@ const (
 	// trimInterval is how seldom memory is given back, and trimShare what part of the time
 	// it may take: where many nodes are connected a collection is no trifle.
 	trimInterval = 15 * time.Second
-	trimShare    = 200
+	trimShare    = 100
 )
 
 // trim gives memory back to the machine when there is peace after a burst, or after a fleet

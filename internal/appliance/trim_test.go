@@ -34,7 +34,7 @@ func TestMemoryIsGivenBackInPeaceOnly(t *testing.T) {
 		t.Errorf("%d times in a minute of peace", trims)
 	}
 	tr.rest(now, time.Second) // that took long: not again for minutes
-	for range 100 {
+	for range 90 {
 		if second(mib, 500*mib) {
 			t.Fatal("it takes all the time")
 		}

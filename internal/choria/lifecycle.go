@@ -46,15 +46,33 @@ func (i *Inventory) AgentNames() []string {
 // ShutdownSubject is where a server says that it stops.
 const ShutdownSubject = "choria.lifecycle.event.shutdown.server"
 
-// Shutdown is the event that a server publishes before it stops: a CloudEvent, see
+// cloudEvent is what events of servers come in, see
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md.
+type cloudEvent struct {
+	SpecVersion string        `json:"specversion"`
+	ID          string        `json:"id"`
+	Source      string        `json:"source"`
+	Type        string        `json:"type"`
+	Subject     string        `json:"subject"`
+	ContentType string        `json:"datacontenttype"`
+	Time        string        `json:"time"`
+	Data        shutdownEvent `json:"data"`
+}
+
+type shutdownEvent struct {
+	Protocol  string `json:"protocol"`
+	ID        string `json:"id"`
+	Identity  string `json:"identity"`
+	Component string `json:"component"`
+	Timestamp int64  `json:"timestamp"` // Unix seconds
+}
+
+// Shutdown is the event that a server publishes before it stops.
 func Shutdown(identity, id string, now time.Time) ([]byte, error) {
 	const kind = "io.choria.lifecycle.v1.shutdown"
-	return json.Marshal(map[string]any{
-		"specversion": "1.0", "id": id, "source": "io.choria.lifecycle", "type": kind, "subject": identity,
-		"datacontenttype": "application/json", "time": now.UTC().Format(time.RFC3339),
-		"data": map[string]any{
-			"protocol": kind, "id": id, "identity": identity, "component": "server", "timestamp": now.Unix(),
-		},
+	return json.Marshal(cloudEvent{
+		SpecVersion: "1.0", ID: id, Source: "io.choria.lifecycle", Type: kind, Subject: identity,
+		ContentType: "application/json", Time: now.UTC().Format(time.RFC3339),
+		Data: shutdownEvent{Protocol: kind, ID: id, Identity: identity, Component: "server", Timestamp: now.Unix()},
 	})
 }

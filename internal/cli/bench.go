@@ -26,6 +26,7 @@ type benchmark struct {
 	site    *enroll.Site // made for the run; nil: none
 	ceiling bool
 	verify  string
+	watch   bool
 	size    string
 	buffer  string
 	console string
@@ -53,6 +54,7 @@ max_msgs_per_subject deletes is counted as missing.`,
 	}
 	b.loadFlags(cmd)
 	cmd.Flags().BoolVar(&b.signed, "signed", false, "sign every message with a certificate or token of its sender; --tls implies it")
+	cmd.Flags().BoolVar(&b.watch, "fleet", true, "let the appliance that is started watch the nodes too")
 	cmd.Flags().StringVar(&b.verify, "verify", "auto", "what the appliance that is started does about signatures: auto, require, record or off")
 	cmd.Flags().BoolVar(&b.ceiling, "ceiling", false, "put the same load into a stream without an adapter too, and compare")
 	cmd.Flags().StringVar(&b.buffer, "buffer", "1GiB", "buffer of the appliance that is started")

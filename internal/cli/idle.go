@@ -28,7 +28,7 @@ type idle struct {
 }
 
 func (p *program) idleCommand() *cobra.Command {
-	i := &idle{benchmark: benchmark{program: p, verify: "auto", buffer: "64MiB"}}
+	i := &idle{benchmark: benchmark{program: p, verify: "auto", watch: true, buffer: "64MiB"}}
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Find out what connected nodes cost that say nothing",
