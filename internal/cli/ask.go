@@ -41,10 +41,25 @@ func ask(ctx context.Context, cfg *appliance.Config, server, path string, into a
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
+		if sentence := saidBy(response); sentence != "" {
+			return errors.New(sentence)
+		}
 		return fmt.Errorf("%s%s answers %s; is it the console of an appliance?", server, path, response.Status)
 	}
 	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
 		return fmt.Errorf("read the answer of %s%s: %w", server, path, err)
 	}
 	return nil
+}
+
+// saidBy is the sentence with which the API refuses, or empty where it is something else
+// that answers.
+func saidBy(response *http.Response) string {
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	if json.NewDecoder(response.Body).Decode(&refusal) != nil {
+		return ""
+	}
+	return refusal.Error
 }

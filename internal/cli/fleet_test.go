@@ -145,6 +145,9 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 	if status != 0 || !strings.Contains(out, "stopped since") {
 		t.Errorf("node: %d %s", status, out)
 	}
+	if status, _, errOut := muster(t, "node", "--server", p.console, "nosuch"); status != 1 || !strings.Contains(errOut, `no node "nosuch" has registered`) {
+		t.Errorf("node nosuch: %d %s", status, errOut)
+	}
 	status, out, _ = muster(t, "events", "--server", p.console, "--json")
 	counts := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
