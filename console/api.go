@@ -16,6 +16,10 @@ type Fleet interface {
 	Summary() fleet.Summary
 	Nodes(state fleet.State) []fleet.Node
 	Node(name string) (fleet.Node, bool)
+}
+
+// Events is the stream of what has become of the nodes.
+type Events interface {
 	EventsAfter(ctx context.Context, after uint64, most int) ([]*fleet.Event, error)
 }
 
@@ -26,13 +30,21 @@ const (
 )
 
 // api is /api/v1.
-type api struct{ fleet Fleet }
+type api struct {
+	fleet   Fleet
+	changes Events
+}
 
 func (a api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/fleet", a.summary)
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
 	mux.HandleFunc("GET /api/v1/nodes/{name}", a.node)
 	mux.HandleFunc("GET /api/v1/events", a.events)
+}
+
+// nobodyWatches answers for all of it where there is no fleet.
+func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, http.StatusNotFound, "nobody watches the nodes: fleet.enabled is false")
 }
 
 func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
@@ -69,7 +81,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, fmt.Sprintf("limit: want a number from 1 to %d", mostEvents))
 		return
 	}
-	events, err := a.fleet.EventsAfter(r.Context(), after, int(most))
+	events, err := a.changes.EventsAfter(r.Context(), after, int(most))
 	if err != nil {
 		writeError(w, http.StatusServiceUnavailable, err.Error())
 		return

@@ -41,7 +41,7 @@ func (two) EventsAfter(_ context.Context, after uint64, most int) ([]*fleet.Even
 }
 
 func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
-	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}})
+	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}, Events: two{}})
 	for path, want := range map[string]struct {
 		status int
 		holds  string
@@ -71,5 +71,16 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/api/v1/nodes", nil))
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func TestWithoutAFleetTheAPISaysSo(t *testing.T) {
+	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry()})
+	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes/web1"} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		if w.Code != http.StatusNotFound || !strings.Contains(w.Body.String(), `"error":"nobody watches the nodes`) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
 	}
 }

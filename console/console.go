@@ -36,6 +36,7 @@ type Sources struct {
 	Choria  prometheus.Gatherer         // /choria/prometheus, in Choria's names
 	NATS    map[string]http.HandlerFunc // the server's own pages, by path
 	Fleet   Fleet                       // /api/v1; nil: nobody watches the nodes
+	Events  Events                      // what has become of them, where somebody does
 }
 
 // Console is the HTTP server.
@@ -65,8 +66,10 @@ func handler(from Sources) http.Handler {
 	for path, page := range from.NATS {
 		mux.HandleFunc("GET "+path, page)
 	}
-	if from.Fleet != nil {
-		api{from.Fleet}.register(mux)
+	if from.Fleet == nil {
+		mux.HandleFunc("GET /api/v1/", nobodyWatches)
+	} else {
+		api{from.Fleet, from.Events}.register(mux)
 	}
 	return mux
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// advisorySubject is where Stream Replicator's recipes have its advisories.
-const advisorySubject = "choria.stream.input.registration_advisories"
+// AdvisorySubject is where Stream Replicator's recipes have its advisories.
+const AdvisorySubject = "choria.stream.input.registration_advisories"
 
 // ageAdvisory is what Stream Replicator says of a node, so that who reads that goes on.
 // Schema: https://choria.io/schemas/sr/v2/age_advisory.json.
@@ -52,6 +52,6 @@ func (f *Fleet) advisory() func(e *Event) *nats.Msg {
 		if err != nil {
 			return nil
 		}
-		return message(advisorySubject, e.ID(), data)
+		return message(AdvisorySubject, e.ID(), data)
 	}
 }

@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,5 +69,16 @@ func parseEvent(subject string, data []byte) (*Event, error) {
 	if e.Subject() != subject {
 		return nil, fmt.Errorf("event on %s tells of %s", subject, e.Subject())
 	}
+	if !e.known() {
+		return nil, fmt.Errorf("event on %s: %q to state %q is none of ours", subject, e.Event, e.To)
+	}
 	return e, nil
+}
+
+// known tells whether the event is one that a fleet can have stored.
+func (e *Event) known() bool {
+	if e.Node == "" {
+		return e.Event == kindStorm || e.Event == kindCalm
+	}
+	return (e.Event == kindNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
 }

@@ -51,7 +51,7 @@ func newStage(tb testing.TB) *stage {
 	}
 	s.stream("CHORIA_REGISTRATION", "choria.node_metadata.>")
 	s.stream(Stream, "muster.fleet.>")
-	s.stream("CHORIA_REGISTRATION_ADVISORIES", advisorySubject)
+	s.stream("CHORIA_REGISTRATION_ADVISORIES", AdvisorySubject)
 	return s
 }
 
@@ -258,6 +258,41 @@ func TestEventsWaitForTheirStream(t *testing.T) {
 	if _, dropped, waiting := f.outbox.counts(); dropped != 0 || waiting != 0 {
 		t.Errorf("%d dropped, %d waiting", dropped, waiting)
 	}
+}
+
+func TestWhatIsNoRegistrationAndNoEventStopsNobody(t *testing.T) {
+	s := newStage(t)
+	now := s.now().UTC().Format(time.RFC3339Nano)
+	for subject, m := range map[string]*nats.Msg{
+		nodeSubjects + "down.x1":        {Data: []byte("no JSON")},
+		nodeSubjects + "down.x2":        {Data: []byte(`{"event":"up","node":"x2","to":"up","site":"ams"}`)},
+		nodeSubjects + "ill.x3":         {Data: []byte(`{"event":"ill","node":"x3","to":"ill","site":"ams"}`)},
+		nodeSubjects + "up.x4":          {Data: []byte(`{"event":"up","node":"x4","to":"down","site":"ams"}`)},
+		siteSubjects + "storm.ams.fire": {Data: []byte(`{}`)},
+		"choria.node_metadata.x5":       {},
+		"choria.node_metadata.x6":       {Header: nats.Header{headerSender: {"x 6"}, headerReceived: {now}, headerSite: {"ams"}}},
+		"choria.node_metadata.x7":       {Header: nats.Header{headerSender: {"x7.>"}, headerReceived: {now}, headerSite: {"ams"}}},
+		"choria.node_metadata.x8":       {Header: nats.Header{headerSender: {"x8"}, headerReceived: {"today"}, headerSite: {"ams"}}},
+		"choria.node_metadata.x9":       {Header: nats.Header{headerSender: {"x9"}, headerReceived: {now}, headerSite: {"am s"}}},
+		"choria.node_metadata.x10":      {Header: nats.Header{headerSender: {"x10"}, headerReceived: {now}}},
+	} {
+		m.Subject = subject
+		if _, err := s.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := s.open(DefaultConfig())
+	const strange = 11
+	if f.unread.count != strange {
+		t.Errorf("%d messages could not be read, want %d", f.unread.count, strange)
+	}
+	s.register(1, nil)
+	s.eventually(func() error {
+		if s.subjects()[nodeSubjects+kindNew+"."+name(0)] != 1 || f.Summary().Nodes != 1 {
+			return fmt.Errorf("%+v", f.Summary())
+		}
+		return nil
+	})
 }
 
 func TestAdvisoriesAreThoseOfStreamReplicator(t *testing.T) {

@@ -48,14 +48,16 @@ func newIndex(facts []string) *index {
 
 func (i *index) empty() bool { return len(i.names) == 0 }
 
-// arrival reads a registration, by its headers. What it carries is looked into only where
-// facts are indexed, and may be anything.
+// arrival reads a registration, by its headers: its node and its site become tokens of the
+// subjects of events. What it carries is looked into only where facts are indexed, and may
+// be anything; with the error comes an arrival then.
 func (i *index) arrival(header func(key string) string, data []byte) (arrival, error) {
 	a := arrival{name: header(headerSender), site: header(headerSite)}
-	var err error
-	if a.received, err = time.Parse(time.RFC3339Nano, header(headerReceived)); err != nil || a.name == "" {
-		return arrival{}, errors.New("the message has no headers Muster-Sender and Muster-Received")
+	received, err := time.Parse(time.RFC3339Nano, header(headerReceived))
+	if err := errors.Join(err, choria.CheckSender(a.name), choria.CheckSender(a.site)); err != nil {
+		return arrival{}, fmt.Errorf("its headers are no adapter's: %w", err)
 	}
+	a.received = received
 	if i.empty() {
 		return a, nil
 	}

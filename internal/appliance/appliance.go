@@ -140,7 +140,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 	}
 	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
 		Site:    a.cfg.Site,
-		Stored:  a.cfg.Declared.StreamOf("muster.fleet.node.up.web1") == fleet.Stream,
+		Stored:  a.cfg.keepsEvents(),
 		Now:     time.Now,
 		Connect: a.broker.Connect,
 		Events:  a.broker.ConnectSystem,
@@ -178,7 +178,7 @@ func (a *Appliance) openConsole(context.Context) error {
 	metrics, choria := a.registries()
 	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers()}
 	if a.fleet != nil {
-		sources.Fleet = a.fleet
+		sources.Fleet, sources.Events = a.fleet, a.fleet
 	}
 	a.console = console.New(a.cfg.Console, sources, a.log.Named("console"))
 	return a.console.Open()

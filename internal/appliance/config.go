@@ -2,22 +2,18 @@ package appliance
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/config"
-	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
@@ -27,12 +23,6 @@ const (
 	installedDir = "/var/lib/muster"
 	labDir       = "./muster-data"
 )
-
-// leastDuplicateWindow covers the time between two attempts of an adapter to store a message.
-const leastDuplicateWindow = 15 * time.Second
-
-// validIdentity is what can be a NATS server's name and an HTTP header.
-var validIdentity = regexp.MustCompile(`^[A-Za-z0-9._:@=+-]{1,255}$`)
 
 // Config is the whole configuration: the file's top keys, and every organ's own table.
 type Config struct {
@@ -131,85 +121,6 @@ func (c *Config) Keys() []config.Key {
 		{Name: "fleet", Value: config.Sub(&c.Fleet), Help: "what becomes of the nodes"},
 		{Name: "console", Value: config.Sub(&c.Console), Help: "where people and monitoring ask"},
 	}, c.Declared.Keys()...)
-}
-
-// Validate checks what no table can check by itself.
-func (c *Config) Validate(check *config.Check) {
-	for key, name := range map[string]string{"identity": c.Identity, "site": c.Site} {
-		if name != "" && !validIdentity.MatchString(name) {
-			check.Problem(key, "%q is no name; use A-Z, a-z, 0-9 and ._:@=+-", name)
-		}
-	}
-	if c.DataDir == "" {
-		check.Problem("data_dir", `empty; name a directory, such as "/var/lib/muster"`)
-	}
-	if c.Broker.Listen == c.Console.Listen && !strings.HasSuffix(c.Console.Listen, ":0") {
-		check.Problem("console.listen", "%q is broker.listen too; use another port", c.Console.Listen)
-	}
-	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
-	c.checkLoops(check)
-	for _, a := range c.EnabledAdapters() {
-		name := c.Declared.StreamOf(a.Stream.Subject("sender"))
-		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
-			check.Problem("stream."+name+".no_ack", "true, but adapter %s publishes to it and waits for its answers", a.Name)
-		}
-	}
-}
-
-// checkLoops refuses topics on which an adapter would read what an adapter writes, or
-// what the server and the clients say to each other: it would never end.
-func (c *Config) checkLoops(check *config.Check) {
-	for _, a := range c.EnabledAdapters() {
-		for _, topic := range a.Ingest.Topics {
-			if own := c.written(topic); own != "" {
-				check.Problem("adapter."+a.Name+".ingest.topic", "%q takes in %s; name the subjects that nodes publish to", topic, own)
-			}
-		}
-	}
-}
-
-// written says what a topic takes in that nodes have not published, or is empty.
-func (c *Config) written(topic string) string {
-	first, _, _ := strings.Cut(topic, ".")
-	if slices.Contains([]string{">", "$JS", "$SYS", "_INBOX"}, first) {
-		return "what the server and its clients say to each other"
-	}
-	if subject.Overlap(topic, "muster.rejected.>") {
-		return "rejected messages"
-	}
-	if subject.Overlap(topic, "muster.fleet.>") {
-		return "events of the fleet"
-	}
-	for _, a := range c.EnabledAdapters() {
-		for _, sender := range []string{"web1", "web1.example.net"} {
-			if len(a.Stream.Servers) == 0 && subject.Covers(topic, a.Stream.Subject(sender)) {
-				return "what adapter " + a.Name + " publishes"
-			}
-		}
-	}
-	return ""
-}
-
-// Warnings are what may be meant, but is worth a second look.
-func (c *Config) Warnings() []string {
-	var warnings []string
-	for _, a := range c.EnabledAdapters() {
-		if len(a.Stream.Servers) == 0 && c.Declared.StreamOf(a.Stream.Subject("sender")) == "" {
-			warnings = append(warnings, fmt.Sprintf("adapter %s publishes to %q, which no declared stream takes; it waits until there is one",
-				a.Name, a.Stream.Topic))
-		}
-	}
-	for _, a := range c.EnabledAdapters() {
-		name := c.Declared.StreamOf(a.Stream.Subject("sender"))
-		if s := c.Declared.Streams[name]; s != nil && s.DuplicateWindow > 0 && s.DuplicateWindow < leastDuplicateWindow {
-			warnings = append(warnings, fmt.Sprintf("stream %s forgets message ids after %s; a message whose acknowledgement was lost may be stored twice, with %s it is not",
-				name, config.FormatDuration(s.DuplicateWindow), config.FormatDuration(leastDuplicateWindow)))
-		}
-	}
-	for _, name := range c.Declared.Unbounded() {
-		warnings = append(warnings, fmt.Sprintf("stream %s has no max_bytes; it may grow until jetstream.max_storage is reached, and then nothing is stored", name))
-	}
-	return warnings
 }
 
 // EnabledAdapters are the adapters that run, in order of name.

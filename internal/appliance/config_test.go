@@ -124,25 +124,28 @@ var mistakes = map[string]string{
 	"[stream.CHORIA_EVENTS]\nretention = 'forever'":     `test.toml:2: stream.CHORIA_EVENTS.retention: "forever" is not one of limits, interest, workqueue`,
 	"[streams.X]\nsubjects = 'x'":                       `test.toml:1: streams: unknown key; did you mean "stream"?`,
 	"[bucket.CHORIA_LEADER_ELECTION]\nhistory = 100":    `test.toml:2: bucket.CHORIA_LEADER_ELECTION.history: 100 is out of range; it may be 1 to 64`,
-	"[adapter.x]":                                                 `test.toml:1: adapter.x.ingest.topic: none; name the subjects to read`,
-	"[adapter.x.ingest]\ntopic = 'x'":                             `test.toml:1: adapter.x.ingest.protocol: not said; write protocol = "request" for registrations`,
-	"[adapter.registration]\ntype = 'nats_stream'":                `test.toml:2: adapter.registration.type: "nats_stream" is gone with NATS Streaming; write type = "jetstream"`,
-	"[adapter.registration]\ntype = 'kafka'":                      `test.toml:2: adapter.registration.type: "kafka" is not known; write type = "jetstream"`,
-	"[adapter.registration]\nverify = 'yes'":                      `test.toml:2: adapter.registration.verify: "yes" is not one of auto, require, record, off`,
-	"[adapter.registration]\nbuffer = 'big'":                      `test.toml:2: adapter.registration.buffer: "big" has no unit that is known`,
-	"[adapter.registration.ingest]\ntopc = 'x'":                   `test.toml:2: adapter.registration.ingest.topc: unknown key; did you mean "topic"?`,
-	"[adapter.registration.ingest]\ntopic = ['a.>', 'a.b']":       `test.toml:2: adapter.registration.ingest.topic: "a.b" overlaps "a.>"; a message would be received twice`,
-	"[adapter.registration.ingest]\ntopic = 'a b'":                `test.toml:2: adapter.registration.ingest.topic: "a b" has a blank in it`,
-	"[adapter.registration.ingest]\nprotocol = 'requests'":        `test.toml:2: adapter.registration.ingest.protocol: "requests" is not one of request, reply`,
-	"[adapter.registration.stream]\ntopic = 'a.*.%s'":             `test.toml:2: adapter.registration.stream.topic: "a.*.%s" cannot be published to`,
-	"[adapter.registration.stream]\nworkers = 10":                 `test.toml:2: adapter.registration.stream.workers: is not needed`,
-	"[adapter.registration.stream]\npassword = 'file:/none'":      `test.toml:2: adapter.registration.stream.password: read the secret: open /none`,
-	"[adapter.registration.stream]\nuser = 'x'":                   `adapter.registration.stream.servers: none, but what to log in with is given`,
-	"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}": `"a.b" is no name for an adapter`,
-	"[console]\nlisten = '0.0.0.0:8222'":                          `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network, and the console asks for no password`,
-	"identity = \"a\"\nidentity = \"b\"":                          `test.toml:2: `,
-	"[broker\nlisten = 'x'":                                       `test.toml:2: expected`,
-	"identity = unquoted":                                         `test.toml:1: `,
+	"[adapter.x]":                                                                         `test.toml:1: adapter.x.ingest.topic: none; name the subjects to read`,
+	"[adapter.x.ingest]\ntopic = 'x'":                                                     `test.toml:1: adapter.x.ingest.protocol: not said; write protocol = "request" for registrations`,
+	"[adapter.registration]\ntype = 'nats_stream'":                                        `test.toml:2: adapter.registration.type: "nats_stream" is gone with NATS Streaming; write type = "jetstream"`,
+	"[adapter.registration]\ntype = 'kafka'":                                              `test.toml:2: adapter.registration.type: "kafka" is not known; write type = "jetstream"`,
+	"[adapter.registration]\nverify = 'yes'":                                              `test.toml:2: adapter.registration.verify: "yes" is not one of auto, require, record, off`,
+	"[adapter.registration]\nbuffer = 'big'":                                              `test.toml:2: adapter.registration.buffer: "big" has no unit that is known`,
+	"[adapter.registration.ingest]\ntopc = 'x'":                                           `test.toml:2: adapter.registration.ingest.topc: unknown key; did you mean "topic"?`,
+	"[adapter.registration.ingest]\ntopic = ['a.>', 'a.b']":                               `test.toml:2: adapter.registration.ingest.topic: "a.b" overlaps "a.>"; a message would be received twice`,
+	"[adapter.registration.ingest]\ntopic = 'a b'":                                        `test.toml:2: adapter.registration.ingest.topic: "a b" has a blank in it`,
+	"[adapter.registration.ingest]\nprotocol = 'requests'":                                `test.toml:2: adapter.registration.ingest.protocol: "requests" is not one of request, reply`,
+	"[adapter.registration.stream]\ntopic = 'a.*.%s'":                                     `test.toml:2: adapter.registration.stream.topic: "a.*.%s" cannot be published to`,
+	"[adapter.registration.stream]\nworkers = 10":                                         `test.toml:2: adapter.registration.stream.workers: is not needed`,
+	"[adapter.registration.stream]\npassword = 'file:/none'":                              `test.toml:2: adapter.registration.stream.password: read the secret: open /none`,
+	"[adapter.registration.stream]\nuser = 'x'":                                           `adapter.registration.stream.servers: none, but what to log in with is given`,
+	"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}":                         `"a.b" is no name for an adapter`,
+	"[console]\nlisten = '0.0.0.0:8222'":                                                  `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network, and the console asks for no password`,
+	"[fleet]\nadvisories = true\n[stream.CHORIA_REGISTRATION_ADVISORIES]\nsubjects = 'x'": `test.toml:2: fleet.advisories: true, but no declared stream takes choria.stream.input.registration_advisories`,
+	"identity = 'a..b'":                                                                   `test.toml:1: identity: "a..b" is no name`,
+	"site = 'a b'":                                                                        `test.toml:1: site: "a b" is no name`,
+	"identity = \"a\"\nidentity = \"b\"":                                                  `test.toml:2: `,
+	"[broker\nlisten = 'x'":                                                               `test.toml:2: expected`,
+	"identity = unquoted":                                                                 `test.toml:1: `,
 }
 
 func TestEveryMistakeIsNamedWithItsLine(t *testing.T) {
@@ -193,12 +196,14 @@ func TestAFileThatCannotBeReadIsAProblem(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	cfg, err := Parse("test.toml", []byte("[adapter.registration.stream]\ntopic = 'elsewhere'\n[stream.CHORIA_EVENTS]\nmax_bytes = -1\n"))
+	cfg, err := Parse("test.toml", []byte("[adapter.registration.stream]\ntopic = 'elsewhere'\n[stream.CHORIA_EVENTS]\nmax_bytes = -1\n"+
+		"[fleet]\nstream = 'NODES'\n[stream.MUSTER_FLEET]\nsubjects = 'muster.other.>'\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	warnings := strings.Join(cfg.Warnings(), "\n")
-	for _, want := range []string{`adapter registration publishes to "elsewhere", which no declared stream takes`, "stream CHORIA_EVENTS has no max_bytes"} {
+	for _, want := range []string{`adapter registration publishes to "elsewhere", which no declared stream takes`, "stream CHORIA_EVENTS has no max_bytes",
+		`fleet.stream is "NODES", which is not declared`, "what becomes of the nodes is kept nowhere"} {
 		if !strings.Contains(warnings, want) {
 			t.Errorf("%q is missing in\n%s", want, warnings)
 		}

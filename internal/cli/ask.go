@@ -16,22 +16,52 @@ import (
 // askWait is how long the console may take to answer.
 const askWait = 10 * time.Second
 
-// serverFlag is for the commands that ask a running appliance.
-func serverFlag(cmd *cobra.Command, server *string) {
-	cmd.Flags().StringVar(server, "server", "", "address of the appliance's console, such as http://127.0.0.1:8222; default: console.listen of the configuration")
+// asker is a command about a running appliance.
+type asker struct {
+	*program
+	server string
+	asJSON bool
 }
 
-// ask gets a page of the console as JSON.
-func ask(ctx context.Context, cfg *appliance.Config, server, path string, into any) error {
+// command makes one, whose run gets the arguments.
+func (a *asker) command(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example, Args: args,
+		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) },
+	}
+	a.configFlag(cmd)
+	cmd.Flags().BoolVar(&a.asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// asking is a command that asks its console.
+func (a *asker) asking(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd := a.command(use, short, example, args, run)
+	cmd.Flags().StringVar(&a.server, "server", "", "address of the appliance's console, such as http://127.0.0.1:8222; default: console.listen of the configuration")
+	return cmd
+}
+
+// ask gets a page of the console that the configuration or --server names.
+func (a *asker) ask(ctx context.Context, path string, into any) error {
+	cfg, err := appliance.Load(a.config)
+	if err != nil {
+		return err
+	}
+	server := a.server
 	if server == "" {
 		server = cfg.Console.Listen
 	}
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
+	return ask(ctx, strings.TrimSuffix(server, "/"), path, into)
+}
+
+// ask gets a page of the console as JSON.
+func ask(ctx context.Context, server, path string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(server, "/")+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
 	if err != nil {
 		return usageError{fmt.Errorf("--server: %w", err)}
 	}

@@ -22,7 +22,7 @@ type events struct {
 
 func (p *program) eventsCommand() *cobra.Command {
 	e := &events{asker: asker{program: p}}
-	cmd := e.command("events", "Show what has become of the nodes", "  muster events\n  muster events --follow", cobra.NoArgs, e.run)
+	cmd := e.asking("events", "Show what has become of the nodes", "  muster events\n  muster events --follow", cobra.NoArgs, e.run)
 	cmd.Flags().BoolVar(&e.follow, "follow", false, "go on with those that come")
 	cmd.Flags().IntVar(&e.limit, "limit", 100, "how many of the latest to begin with")
 	return cmd

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -11,40 +12,12 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/fleet"
-	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/spf13/cobra"
 )
 
-// asker is a command that asks a running appliance about its fleet.
-type asker struct {
-	*program
-	server string
-	asJSON bool
-}
-
-// command makes one, whose run gets the arguments.
-func (a *asker) command(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: short, Example: example, Args: args,
-		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) },
-	}
-	a.configFlag(cmd)
-	serverFlag(cmd, &a.server)
-	cmd.Flags().BoolVar(&a.asJSON, "json", false, "print JSON")
-	return cmd
-}
-
-func (a *asker) ask(ctx context.Context, path string, into any) error {
-	cfg, err := appliance.Load(a.config)
-	if err != nil {
-		return err
-	}
-	return ask(ctx, cfg, a.server, path, into)
-}
-
 func (p *program) fleetCommand() *cobra.Command {
 	a := &asker{program: p}
-	return a.command("fleet", "Count the nodes by their state, and say what the states mean",
+	return a.asking("fleet", "Count the nodes by their state, and say what the states mean",
 		"  muster fleet\n  muster fleet --json", cobra.NoArgs, a.summary)
 }
 
@@ -73,7 +46,7 @@ func (a *asker) summary(ctx context.Context, _ []string) error {
 func (p *program) nodesCommand() *cobra.Command {
 	a := &asker{program: p}
 	var state string
-	cmd := a.command("nodes", "List the nodes of the fleet", "  muster nodes\n  muster nodes --state down", cobra.NoArgs,
+	cmd := a.asking("nodes", "List the nodes of the fleet", "  muster nodes\n  muster nodes --state down", cobra.NoArgs,
 		func(ctx context.Context, _ []string) error { return a.nodes(ctx, state) })
 	cmd.Flags().StringVar(&state, "state", "", "only nodes of this state: up, late, down or stopped")
 	return cmd
@@ -101,8 +74,15 @@ func (a *asker) nodes(ctx context.Context, state string) error {
 
 func (p *program) nodeCommand() *cobra.Command {
 	a := &asker{program: p}
-	return a.command("node NAME", "Show what is known of a node",
-		"  muster node web1.example.net\n  muster node web1.example.net --json", cobra.ExactArgs(1), a.node)
+	return a.asking("node NAME", "Show what is known of a node",
+		"  muster node web1.example.net\n  muster node web1.example.net --json", oneNode, a.node)
+}
+
+func oneNode(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("name one node, such as muster node web1.example.net; muster nodes lists them")
+	}
+	return nil
 }
 
 func (a *asker) node(ctx context.Context, args []string) error {

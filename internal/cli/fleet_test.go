@@ -85,10 +85,10 @@ func node(t *testing.T, console string, index int) fleet.Node {
 }
 
 // quick is a lab that finds out soon who has gone.
-func quick(t *testing.T) (config string) {
+func quick(t *testing.T, rules ...string) (config string) {
 	t.Helper()
 	return file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+free(t)+"'\nping_interval = '1s'\n"+
-		"[console]\nlisten = '127.0.0.1:0'\n[fleet]\ndisconnect_grace = '2s'\n")
+		"[console]\nlisten = '127.0.0.1:0'\n[fleet]\ndisconnect_grace = '2s'\n"+strings.Join(rules, ""))
 }
 
 func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
@@ -163,63 +163,5 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 	status, out, _ = muster(t, "fleet", "--server", p.console)
 	if status != 0 || !strings.Contains(out, "none came back within 2s") {
 		t.Errorf("fleet: %d %s", status, out)
-	}
-}
-
-func TestARestartDownsNobody(t *testing.T) {
-	nodes := 1000
-	if testing.Short() {
-		nodes = 50
-	}
-	config := quick(t)
-	p := startProcess(t, config)
-	var conns []*nats.Conn
-	for i := range nodes {
-		n, err := simnode.NewNode(i, simnode.Kind{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		nc, err := nats.Connect(p.broker, nats.Name(n.Identity), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond), nats.IgnoreAuthErrorAbort(),
-			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(nc.Close)
-		_, raw, err := n.Registration(time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := nc.Publish(simnode.Subject, raw); err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, nc)
-	}
-	allUp := func(connected bool) func() error {
-		return func() error {
-			s := summary(t, p.console)
-			if s.States[fleet.Up] != nodes || s.Nodes != nodes || s.Events.Waiting > 0 {
-				return fmt.Errorf("%v", s)
-			}
-			for _, nc := range conns {
-				if connected && !nc.IsConnected() {
-					return fmt.Errorf("%s is not connected", nc.Opts.Name)
-				}
-			}
-			return nil
-		}
-	}
-	testkit.Eventually(t, allUp(true))
-	for _, end := range []func(){func() { p.kill() }, func() { p.terminate(t) }} {
-		end()
-		time.Sleep(time.Second)
-		p = startProcess(t, config)
-		testkit.Eventually(t, allUp(true))
-		time.Sleep(3 * time.Second) // longer than the grace
-		if err := allUp(true)(); err != nil {
-			t.Error(err)
-		}
-	}
-	if have := messages(t, p.broker, fleet.Stream); have != uint64(nodes) {
-		t.Errorf("%d events of %d new nodes", have, nodes)
 	}
 }

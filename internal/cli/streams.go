@@ -18,37 +18,23 @@ import (
 
 // streams is the streams command and those under it.
 type streams struct {
-	*program
-	server  string
-	asJSON  bool
+	asker
 	deletes bool
 }
 
 func (p *program) streamsCommand() *cobra.Command {
-	s := &streams{program: p}
-	list := s.command("streams", "List the streams of a running appliance", s.list,
-		"  muster streams\n  muster streams --json")
-	plan := s.command("plan", "Show what would change to make the streams as declared", s.plan,
-		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json")
-	serverFlag(list, &s.server)
-	serverFlag(plan, &s.server)
+	s := &streams{asker: asker{program: p}}
+	list := s.asking("streams", "List the streams of a running appliance",
+		"  muster streams\n  muster streams --json", cobra.NoArgs, s.list)
+	plan := s.asking("plan", "Show what would change to make the streams as declared",
+		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, s.plan)
 	list.AddCommand(plan, s.applyCommand())
 	return list
 }
 
-func (s *streams) command(use, short string, run func(context.Context) error, example string) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: use, Short: short, Example: example, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context()) },
-	}
-	s.configFlag(cmd)
-	cmd.Flags().BoolVar(&s.asJSON, "json", false, "print JSON")
-	return cmd
-}
-
 func (s *streams) applyCommand() *cobra.Command {
-	cmd := s.command("apply", "Make the streams as declared", s.apply,
-		"  muster streams apply --config /etc/muster/appliance.toml\n  muster streams apply --config /etc/muster/appliance.toml --delete-messages")
+	cmd := s.command("apply", "Make the streams as declared",
+		"  muster streams apply --config /etc/muster/appliance.toml\n  muster streams apply --config /etc/muster/appliance.toml --delete-messages", cobra.NoArgs, s.apply)
 	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
 appliance does this by itself when it starts, but never what would delete stored
 messages: that is left to this command, with --delete-messages.`
@@ -56,8 +42,8 @@ messages: that is left to this command, with --delete-messages.`
 	return cmd
 }
 
-func (s *streams) list(ctx context.Context) error {
-	_, have, err := s.have(ctx)
+func (s *streams) list(ctx context.Context, _ []string) error {
+	have, err := s.have(ctx)
 	if err != nil {
 		return err
 	}
@@ -103,11 +89,15 @@ func (s *streams) wantConfig() error {
 	return nil
 }
 
-func (s *streams) plan(ctx context.Context) error {
+func (s *streams) plan(ctx context.Context, _ []string) error {
 	if err := s.wantConfig(); err != nil {
 		return err
 	}
-	cfg, have, err := s.have(ctx)
+	cfg, err := appliance.Load(s.config)
+	if err != nil {
+		return err
+	}
+	have, err := s.have(ctx)
 	if err != nil {
 		return err
 	}
@@ -128,29 +118,25 @@ func (s *streams) plan(ctx context.Context) error {
 }
 
 // have asks the console what streams there are.
-func (s *streams) have(ctx context.Context) (*appliance.Config, []jsconfig.Have, error) {
-	cfg, err := appliance.Load(s.config)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *streams) have(ctx context.Context) ([]jsconfig.Have, error) {
 	var page struct {
 		Accounts []struct {
 			Streams []jsconfig.Have `json:"stream_detail"`
 		} `json:"account_details"`
 	}
-	if err := ask(ctx, cfg, s.server, "/jsz?streams=true&config=true&limit=1024", &page); err != nil {
-		return nil, nil, err
+	if err := s.ask(ctx, "/jsz?streams=true&config=true&limit=1024", &page); err != nil {
+		return nil, err
 	}
 	have := []jsconfig.Have{}
 	for _, account := range page.Accounts {
 		have = append(have, account.Streams...)
 	}
 	slices.SortFunc(have, func(a, b jsconfig.Have) int { return strings.Compare(a.Config.Name, b.Config.Name) })
-	return cfg, have, nil
+	return have, nil
 }
 
 // apply connects to the broker itself, because the console changes nothing.
-func (s *streams) apply(ctx context.Context) error {
+func (s *streams) apply(ctx context.Context, _ []string) error {
 	if err := s.wantConfig(); err != nil {
 		return err
 	}

@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/simnode"
+	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// connectNodes connects so many nodes and has each register once.
+func connectNodes(t *testing.T, broker string, nodes int) []*nats.Conn {
+	t.Helper()
+	conns := make([]*nats.Conn, nodes)
+	for i := range conns {
+		n, err := simnode.NewNode(i, simnode.Kind{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns[i], err = nats.Connect(broker, nats.Name(n.Identity), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+			nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conns[i].Close)
+		_, raw, err := n.Registration(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conns[i].Publish(simnode.Subject, raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return conns
+}
+
+func TestARestartDownsNobody(t *testing.T) {
+	nodes := 1000
+	if testing.Short() {
+		nodes = 50
+	}
+	config := quick(t)
+	p := startProcess(t, config)
+	conns := connectNodes(t, p.broker, nodes)
+	allUp := func(connected bool) func() error {
+		return func() error {
+			s := summary(t, p.console)
+			if s.States[fleet.Up] != nodes || s.Nodes != nodes || s.Events.Waiting > 0 {
+				return fmt.Errorf("%v", s)
+			}
+			for _, nc := range conns {
+				if connected && !nc.IsConnected() {
+					return fmt.Errorf("%s is not connected", nc.Opts.Name)
+				}
+			}
+			return nil
+		}
+	}
+	testkit.Eventually(t, allUp(true))
+	for _, end := range []func(){func() { p.kill() }, func() { p.terminate(t) }} {
+		end()
+		time.Sleep(time.Second)
+		p = startProcess(t, config)
+		testkit.Eventually(t, allUp(true))
+		time.Sleep(3 * time.Second) // longer than the grace
+		if err := allUp(true)(); err != nil {
+			t.Error(err)
+		}
+	}
+	if have := messages(t, p.broker, fleet.Stream); have != uint64(nodes) {
+		t.Errorf("%d events of %d new nodes", have, nodes)
+	}
+}
+
+func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes ten seconds")
+	}
+	const nodes = 2000 // several batches of events
+	config := quick(t, "late_after = '4s'\ndown_after = '6s'\n")
+	p := startProcess(t, config)
+	conns := connectNodes(t, p.broker, nodes)
+	testkit.Eventually(t, func() error {
+		if s := summary(t, p.console); s.Nodes != nodes || s.Events.Waiting > 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	watch, err := nats.Connect(p.broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(watch.Close)
+	enough := make(chan struct{})
+	var heard atomic.Uint64
+	if _, err := watch.Subscribe("muster.fleet.node.down.>", func(*nats.Msg) {
+		if heard.Add(1) == nodes/4 {
+			close(enough)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, nc := range conns {
+		nc.Close()
+	}
+	select {
+	case <-enough:
+	case <-time.After(30 * time.Second):
+		t.Fatalf("%d nodes are down", heard.Load())
+	}
+	p.kill()
+	if heard.Load() >= nodes {
+		t.Fatal("all were told of before the kill")
+	}
+	t.Logf("killed after %d of %d", heard.Load(), nodes)
+
+	p = startProcess(t, config)
+	testkit.Eventually(t, func() error {
+		if s := summary(t, p.console); s.States[fleet.Down] != nodes || s.Events.Waiting > 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
+	downs, storms := 0, 0
+	for subject, times := range told(t, p.broker) {
+		down, storm := strings.HasPrefix(subject, "muster.fleet.node.down."), strings.HasPrefix(subject, "muster.fleet.site.storm.")
+		if (down || storm) && times != 1 {
+			t.Errorf("%s: told %d times", subject, times)
+		}
+		if down {
+			downs++
+		}
+		if storm {
+			storms++
+		}
+	}
+	if downs != nodes || storms != 1 {
+		t.Errorf("%d nodes are told to be down, and %d storms", downs, storms)
+	}
+}
+
+// told is how often each event is in the stream.
+func told(t *testing.T, broker string) map[string]uint64 {
+	t.Helper()
+	s, err := jetStream(t, broker).Stream(t.Context(), fleet.Stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Info(t.Context(), jetstream.WithSubjectFilter(">"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.State.Subjects
+}
