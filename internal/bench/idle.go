@@ -42,14 +42,17 @@ func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
 }
 
 func (load Load) hold(n *simnode.Node, kind simnode.Kind) (*nats.Conn, error) {
-	options := []nats.Option{nats.Name(n.Identity)}
+	var options []nats.Option
 	if kind.Site != nil {
 		var err error
 		if options, err = load.proof(n, kind); err != nil {
 			return nil, err
 		}
 	}
-	nc, err := nats.Connect(load.Server, append(options, nats.Timeout(flushWait))...)
+	// By itself a subscription has room for 65 536 messages, and thousands of nodes would
+	// keep this process collecting garbage, on the processor that is measured.
+	options = append(options, nats.Name(n.Identity), nats.Timeout(flushWait), nats.SyncQueueLen(1))
+	nc, err := nats.Connect(load.Server, options...)
 	if err != nil {
 		return nil, err
 	}
