@@ -246,18 +246,19 @@ func TestEventsWaitForTheirStream(t *testing.T) {
 		if !f.outbox.fault.Load() {
 			return fmt.Errorf("no event had to wait")
 		}
+		if _, _, waiting := f.outbox.counts(); waiting != 10 {
+			return fmt.Errorf("%d of 10 events wait, those on their way among them", waiting)
+		}
 		return nil
 	})
 	s.stream(Stream, "muster.fleet.>")
 	s.eventually(func() error {
-		if n := s.stored(Stream); n != 10 {
-			return fmt.Errorf("%d of 10 events are stored", n)
+		stored, dropped, waiting := f.outbox.counts()
+		if n := s.stored(Stream); n != 10 || stored != 10 || dropped != 0 || waiting != 0 {
+			return fmt.Errorf("%d of 10 events are in the stream; %d stored, %d dropped, %d waiting", n, stored, dropped, waiting)
 		}
 		return nil
 	})
-	if _, dropped, waiting := f.outbox.counts(); dropped != 0 || waiting != 0 {
-		t.Errorf("%d dropped, %d waiting", dropped, waiting)
-	}
 }
 
 func TestWhatIsNoRegistrationAndNoEventStopsNobody(t *testing.T) {

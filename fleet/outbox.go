@@ -32,6 +32,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting []*Event
+	sending int // have left and are not stored yet
 	stopped bool
 	wake    chan struct{}
 	quit    chan struct{} // gives up
@@ -103,6 +104,7 @@ func (o *outbox) take() (batch []*Event, stopped bool) {
 	if len(o.waiting) == 0 {
 		o.waiting = nil
 	}
+	o.sending = len(batch)
 	return batch, o.stopped
 }
 
@@ -115,7 +117,7 @@ func (o *outbox) sendAll(batch []*Event) bool {
 	for {
 		var err error
 		if messages, err = o.send(messages); len(messages) == 0 {
-			o.stored.Add(uint64(len(batch)))
+			o.settle(&o.stored, len(batch))
 			if o.fault.Swap(false) {
 				o.log.Info("events are stored again")
 			}
@@ -126,11 +128,19 @@ func (o *outbox) sendAll(batch []*Event) bool {
 		}
 		select {
 		case <-o.quit:
-			o.dropped.Add(uint64(len(batch)))
+			o.settle(&o.dropped, len(batch))
 			return false
 		case <-time.After(retryWait):
 		}
 	}
+}
+
+// settle counts what has become of the batch that was on its way.
+func (o *outbox) settle(as *atomic.Uint64, events int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sending = 0
+	as.Add(uint64(events))
 }
 
 // messages are what is published of an event.
@@ -176,11 +186,12 @@ func (o *outbox) send(messages []*nats.Msg) (left []*nats.Msg, err error) {
 	return left, err
 }
 
-// counts are how many events were stored and dropped, and how many wait.
+// counts are how many events were stored and dropped, and how many wait, those on their
+// way among them.
 func (o *outbox) counts() (stored, dropped uint64, waiting int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.stored.Load(), o.dropped.Load(), len(o.waiting)
+	return o.stored.Load(), o.dropped.Load(), len(o.waiting) + o.sending
 }
 
 // stop lets what waits be stored, as long as the context is not done.
