@@ -13,9 +13,6 @@ import (
 // agents are those that every Choria server has, and subscribes to requests for.
 var agents = []string{"discovery", "rpcutil", "choria_util", "scout"}
 
-// held is said once all nodes are connected.
-const held = "connected"
-
 // Hold connects silent nodes, subscribed as Choria servers are, says so on w, and keeps them
 // until the context is done. The first has the index given.
 func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
@@ -34,7 +31,7 @@ func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
 		}
 		defer nc.Close()
 	}
-	if _, err := fmt.Fprintln(w, held); err != nil {
+	if _, err := fmt.Fprintln(w, ready); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -76,6 +73,8 @@ type Idle struct {
 	MemoryPerNode int64   `json:"memory_per_node_bytes"`
 	ConnectCPU    float64 `json:"connect_cpu_us_per_node"`
 	CPU           float64 `json:"cpu_of_one_core"` // while they are silent
+
+	Bare *Idle `json:"bare,omitempty"` // the same nodes on a server that is NATS alone
 }
 
 // Watch measures the target before and after the nodes connect, and then while they are

@@ -29,6 +29,7 @@ type benchmark struct {
 	watch   bool
 	size    string
 	buffer  string
+	pings   time.Duration // broker.ping_interval; 0: as it is by itself
 	console string
 	config  string
 	pid     int

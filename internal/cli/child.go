@@ -93,6 +93,9 @@ stream.CHORIA_REGISTRATION = {max_msgs_per_subject = -1}
 adapter.registration = {buffer = %q, verify = %q, enabled = %v}
 fleet.enabled = %v
 `, s.dir, strings.TrimPrefix(s.target.Server, "nats://"), strings.TrimPrefix(s.console, "http://"), b.buffer, b.verify, !b.load.Direct, b.watch && !b.load.Direct)
+	if b.pings > 0 {
+		text += fmt.Sprintf("broker.ping_interval = \"%dms\"\n", b.pings.Milliseconds())
+	}
 	if b.site != nil && (b.load.TLS || !b.load.Direct) {
 		files := b.site.Files()
 		if !b.load.TLS {

@@ -25,6 +25,7 @@ type idle struct {
 	nodes  int
 	first  int
 	silent time.Duration
+	bare   bool
 }
 
 func (p *program) idleCommand() *cobra.Command {
@@ -34,7 +35,7 @@ func (p *program) idleCommand() *cobra.Command {
 		Short: "Find out what connected nodes cost that say nothing",
 		Long: `Start an appliance, connect nodes to it from other processes, subscribed as Choria
 servers are, and measure its memory and processor time while they are silent.`,
-		Example: `  muster bench idle --nodes 10000 --tls
+		Example: `  muster bench idle --nodes 10000 --tls --bare
   muster bench idle --nodes 1000 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return i.run(cmd.Context()) },
@@ -42,8 +43,10 @@ servers are, and measure its memory and processor time while they are silent.`,
 	cmd.Flags().IntVar(&i.nodes, "nodes", 1000, "nodes")
 	cmd.Flags().BoolVar(&i.load.TLS, "tls", false, "connect over TLS, half of the nodes with certificates and half with tokens")
 	cmd.Flags().DurationVar(&i.silent, "for", 15*time.Second, "how long they are watched, after as long to settle")
+	cmd.Flags().DurationVar(&i.pings, "ping-interval", 30*time.Second, "broker.ping_interval of the appliance that is started")
+	cmd.Flags().BoolVar(&i.bare, "bare", false, "measure a NATS server that lets everybody do everything too")
 	cmd.Flags().BoolVar(&i.asJSON, "json", false, "print JSON")
-	cmd.AddCommand(i.holdCommand())
+	cmd.AddCommand(i.holdCommand(), i.serveCommand())
 	return cmd
 }
 
@@ -60,12 +63,34 @@ func (i *idle) holdCommand() *cobra.Command {
 			return bench.Hold(cmd.Context(), i.load, i.first, i.nodes, i.out)
 		},
 	}
-	cmd.Flags().StringVar(&i.load.Server, "server", "", "NATS address of the appliance")
-	cmd.Flags().StringVar(&i.load.Site, "site", "", "directory that \"muster init\" has written")
-	cmd.Flags().BoolVar(&i.load.TLS, "tls", false, "connect over TLS")
+	i.serverFlags(cmd)
 	cmd.Flags().IntVar(&i.nodes, "nodes", 1000, "nodes")
 	cmd.Flags().IntVar(&i.first, "first", 0, "index of the first")
 	return cmd
+}
+
+// serveCommand is what the process runs that is NATS alone.
+func (i *idle) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run a NATS server that lets everybody do everything until told to stop",
+		Example: `  muster bench idle serve --server 127.0.0.1:4222
+  muster bench idle serve --server 127.0.0.1:4222 --ping-interval 2m`,
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.ServeBare(cmd.Context(), i.load, i.pings, i.out)
+		},
+	}
+	i.serverFlags(cmd)
+	cmd.Flags().DurationVar(&i.pings, "ping-interval", 30*time.Second, "time between pings")
+	return cmd
+}
+
+func (i *idle) serverFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&i.load.Server, "server", "", "NATS address of the server")
+	cmd.Flags().StringVar(&i.load.Site, "site", "", "directory that \"muster init\" has written")
+	cmd.Flags().BoolVar(&i.load.TLS, "tls", false, "connect over TLS")
 }
 
 func (i *idle) run(ctx context.Context) error {
@@ -77,27 +102,60 @@ func (i *idle) run(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	server, err := i.startServer(ctx)
-	if err != nil {
-		return err
+	result, err := i.measureAppliance(ctx)
+	if err == nil && i.bare {
+		result.Bare, err = i.measureBare(ctx)
 	}
-	defer server.stop()
-	result, err := i.watch(ctx, server.target)
 	if err != nil {
 		return err
 	}
 	if i.asJSON {
 		return i.printJSON(result)
 	}
-	return i.printTable([]string{"IDLE", ""}, [][]string{
-		{"nodes", count(uint64(result.Nodes))},
-		{"memory", fmt.Sprintf("%s, %s before", humanize.IBytes(uint64(result.Memory)), humanize.IBytes(uint64(result.MemoryBefore)))},
-		{"a node", fmt.Sprintf("%s of memory, %.0f µs to connect", humanize.IBytes(uint64(result.MemoryPerNode)), result.ConnectCPU)},
-		{"processor", fmt.Sprintf("%.1f %% of one core", result.CPU*100)},
-	})
+	rows := [][]string{{"nodes", count(uint64(result.Nodes))}}
+	rows = append(rows, idleRows("", result)...)
+	if result.Bare != nil {
+		rows = append(rows, idleRows("NATS alone: ", *result.Bare)...)
+	}
+	return i.printTable([]string{"IDLE", ""}, rows)
 }
 
-// watch measures the appliance while other processes hold the nodes.
+func idleRows(whose string, r bench.Idle) [][]string {
+	return [][]string{
+		{whose + "memory", fmt.Sprintf("%s, %s before", humanize.IBytes(uint64(r.Memory)), humanize.IBytes(uint64(r.MemoryBefore)))},
+		{whose + "a node", fmt.Sprintf("%s of memory, %.0f µs to connect", humanize.IBytes(uint64(r.MemoryPerNode)), r.ConnectCPU)},
+		{whose + "processor", fmt.Sprintf("%.1f %% of one core", r.CPU*100)},
+	}
+}
+
+func (i *idle) measureAppliance(ctx context.Context) (bench.Idle, error) {
+	server, err := i.startServer(ctx)
+	if err != nil {
+		return bench.Idle{}, err
+	}
+	defer server.stop()
+	return i.watch(ctx, server.target)
+}
+
+// measureBare has the same nodes on a server that is NATS alone.
+func (i *idle) measureBare(ctx context.Context) (*bench.Idle, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	address := freePort("127.0.0.1:4222")
+	server, err := i.startSelf(ctx, "serve", "--server", address, "--site", i.load.Site,
+		"--tls="+strconv.FormatBool(i.load.TLS), "--ping-interval", i.pings.String())
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	defer func() {
+		cancel()
+		_ = server.Wait() // it was told to end
+	}()
+	result, err := i.watch(ctx, bench.Target{Server: "nats://" + address, PID: server.Process.Pid})
+	return &result, err
+}
+
+// watch measures the server while other processes hold the nodes.
 func (i *idle) watch(ctx context.Context, target bench.Target) (bench.Idle, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var holders []*exec.Cmd
@@ -109,7 +167,9 @@ func (i *idle) watch(ctx context.Context, target bench.Target) (bench.Idle, erro
 	}()
 	connect := func(ctx context.Context) error {
 		for first := 0; first < i.nodes; first += nodesOfAProcess {
-			holder, err := i.hold(ctx, target.Server, first, min(nodesOfAProcess, i.nodes-first))
+			nodes := min(nodesOfAProcess, i.nodes-first)
+			holder, err := i.startSelf(ctx, "hold", "--server", target.Server, "--site", i.load.Site,
+				"--tls="+strconv.FormatBool(i.load.TLS), "--nodes", strconv.Itoa(nodes), "--first", strconv.Itoa(first))
 			if err != nil {
 				return err
 			}
@@ -120,14 +180,13 @@ func (i *idle) watch(ctx context.Context, target bench.Target) (bench.Idle, erro
 	return bench.Watch(ctx, target, i.nodes, connect, i.silent)
 }
 
-// hold starts a process that holds nodes, and waits until they are connected.
-func (i *idle) hold(ctx context.Context, server string, first, nodes int) (*exec.Cmd, error) {
+// startSelf starts a process of the benchmark, and waits until it says that it is ready.
+func (i *idle) startSelf(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "bench", "idle", "hold", "--server", server, "--site", i.load.Site,
-		"--tls="+strconv.FormatBool(i.load.TLS), "--nodes", strconv.Itoa(nodes), "--first", strconv.Itoa(first))
+	cmd := exec.CommandContext(ctx, self, append([]string{"bench", "idle"}, args...)...)
 	cmd.Stderr = i.err
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -137,7 +196,7 @@ func (i *idle) hold(ctx context.Context, server string, first, nodes int) (*exec
 		return nil, err
 	}
 	if line, _ := bufio.NewReader(out).ReadString('\n'); strings.TrimSpace(line) == "" {
-		return nil, errors.Join(errors.New("the nodes did not connect"), cmd.Wait())
+		return nil, errors.Join(fmt.Errorf("%s did not become ready", args[0]), cmd.Wait())
 	}
 	return cmd, nil
 }
