@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
+	"net/url"
 	"strconv"
 
 	"github.com/muster-appliance/muster/fleet"
@@ -14,7 +14,7 @@ import (
 // Fleet is the view that the API shows.
 type Fleet interface {
 	Summary() fleet.Summary
-	Nodes(state fleet.State) []fleet.Node
+	Nodes(q fleet.Query) (fleet.Page, error)
 	Node(name string) (fleet.Node, bool)
 }
 
@@ -49,17 +49,6 @@ func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
 
 func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
 
-func (a api) nodes(w http.ResponseWriter, r *http.Request) {
-	state := fleet.State(r.URL.Query().Get("state"))
-	if state != "" && !slices.Contains(fleet.States, state) {
-		writeError(w, http.StatusBadRequest, fmt.Sprintf("%q is no state; a node is one of %v", state, fleet.States))
-		return
-	}
-	writeJSON(w, struct {
-		Nodes []fleet.Node `json:"nodes"`
-	}{a.fleet.Nodes(state)})
-}
-
 func (a api) node(w http.ResponseWriter, r *http.Request) {
 	n, ok := a.fleet.Node(r.PathValue("name"))
 	if !ok {
@@ -89,6 +78,15 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, struct {
 		Events []*fleet.Event `json:"events"`
 	}{events})
+}
+
+// parseForm is what the URL asks. What it cannot be read as is an error, not left out.
+func parseForm(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fmt.Errorf("the address cannot be read: %w", err)
+	}
+	return values, nil
 }
 
 func number(r *http.Request, key string, otherwise uint64) (uint64, error) {

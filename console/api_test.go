@@ -1,12 +1,19 @@
 package console
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,17 +23,31 @@ import (
 type two struct{}
 
 func (two) Summary() fleet.Summary {
-	return fleet.Summary{Site: "ams", Nodes: 2, States: map[fleet.State]int{fleet.Up: 1, fleet.Down: 1}, Storms: []string{}}
+	return fleet.Summary{Site: "ams", Nodes: 2, States: map[fleet.State]int{fleet.Up: 1, fleet.Down: 1}, Storms: []string{}, Index: []string{"os.name"}}
 }
 
-func (two) Nodes(state fleet.State) []fleet.Node {
-	nodes := []fleet.Node{}
-	for _, n := range []fleet.Node{{Name: "db1", State: fleet.Down}, {Name: "web1", State: fleet.Up}} {
-		if state == "" || state == n.State {
-			nodes = append(nodes, n)
+func (two) Nodes(q fleet.Query) (page fleet.Page, err error) {
+	if len(q.Where) > 0 {
+		return page, fmt.Errorf("%w: the fact %q is not kept", fleet.ErrQuery, q.Where[0].Fact)
+	}
+	since := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
+	page.Nodes = []fleet.Node{}
+	for _, n := range []fleet.Node{
+		{Name: "db1", State: fleet.Down, Since: since, Reason: "its connection ended, and none came back", Site: "ams", Registered: since},
+		{
+			Name: "web1", State: fleet.Up, Since: since, Reason: "registered", Site: "ams", Registered: since, Classes: []string{"apache", "base"},
+			Connection: fleet.Connection{Connected: "yes", Address: "192.0.2.7"}, Facts: map[string]json.RawMessage{"os.name": json.RawMessage(`"De\"bian"`)},
+		},
+	} {
+		switch {
+		case n.Name <= q.After || len(q.States) > 0 && !slices.Contains(q.States, n.State):
+		case len(page.Nodes) == q.Limit && q.Limit > 0:
+			page.Next = page.Nodes[q.Limit-1].Name
+		default:
+			page.Nodes = append(page.Nodes, n)
 		}
 	}
-	return nodes
+	return page, nil
 }
 
 func (two) Node(name string) (fleet.Node, bool) {
@@ -50,6 +71,16 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes":                    {200, `"name":"db1"`},
 		"/api/v1/nodes?state=up":           {200, `{"nodes":[{"name":"web1"`},
 		"/api/v1/nodes?state=late":         {200, `{"nodes":[]}`},
+		"/api/v1/nodes?state=up&state=":    {200, `{"nodes":[{"name":"web1"`},
+		"/api/v1/nodes?limit=1":            {200, `"next":"db1"`},
+		"/api/v1/nodes?limit=1&after=db1":  {200, `{"nodes":[{"name":"web1"`},
+		"/api/v1/nodes?limit=0":            {400, `limit: want a number from 1 to 10000`},
+		"/api/v1/nodes?limit=5&limit=6":    {400, `limit is given 2 times`},
+		"/api/v1/nodes?statee=up":          {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
+		"/api/v1/nodes?format=xml":         {400, `\"xml\" is no format`},
+		"/api/v1/nodes?where=os":           {400, `\"os\" is no condition on a fact`},
+		"/api/v1/nodes?where=role=web":     {400, `the fact \"role\" is not kept`},
+		"/api/v1/nodes?state=%zz":          {400, `the address cannot be read`},
 		"/api/v1/nodes?state=dead":         {400, `"error":"\"dead\" is no state`},
 		"/api/v1/nodes/web1":               {200, `"state":"up"`},
 		"/api/v1/nodes/db9":                {404, `"error":"no node \"db9\" has registered`},
@@ -72,6 +103,95 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 	if w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("POST: %d", w.Code)
 	}
+}
+
+func TestNodesInEachFormat(t *testing.T) {
+	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}, Events: two{}})
+	for query, want := range map[string]struct{ kind, body string }{
+		"format=names":         {"text/plain; charset=utf-8", "db1\nweb1\n"},
+		"format=names&limit=1": {"text/plain; charset=utf-8", "db1\n"},
+		"format=csv": {"text/csv; charset=utf-8", `name,state,since,reason,site,registered,connected,address,classes,agents,os.name
+db1,down,2026-11-25T10:00:00Z,"its connection ended, and none came back",ams,2026-11-25T10:00:00Z,,,,,
+web1,up,2026-11-25T10:00:00Z,registered,ams,2026-11-25T10:00:00Z,yes,192.0.2.7,apache base,,"De""bian"
+`},
+		"format=csv&state=late": {"text/csv; charset=utf-8", "name,state,since,reason,site,registered,connected,address,classes,agents,os.name\n"},
+		"format=jsonl&state=up": {"application/x-ndjson", `{"name":"web1","state":"up","since":"2026-11-25T10:00:00Z","reason":"registered","site":"ams","registered":"2026-11-25T10:00:00Z",` +
+			`"connection":{"connected":"yes","address":"192.0.2.7","verified":false},"classes":["apache","base"],"facts":{"os.name":"De\"bian"}}` + "\n"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != want.kind || w.Body.String() != want.body {
+			t.Errorf("%s: %d %s\n%s", query, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
+}
+
+// many is a fleet of so many nodes, of which no more than a page is ever in memory.
+type many struct {
+	two
+	nodes int
+	most  int // that were asked for at once
+}
+
+func (m *many) Nodes(q fleet.Query) (page fleet.Page, err error) {
+	m.most = max(m.most, q.Limit)
+	first := 0
+	if q.After != "" {
+		first, _ = strconv.Atoi(q.After)
+		first++
+	}
+	for n := first; n < min(first+q.Limit, m.nodes); n++ {
+		page.Nodes = append(page.Nodes, fleet.Node{Name: fmt.Sprintf("%07d", n), State: fleet.Up})
+	}
+	if first+q.Limit < m.nodes {
+		page.Next = page.Nodes[q.Limit-1].Name
+	}
+	return page, nil
+}
+
+// counted counts lines, and keeps none.
+type counted struct {
+	http.ResponseWriter
+	lines int
+}
+
+func (c *counted) Write(data []byte) (int, error) {
+	c.lines += bytes.Count(data, []byte("\n"))
+	return len(data), nil
+}
+
+func TestAWholeFleetIsWrittenPageByPage(t *testing.T) {
+	for query, lines := range map[string]int{"format=csv": 300_001, "format=jsonl": 300_000, "format=names&limit=2500": 2500} {
+		m := &many{nodes: 300_000}
+		w := &counted{ResponseWriter: httptest.NewRecorder()}
+		handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: m, Events: m}).
+			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
+		if w.lines != lines || m.most != atOnce {
+			t.Errorf("%s: %d lines, %d nodes at once", query, w.lines, m.most)
+		}
+	}
+}
+
+// FuzzQuery looks for addresses that end the process, or ask for what they should not.
+func FuzzQuery(f *testing.F) {
+	f.Add("state=up&where=os.name=Debian&identity=/^web/&limit=5")
+	f.Add("class=apache&agent=puppet&sort=-since&after=web1&format=csv&text=a&site=ams")
+	f.Fuzz(func(t *testing.T, raw string) {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		a, err := parseQuery(values)
+		if err != nil {
+			return
+		}
+		if a.Limit < 0 || a.Limit > mostNodes || a.format == "json" && a.Limit == 0 || !slices.Contains(formats, a.format) {
+			t.Errorf("%q is read as %+v", raw, a)
+		}
+		if len(a.Where) != len(slices.DeleteFunc(values["where"], func(v string) bool { return v == "" })) {
+			t.Errorf("%q: %d conditions on facts", raw, len(a.Where))
+		}
+	})
 }
 
 func TestWithoutAFleetTheAPISaysSo(t *testing.T) {

@@ -42,7 +42,9 @@ func BenchmarkOpen(b *testing.B) {
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/open")
 			with := heap()
 			names := uint64(benchNodes * len(name(0)))
-			f.with(func(book *book, _ time.Time) { book.nodes, book.times = map[string]*node{}, schedule{} })
+			f.with(func(book *book, _ time.Time) {
+				book.nodes, book.byName, book.times = map[string]*node{}, orderByName(), schedule{}
+			})
 			b.ReportMetric(float64(with-heap()-names)/benchNodes, "heap-B/node")
 		})
 	}

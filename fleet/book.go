@@ -1,13 +1,18 @@
 package fleet
 
-import "time"
+import (
+	"time"
+
+	"github.com/tidwall/btree"
+)
 
 // book is the view: every node, what it is, and what follows from what happens to it. It
 // is values in, events out; the feeds fill it, under the fleet's mutex.
 type book struct {
 	rules  Rules
 	nodes  map[string]*node
-	links  map[string]*link // by the name of who is connected, node or not
+	byName *btree.BTreeG[*node] // the same
+	links  map[string]*link     // by the name of who is connected, node or not
 	sites  map[string]*site
 	counts map[State]int
 	times  schedule
@@ -20,8 +25,13 @@ type book struct {
 func newBook(rules Rules, stormShare int64, emit func(*Event)) *book {
 	return &book{
 		rules: rules, stormShare: stormShare, emit: emit,
-		nodes: map[string]*node{}, links: map[string]*link{}, sites: map[string]*site{}, counts: map[State]int{},
+		nodes: map[string]*node{}, byName: orderByName(), links: map[string]*link{}, sites: map[string]*site{}, counts: map[State]int{},
 	}
+}
+
+// orderByName keeps nodes for pages. It needs no lock of its own: the fleet has one.
+func orderByName() *btree.BTreeG[*node] {
+	return btree.NewBTreeGOptions(func(a, b *node) bool { return a.name < b.name }, btree.Options{NoLocks: true})
 }
 
 // arrival is one registration.
@@ -58,12 +68,14 @@ func (b *book) registered(a arrival, now time.Time) {
 
 func (b *book) add(n *node) *node {
 	b.nodes[n.name] = n
+	b.byName.Set(n)
 	b.times.add(n)
 	return n
 }
 
 func (b *book) drop(n *node) {
 	delete(b.nodes, n.name)
+	b.byName.Delete(n)
 	b.times.remove(n)
 }
 

@@ -360,19 +360,19 @@ func TestFactsClassesAndAgentsAreKept(t *testing.T) {
 		return m.AppendOutput(nil)
 	})
 	s.eventually(func() error {
-		if n := len(f.Nodes(Up)); n != 3 {
-			return fmt.Errorf("%d nodes", n)
+		if s := f.Summary(); s.States[Up] != 3 {
+			return fmt.Errorf("%v", s)
 		}
 		return nil
 	})
 	_ = f.Close(t.Context())
 	f = s.open(cfg) // which knows the nodes from their events already
 	n, _ := f.Node(name(0))
-	if n.Facts["os.name"] != "Debian" || n.Facts["os.release.major"] != "13" || n.Facts["cores"] != "8" || len(n.Facts) != 3 ||
+	if string(n.Facts["os.name"]) != `"Debian"` || string(n.Facts["os.release.major"]) != `"13"` || string(n.Facts["cores"]) != "8" || len(n.Facts) != 3 ||
 		strings.Join(n.Classes, " ") != "role::web" || strings.Join(n.Agents, " ") != "rpcutil puppet" {
 		t.Errorf("inventory: %+v", n)
 	}
-	if n, _ := f.Node(name(1)); n.Facts["os.name"] != "Fedora" || n.Facts["cores"] != "2" || len(n.Facts) != 2 {
+	if n, _ := f.Node(name(1)); string(n.Facts["os.name"]) != `"Fedora"` || string(n.Facts["cores"]) != "2" || len(n.Facts) != 2 {
 		t.Errorf("file: %+v", n)
 	}
 	if n, _ := f.Node(name(2)); len(n.Facts) != 0 {

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unique"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/tidwall/gjson"
 )
 
 // Headers on a stored registration; the adapter writes them.
@@ -27,26 +29,25 @@ type word = unique.Handle[string]
 
 // inside is what is kept of a node's registrations.
 type inside struct {
-	facts   []word // values of the indexed facts, in the configuration's order; empty: it has none
+	facts   []word // indexed facts as JSON, in the configuration's order; empty: it has none
 	classes word   // names, one a line
 	agents  word
 }
 
 // index knows what is to be kept of registrations.
 type index struct {
-	names []string
-	paths [][]string
+	names []string // GJSON paths into the facts
 }
 
-func newIndex(facts []string) *index {
-	i := &index{names: facts}
-	for _, name := range facts {
-		i.paths = append(i.paths, strings.Split(name, "."))
-	}
-	return i
-}
+func newIndex(facts []string) *index { return &index{names: facts} }
 
 func (i *index) empty() bool { return len(i.names) == 0 }
+
+// at is where a fact is kept.
+func (i *index) at(fact string) (int, bool) {
+	at := slices.Index(i.names, fact)
+	return at, at >= 0
+}
 
 // arrival reads a registration, by its headers: its node and its site become tokens of the
 // subjects of events. What it carries is looked into only where facts are indexed, and may
@@ -85,40 +86,20 @@ func (i *index) look(content string, data []byte) (*inside, error) {
 			return nil, fmt.Errorf("read inventory: %w", err)
 		}
 	default:
-		if json.Unmarshal(data, &found.Facts) != nil {
+		if !gjson.ValidBytes(data) || !gjson.ParseBytes(data).IsObject() {
 			return nil, nil // a file or a body that is no JSON object: nothing to keep
 		}
+		found.Facts = data
 	}
 	return i.keep(&found), nil
 }
 
 func (i *index) keep(found *choria.Inventory) *inside {
-	kept := &inside{classes: lines(found.Classes), agents: lines(found.AgentNames()), facts: make([]word, len(i.paths))}
-	for at, path := range i.paths {
-		kept.facts[at] = unique.Make(fact(found.Facts, path))
+	kept := &inside{classes: lines(found.Classes), agents: lines(found.AgentNames()), facts: make([]word, len(i.names))}
+	for at, path := range i.names {
+		kept.facts[at] = unique.Make(gjson.GetBytes(found.Facts, path).Raw)
 	}
 	return kept
-}
-
-// fact is the value at a path into the facts, as text: strings as they are, everything
-// else as JSON.
-func fact(facts map[string]json.RawMessage, path []string) string {
-	value, ok := facts[path[0]]
-	for _, key := range path[1:] {
-		var inner map[string]json.RawMessage
-		if !ok || json.Unmarshal(value, &inner) != nil {
-			return ""
-		}
-		value, ok = inner[key]
-	}
-	if !ok {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(value, &text) == nil {
-		return text
-	}
-	return string(value)
 }
 
 func lines(names []string) word { return unique.Make(strings.Join(names, "\n")) }

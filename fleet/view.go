@@ -1,14 +1,15 @@
 package fleet
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/tidwall/gjson"
 )
 
 // Summary is the fleet in numbers; those by state add up to Nodes.
@@ -19,6 +20,7 @@ type Summary struct {
 	Rules  map[State]string `json:"rules"` // in words
 	Sites  map[string]int   `json:"sites"`
 	Storms []string         `json:"storms"` // sites where one is
+	Index  []string         `json:"index"`  // facts that nodes can be selected by
 	At     time.Time        `json:"at"`
 
 	Events struct {
@@ -30,23 +32,27 @@ type Summary struct {
 
 // Node is one node as it is shown.
 type Node struct {
-	Name       string            `json:"name"`
-	State      State             `json:"state"`
-	Since      time.Time         `json:"since"`  // of that state
-	Reason     string            `json:"reason"` // in words
-	Site       string            `json:"site"`
-	Registered time.Time         `json:"registered"`                        // when last, by the site's clock
-	Every      float64           `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
-	Connection Connection        `json:"connection"`
-	Goodbye    time.Time         `json:"goodbye,omitzero"` // when it last said that it stops
-	Facts      map[string]string `json:"facts,omitempty"`  // those that are indexed
-	Classes    []string          `json:"classes,omitempty"`
-	Agents     []string          `json:"agents,omitempty"`
+	Name       string     `json:"name"`
+	State      State      `json:"state"`
+	Since      time.Time  `json:"since"`  // of that state
+	Reason     string     `json:"reason"` // in words
+	Site       string     `json:"site"`
+	Registered time.Time  `json:"registered"`                        // when last, by the site's clock
+	Every      float64    `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
+	Connection Connection `json:"connection"`
+	Goodbye    time.Time  `json:"goodbye,omitzero"` // when it last said that it stops
+	Classes    []string   `json:"classes,omitempty"`
+	Agents     []string   `json:"agents,omitempty"`
+
+	Facts map[string]json.RawMessage `json:"facts,omitempty"` // those that are indexed
 }
+
+// FactText is an indexed fact as text: strings as they are, everything else as JSON.
+func (n *Node) FactText(name string) string { return gjson.ParseBytes(n.Facts[name]).String() }
 
 // Summary is the fleet at this moment.
 func (f *Fleet) Summary() Summary {
-	s := Summary{Site: f.o.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{}}
+	s := Summary{Site: f.o.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{}, Index: append([]string{}, f.index.names...)}
 	f.with(func(b *book, now time.Time) {
 		s.At, s.Rules = now, b.rules.Words()
 		for _, state := range States {
@@ -67,20 +73,6 @@ func (f *Fleet) Summary() Summary {
 	return s
 }
 
-// Nodes are all nodes of a state, or of every state where it is empty, in order of name.
-func (f *Fleet) Nodes(state State) []Node {
-	nodes := []Node{}
-	f.with(func(b *book, _ time.Time) {
-		for _, n := range b.nodes {
-			if state == "" || n.state == state {
-				nodes = append(nodes, f.show(n, &b.rules))
-			}
-		}
-	})
-	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
-	return nodes
-}
-
 // Node is one node, if it is in the view.
 func (f *Fleet) Node(name string) (shown Node, ok bool) {
 	f.with(func(b *book, _ time.Time) {
@@ -99,10 +91,10 @@ func (f *Fleet) show(n *node, rules *Rules) Node {
 	if n.inside == nil {
 		return shown
 	}
-	shown.Facts = make(map[string]string, len(n.inside.facts))
+	shown.Facts = make(map[string]json.RawMessage, len(n.inside.facts))
 	for i, value := range n.inside.facts {
 		if text := value.Value(); text != "" {
-			shown.Facts[f.index.names[i]] = text
+			shown.Facts[f.index.names[i]] = json.RawMessage(text)
 		}
 	}
 	shown.Classes, shown.Agents = list(n.inside.classes), list(n.inside.agents)

@@ -30,8 +30,8 @@ type Inventory struct {
 	Agents []struct {
 		Name string `json:"name"`
 	} `json:"agents"`
-	Classes []string                   `json:"classes"`
-	Facts   map[string]json.RawMessage `json:"facts"`
+	Classes []string        `json:"classes"`
+	Facts   json.RawMessage `json:"facts"`
 }
 
 // AgentNames are the names of the node's agents.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -13,8 +15,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// askWait is how long the console may take to answer.
-const askWait = 10 * time.Second
+const (
+	// askWait is how long the console may take to answer.
+	askWait = 10 * time.Second
+	// installedConfig is where packages put the configuration.
+	installedConfig = "/etc/muster/appliance.toml"
+)
 
 // asker is a command about a running appliance.
 type asker struct {
@@ -37,49 +43,78 @@ func (a *asker) command(use, short, example string, args cobra.PositionalArgs, r
 // asking is a command that asks its console.
 func (a *asker) asking(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
 	cmd := a.command(use, short, example, args, run)
-	cmd.Flags().StringVar(&a.server, "server", "", "address of the appliance's console, such as http://127.0.0.1:8222; default: console.listen of the configuration")
+	a.serverFlag(cmd)
 	return cmd
 }
 
-// ask gets a page of the console that the configuration or --server names.
+func (a *asker) serverFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.server, "server", "", "address of the appliance's console, such as http://127.0.0.1:8222; default: console.listen of the configuration")
+}
+
+// listens is where the configuration says that the console is: the one that is named, or
+// that of an appliance that is installed here.
+func (a *asker) listens() (string, error) {
+	file := a.config
+	if file == "" {
+		if _, err := os.Stat(installedConfig); err == nil {
+			file = installedConfig
+		}
+	}
+	cfg, err := appliance.Load(file)
+	if err != nil {
+		return "", err
+	}
+	return cfg.Console.Listen, nil
+}
+
+// ask gets a page of the console that the configuration or --server names, as JSON.
 func (a *asker) ask(ctx context.Context, path string, into any) error {
-	cfg, err := appliance.Load(a.config)
+	body, err := a.fetch(ctx, path)
 	if err != nil {
 		return err
 	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return fmt.Errorf("read the answer to %s: %w", path, err)
+	}
+	return nil
+}
+
+// fetch gets a page as it comes.
+func (a *asker) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
 	server := a.server
 	if server == "" {
-		server = cfg.Console.Listen
+		var err error
+		if server, err = a.listens(); err != nil {
+			return nil, err
+		}
 	}
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
-	return ask(ctx, strings.TrimSuffix(server, "/"), path, into)
+	return fetch(ctx, strings.TrimSuffix(server, "/"), path)
 }
 
-// ask gets a page of the console as JSON.
-func ask(ctx context.Context, server, path string, into any) error {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
-	defer cancel()
+// client gives up on a console that does not begin to answer.
+var client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: askWait}}
+
+func fetch(ctx context.Context, server, path string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
 	if err != nil {
-		return usageError{fmt.Errorf("--server: %w", err)}
+		return nil, usageError{fmt.Errorf("--server: %w", err)}
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", server, errors.Unwrap(err))
+		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", server, errors.Unwrap(err))
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		if sentence := saidBy(response); sentence != "" {
-			return errors.New(sentence)
-		}
-		return fmt.Errorf("%s%s answers %s; is it the console of an appliance?", server, path, response.Status)
+	if sentence := saidBy(response); sentence != "" {
+		return nil, errors.New(sentence)
 	}
-	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-		return fmt.Errorf("read the answer of %s%s: %w", server, path, err)
-	}
-	return nil
+	return nil, fmt.Errorf("%s%s answers %s; is it the console of an appliance?", server, path, response.Status)
 }
 
 // saidBy is the sentence with which the API refuses, or empty where it is something else

@@ -43,35 +43,6 @@ func (a *asker) summary(ctx context.Context, _ []string) error {
 	return nil
 }
 
-func (p *program) nodesCommand() *cobra.Command {
-	a := &asker{program: p}
-	var state string
-	cmd := a.asking("nodes", "List the nodes of the fleet", "  muster nodes\n  muster nodes --state down", cobra.NoArgs,
-		func(ctx context.Context, _ []string) error { return a.nodes(ctx, state) })
-	cmd.Flags().StringVar(&state, "state", "", "only nodes of this state: up, late, down or stopped")
-	return cmd
-}
-
-func (a *asker) nodes(ctx context.Context, state string) error {
-	if state != "" && !slices.Contains(fleet.States, fleet.State(state)) {
-		return usageError{fmt.Errorf("--state %q: want one of %v", state, fleet.States)}
-	}
-	var page struct {
-		Nodes []fleet.Node `json:"nodes"`
-	}
-	if err := a.ask(ctx, "/api/v1/nodes?state="+url.QueryEscape(state), &page); err != nil {
-		return err
-	}
-	if a.asJSON {
-		return a.printJSON(page.Nodes)
-	}
-	var rows [][]string
-	for _, n := range page.Nodes {
-		rows = append(rows, []string{n.Name, string(n.State), ago(n.Since), ago(n.Registered), n.Connection.Connected, n.Site})
-	}
-	return a.printTable([]string{"NODE", "STATE", "SINCE", "REGISTERED", "CONNECTED", "SITE"}, rows)
-}
-
 func (p *program) nodeCommand() *cobra.Command {
 	a := &asker{program: p}
 	return a.asking("node NAME", "Show what is known of a node",
@@ -106,7 +77,7 @@ func (a *asker) node(ctx context.Context, args []string) error {
 		rows = append(rows, []string{"said goodbye", at(n.Goodbye)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Facts)) {
-		rows = append(rows, []string{name, n.Facts[name]})
+		rows = append(rows, []string{name, n.FactText(name)})
 	}
 	if len(n.Classes) > 0 {
 		rows = append(rows, []string{"classes", strings.Join(n.Classes, " ")})

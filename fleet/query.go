@@ -1,0 +1,139 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/muster-appliance/muster/internal/choria"
+)
+
+// Query selects nodes, and is a page of them. What is empty selects all.
+type Query struct {
+	States     []State // one of them
+	Sites      []string
+	Text       string   // in the name
+	Identities []string // one of them, as Choria's filters are: a name, or a /regular expression/
+	Where      []choria.FactFilter
+	Classes    []string // all of them, as Choria's filters are
+	Agents     []string
+
+	Sort  Sort
+	After string // names that follow this one; only in the order of names
+	Limit int    // at most so many; 0: all
+}
+
+func (q *Query) hasPattern() bool { return slices.ContainsFunc(q.Identities, choria.IsPattern) }
+
+// Page is some of the nodes that were asked for. It may have fewer than the limit, or none,
+// and one that follows.
+type Page struct {
+	Nodes []Node `json:"nodes"`
+	Next  string `json:"next,omitempty"` // Query.After of the page that follows; empty: this is the last
+}
+
+// Sort is an order of nodes; with a minus before it, the other way round.
+type Sort string
+
+// Sorts are the orders there are. Of the latter ones there is the first page only: a node
+// that changes during a walk would be missed by it, or be seen twice.
+var Sorts = []Sort{"name", "received", "since", "-received", "-since"}
+
+// ErrQuery is what can be asked in no order, or of no node.
+var ErrQuery = errors.New("cannot be asked")
+
+// selection are the conditions of a query, all of which a node must meet.
+type selection []func(n *node) bool
+
+func (s selection) all(n *node) bool {
+	for _, meets := range s {
+		if !meets(n) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *Fleet) selection(q Query) (selection, error) {
+	var s selection
+	if len(q.States) > 0 {
+		s = append(s, func(n *node) bool { return slices.Contains(q.States, n.state) })
+	}
+	if len(q.Sites) > 0 {
+		s = append(s, func(n *node) bool { return slices.Contains(q.Sites, n.site) })
+	}
+	if q.Text != "" {
+		s = append(s, func(n *node) bool { return strings.Contains(n.name, q.Text) })
+	}
+	more, err := f.within(q)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+	}
+	if s = append(s, more...); len(q.Identities) == 0 {
+		return s, nil
+	}
+	var names []func(string) bool
+	for _, filter := range q.Identities {
+		match, err := choria.NameMatcher(filter)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+		}
+		names = append(names, match)
+	}
+	return append(s, func(n *node) bool {
+		return slices.ContainsFunc(names, func(match func(string) bool) bool { return match(n.name) })
+	}), nil
+}
+
+// within are the conditions on what nodes have registered.
+func (f *Fleet) within(q Query) (s selection, err error) {
+	if f.index.empty() && len(q.Where)+len(q.Classes)+len(q.Agents) > 0 {
+		return nil, errors.New("facts, classes and agents are not kept; name facts to keep in fleet.index")
+	}
+	for _, where := range q.Where {
+		at, ok := f.index.at(where.Fact)
+		if !ok {
+			return nil, fmt.Errorf("the fact %q is not kept; fleet.index names %s", where.Fact, strings.Join(f.index.names, ", "))
+		}
+		match, err := where.Matcher()
+		if err != nil {
+			return nil, err
+		}
+		s = append(s, kept(func(w word) bool { return match(w.Value()) }, func(i *inside) word { return i.facts[at] }))
+	}
+	for _, members := range []struct {
+		filters []string
+		of      func(*inside) word
+	}{
+		{q.Classes, func(i *inside) word { return i.classes }},
+		{q.Agents, func(i *inside) word { return i.agents }},
+	} {
+		for _, filter := range members.filters {
+			match, err := choria.MemberMatcher(filter)
+			if err != nil {
+				return nil, err
+			}
+			s = append(s, kept(func(w word) bool { return match(list(w)) }, members.of))
+		}
+	}
+	return s, nil
+}
+
+// kept is a condition on a word, of which there are far fewer than nodes: each is looked at
+// once.
+func kept(match func(word) bool, of func(*inside) word) func(n *node) bool {
+	known := map[word]bool{}
+	return func(n *node) bool {
+		if n.inside == nil {
+			return false
+		}
+		w := of(n.inside)
+		meets, ok := known[w]
+		if !ok {
+			meets = match(w)
+			known[w] = meets
+		}
+		return meets
+	}
+}
