@@ -15,7 +15,8 @@ import (
 type Fleet interface {
 	Summary() fleet.Summary
 	Nodes(q fleet.Query) (fleet.Page, error)
-	Node(name string) (fleet.Node, bool)
+	Detail(ctx context.Context, name string) (detail fleet.Detail, known bool, err error)
+	Diff(ctx context.Context, name string) (diff fleet.Diff, known bool, err error)
 }
 
 // Events is the stream of what has become of the nodes.
@@ -39,6 +40,7 @@ func (a api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/fleet", a.summary)
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
 	mux.HandleFunc("GET /api/v1/nodes/{name}", a.node)
+	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", a.diff)
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
@@ -50,12 +52,25 @@ func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
 func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
 
 func (a api) node(w http.ResponseWriter, r *http.Request) {
-	n, ok := a.fleet.Node(r.PathValue("name"))
-	if !ok {
+	detail, known, err := a.fleet.Detail(r.Context(), r.PathValue("name"))
+	writeOfNode(w, r, detail, known, err)
+}
+
+func (a api) diff(w http.ResponseWriter, r *http.Request) {
+	diff, known, err := a.fleet.Diff(r.Context(), r.PathValue("name"))
+	writeOfNode(w, r, diff, known, err)
+}
+
+// writeOfNode answers what is known of a node, or why nothing is.
+func writeOfNode(w http.ResponseWriter, r *http.Request, v any, known bool, err error) {
+	switch {
+	case !known:
 		writeError(w, http.StatusNotFound, fmt.Sprintf("no node %q has registered, or it is forgotten", r.PathValue("name")))
-		return
+	case err != nil:
+		writeError(w, http.StatusServiceUnavailable, err.Error())
+	default:
+		writeJSON(w, v)
 	}
-	writeJSON(w, n)
 }
 
 // events are those after a sequence of the stream, the latest without one.

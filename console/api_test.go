@@ -50,8 +50,16 @@ func (two) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
-func (two) Node(name string) (fleet.Node, bool) {
-	return fleet.Node{Name: name, State: fleet.Up}, name == "web1"
+func (two) Detail(_ context.Context, name string) (fleet.Detail, bool, error) {
+	if name == "db1" {
+		return fleet.Detail{}, true, errors.New("the stream is gone")
+	}
+	return fleet.Detail{Node: fleet.Node{Name: name, State: fleet.Up}, Arrivals: []fleet.Arrival{{Sequence: 7}}}, name == "web1", nil
+}
+
+func (two) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
+	change := fleet.Change{Kind: "fact", Name: "cores", Change: "changed", Before: json.RawMessage("4"), Now: json.RawMessage("8")}
+	return fleet.Diff{Node: name, Changes: []fleet.Change{change}}, name == "web1", nil
 }
 
 func (two) EventsAfter(_ context.Context, after uint64, most int) ([]*fleet.Event, error) {
@@ -84,6 +92,9 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes?state=dead":         {400, `"error":"\"dead\" is no state`},
 		"/api/v1/nodes/web1":               {200, `"state":"up"`},
 		"/api/v1/nodes/db9":                {404, `"error":"no node \"db9\" has registered`},
+		"/api/v1/nodes/web1/diff":          {200, `{"kind":"fact","name":"cores","change":"changed","before":4,"now":8}`},
+		"/api/v1/nodes/db9/diff":           {404, `"error":"no node \"db9\" has registered`},
+		"/api/v1/nodes/db1":                {503, `the stream is gone`},
 		"/api/v1/events":                   {200, `"sequence":100`},
 		"/api/v1/events?after=5&limit=7":   {200, `"sequence":12`},
 		"/api/v1/events?after=x":           {400, `"error":"after: \"x\" is not a number"`},

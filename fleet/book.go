@@ -38,6 +38,7 @@ func orderByName() *btree.BTreeG[*node] {
 type arrival struct {
 	name, site string
 	received   time.Time
+	topic      word
 	inside     *inside // nil: as before
 }
 
@@ -48,6 +49,7 @@ func (b *book) registered(a arrival, now time.Time) {
 		n = b.add(&node{name: a.name, link: b.links[a.name]})
 		n.adopt()
 	}
+	n.topic = a.topic
 	if a.inside != nil && !a.received.Before(n.Received) { // also what was restored without it
 		n.inside = a.inside
 	}

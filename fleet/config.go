@@ -18,6 +18,13 @@ type Config struct {
 	StormShare      int64 // per cent
 	Advisories      bool
 	Index           []string
+	Volatile        []string
+}
+
+// volatileFacts change by themselves, in Facter's names.
+var volatileFacts = []string{
+	"uptime", "uptime_seconds", "uptime_hours", "uptime_days", "system_uptime", "load_averages",
+	"memory", "memoryfree", "memoryfree_mb", "swapfree", "swapfree_mb", "mountpoints", "last_run",
 }
 
 // DefaultConfig watches who registers by default, and has an honest node skip an interval
@@ -26,7 +33,7 @@ func DefaultConfig() Config {
 	return Config{
 		Enabled: true, Stream: "CHORIA_REGISTRATION",
 		LateAfter: 6 * time.Minute, DownAfter: 11 * time.Minute, ForgetAfter: 7 * 24 * time.Hour,
-		DisconnectGrace: 20 * time.Second, StormShare: 20,
+		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts,
 	}
 }
 
@@ -47,6 +54,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "storm_share", Value: config.Int(&c.StormShare, 1, 100), Help: "more than so many per cent of a site down within a minute are one storm"},
 		{Name: "advisories", Value: config.Bool(&c.Advisories), Help: "true: tell of nodes as Stream Replicator does too"},
 		{Name: "index", Value: config.Strings(&c.Index), Help: "facts to keep in memory, such as os.name; classes and agents too"},
+		{Name: "volatile", Value: config.Strings(&c.Volatile), Help: "facts that change by themselves, with all below them: no difference between registrations"},
 	}
 }
 
@@ -67,9 +75,14 @@ func (c *Config) Validate(check *config.Check) {
 	if c.Enabled && c.Stream == "" {
 		check.Problem("stream", `empty; name the stream that the adapter fills, such as "CHORIA_REGISTRATION"`)
 	}
-	for _, fact := range c.Index {
+	checkFacts(check, "index", c.Index)
+	checkFacts(check, "volatile", c.Volatile)
+}
+
+func checkFacts(check *config.Check, key string, facts []string) {
+	for _, fact := range facts {
 		if !validFact.MatchString(fact) {
-			check.Problem("index", "%q is no fact's name; write it as os.name", fact)
+			check.Problem(key, "%q is no fact's name; write it as os.name", fact)
 		}
 	}
 }

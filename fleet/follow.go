@@ -69,7 +69,7 @@ func (f *Fleet) keepFollowing(feed *feed) {
 
 // registered takes a stored registration.
 func (f *Fleet) registered(m jetstream.Msg, _ uint64) {
-	a, err := f.index.arrival(m.Headers().Get, m.Data())
+	a, err := f.index.arrival(m.Subject(), m.Headers().Get, m.Data())
 	if err != nil {
 		f.unread.add(f.o.Log, m.Subject(), err, f.o.Now())
 	}

@@ -19,6 +19,8 @@ const (
 	headerReceived = "Muster-Received"
 	headerSite     = "Muster-Site"
 	headerContent  = "Muster-Content" // only where the registration is stored unpacked
+	headerVerified = "Muster-Verified"
+	headerRequest  = "Muster-Request-Id"
 )
 
 // mostUnpacked is how large a registration may be that is looked into.
@@ -52,8 +54,8 @@ func (i *index) at(fact string) (int, bool) {
 // arrival reads a registration, by its headers: its node and its site become tokens of the
 // subjects of events. What it carries is looked into only where facts are indexed, and may
 // be anything; with the error comes an arrival then.
-func (i *index) arrival(header func(key string) string, data []byte) (arrival, error) {
-	a := arrival{name: header(headerSender), site: header(headerSite)}
+func (i *index) arrival(subject string, header func(key string) string, data []byte) (arrival, error) {
+	a := arrival{name: header(headerSender), site: header(headerSite), topic: topicOf(subject, header(headerSender))}
 	received, err := time.Parse(time.RFC3339Nano, header(headerReceived))
 	if err := errors.Join(err, choria.CheckSender(a.name), choria.CheckSender(a.site)); err != nil {
 		return arrival{}, fmt.Errorf("its headers are no adapter's: %w", err)
@@ -68,30 +70,45 @@ func (i *index) arrival(header func(key string) string, data []byte) (arrival, e
 
 // look finds what is to be kept in a registration.
 func (i *index) look(content string, data []byte) (*inside, error) {
-	if content == "" {
+	found, err := open(content, data)
+	if err != nil || found.inventory == nil {
+		return nil, err
+	}
+	return i.keep(found.inventory), nil
+}
+
+// content is a registration, unpacked.
+type content struct {
+	kind      string // Choria's: inventory, file or body
+	data      []byte
+	inventory *choria.Inventory // nil: a file or body that is no JSON object
+}
+
+// open unpacks a registration as it is stored: a kind tells that it is unpacked already. A
+// file or body that is a JSON object are facts.
+func open(kind string, data []byte) (content, error) {
+	if kind == "" {
 		body, err := choria.OutputBody(data)
 		if err != nil {
-			return nil, err
+			return content{}, err
 		}
 		unpacked, err := choria.Unpack(body, mostUnpacked)
 		if err != nil {
-			return nil, err
+			return content{}, err
 		}
-		content, data = unpacked.Kind, unpacked.Payload
+		kind, data = unpacked.Kind, unpacked.Payload
 	}
-	var found choria.Inventory
-	switch content {
-	case choria.ContentInventory:
-		if err := json.Unmarshal(data, &found); err != nil {
-			return nil, fmt.Errorf("read inventory: %w", err)
+	c := content{kind: kind, data: data}
+	switch {
+	case kind == choria.ContentInventory:
+		c.inventory = new(choria.Inventory)
+		if err := json.Unmarshal(data, c.inventory); err != nil {
+			return c, fmt.Errorf("read inventory: %w", err)
 		}
-	default:
-		if !gjson.ValidBytes(data) || !gjson.ParseBytes(data).IsObject() {
-			return nil, nil // a file or a body that is no JSON object: nothing to keep
-		}
-		found.Facts = data
+	case gjson.ValidBytes(data) && gjson.ParseBytes(data).IsObject():
+		c.inventory = &choria.Inventory{Facts: data}
 	}
-	return i.keep(&found), nil
+	return c, nil
 }
 
 func (i *index) keep(found *choria.Inventory) *inside {

@@ -17,6 +17,7 @@ type node struct {
 	since  time.Time     // of that state
 	slot   int           // in the schedule
 	inside *inside       // what it registered, as far as it is kept
+	topic  word          // where that is stored
 }
 
 // learn takes the time between two registrations into account, the latest ones most.

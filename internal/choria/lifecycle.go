@@ -43,6 +43,9 @@ func (i *Inventory) AgentNames() []string {
 	return names
 }
 
+// ClassNames are the classes of the node.
+func (i *Inventory) ClassNames() []string { return i.Classes }
+
 // ShutdownSubject is where a server says that it stops.
 const ShutdownSubject = "choria.lifecycle.event.shutdown.server"
 

@@ -2,12 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"net/url"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -41,51 +36,6 @@ func (a *asker) summary(ctx context.Context, _ []string) error {
 		fmt.Fprintf(a.out, "\nMany nodes of site %s have gone at once; see muster events\n", site)
 	}
 	return nil
-}
-
-func (p *program) nodeCommand() *cobra.Command {
-	a := &asker{program: p}
-	return a.asking("node NAME", "Show what is known of a node",
-		"  muster node web1.example.net\n  muster node web1.example.net --json", oneNode, a.node)
-}
-
-func oneNode(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
-		return errors.New("name one node, such as muster node web1.example.net; muster nodes lists them")
-	}
-	return nil
-}
-
-func (a *asker) node(ctx context.Context, args []string) error {
-	var n fleet.Node
-	if err := a.ask(ctx, "/api/v1/nodes/"+url.PathEscape(args[0]), &n); err != nil {
-		return err
-	}
-	if a.asJSON {
-		return a.printJSON(n)
-	}
-	rows := [][]string{
-		{"state", fmt.Sprintf("%s since %s: %s", n.State, ago(n.Since), n.Reason)},
-		{"site", n.Site},
-		{"registered", at(n.Registered)},
-	}
-	if n.Every > 0 {
-		rows = append(rows, []string{"usually", "every " + (time.Duration(n.Every) * time.Second).String()})
-	}
-	rows = append(rows, connectionRows(n.Connection)...)
-	if !n.Goodbye.IsZero() {
-		rows = append(rows, []string{"said goodbye", at(n.Goodbye)})
-	}
-	for _, name := range slices.Sorted(maps.Keys(n.Facts)) {
-		rows = append(rows, []string{name, n.FactText(name)})
-	}
-	if len(n.Classes) > 0 {
-		rows = append(rows, []string{"classes", strings.Join(n.Classes, " ")})
-	}
-	if len(n.Agents) > 0 {
-		rows = append(rows, []string{"agents", strings.Join(n.Agents, " ")})
-	}
-	return a.printTable([]string{n.Name, ""}, rows)
 }
 
 func connectionRows(c fleet.Connection) [][]string {
