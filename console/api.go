@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
+	"time"
 
 	"github.com/muster-appliance/muster/fleet"
 )
@@ -21,19 +21,16 @@ type Fleet interface {
 
 // Events is the stream of what has become of the nodes.
 type Events interface {
-	EventsAfter(ctx context.Context, after uint64, most int) ([]*fleet.Event, error)
+	Events(ctx context.Context, q fleet.EventQuery) ([]*fleet.Event, error)
+	FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error
 }
-
-const (
-	// mostEvents is the longest page of events, usualEvents what comes without being asked for.
-	mostEvents  = 10_000
-	usualEvents = 100
-)
 
 // api is /api/v1.
 type api struct {
-	fleet   Fleet
-	changes Events
+	fleet     Fleet
+	changes   Events
+	followers chan struct{} // a place for each that may follow events
+	patience  time.Duration // how long who asked may take to read a part of an answer
 }
 
 func (a api) register(mux *http.ServeMux) {
@@ -73,28 +70,6 @@ func writeOfNode(w http.ResponseWriter, r *http.Request, v any, known bool, err 
 	}
 }
 
-// events are those after a sequence of the stream, the latest without one.
-func (a api) events(w http.ResponseWriter, r *http.Request) {
-	after, err := number(r, "after", 0)
-	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	most, err := number(r, "limit", usualEvents)
-	if err != nil || most < 1 || most > mostEvents {
-		writeError(w, http.StatusBadRequest, fmt.Sprintf("limit: want a number from 1 to %d", mostEvents))
-		return
-	}
-	events, err := a.changes.EventsAfter(r.Context(), after, int(most))
-	if err != nil {
-		writeError(w, http.StatusServiceUnavailable, err.Error())
-		return
-	}
-	writeJSON(w, struct {
-		Events []*fleet.Event `json:"events"`
-	}{events})
-}
-
 // parseForm is what the URL asks. What it cannot be read as is an error, not left out.
 func parseForm(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -102,18 +77,6 @@ func parseForm(r *http.Request) (url.Values, error) {
 		return nil, fmt.Errorf("the address cannot be read: %w", err)
 	}
 	return values, nil
-}
-
-func number(r *http.Request, key string, otherwise uint64) (uint64, error) {
-	text := r.URL.Query().Get(key)
-	if text == "" {
-		return otherwise, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %q is not a number", key, text)
-	}
-	return n, nil
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

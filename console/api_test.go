@@ -62,11 +62,15 @@ func (two) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
 	return fleet.Diff{Node: name, Changes: []fleet.Change{change}}, name == "web1", nil
 }
 
-func (two) EventsAfter(_ context.Context, after uint64, most int) ([]*fleet.Event, error) {
-	if after > 100 {
+func (two) Events(_ context.Context, q fleet.EventQuery) ([]*fleet.Event, error) {
+	if q.After > 100 {
 		return nil, errors.New("the stream is gone")
 	}
-	return []*fleet.Event{{Event: "down", Node: "db1", Sequence: after + uint64(most)}}, nil
+	return []*fleet.Event{{Event: "down", Node: "db1", Sequence: q.After + uint64(q.Limit), Since: q.Since}}, nil
+}
+
+func (two) FollowEvents(context.Context, uint64, func(*fleet.Event) error) error {
+	return errors.New("the stream\nis gone")
 }
 
 func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
@@ -75,33 +79,37 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		status int
 		holds  string
 	}{
-		"/api/v1/fleet":                    {200, `"nodes":2`},
-		"/api/v1/nodes":                    {200, `"name":"db1"`},
-		"/api/v1/nodes?state=up":           {200, `{"nodes":[{"name":"web1"`},
-		"/api/v1/nodes?state=late":         {200, `{"nodes":[]}`},
-		"/api/v1/nodes?state=up&state=":    {200, `{"nodes":[{"name":"web1"`},
-		"/api/v1/nodes?limit=1":            {200, `"next":"db1"`},
-		"/api/v1/nodes?limit=1&after=db1":  {200, `{"nodes":[{"name":"web1"`},
-		"/api/v1/nodes?limit=0":            {400, `limit: want a number from 1 to 10000`},
-		"/api/v1/nodes?limit=5&limit=6":    {400, `limit is given 2 times`},
-		"/api/v1/nodes?statee=up":          {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
-		"/api/v1/nodes?format=xml":         {400, `\"xml\" is no format`},
-		"/api/v1/nodes?where=os":           {400, `\"os\" is no condition on a fact`},
-		"/api/v1/nodes?where=role=web":     {400, `the fact \"role\" is not kept`},
-		"/api/v1/nodes?state=%zz":          {400, `the address cannot be read`},
-		"/api/v1/nodes?state=dead":         {400, `"error":"\"dead\" is no state`},
-		"/api/v1/nodes/web1":               {200, `"state":"up"`},
-		"/api/v1/nodes/db9":                {404, `"error":"no node \"db9\" has registered`},
-		"/api/v1/nodes/web1/diff":          {200, `{"kind":"fact","name":"cores","change":"changed","before":4,"now":8}`},
-		"/api/v1/nodes/db9/diff":           {404, `"error":"no node \"db9\" has registered`},
-		"/api/v1/nodes/db1":                {503, `the stream is gone`},
-		"/api/v1/events":                   {200, `"sequence":100`},
-		"/api/v1/events?after=5&limit=7":   {200, `"sequence":12`},
-		"/api/v1/events?after=x":           {400, `"error":"after: \"x\" is not a number"`},
-		"/api/v1/events?limit=0":           {400, `limit: want a number from 1 to 10000`},
-		"/api/v1/events?limit=99999":       {400, `limit: want a number from 1 to 10000`},
-		"/api/v1/events?after=101":         {503, `the stream is gone`},
-		"/api/v1/events?after=-1&limit=10": {400, `is not a number`},
+		"/api/v1/fleet":                                     {200, `"nodes":2`},
+		"/api/v1/nodes":                                     {200, `"name":"db1"`},
+		"/api/v1/nodes?state=up":                            {200, `{"nodes":[{"name":"web1"`},
+		"/api/v1/nodes?state=late":                          {200, `{"nodes":[]}`},
+		"/api/v1/nodes?state=up&state=":                     {200, `{"nodes":[{"name":"web1"`},
+		"/api/v1/nodes?limit=1":                             {200, `"next":"db1"`},
+		"/api/v1/nodes?limit=1&after=db1":                   {200, `{"nodes":[{"name":"web1"`},
+		"/api/v1/nodes?limit=0":                             {400, `limit: want a number from 1 to 10000`},
+		"/api/v1/nodes?limit=5&limit=6":                     {400, `limit is given 2 times`},
+		"/api/v1/nodes?statee=up":                           {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
+		"/api/v1/nodes?format=xml":                          {400, `\"xml\" is no format`},
+		"/api/v1/nodes?where=os":                            {400, `\"os\" is no condition on a fact`},
+		"/api/v1/nodes?where=role=web":                      {400, `the fact \"role\" is not kept`},
+		"/api/v1/nodes?state=%zz":                           {400, `the address cannot be read`},
+		"/api/v1/nodes?state=dead":                          {400, `"error":"\"dead\" is no state`},
+		"/api/v1/nodes/web1":                                {200, `"state":"up"`},
+		"/api/v1/nodes/db9":                                 {404, `"error":"no node \"db9\" has registered`},
+		"/api/v1/nodes/web1/diff":                           {200, `{"kind":"fact","name":"cores","change":"changed","before":4,"now":8}`},
+		"/api/v1/nodes/db9/diff":                            {404, `"error":"no node \"db9\" has registered`},
+		"/api/v1/nodes/db1":                                 {503, `the stream is gone`},
+		"/api/v1/events":                                    {200, `"sequence":100`},
+		"/api/v1/events?after=5&limit=7":                    {200, `"sequence":12`},
+		"/api/v1/events?after=x":                            {400, `"error":"after: \"x\" is not a number"`},
+		"/api/v1/events?limit=0":                            {400, `limit: want a number from 1 to 10000`},
+		"/api/v1/events?limit=99999":                        {400, `limit: want a number from 1 to 10000`},
+		"/api/v1/events?after=101":                          {503, `the stream is gone`},
+		"/api/v1/events?after=-1&limit=10":                  {400, `is not a number`},
+		"/api/v1/events?afte=1":                             {400, `\"afte\" is nothing that events can be asked by`},
+		"/api/v1/events?since=1h":                           {400, `since: \"1h\" is no time`},
+		"/api/v1/events?after=1&since=2026-11-25T10:00:00Z": {400, `give one`},
+		"/api/v1/events?since=2026-11-25T10:00:00Z":         {200, `"since":"2026-11-25T10:00:00Z"`},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

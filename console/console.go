@@ -51,11 +51,15 @@ type Console struct {
 
 // New makes a console that does not listen yet.
 func New(cfg Config, from Sources, log hclog.Logger) *Console {
-	return &Console{
+	c := &Console{
 		cfg:    cfg,
 		log:    log,
 		server: &http.Server{Handler: handler(from), ReadHeaderTimeout: headerTimeout},
 	}
+	answering, end := context.WithCancel(context.Background()) // what would go on for ever ends with the console
+	c.server.BaseContext = func(net.Listener) context.Context { return answering }
+	c.server.RegisterOnShutdown(end)
+	return c
 }
 
 func handler(from Sources) http.Handler {
@@ -69,7 +73,7 @@ func handler(from Sources) http.Handler {
 	if from.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)
 	} else {
-		api{from.Fleet, from.Events}.register(mux)
+		api{from.Fleet, from.Events, make(chan struct{}, mostFollowers), writeWait}.register(mux)
 	}
 	return mux
 }

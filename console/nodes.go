@@ -48,8 +48,9 @@ func (a api) nodes(w http.ResponseWriter, r *http.Request) {
 
 // stream writes page after page, until there is none or who asked has gone.
 func (a api) stream(w http.ResponseWriter, asked asked, part fleet.Query, page fleet.Page) {
-	out := a.writer(w, asked.format)
+	out, control := a.writer(w, asked.format), http.NewResponseController(w)
 	for left := asked.Limit; ; {
+		_ = control.SetWriteDeadline(time.Now().Add(a.patience)) // a server can
 		if out.nodes(page.Nodes) != nil {
 			return
 		}

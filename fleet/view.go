@@ -1,14 +1,11 @@
 package fleet
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
 )
 
@@ -106,35 +103,4 @@ func list(names word) []string {
 		return nil
 	}
 	return strings.Split(names.Value(), "\n")
-}
-
-// EventsAfter are stored events, at most so many, from the one after that sequence on; the
-// latest so many where after is 0.
-func (f *Fleet) EventsAfter(ctx context.Context, after uint64, most int) ([]*Event, error) {
-	events := []*Event{}
-	if !f.o.Stored {
-		return events, nil
-	}
-	s, err := f.js.Stream(ctx, Stream)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	state := s.CachedInfo().State
-	if after == 0 && state.LastSeq > uint64(most) {
-		after = state.LastSeq - uint64(most)
-	}
-	if state.Msgs == 0 || after >= state.LastSeq {
-		return events, nil
-	}
-	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1}
-	err = read(ctx, s, from, most, func(m jetstream.Msg, sequence uint64) {
-		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
-			e.Sequence = sequence
-			events = append(events, e)
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	return events, nil
 }

@@ -80,8 +80,13 @@ func (a *asker) ask(ctx context.Context, path string, into any) error {
 	return nil
 }
 
-// fetch gets a page as it comes.
+// fetch gets a page as it comes, in the form that its path names.
 func (a *asker) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
+	return a.fetchAs(ctx, path, "")
+}
+
+// fetchAs gets a page of that type.
+func (a *asker) fetchAs(ctx context.Context, path, contentType string) (io.ReadCloser, error) {
 	server := a.server
 	if server == "" {
 		var err error
@@ -92,16 +97,19 @@ func (a *asker) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
-	return fetch(ctx, strings.TrimSuffix(server, "/"), path)
+	return fetch(ctx, strings.TrimSuffix(server, "/"), path, contentType)
 }
 
 // client gives up on a console that does not begin to answer.
 var client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: askWait}}
 
-func fetch(ctx context.Context, server, path string) (io.ReadCloser, error) {
+func fetch(ctx context.Context, server, path, contentType string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--server: %w", err)}
+	}
+	if contentType != "" {
+		request.Header.Set("Accept", contentType)
 	}
 	response, err := client.Do(request)
 	if err != nil {

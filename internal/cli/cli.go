@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/muster-appliance/muster/internal/config"
@@ -86,6 +87,22 @@ func wantArgs(cmd *cobra.Command) {
 	}
 	for _, sub := range cmd.Commands() {
 		wantArgs(sub)
+	}
+}
+
+// exclusive refuses flags together that mean different things.
+func exclusive(cmd *cobra.Command, flags ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		var given []string
+		for _, flag := range flags {
+			if cmd.Flags().Changed(flag) {
+				given = append(given, "--"+flag)
+			}
+		}
+		if len(given) > 1 {
+			return usageError{fmt.Errorf("%s: give one of them", strings.Join(given, " and "))}
+		}
+		return nil
 	}
 }
 

@@ -1,74 +1,130 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/config"
 	"github.com/spf13/cobra"
 )
 
-// followInterval is how often events are asked for that have come since.
-const followInterval = time.Second
+const (
+	// followAgain is the pause before a console that has gone is asked again.
+	followAgain = time.Second
+	// eventsAtOnce is how many events one question is answered with.
+	eventsAtOnce = 10_000
+	// longestEvent is what one event may be written in.
+	longestEvent = 1 << 20
+)
 
 // events is the events command.
 type events struct {
 	asker
 	follow bool
+	since  string
 	limit  int
+	last   uint64 // sequence of the last that was printed
 }
 
 func (p *program) eventsCommand() *cobra.Command {
 	e := &events{asker: asker{program: p}}
-	cmd := e.asking("events", "Show what has become of the nodes", "  muster events\n  muster events --follow", cobra.NoArgs, e.run)
-	cmd.Flags().BoolVar(&e.follow, "follow", false, "go on with those that come")
-	cmd.Flags().IntVar(&e.limit, "limit", 100, "how many of the latest to begin with")
+	cmd := e.asking("events", "Show what has become of the nodes", "  muster events --since 1h\n  muster events --follow", cobra.NoArgs, e.run)
+	cmd.Flags().BoolVar(&e.follow, "follow", false, "go on with those that come, also when the appliance was away in between")
+	cmd.Flags().StringVar(&e.since, "since", "", "all since so long ago, such as 90s, 1h or 7d")
+	cmd.Flags().IntVar(&e.limit, "limit", 100, "how many of the latest, without --since")
+	exclusive(cmd, "since", "limit")
 	return cmd
 }
 
 func (e *events) run(ctx context.Context, _ []string) error {
-	if e.limit < 1 || e.limit > 10_000 {
-		return usageError{fmt.Errorf("--limit %d: want 1 to 10000", e.limit)}
+	if e.limit < 1 || e.limit > eventsAtOnce {
+		return usageError{fmt.Errorf("--limit %d: want 1 to %d", e.limit, eventsAtOnce)}
 	}
-	last, err := e.page(ctx, 0)
-	if err != nil || !e.follow {
+	if err := e.past(ctx); err != nil || !e.follow {
 		return err
 	}
-	ticker := time.NewTicker(followInterval)
-	defer ticker.Stop()
 	for {
+		err := e.listen(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		fmt.Fprintf(e.err, "muster: %s; asking again\n", err)
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
-			if last, err = e.page(ctx, last); err != nil && ctx.Err() == nil {
-				return err
-			}
+		case <-time.After(followAgain):
 		}
 	}
 }
 
-// page prints the events after a sequence, and gives the sequence of the last.
-func (e *events) page(ctx context.Context, after uint64) (last uint64, err error) {
-	var page struct {
-		Events []*fleet.Event `json:"events"`
+// past prints those that are stored.
+func (e *events) past(ctx context.Context) error {
+	query := url.Values{"limit": {strconv.Itoa(e.limit)}}
+	if e.since != "" {
+		ago, err := config.ParseDuration(e.since)
+		if err != nil {
+			return usageError{fmt.Errorf("--since %q %w; write it with one, such as 90s, 1h or 7d", e.since, err)}
+		}
+		query = url.Values{"limit": {strconv.Itoa(eventsAtOnce)}, "since": {time.Now().Add(-ago).UTC().Format(time.RFC3339)}}
 	}
-	if err := e.ask(ctx, fmt.Sprintf("/api/v1/events?after=%d&limit=%d", after, e.limit), &page); err != nil {
-		return after, err
+	for {
+		var page struct {
+			Events []*fleet.Event `json:"events"`
+		}
+		if err := e.ask(ctx, "/api/v1/events?"+query.Encode(), &page); err != nil {
+			return err
+		}
+		for _, event := range page.Events {
+			if err := e.print(event); err != nil {
+				return err
+			}
+		}
+		if e.since == "" || len(page.Events) < eventsAtOnce {
+			return nil
+		}
+		query = url.Values{"limit": {strconv.Itoa(eventsAtOnce)}, "after": {strconv.FormatUint(e.last, 10)}}
 	}
-	for _, event := range page.Events {
-		after = event.Sequence
-		if err := e.print(event); err != nil {
-			return after, err
+}
+
+// listen prints those that come, as server-sent events, until they end.
+func (e *events) listen(ctx context.Context) error {
+	body, err := e.fetchAs(ctx, fmt.Sprintf("/api/v1/events?after=%d", e.last), "text/event-stream")
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, longestEvent)
+	for lines.Scan() {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var event fleet.Event
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			return fmt.Errorf("read an event: %w", err)
+		}
+		if err := e.print(&event); err != nil {
+			return err
 		}
 	}
-	return after, nil
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return errors.New("the appliance has ended the answer")
 }
 
 // print writes one event on a line: with --json as an object.
 func (e *events) print(event *fleet.Event) error {
+	e.last = event.Sequence
 	if e.asJSON {
 		return json.NewEncoder(e.out).Encode(event)
 	}

@@ -53,7 +53,7 @@ matches them; facts, classes and agents must be kept, see fleet.index.`
 	flags.IntVar(&n.limit, "limit", 0, "at most so many, up to 10000; 0: all, or 10000 in another order than that of names")
 	flags.BoolVar(&n.csv, "csv", false, "print CSV")
 	flags.BoolVar(&n.watch, "watch", false, "on a terminal, draw the table again every two seconds")
-	cmd.MarkFlagsMutuallyExclusive("json", "csv", "watch")
+	exclusive(cmd, "json", "csv", "watch")
 	return cmd
 }
 

@@ -1,0 +1,94 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// EventQuery is a page of stored events.
+type EventQuery struct {
+	After uint64    // sequence of the stream; the page begins with the one that follows
+	Since time.Time // or with the first that was stored from then on
+	Limit int       // at most so many; without After and Since the latest
+}
+
+// Events are stored events, in their order.
+func (f *Fleet) Events(ctx context.Context, q EventQuery) ([]*Event, error) {
+	events := []*Event{}
+	if !f.o.Stored {
+		return events, nil
+	}
+	s, err := f.js.Stream(ctx, Stream)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	state := s.CachedInfo().State
+	if q.After == 0 && q.Since.IsZero() && state.LastSeq > uint64(q.Limit) {
+		q.After = state.LastSeq - uint64(q.Limit)
+	}
+	if state.Msgs == 0 || q.After >= state.LastSeq || q.Since.After(state.LastTime) {
+		return events, nil
+	}
+	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
+	if !q.Since.IsZero() {
+		from = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.Since}
+	}
+	err = read(ctx, s, from, q.Limit, func(m jetstream.Msg, sequence uint64) {
+		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
+			e.Sequence = sequence
+			events = append(events, e)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}
+
+// ToCome is the sequence after which only those events follow that are not stored yet.
+const ToCome = math.MaxUint64
+
+// FollowEvents hands over the events after a sequence, and goes on until it is not wanted any
+// more. Where the stream was made anew, and the sequence is none of it yet, it begins with
+// the first.
+func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event) error) error {
+	if !f.o.Stored {
+		return errors.New("events are not stored: the configuration has no stream " + Stream)
+	}
+	s, err := f.js.Stream(ctx, Stream)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	from := jetstream.OrderedConsumerConfig{}
+	switch {
+	case after == ToCome:
+		from.DeliverPolicy = jetstream.DeliverNewPolicy
+	case after > s.CachedInfo().State.LastSeq:
+		from.DeliverPolicy = jetstream.DeliverAllPolicy
+	default:
+		from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
+	}
+	feed, err := newFeed(ctx, s, from)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	defer feed.messages.Stop()
+	for taken := error(nil); ; {
+		err := feed.next(ctx, func(m jetstream.Msg, sequence uint64) {
+			e, err := parseEvent(m.Subject(), m.Data())
+			if err != nil {
+				return
+			}
+			e.Sequence = sequence
+			taken = take(e)
+		})
+		if err := errors.Join(err, taken); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestWhoFollowsEventsAndComesAgainMissesNone(t *testing.T) {
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	const nodes = 500
+	s.register(nodes/2, nil)
+	var last uint64
+	seen := map[uint64]int{}
+	stop := errors.New("enough")
+	follow := func(most int) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		n := 0
+		return f.FollowEvents(ctx, last, func(e *Event) error {
+			last = e.Sequence
+			seen[e.Sequence]++
+			if n++; n == most {
+				return stop
+			}
+			return nil
+		})
+	}
+	for i := range 5 { // each ends after so many
+		if i == 2 {
+			s.register(nodes, nil) // the second half is new
+		}
+		if err := follow(nodes / 5); !errors.Is(err, stop) {
+			t.Fatal(err)
+		}
+	}
+	for sequence := uint64(1); sequence <= nodes; sequence++ {
+		if seen[sequence] != 1 {
+			t.Fatalf("event %d is seen %d times", sequence, seen[sequence])
+		}
+	}
+}
+
+func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	s.register(10, nil)
+	s.eventually(func() error {
+		if stored, _, _ := f.outbox.counts(); stored != 10 {
+			return fmt.Errorf("%d events", stored)
+		}
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var first, anew atomic.Uint64
+	go func() {
+		_ = f.FollowEvents(ctx, ToCome, func(e *Event) error { first.CompareAndSwap(0, e.Sequence); return nil })
+	}()
+	go func() {
+		_ = f.FollowEvents(ctx, 1000, func(e *Event) error { anew.CompareAndSwap(0, e.Sequence); return nil })
+	}()
+	s.eventually(func() error {
+		if anew.Load() != 1 {
+			return fmt.Errorf("begins with %d", anew.Load())
+		}
+		return nil
+	})
+	n := 10
+	s.eventually(func() error { // until the other has subscribed
+		n++
+		s.register(n, nil)
+		if first.Load() < 11 {
+			return fmt.Errorf("begins with %d", first.Load())
+		}
+		return nil
+	})
+	f.o.Stored = false
+	if err := f.FollowEvents(ctx, 0, nil); err == nil {
+		t.Error("without a stream there is nothing to follow")
+	}
+}
+
+func TestEventsSince(t *testing.T) {
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	s.register(3, nil)
+	count := func(q EventQuery) int {
+		q.Limit = max(q.Limit, 1)
+		events, err := f.Events(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(events)
+	}
+	s.eventually(func() error {
+		if n := count(EventQuery{Limit: 10}); n != 3 {
+			return fmt.Errorf("%d events", n)
+		}
+		return nil
+	})
+	for label, have := range map[string][2]int{
+		"the latest":   {count(EventQuery{Limit: 2}), 2},
+		"after":        {count(EventQuery{After: 1, Limit: 10}), 2},
+		"beyond":       {count(EventQuery{After: 3, Limit: 10}), 0},
+		"since":        {count(EventQuery{Since: time.Now().Add(-time.Hour), Limit: 10}), 3},
+		"since, a few": {count(EventQuery{Since: time.Now().Add(-time.Hour), Limit: 2}), 2},
+		"to come":      {count(EventQuery{Since: time.Now().Add(time.Hour), Limit: 10}), 0},
+	} {
+		if have[0] != have[1] {
+			t.Errorf("%s: %d events", label, have[0])
+		}
+	}
+}

@@ -1,0 +1,49 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/testkit"
+)
+
+func TestEventsAreFollowedThroughARestart(t *testing.T) {
+	config := file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '"+free(t)+"'\n")
+	p := startProcess(t, config)
+	ctx, cancel := context.WithCancel(t.Context())
+	out, errOut, done := &buffer{}, &buffer{}, make(chan int, 1)
+	go func() { done <- Run(ctx, []string{"events", "--follow", "--server", p.console}, out, errOut) }()
+	told := func(nodes int) {
+		t.Helper()
+		testkit.Eventually(t, func() error {
+			for i := range nodes {
+				if n := strings.Count(out.String(), fmt.Sprintf("new        node%05d.example.net: ", i)); n != 1 {
+					return fmt.Errorf("node %d is told of %d times in:\n%s%s", i, n, out, errOut)
+				}
+			}
+			return nil
+		})
+	}
+	connectNodes(t, p.broker, 5)
+	told(5)
+	p.kill()
+	p = startProcess(t, config)
+	connectNodes(t, p.broker, 8) // three of them new
+	told(8)
+	cancel()
+	if status := <-done; status != 0 || !strings.Contains(errOut.String(), "asking again") {
+		t.Errorf("status %d, %s", status, errOut)
+	}
+	// Those that are stored, on their own.
+	status, all, _ := muster(t, "events", "--server", p.console, "--since", "1h")
+	if lines := strings.Count(all, "\n"); status != 0 || lines != strings.Count(out.String(), "\n") {
+		t.Errorf("--since 1h: status %d, %d lines:\n%s", status, lines, all)
+	}
+	for _, args := range [][]string{{"--since", "1"}, {"--limit", "0"}, {"--since", "1h", "--limit", "5"}} {
+		if status, _, errOut := muster(t, append([]string{"events", "--server", p.console}, args...)...); status != 2 {
+			t.Errorf("%v: status %d, %s", args, status, errOut)
+		}
+	}
+}
