@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"internal/pki":       1,
 	"internal/subject":   1,
 	"internal/wire":      1,
+	"internal/rejected":  1,
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,

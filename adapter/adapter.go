@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/wire"
 )
 
@@ -29,6 +30,7 @@ type Options struct {
 	Wire      Wire
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
 	Verifier  *choria.Verifier
+	Rejected  *rejected.Table // is told whose messages are rejected; nil: nobody
 	Log       hclog.Logger
 }
 
@@ -40,6 +42,7 @@ type Adapter struct {
 	wire      Wire
 	delivered func(id uint64) (msgs uint64, ok bool)
 	verifier  *choria.Verifier
+	refused   *rejected.Table
 	log       hclog.Logger
 
 	local *publisher // to this appliance
@@ -83,6 +86,7 @@ func New(cfg Config, o Options) *Adapter {
 		wire:      o.Wire,
 		delivered: o.Delivered,
 		verifier:  o.Verifier,
+		refused:   o.Rejected,
 		log:       o.Log,
 		links:     links{log: o.Log},
 		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),

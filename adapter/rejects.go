@@ -3,6 +3,7 @@ package adapter
 import (
 	"strconv"
 
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/wire"
 )
 
@@ -26,6 +27,7 @@ const (
 // record keeps a rejected message with the reason, if that is possible at once: a reject
 // never waits, and its verdict has been counted already.
 func (a *Adapter) record(m *message) {
+	a.refused.Add(rejected.Case{By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail}, m.received)
 	a.mu.Lock()
 	full := a.recording > rejectsUnanswered
 	a.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -305,7 +306,8 @@ func TestAChainedTokenOfARealChainIsLetIn(t *testing.T) {
 func TestRefusalsAreSaidOnceAMinuteAndCountedAlways(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	log := &syncBuffer{}
-	r := newRefusals(hclog.New(&hclog.LoggerOptions{Output: log}), func() time.Time { return now })
+	table := rejected.New()
+	r := newRefusals(hclog.New(&hclog.LoggerOptions{Output: log}), table, func() time.Time { return now })
 	for range 100 {
 		r.refuse(fmt.Errorf("%w: token: nobody knows it", choria.ErrUntrusted), "10.0.0.1", "web1")
 		now = now.Add(100 * time.Millisecond)
@@ -327,6 +329,11 @@ func TestRefusalsAreSaidOnceAMinuteAndCountedAlways(t *testing.T) {
 	}
 	if counts := r.snapshot(); counts["untrusted"] != 101 || counts["provisioning"] != 1 {
 		t.Errorf("have %v", counts)
+	}
+	cases, _ := table.Cases()
+	if len(cases) != 3 || cases[2].Name != "web1" || cases[2].Count != 100 || cases[2].Detail != "token: nobody knows it" ||
+		cases[1].Address != "10.0.0.2" || cases[1].Reason != "provisioning" || !strings.HasPrefix(cases[1].Detail, "provisioning is not") {
+		t.Errorf("the table has %+v", cases)
 	}
 }
 

@@ -45,7 +45,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		tokens:       o.Verifier.Tokens(),
 		now:          o.Now,
 		allowed:      allowance{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
-		refused:      newRefusals(o.Log, o.Now),
+		refused:      newRefusals(o.Log, o.Rejected, o.Now),
 		organSecret:  rand.Text(),
 		systemSecret: rand.Text(),
 		adminSecret:  rand.Text(),

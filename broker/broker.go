@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/wire"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,7 @@ type Options struct {
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that the appliance alone publishes to
 	Verifier   *choria.Verifier // whose tokens count; it is told of the CA
+	Rejected   *rejected.Table  // is told who was not let in; nil: nobody
 	Now        func() time.Time
 	Log        hclog.Logger
 }

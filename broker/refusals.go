@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/rejected"
 )
 
 // Why a connection is refused, beside what may be wrong with a token or a certificate.
@@ -45,8 +46,9 @@ const mostName = 128
 // refusals counts the connections that were not let in. A node that is refused comes again
 // every few seconds, for ever: the log has one line a minute for each reason.
 type refusals struct {
-	log hclog.Logger
-	now func() time.Time
+	log   hclog.Logger
+	table *rejected.Table
+	now   func() time.Time
 
 	mu     sync.Mutex
 	counts map[string]uint64
@@ -54,8 +56,8 @@ type refusals struct {
 	when   map[string]time.Time
 }
 
-func newRefusals(log hclog.Logger, now func() time.Time) *refusals {
-	r := &refusals{log: log, now: now, counts: map[string]uint64{}, said: map[string]uint64{}, when: map[string]time.Time{}}
+func newRefusals(log hclog.Logger, table *rejected.Table, now func() time.Time) *refusals {
+	r := &refusals{log: log, table: table, now: now, counts: map[string]uint64{}, said: map[string]uint64{}, when: map[string]time.Time{}}
 	for _, reason := range refusalReasons {
 		r.counts[reason.Error()] = 0
 	}
@@ -75,16 +77,18 @@ func reason(err error) string {
 // refuse counts one, and says it where the reason has not been said for a while.
 func (r *refusals) refuse(err error, address, name string) {
 	why := reason(err)
+	detail := strings.TrimPrefix(strings.TrimPrefix(err.Error(), why), ": ")
+	if errors.Is(err, errProvisioning) {
+		detail = "provisioning is not supported: enroll the node, and switch provisioning off in it"
+	}
+	r.table.Add(rejected.Case{By: "broker", Name: name, Address: address, Reason: why, Detail: detail}, r.now())
 	count, say := r.count(why)
 	if !say {
 		return
 	}
 	pairs := []any{"reason", why, "address", address, "name", name[:min(len(name), mostName)], "count", count}
-	if detail := strings.TrimPrefix(err.Error(), why); detail != "" {
-		pairs = append(pairs, "error", strings.TrimPrefix(detail, ": "))
-	}
-	if errors.Is(err, errProvisioning) {
-		pairs = append(pairs, "error", "provisioning is not supported: enroll the node, and switch provisioning off in it")
+	if detail != "" {
+		pairs = append(pairs, "error", detail)
 	}
 	r.log.Warn("connection refused", pairs...)
 }

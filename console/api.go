@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/rejected"
 )
 
 // Fleet is the view that the API shows.
@@ -68,6 +69,18 @@ func writeOfNode(w http.ResponseWriter, r *http.Request, v any, known bool, err 
 	default:
 		writeJSON(w, v)
 	}
+}
+
+// writeRejected answers who was turned away, the latest first.
+func writeRejected(w http.ResponseWriter, rejected func() ([]rejected.Case, uint64)) {
+	cases, forgotten := rejected()
+	writeJSON(w, Rejected{cases, forgotten})
+}
+
+// Rejected is who was turned away since the start.
+type Rejected struct {
+	Cases     []rejected.Case `json:"cases"`
+	Forgotten uint64          `json:"forgotten"` // cases that there was no room for
 }
 
 // parseForm is what the URL asks. What it cannot be read as is an error, not left out.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -31,12 +32,13 @@ type Reason struct {
 
 // Sources are where the console takes its answers from.
 type Sources struct {
-	Ready   func() []Reason             // nothing: ready
-	Metrics prometheus.Gatherer         // /metrics
-	Choria  prometheus.Gatherer         // /choria/prometheus, in Choria's names
-	NATS    map[string]http.HandlerFunc // the server's own pages, by path
-	Fleet   Fleet                       // /api/v1; nil: nobody watches the nodes
-	Events  Events                      // what has become of them, where somebody does
+	Ready    func() []Reason                                  // nothing: ready
+	Metrics  prometheus.Gatherer                              // /metrics
+	Choria   prometheus.Gatherer                              // /choria/prometheus, in Choria's names
+	NATS     map[string]http.HandlerFunc                      // the server's own pages, by path
+	Rejected func() (cases []rejected.Case, forgotten uint64) // /api/v1/rejected
+	Fleet    Fleet                                            // /api/v1; nil: nobody watches the nodes
+	Events   Events                                           // what has become of them, where somebody does
 }
 
 // Console is the HTTP server.
@@ -70,6 +72,7 @@ func handler(from Sources) http.Handler {
 	for path, page := range from.NATS {
 		mux.HandleFunc("GET "+path, page)
 	}
+	mux.HandleFunc("GET /api/v1/rejected", func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) })
 	if from.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)
 	} else {

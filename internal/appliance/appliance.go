@@ -20,6 +20,7 @@ import (
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -30,6 +31,7 @@ type Appliance struct {
 	log      hclog.Logger
 	version  string
 	verifier *choria.Verifier // whose word counts, for connections and for messages
+	rejected *rejected.Table  // who was turned away, by whichever of them
 	lock     *dirLock
 	broker   *broker.Broker
 	fleet    *fleet.Fleet // nil: nobody watches the nodes
@@ -49,6 +51,7 @@ func New(cfg *Config, version string, log hclog.Logger) *Appliance {
 		version:  version,
 		log:      log,
 		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
+		rejected: rejected.New(),
 		quit:     make(chan struct{}),
 	}
 }
@@ -92,6 +95,7 @@ func (a *Appliance) openBroker(context.Context) error {
 		Ingest:     a.cfg.ingested(),
 		Private:    a.cfg.private(),
 		Verifier:   a.verifier,
+		Rejected:   a.rejected,
 		Now:        time.Now,
 		Log:        a.log.Named("broker"),
 	})
@@ -159,6 +163,7 @@ func (a *Appliance) openAdapters(context.Context) error {
 			Wire:      a.broker.Wire,
 			Delivered: a.broker.Delivered,
 			Verifier:  a.verifier,
+			Rejected:  a.rejected,
 			Log:       a.log.Named("adapter").Named(cfg.Name),
 		})
 		if err := one.Open(); err != nil {
@@ -176,7 +181,7 @@ func (a *Appliance) limitMemory(context.Context) error {
 
 func (a *Appliance) openConsole(context.Context) error {
 	metrics, choria := a.registries()
-	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers()}
+	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Cases}
 	if a.fleet != nil {
 		sources.Fleet, sources.Events = a.fleet, a.fleet
 	}

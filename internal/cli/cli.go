@@ -67,7 +67,7 @@ JetStream, the Choria data adapter in the same process, and a view of every node
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(), p.nodeCommand(),
-		p.eventsCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.demoCommand(), p.benchCommand(), p.versionCommand())
+		p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.demoCommand(), p.benchCommand(), p.versionCommand())
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.InitDefaultCompletionCmd() // which remembers where the output goes

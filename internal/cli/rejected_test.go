@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"crypto/tls"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/internal/simnode"
+	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/nats-io/nats.go"
+)
+
+func TestWhoIsTurnedAwayIsSaid(t *testing.T) {
+	p := startProcess(t, quick(t))
+	if status, out, errOut := muster(t, "rejected", "--server", p.console); status != 0 || out != "" || !strings.Contains(errOut, "nobody was refused") {
+		t.Errorf("at first: %d %s%s", status, out, errOut)
+	}
+	nc, err := nats.Connect(p.broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	for range 3 {
+		if err := nc.Publish(simnode.Subject, []byte("no JSON")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testkit.Eventually(t, func() error {
+		var answer console.Rejected
+		getJSON(t, p.console+"/api/v1/rejected", &answer)
+		if len(answer.Cases) != 1 || answer.Cases[0].Count != 3 || answer.Cases[0].Reason != "malformed" || answer.Cases[0].First.IsZero() {
+			return fmt.Errorf("%+v", answer)
+		}
+		return nil
+	})
+	status, out, _ := muster(t, "rejected", "--server", p.console)
+	if lines := strings.Split(out, "\n"); status != 0 || len(lines) != 3 || !strings.Contains(lines[1], "adapter registration") || !strings.Contains(lines[1], "malformed") {
+		t.Errorf("%d %s", status, out)
+	}
+}
+
+func TestWhoComesWithoutACertificateIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	if status, _, errOut := muster(t, "init", "--dir", dir, "--name", "127.0.0.1", "--listen", free(t)); status != 0 {
+		t.Fatal(errOut)
+	}
+	config := filepath.Join(dir, "appliance.toml")
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, append(text, "\n[console]\nlisten = '127.0.0.1:0'\n"...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, config)
+	_, err = nats.Connect("tls://"+strings.TrimPrefix(p.broker, "tls://"), nats.Name("web1.example.net"), nats.Secure(&tls.Config{InsecureSkipVerify: true}))
+	if err == nil {
+		t.Fatal("let in")
+	}
+	testkit.Eventually(t, func() error {
+		var answer console.Rejected
+		getJSON(t, p.console+"/api/v1/rejected", &answer)
+		for _, c := range answer.Cases {
+			if c.By == "broker" && c.Name == "web1.example.net" && c.Address != "" && c.Reason == "no-credentials" {
+				return nil
+			}
+		}
+		return fmt.Errorf("%+v", answer)
+	})
+}
+
+func TestNamesThatNobodyHasProvedAreQuoted(t *testing.T) {
+	for name, want := range map[string]string{"web1": "web1", "": "-", "a\tb": `"a\tb"`, "\x1b[2J": `"\x1b[2J"`} {
+		if have := given(name); have != want {
+			t.Errorf("%q: %s", name, have)
+		}
+	}
+}
