@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"internal/subject":   1,
 	"internal/wire":      1,
 	"internal/rejected":  1,
+	"internal/health":    1,
 	"broker":             2,
 	"jsconfig":           2,
 	"adapter":            2,

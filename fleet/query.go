@@ -40,8 +40,12 @@ type Sort string
 // that changes during a walk would be missed by it, or be seen twice.
 var Sorts = []Sort{"name", "received", "since", "-received", "-since"}
 
-// ErrQuery is what can be asked in no order, or of no node.
+// ErrQuery is that something cannot be asked; what stands in the error's own words.
 var ErrQuery = errors.New("cannot be asked")
+
+type queryError struct{ error }
+
+func (queryError) Is(target error) bool { return target == ErrQuery }
 
 // selection are the conditions of a query, all of which a node must meet.
 type selection []func(n *node) bool
@@ -68,7 +72,7 @@ func (f *Fleet) selection(q Query) (selection, error) {
 	}
 	more, err := f.within(q)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+		return nil, queryError{err}
 	}
 	if s = append(s, more...); len(q.Identities) == 0 {
 		return s, nil
@@ -77,7 +81,7 @@ func (f *Fleet) selection(q Query) (selection, error) {
 	for _, filter := range q.Identities {
 		match, err := choria.NameMatcher(filter)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrQuery, err)
+			return nil, queryError{err}
 		}
 		names = append(names, match)
 	}

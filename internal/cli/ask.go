@@ -87,6 +87,25 @@ func (a *asker) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
 
 // fetchAs gets a page of that type.
 func (a *asker) fetchAs(ctx context.Context, path, contentType string) (io.ReadCloser, error) {
+	response, err := a.get(ctx, path, contentType)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode == http.StatusOK {
+		return response.Body, nil
+	}
+	defer response.Body.Close()
+	if sentence := saidBy(response); sentence != "" {
+		return nil, errors.New(sentence)
+	}
+	return nil, fmt.Errorf("%s answers %s; is it the console of an appliance?", response.Request.URL, response.Status)
+}
+
+// client gives up on a console that does not begin to answer.
+var client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: askWait}}
+
+// get asks the console that the configuration or --server names.
+func (a *asker) get(ctx context.Context, path, contentType string) (*http.Response, error) {
 	server := a.server
 	if server == "" {
 		var err error
@@ -97,13 +116,7 @@ func (a *asker) fetchAs(ctx context.Context, path, contentType string) (io.ReadC
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
 	}
-	return fetch(ctx, strings.TrimSuffix(server, "/"), path, contentType)
-}
-
-// client gives up on a console that does not begin to answer.
-var client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: askWait}}
-
-func fetch(ctx context.Context, server, path, contentType string) (io.ReadCloser, error) {
+	server = strings.TrimSuffix(server, "/")
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--server: %w", err)}
@@ -115,14 +128,7 @@ func fetch(ctx context.Context, server, path, contentType string) (io.ReadCloser
 	if err != nil {
 		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", server, errors.Unwrap(err))
 	}
-	if response.StatusCode == http.StatusOK {
-		return response.Body, nil
-	}
-	defer response.Body.Close()
-	if sentence := saidBy(response); sentence != "" {
-		return nil, errors.New(sentence)
-	}
-	return nil, fmt.Errorf("%s%s answers %s; is it the console of an appliance?", server, path, response.Status)
+	return response, nil
 }
 
 // saidBy is the sentence with which the API refuses, or empty where it is something else

@@ -48,7 +48,7 @@ func (d *discover) run(ctx context.Context, args []string) error {
 	files := []string{os.Getenv("CHORIA_EXTERNAL_REQUEST"), os.Getenv("CHORIA_EXTERNAL_REPLY")}
 	copy(files, args)
 	if files[0] == "" || files[1] == "" {
-		return usageError{errors.New(`Choria runs this with files for the request and the reply: choria ping --dm external --do command="muster discover"`)}
+		return usageError{errors.New(`there are no files: Choria runs this, with one for the request and one for the reply: choria ping --dm external --do command="muster discover"`)}
 	}
 	nodes, err := d.answer(ctx, files[0])
 	reply, err := choria.DiscoveryReply(nodes, err)
