@@ -4,6 +4,7 @@ package console
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -56,9 +57,10 @@ func New(cfg Config, from Sources, log hclog.Logger) *Console {
 	c := &Console{
 		cfg:    cfg,
 		log:    log,
-		server: &http.Server{Handler: handler(from), ReadHeaderTimeout: headerTimeout},
+		server: &http.Server{Handler: guard(cfg.Token, handler(from)), ReadHeaderTimeout: headerTimeout},
 	}
-	answering, end := context.WithCancel(context.Background()) // what would go on for ever ends with the console
+	c.server.ErrorLog = log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}) // the faults of who asks
+	answering, end := context.WithCancel(context.Background())                                    // what would go on for ever ends with the console
 	c.server.BaseContext = func(net.Listener) context.Context { return answering }
 	c.server.RegisterOnShutdown(end)
 	return c
@@ -102,6 +104,10 @@ func (c *Console) Open() error {
 		return fmt.Errorf("console.listen: %w", err)
 	}
 	c.listen = l
+	if c.cfg.TLS.Enabled() {
+		certificate := &renewed{files: c.cfg.TLS, log: c.log}
+		c.listen = tls.NewListener(l, &tls.Config{GetCertificate: certificate.certificate, MinVersion: tls.VersionTLS12})
+	}
 	c.wg.Go(c.serve)
 	return nil
 }

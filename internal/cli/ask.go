@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/spf13/cobra"
 )
 
@@ -26,7 +23,10 @@ const (
 type asker struct {
 	*program
 	server string
+	token  string
+	ca     string
 	asJSON bool
+	at     *desk // once it is known
 }
 
 // command makes one, whose run gets the arguments.
@@ -49,22 +49,8 @@ func (a *asker) asking(use, short, example string, args cobra.PositionalArgs, ru
 
 func (a *asker) serverFlag(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.server, "server", "", "address of the appliance's console, such as http://127.0.0.1:8222; default: console.listen of the configuration")
-}
-
-// listens is where the configuration says that the console is: the one that is named, or
-// that of an appliance that is installed here.
-func (a *asker) listens() (string, error) {
-	file := a.config
-	if file == "" {
-		if _, err := os.Stat(installedConfig); err == nil {
-			file = installedConfig
-		}
-	}
-	cfg, err := appliance.Load(file)
-	if err != nil {
-		return "", err
-	}
-	return cfg.Console.Listen, nil
+	cmd.Flags().StringVar(&a.token, "token", "", "token of the console that --server names, or file:PATH")
+	cmd.Flags().StringVar(&a.ca, "ca", "", "PEM file with who has signed the certificate of the console that --server names; default: the system's")
 }
 
 // ask gets a page of the console that the configuration or --server names, as JSON.
@@ -101,32 +87,25 @@ func (a *asker) fetchAs(ctx context.Context, path, contentType string) (io.ReadC
 	return nil, fmt.Errorf("%s answers %s; is it the console of an appliance?", response.Request.URL, response.Status)
 }
 
-// client gives up on a console that does not begin to answer.
-var client = &http.Client{Transport: &http.Transport{ResponseHeaderTimeout: askWait}}
-
-// get asks the console that the configuration or --server names.
+// get asks the console.
 func (a *asker) get(ctx context.Context, path, contentType string) (*http.Response, error) {
-	server := a.server
-	if server == "" {
-		var err error
-		if server, err = a.listens(); err != nil {
-			return nil, err
-		}
+	at, err := a.desk()
+	if err != nil {
+		return nil, err
 	}
-	if !strings.Contains(server, "://") {
-		server = "http://" + server
-	}
-	server = strings.TrimSuffix(server, "/")
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.url+path, nil)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--server: %w", err)}
 	}
 	if contentType != "" {
 		request.Header.Set("Accept", contentType)
 	}
-	response, err := client.Do(request)
+	if at.token != "" {
+		request.Header.Set("Authorization", "Bearer "+at.token)
+	}
+	response, err := at.client.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", server, errors.Unwrap(err))
+		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", at.url, errors.Unwrap(err))
 	}
 	return response, nil
 }

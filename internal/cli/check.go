@@ -99,7 +99,7 @@ func (p *program) printFound(cfg *appliance.Config) error {
 		{"data_dir", cfg.DataDir},
 		{"nodes", "nats://" + cfg.Broker.Listen + protection(cfg)},
 		{"let in", cfg.Broker.LetIn()},
-		{"console", "http://" + cfg.Console.Listen},
+		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
 	}
 	for _, s := range cfg.Declared.Want() {

@@ -55,7 +55,7 @@ func (p *program) run(ctx context.Context) error {
 		return err
 	}
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
-		"console", "http://"+a.ConsoleAddress(), "data", a.DataDir(), "version", version())
+		"console", cfg.Console.URL(a.ConsoleAddress()), "data", a.DataDir(), "version", version())
 	notify(log, daemon.SdNotifyReady)
 	for {
 		select {

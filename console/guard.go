@@ -1,0 +1,58 @@
+package console
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// guard lets in who has the token, see RFC 6750. Comparing takes as long for any token.
+func guard(token string, next http.Handler) http.Handler {
+	if token == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		have := sha256.Sum256([]byte(given))
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeError(w, http.StatusUnauthorized, "the console wants its token, and got none or another one")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// renewed is a certificate that is read again for each connection, of which a console has
+// few: what replaces the files counts at once. What cannot be used is said, and the last
+// that could be stays.
+type renewed struct {
+	files TLS
+	log   hclog.Logger
+
+	mu     sync.Mutex
+	last   *tls.Certificate
+	failed string
+}
+
+func (r *renewed) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	read, err := tls.LoadX509KeyPair(r.files.Cert, r.files.Key)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case err == nil:
+		r.last, r.failed = &read, ""
+	case r.last == nil:
+		return nil, err
+	case err.Error() != r.failed:
+		r.failed = err.Error()
+		r.log.Error("certificate not read again, the one before stays in use", "error", err)
+	}
+	return r.last, nil
+}

@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/enroll"
+)
+
+// openConsole runs an appliance whose console is open to the network, with a token in a file.
+func openConsole(t *testing.T) (config, url, token string, site *enroll.Site) {
+	t.Helper()
+	dir := t.TempDir()
+	if status, _, errOut := muster(t, "init", "--dir", dir, "--name", "muster.example.net", "--listen", free(t)); status != 0 {
+		t.Fatal(errOut)
+	}
+	site, err := enroll.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token = filepath.Join(dir, "console.token")
+	if err := os.WriteFile(token, []byte("a token that is long enough\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(free(t))
+	config = file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '0.0.0.0:"+port+
+		"'\ntoken = 'file:"+token+"'\n[console.tls]\ncert = '"+site.Files().Cert+"'\nkey = '"+site.Files().Key+"'\n")
+	log, _ := start(t, config)
+	if !strings.Contains(log.String(), "console=https://") {
+		t.Error(log)
+	}
+	return config, "https://127.0.0.1:" + port, token, site
+}
+
+func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
+	config, url, token, site := openConsole(t)
+	for label, test := range map[string]struct {
+		args   []string
+		status int
+		err    string
+	}{
+		"by its configuration": {[]string{"--config", config}, 0, ""},
+		"not trusted":          {[]string{"--server", url, "--token", "file:" + token}, 1, "certificate"},
+		"without TLS":          {[]string{"--server", strings.Replace(url, "https", "http", 1), "--token", "file:" + token}, 1, "400 Bad Request"},
+		"by its CA":            {[]string{"--server", url, "--token", "file:" + token, "--ca", site.Files().CA}, 0, ""},
+		"no token":             {[]string{"--server", url, "--ca", site.Files().CA}, 1, "the console wants its token"},
+		"no file for a token":  {[]string{"--server", url, "--token", "file:/nowhere"}, 2, "--token: open /nowhere"},
+		"no file for a CA":     {[]string{"--server", url, "--ca", "/nowhere"}, 2, "--ca: open /nowhere"},
+		"no CA":                {[]string{"--server", url, "--ca", token}, 2, "has no certificate in PEM"},
+	} {
+		status, out, errOut := muster(t, append([]string{"fleet"}, test.args...)...)
+		if status != test.status || !strings.Contains(errOut, test.err) || (status == 0) != strings.HasPrefix(out, "STATE") {
+			t.Errorf("%s: status %d\n%s%s", label, status, out, errOut)
+		}
+	}
+	// Another token, and none, with the same trust.
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{strings.Replace(string(text), "file:"+token, "another token, also long", 1), strings.Replace(string(text), "file:"+token, "", 1)} {
+		other = strings.Replace(other, "0.0.0.0", "127.0.0.1", 1)
+		status, _, errOut := muster(t, "nodes", "--config", file(t, other))
+		if status != 1 || !strings.Contains(errOut, "the console wants its token, and got none or another one") || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("wrong token: status %d, %s", status, errOut)
+		}
+	}
+}
+
+func TestHere(t *testing.T) {
+	for listen, want := range map[string]string{
+		"0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", ":1": "127.0.0.1:1", "192.0.2.1:1": "192.0.2.1:1", "localhost:1": "localhost:1", "[::1]:1": "[::1]:1",
+	} {
+		if have := here(listen); have != want {
+			t.Errorf("%s: %s", listen, have)
+		}
+	}
+}
