@@ -59,8 +59,10 @@ func New(cfg Config, from Sources, log hclog.Logger) *Console {
 		log:    log,
 		server: &http.Server{Handler: guard(cfg.Token, handler(from)), ReadHeaderTimeout: headerTimeout},
 	}
-	c.server.ErrorLog = log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}) // the faults of who asks
-	answering, end := context.WithCancel(context.Background())                                    // what would go on for ever ends with the console
+	// What goes wrong with a connection is the fault of who asks.
+	c.server.ErrorLog = log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
+	// Answers that would go on for ever end with the console.
+	answering, end := context.WithCancel(context.Background())
 	c.server.BaseContext = func(net.Listener) context.Context { return answering }
 	c.server.RegisterOnShutdown(end)
 	return c
