@@ -67,6 +67,9 @@ func (f *Fleet) Registrations(ctx context.Context, name string, most int) ([]Reg
 		return nil, nil
 	}
 	registrations, err := f.readRegistrations(ctx, subject, name, since, most)
+	if err == nil && len(registrations) < most { // it was away for longer than it usually is
+		registrations, err = f.readRegistrations(ctx, subject, name, time.Time{}, most)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read registrations of %s: %w", name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,6 +105,9 @@ func (a *asker) get(ctx context.Context, path, contentType string) (*http.Respon
 		request.Header.Set("Authorization", "Bearer "+at.token)
 	}
 	response, err := at.client.Do(request)
+	if err != nil && strings.Contains(err.Error(), "malformed HTTP") {
+		return nil, fmt.Errorf("what answers at %s does not speak HTTP; a console does, by itself at http://127.0.0.1:8222", at.url)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", at.url, errors.Unwrap(err))
 	}

@@ -37,6 +37,9 @@ func TestWhoIsTurnedAwayIsSaid(t *testing.T) {
 		}
 		return nil
 	})
+	if status, _, errOut := muster(t, "rejected", "--server", p.broker); status != 1 || !strings.Contains(errOut, "does not speak HTTP") || strings.Count(errOut, "\n") != 1 {
+		t.Errorf("the nodes' port: %d %s", status, errOut)
+	}
 	status, out, _ := muster(t, "rejected", "--server", p.console)
 	if lines := strings.Split(out, "\n"); status != 0 || len(lines) != 3 || !strings.Contains(lines[1], "adapter registration") || !strings.Contains(lines[1], "malformed") {
 		t.Errorf("%d %s", status, out)
