@@ -8,16 +8,24 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/muster-appliance/muster/jsconfig"
 )
 
 // Fleet is the view that the API shows.
 type Fleet interface {
 	Summary() fleet.Summary
 	Nodes(q fleet.Query) (fleet.Page, error)
+}
+
+// Registrations are what the nodes of the view have registered.
+type Registrations interface {
 	Detail(ctx context.Context, name string) (detail fleet.Detail, known bool, err error)
 	Diff(ctx context.Context, name string) (diff fleet.Diff, known bool, err error)
+	Inventories(ctx context.Context, names []string, take func(name string, i *choria.Inventory) error) error
 }
 
 // Events is the stream of what has become of the nodes.
@@ -28,10 +36,12 @@ type Events interface {
 
 // api is /api/v1.
 type api struct {
-	fleet     Fleet
-	changes   Events
-	followers chan struct{} // a place for each that may follow events
-	patience  time.Duration // how long who asked may take to read a part of an answer
+	fleet         Fleet
+	registrations Registrations
+	changes       Events
+	followers     chan struct{} // a place for each that may follow events
+	patience      time.Duration // how long who asked may take to read a part of an answer
+	log           hclog.Logger
 }
 
 func (a api) register(mux *http.ServeMux) {
@@ -42,20 +52,22 @@ func (a api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
-// nobodyWatches answers for all of it where there is no fleet.
+// NobodyWatches is what is answered for all of it where there is no fleet.
+const NobodyWatches = "nobody watches the nodes: fleet.enabled is false"
+
 func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, http.StatusNotFound, "nobody watches the nodes: fleet.enabled is false")
+	writeError(w, http.StatusNotFound, NobodyWatches)
 }
 
 func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
 
 func (a api) node(w http.ResponseWriter, r *http.Request) {
-	detail, known, err := a.fleet.Detail(r.Context(), r.PathValue("name"))
+	detail, known, err := a.registrations.Detail(r.Context(), r.PathValue("name"))
 	writeOfNode(w, r, detail, known, err)
 }
 
 func (a api) diff(w http.ResponseWriter, r *http.Request) {
-	diff, known, err := a.fleet.Diff(r.Context(), r.PathValue("name"))
+	diff, known, err := a.registrations.Diff(r.Context(), r.PathValue("name"))
 	writeOfNode(w, r, diff, known, err)
 }
 
@@ -81,6 +93,22 @@ func writeRejected(w http.ResponseWriter, rejected func() ([]rejected.Case, uint
 type Rejected struct {
 	Cases     []rejected.Case `json:"cases"`
 	Forgotten uint64          `json:"forgotten"` // cases that there was no room for
+}
+
+// Streams are those that are there, and what would make them as they are declared.
+type Streams struct {
+	Streams []jsconfig.Have   `json:"streams"`
+	Changes []jsconfig.Change `json:"changes"`
+	Overlap string            `json:"overlap,omitempty"` // why no change can be told: subjects that two streams want
+}
+
+func writeStreams(w http.ResponseWriter, r *http.Request, streams func(context.Context) (Streams, error)) {
+	answer, err := streams(r.Context())
+	if err != nil {
+		writeError(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	writeJSON(w, answer)
 }
 
 // parseForm is what the URL asks. What it cannot be read as is an error, not left out.

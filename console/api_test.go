@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -16,7 +17,8 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/jsconfig"
 )
 
 // two is a fleet of two nodes, whose stream of events cannot be read beyond 100.
@@ -62,6 +64,23 @@ func (two) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
 	return fleet.Diff{Node: name, Changes: []fleet.Change{change}}, name == "web1", nil
 }
 
+// Inventories cannot be read from web8 on.
+func (two) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
+	for _, name := range names {
+		var i *choria.Inventory
+		switch {
+		case name >= "web8":
+			return errors.New("the stream is gone")
+		case name == "web1":
+			i = &choria.Inventory{Facts: json.RawMessage(`{"cores":4}`), Classes: []string{"apache"}, Collectives: []string{"web"}}
+		}
+		if err := take(name, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (two) Events(_ context.Context, q fleet.EventQuery) ([]*fleet.Event, error) {
 	if q.After > 100 {
 		return nil, errors.New("the stream is gone")
@@ -74,7 +93,7 @@ func (two) FollowEvents(context.Context, uint64, func(*fleet.Event) error) error
 }
 
 func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
-	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}, Events: two{}})
+	h := handlerOf(Sources{Fleet: two{}, Registrations: two{}, Events: two{}})
 	for path, want := range map[string]struct {
 		status int
 		holds  string
@@ -125,7 +144,7 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 }
 
 func TestNodesInEachFormat(t *testing.T) {
-	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}, Events: two{}})
+	h := handlerOf(Sources{Fleet: two{}, Registrations: two{}, Events: two{}})
 	for query, want := range map[string]struct{ kind, body string }{
 		"format=names":         {"text/plain; charset=utf-8", "db1\nweb1\n"},
 		"format=names&limit=1": {"text/plain; charset=utf-8", "db1\n"},
@@ -136,9 +155,19 @@ web1,up,2026-11-25T10:00:00Z,registered,ams,2026-11-25T10:00:00Z,yes,192.0.2.7,a
 		"format=csv&state=late": {"text/csv; charset=utf-8", "name,state,since,reason,site,registered,connected,address,classes,agents,os.name\n"},
 		"format=jsonl&state=up": {"application/x-ndjson", `{"name":"web1","state":"up","since":"2026-11-25T10:00:00Z","reason":"registered","site":"ams","registered":"2026-11-25T10:00:00Z",` +
 			`"connection":{"connected":"yes","address":"192.0.2.7","verified":false},"classes":["apache","base"],"facts":{"os.name":"De\"bian"}}` + "\n"},
+		"format=flatfile": {"text/plain; charset=utf-8", "db1\nweb1\n"},
+		"format=inventory": {"application/json", `{"$schema":"https://choria.io/schemas/choria/discovery/v1/inventory_file.json","nodes":[
+{"name":"db1","collectives":["mcollective"],"facts":{},"classes":[],"agents":[]},
+{"name":"web1","collectives":["web"],"facts":{"cores":4},"classes":["apache"],"agents":[]}
+]}
+`},
+		"format=inventory&state=late": {"application/json", `{"$schema":"https://choria.io/schemas/choria/discovery/v1/inventory_file.json","nodes":[` + "\n\n]}\n"},
 	} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
+		if without := w.Result().Trailer.Get(WithoutInventory); query == "format=inventory" && without != "1" {
+			t.Errorf("%q have registered no inventory", without)
+		}
 		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != want.kind || w.Body.String() != want.body {
 			t.Errorf("%s: %d %s\n%s", query, w.Code, w.Header().Get("Content-Type"), w.Body)
 		}
@@ -183,10 +212,51 @@ func TestAWholeFleetIsWrittenPageByPage(t *testing.T) {
 	for query, lines := range map[string]int{"format=csv": 300_001, "format=jsonl": 300_000, "format=names&limit=2500": 2500} {
 		m := &many{nodes: 300_000}
 		w := &counted{ResponseWriter: httptest.NewRecorder()}
-		handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: m, Events: m}).
+		handlerOf(Sources{Fleet: m, Registrations: m, Events: m}).
 			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
 		if w.lines != lines || m.most != atOnce {
 			t.Errorf("%s: %d lines, %d nodes at once", query, w.lines, m.most)
+		}
+	}
+}
+
+func TestAnAnswerThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
+	for first, want := range map[int]string{0: "unexpected EOF", 8: "the stream is gone"} {
+		server := httptest.NewServer(handlerOf(Sources{Fleet: &breaking{first: first}, Registrations: two{}}))
+		t.Cleanup(server.Close)
+		response, err := http.Get(server.URL + "/api/v1/nodes?format=inventory")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		begun := first == 0
+		if have := fmt.Sprint(string(body), err); !strings.Contains(have, want) || begun != (response.StatusCode == http.StatusOK) || begun != (err != nil) {
+			t.Errorf("from web%d on: %s %s", first, response.Status, have)
+		}
+	}
+}
+
+// breaking is web0 to web9, or from another of them on.
+type breaking struct {
+	two
+	first int
+}
+
+func (b breaking) Nodes(fleet.Query) (page fleet.Page, err error) {
+	for n := b.first; n < 10; n++ {
+		page.Nodes = append(page.Nodes, fleet.Node{Name: fmt.Sprintf("web%d", n)})
+	}
+	return page, nil
+}
+
+func TestStreamsAreAnsweredOrWhyNot(t *testing.T) {
+	for want, err := range map[string]error{`{"streams":[],"changes":[]}`: nil, `{"error":"the server is gone"}`: errors.New("the server is gone")} {
+		w := ask(t, Sources{Streams: func(context.Context) (Streams, error) {
+			return Streams{Streams: []jsconfig.Have{}, Changes: []jsconfig.Change{}}, err
+		}}, http.MethodGet, "/api/v1/streams")
+		if strings.TrimSpace(w.Body.String()) != want || (err == nil) != (w.Code == http.StatusOK) {
+			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
 }
@@ -214,7 +284,7 @@ func FuzzQuery(f *testing.F) {
 }
 
 func TestWithoutAFleetTheAPISaysSo(t *testing.T) {
-	h := handler(Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry()})
+	h := handlerOf(Sources{})
 	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes/web1"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

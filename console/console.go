@@ -38,8 +38,11 @@ type Sources struct {
 	Choria   prometheus.Gatherer                              // /choria/prometheus, in Choria's names
 	NATS     map[string]http.HandlerFunc                      // the server's own pages, by path
 	Rejected func() (cases []rejected.Case, forgotten uint64) // /api/v1/rejected
+	Streams  func(context.Context) (Streams, error)           // /api/v1/streams
 	Fleet    Fleet                                            // /api/v1; nil: nobody watches the nodes
-	Events   Events                                           // what has become of them, where somebody does
+
+	Registrations Registrations // where somebody does
+	Events        Events
 }
 
 // Console is the HTTP server.
@@ -57,7 +60,7 @@ func New(cfg Config, from Sources, log hclog.Logger) *Console {
 	c := &Console{
 		cfg:    cfg,
 		log:    log,
-		server: &http.Server{Handler: guard(cfg.Token, handler(from)), ReadHeaderTimeout: headerTimeout},
+		server: &http.Server{Handler: guard(cfg.Token, handler(from, log)), ReadHeaderTimeout: headerTimeout},
 	}
 	// What goes wrong with a connection is the fault of who asks.
 	c.server.ErrorLog = log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
@@ -68,7 +71,7 @@ func New(cfg Config, from Sources, log hclog.Logger) *Console {
 	return c
 }
 
-func handler(from Sources) http.Handler {
+func handler(from Sources, log hclog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(from.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(from.Choria, promhttp.HandlerOpts{}))
@@ -77,10 +80,11 @@ func handler(from Sources) http.Handler {
 		mux.HandleFunc("GET "+path, page)
 	}
 	mux.HandleFunc("GET /api/v1/rejected", func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) })
+	mux.HandleFunc("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, from.Streams) })
 	if from.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)
 	} else {
-		api{from.Fleet, from.Events, make(chan struct{}, mostFollowers), writeWait}.register(mux)
+		api{from.Fleet, from.Registrations, from.Events, make(chan struct{}, mostFollowers), writeWait, log}.register(mux)
 	}
 	return mux
 }

@@ -10,13 +10,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// handlerOf answers from there, with metrics that are empty.
+func handlerOf(from Sources) http.Handler {
+	from.Metrics, from.Choria = prometheus.NewRegistry(), prometheus.NewRegistry()
+	return handler(from, hclog.NewNullLogger())
+}
+
 func ask(t *testing.T, from Sources, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
-	if from.Metrics == nil {
-		from.Metrics, from.Choria = prometheus.NewRegistry(), prometheus.NewRegistry()
-	}
 	w := httptest.NewRecorder()
-	handler(from).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	handlerOf(from).ServeHTTP(w, httptest.NewRequest(method, path, nil))
 	return w
 }
 

@@ -56,7 +56,7 @@ func follow(t *testing.T, url, lastID string) *http.Response {
 func TestWhoDoesNotReadEventsIsDroppedAndNobodyElse(t *testing.T) {
 	e := endless{reason: strings.Repeat("x", 64<<10), given: make(chan error, 10)}
 	mux, places := http.NewServeMux(), make(chan struct{}, 2)
-	api{e, e, places, 500 * time.Millisecond}.register(mux)
+	api{fleet: e, changes: e, followers: places, patience: 500 * time.Millisecond}.register(mux)
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 	deaf, err := net.Dial("tcp", server.Listener.Addr().String())

@@ -17,12 +17,11 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/pki"
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestWithATokenNothingIsAnsweredWithoutIt(t *testing.T) {
 	const token = "a token that is long enough"
-	from := Sources{Ready: func() []Reason { return nil }, Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: two{}, Events: two{}}
+	from := Sources{Ready: func() []Reason { return nil }, Fleet: two{}, Events: two{}}
 	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes", "/metrics", "/readyz", "/nowhere"} {
 		for header, want := range map[string]bool{
 			"": false, token: false, "Bearer": false, "Bearer ": false, "Basic " + token: false, "Bearer x" + token: false, "Bearer " + token[1:]: false,
@@ -33,7 +32,7 @@ func TestWithATokenNothingIsAnsweredWithoutIt(t *testing.T) {
 				request.Header.Set("Authorization", header)
 			}
 			w := httptest.NewRecorder()
-			guard(token, handler(from)).ServeHTTP(w, request)
+			guard(token, handlerOf(from)).ServeHTTP(w, request)
 			refused := w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "Bearer" && strings.Contains(w.Body.String(), `"error":"the console wants its token`)
 			if refused == want {
 				t.Errorf("%s with %q: %d %s", path, header, w.Code, w.Body)

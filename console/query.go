@@ -23,9 +23,6 @@ type asked struct {
 	format string // of formats
 }
 
-// formats are how nodes are written; json is pages, the others are all of them.
-var formats = []string{"json", "jsonl", "csv", "names"}
-
 // keys are what a URL may say, each as often as given. A key that is not among them is an
 // error: a filter that is misspelt would select everybody.
 var keys = map[string]func(a *asked, value string) error{

@@ -21,7 +21,6 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/rejected"
-	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -34,6 +33,7 @@ type Appliance struct {
 	rejected *rejected.Table  // who was turned away, by whichever of them
 	lock     *dirLock
 	broker   *broker.Broker
+	streams  jetstream.JetStream
 	fleet    *fleet.Fleet // nil: nobody watches the nodes
 	adapters []*adapter.Adapter
 	console  *console.Console
@@ -62,7 +62,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		a.takeLock,
 		a.openBroker,
-		a.applyStreams,
+		a.openStreams,
 		a.openFleet,
 		a.openAdapters,
 		a.limitMemory,
@@ -100,37 +100,6 @@ func (a *Appliance) openBroker(context.Context) error {
 		Log:        a.log.Named("broker"),
 	})
 	return a.broker.Open()
-}
-
-// applyStreams brings the declared streams into being. What cannot be changed is said and
-// stays as it is: an appliance that collects into yesterday's stream beats one that is down.
-func (a *Appliance) applyStreams(ctx context.Context) error {
-	nc, err := a.broker.Connect("jsconfig")
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	log := a.log.Named("jsconfig")
-	outcomes, err := jsconfig.Reconcile(ctx, js, a.cfg.Declared.Want(), time.Now(), false)
-	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
-		log.Error("streams not changed", "error", err)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, outcome := range outcomes {
-		if outcome.Err != nil {
-			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
-			continue
-		}
-		log.Debug("stream changed", "change", outcome.Change)
-	}
-	return nil
 }
 
 func (a *Appliance) openFleet(ctx context.Context) error {
@@ -181,9 +150,9 @@ func (a *Appliance) limitMemory(context.Context) error {
 
 func (a *Appliance) openConsole(context.Context) error {
 	metrics, choria := a.registries()
-	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Cases}
+	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Cases, Streams: a.listStreams}
 	if a.fleet != nil {
-		sources.Fleet, sources.Events = a.fleet, a.fleet
+		sources.Fleet, sources.Registrations, sources.Events = a.fleet, a.fleet, a.fleet
 	}
 	a.console = console.New(a.cfg.Console, sources, a.log.Named("console"))
 	return a.console.Open()

@@ -49,6 +49,9 @@ func (a *Appliance) shut() error {
 	if a.console != nil {
 		errs = append(errs, a.console.Close())
 	}
+	if a.streams != nil {
+		a.streams.Conn().Close()
+	}
 	if a.broker != nil {
 		errs = append(errs, a.broker.Close())
 	}

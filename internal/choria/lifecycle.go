@@ -24,28 +24,6 @@ func LifecycleIdentity(event []byte) (string, error) {
 	return e.Identity, CheckSender(e.Identity)
 }
 
-// Inventory is what the registration plugin inventory_content tells of a node, as far as
-// others than the node itself ask for it.
-type Inventory struct {
-	Agents []struct {
-		Name string `json:"name"`
-	} `json:"agents"`
-	Classes []string        `json:"classes"`
-	Facts   json.RawMessage `json:"facts"`
-}
-
-// AgentNames are the names of the node's agents.
-func (i *Inventory) AgentNames() []string {
-	names := make([]string, len(i.Agents))
-	for at, a := range i.Agents {
-		names[at] = a.Name
-	}
-	return names
-}
-
-// ClassNames are the classes of the node.
-func (i *Inventory) ClassNames() []string { return i.Classes }
-
 // ShutdownSubject is where a server says that it stops.
 const ShutdownSubject = "choria.lifecycle.event.shutdown.server"
 

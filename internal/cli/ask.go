@@ -69,17 +69,18 @@ func (a *asker) ask(ctx context.Context, path string, into any) error {
 
 // fetch gets a page as it comes, in the form that its path names.
 func (a *asker) fetch(ctx context.Context, path string) (io.ReadCloser, error) {
-	return a.fetchAs(ctx, path, "")
-}
-
-// fetchAs gets a page of that type.
-func (a *asker) fetchAs(ctx context.Context, path, contentType string) (io.ReadCloser, error) {
-	response, err := a.get(ctx, path, contentType)
+	response, err := a.fetchAs(ctx, path, "")
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode == http.StatusOK {
-		return response.Body, nil
+	return response.Body, nil
+}
+
+// fetchAs gets a page of that type. What is no page is an error.
+func (a *asker) fetchAs(ctx context.Context, path, contentType string) (*http.Response, error) {
+	response, err := a.get(ctx, path, contentType)
+	if err != nil || response.StatusCode == http.StatusOK {
+		return response, err
 	}
 	defer response.Body.Close()
 	if sentence := saidBy(response); sentence != "" {

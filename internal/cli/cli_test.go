@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/spf13/cobra"
@@ -213,8 +214,8 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 		t.Errorf("streams: %d %s %s", status, out, errOut)
 	}
 	status, out, _ = muster(t, "streams", "--server", server, "--json")
-	var list []struct{ Config struct{ Name string } }
-	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list) != 9 {
+	var list console.Streams
+	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list.Streams) != 9 || list.Changes == nil {
 		t.Errorf("streams --json: %d %v %s", status, err, out)
 	}
 	if _, out, _ = muster(t, "streams", "plan", "--server", server, "--config", config); out != "All streams are as declared.\n" {

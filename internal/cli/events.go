@@ -96,12 +96,12 @@ func (e *events) past(ctx context.Context) error {
 
 // listen prints those that come, as server-sent events, until they end.
 func (e *events) listen(ctx context.Context) error {
-	body, err := e.fetchAs(ctx, fmt.Sprintf("/api/v1/events?after=%d", e.last), "text/event-stream")
+	response, err := e.fetchAs(ctx, fmt.Sprintf("/api/v1/events?after=%d", e.last), "text/event-stream")
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	lines := bufio.NewScanner(body)
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, longestEvent)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")

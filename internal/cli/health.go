@@ -14,12 +14,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/health"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
 )
 
@@ -99,22 +95,14 @@ func (c *check) run(ctx context.Context) error {
 
 // ready says why the appliance is not ready: streams, disk, adapters.
 func (c *check) ready(ctx context.Context) error {
-	response, err := c.get(ctx, "/readyz", "")
+	ready, reasons, err := c.readiness(ctx)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	var answer struct {
-		Ready   *bool            `json:"ready"`
-		Reasons []console.Reason `json:"reasons"`
-	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Ready == nil {
-		return errors.New("/readyz answers something else; is it the console of an appliance?")
-	}
-	for _, r := range answer.Reasons {
+	for _, r := range reasons {
 		c.result.Say("ready", fmt.Sprintf("%s %s: %s", r.Code, r.What, r.Detail), health.Critical)
 	}
-	if *answer.Ready {
+	if ready {
 		c.result.Say("ready", "ready", health.OK)
 	}
 	return nil
@@ -168,23 +156,16 @@ var counted = []struct{ name, metric, text string }{
 
 // messages judges what was counted since the last check, and the certificate.
 func (c *check) messages(ctx context.Context) error {
-	body, err := c.fetch(ctx, "/metrics")
+	families, err := c.metrics(ctx)
 	if err != nil {
 		return err
-	}
-	defer body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(body)
-	if err != nil {
-		return fmt.Errorf("read /metrics: %w", err)
 	}
 	counts := map[string]float64{}
 	for _, one := range counted {
 		counts[one.name] = sum(families[one.metric])
 	}
-	if days := families["muster_broker_certificate_days"].GetMetric(); len(days) > 0 {
-		left := days[0].GetGauge().GetValue()
-		c.result.Judge("certificate", fmt.Sprintf("certificate for %.1f days", left), left, left, c.parsed["certificate"])
+	if left := certificate(families); left != nil {
+		c.result.Judge("certificate", fmt.Sprintf("certificate for %.1f days", *left), *left, *left, c.parsed["certificate"])
 	}
 	last, err := c.remembered()
 	if err != nil {
@@ -198,13 +179,6 @@ func (c *check) messages(ctx context.Context) error {
 		c.result.Judge(one.name, fmt.Sprintf("%s %s%s", count(uint64(grown)), one.text, last.since()), grown, grown, c.parsed[one.name])
 	}
 	return c.remember(memory{time.Now().UTC(), counts})
-}
-
-func sum(family *dto.MetricFamily) (all float64) {
-	for _, m := range family.GetMetric() {
-		all += m.GetCounter().GetValue()
-	}
-	return all
 }
 
 // memory is what the next check wants to know of this one.

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
+	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/spf13/cobra"
 )
@@ -26,12 +28,16 @@ type nodes struct {
 	asker
 	states, sites, identities, where, classes, agents []string
 
-	text  string
-	sort  string
-	limit int
-	csv   bool
-	watch bool
+	text   string
+	sort   string
+	limit  int
+	format string
+	csv    bool
+	watch  bool
 }
+
+// nodeFormats are what --format takes; the first is what --json prints.
+var nodeFormats = []string{"jsonl", "csv", "names", "flatfile", "inventory"}
 
 func (p *program) nodesCommand() *cobra.Command {
 	n := &nodes{asker: asker{program: p}}
@@ -52,8 +58,9 @@ matches them; facts, classes and agents must be kept, see fleet.index.`
 	flags.StringVar(&n.sort, "sort", "name", "order: name, received or since; -received or -since for the latest first")
 	flags.IntVar(&n.limit, "limit", 0, "at most so many, up to 10000; 0: all, or 10000 in another order than that of names")
 	flags.BoolVar(&n.csv, "csv", false, "print CSV")
+	flags.StringVar(&n.format, "format", "", "jsonl, csv, names, or for Choria's clients flatfile or inventory, with what each node registered last")
 	flags.BoolVar(&n.watch, "watch", false, "on a terminal, draw the table again every two seconds")
-	exclusive(cmd, "json", "csv", "watch")
+	exclusive(cmd, "json", "csv", "format", "watch")
 	return cmd
 }
 
@@ -62,6 +69,10 @@ func (n *nodes) run(ctx context.Context) error {
 		return usageError{fmt.Errorf("--limit %d: want 1 to %d, or 0", n.limit, mostSorted)}
 	}
 	switch {
+	case n.format != "" && !slices.Contains(nodeFormats, n.format):
+		return usageError{fmt.Errorf("--format %q: want one of %v", n.format, nodeFormats)}
+	case n.format != "":
+		return n.pass(ctx, n.format)
 	case n.watch && !isTerminal(n.out):
 		return usageError{errors.New("--watch draws on a terminal, and this is none; muster events --follow goes on by itself")}
 	case n.watch:
@@ -95,13 +106,20 @@ func (n *nodes) path(format string) string {
 
 // pass hands on what the console writes.
 func (n *nodes) pass(ctx context.Context, format string) error {
-	body, err := n.fetch(ctx, n.path(format))
+	response, err := n.fetchAs(ctx, n.path(format), "")
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	_, err = io.Copy(n.out, body)
-	return err
+	defer response.Body.Close()
+	if _, err := io.Copy(n.out, response.Body); errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the answer breaks off: what is printed is not all; the appliance's log says why")
+	} else if err != nil {
+		return err
+	}
+	if without := response.Trailer.Get(console.WithoutInventory); without != "" && without != "0" {
+		fmt.Fprintf(n.err, "%s of them have registered no inventory: they are written without facts, classes and agents\n", without)
+	}
+	return nil
 }
 
 func (n *nodes) table(ctx context.Context) error {

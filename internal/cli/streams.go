@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/jsconfig"
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,21 +42,34 @@ messages: that is left to this command, with --delete-messages.`
 }
 
 func (s *streams) list(ctx context.Context, _ []string) error {
-	have, err := s.have(ctx)
-	if err != nil {
+	var answer console.Streams
+	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
 		return err
 	}
 	if s.asJSON {
-		return s.printJSON(have)
+		return s.printJSON(answer)
 	}
-	rows := make([][]string, len(have))
-	for i, h := range have {
+	if err := s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, streamRows(answer.Streams)); err != nil {
+		return err
+	}
+	for _, change := range answer.Changes {
+		fmt.Fprintf(s.err, "not as declared: %s\n", change)
+	}
+	if answer.Overlap != "" {
+		fmt.Fprintf(s.err, "not as declared: %s\n", answer.Overlap)
+	}
+	return nil
+}
+
+func streamRows(streams []jsconfig.Have) [][]string {
+	rows := make([][]string, len(streams))
+	for i, h := range streams {
 		rows[i] = []string{
-			h.Config.Name, strconv.FormatUint(h.State.Msgs, 10), humanize.IBytes(h.State.Bytes),
+			h.Config.Name, count(h.State.Msgs), humanize.IBytes(h.State.Bytes),
 			limit(h.Config.MaxBytes), lastTime(h.State), strings.Join(h.Config.Subjects, " "),
 		}
 	}
-	return s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, rows)
+	return rows
 }
 
 func limit(n int64) string {
@@ -71,7 +83,7 @@ func lastTime(state jetstream.StreamState) string {
 	if state.Msgs == 0 {
 		return "never"
 	}
-	return state.LastTime.Local().Format(time.DateTime)
+	return ago(state.LastTime)
 }
 
 // wantConfig keeps what a lab declares from being held against an installed appliance.
@@ -97,11 +109,11 @@ func (s *streams) plan(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	have, err := s.have(ctx)
-	if err != nil {
+	var answer console.Streams
+	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
 		return err
 	}
-	changes, err := jsconfig.Plan(have, cfg.Declared.Want(), time.Now())
+	changes, err := jsconfig.Plan(answer.Streams, cfg.Declared.Want(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -115,24 +127,6 @@ func (s *streams) plan(ctx context.Context, _ []string) error {
 		fmt.Fprintln(s.out, change)
 	}
 	return nil
-}
-
-// have asks the console what streams there are.
-func (s *streams) have(ctx context.Context) ([]jsconfig.Have, error) {
-	var page struct {
-		Accounts []struct {
-			Streams []jsconfig.Have `json:"stream_detail"`
-		} `json:"account_details"`
-	}
-	if err := s.ask(ctx, "/jsz?streams=true&config=true&limit=1024", &page); err != nil {
-		return nil, err
-	}
-	have := []jsconfig.Have{}
-	for _, account := range page.Accounts {
-		have = append(have, account.Streams...)
-	}
-	slices.SortFunc(have, func(a, b jsconfig.Have) int { return strings.Compare(a.Config.Name, b.Config.Name) })
-	return have, nil
 }
 
 // apply connects to the broker itself, because the console changes nothing.

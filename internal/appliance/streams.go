@@ -1,0 +1,57 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/jsconfig"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// openStreams brings the declared streams into being. What cannot be changed is said and
+// stays as it is: an appliance that collects into yesterday's stream beats one that is down.
+func (a *Appliance) openStreams(ctx context.Context) error {
+	nc, err := a.broker.Connect("jsconfig")
+	if err != nil {
+		return err
+	}
+	if a.streams, err = jetstream.New(nc); err != nil {
+		return err
+	}
+	log := a.log.Named("jsconfig")
+	outcomes, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.Want(), time.Now(), false)
+	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
+		log.Error("streams not changed", "error", err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, outcome := range outcomes {
+		if outcome.Err != nil {
+			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
+			continue
+		}
+		log.Debug("stream changed", "change", outcome.Change)
+	}
+	return nil
+}
+
+// listStreams are the streams that are there, by name, and what of them is not as declared.
+func (a *Appliance) listStreams(ctx context.Context) (console.Streams, error) {
+	have, err := jsconfig.List(ctx, a.streams)
+	if err != nil {
+		return console.Streams{}, err
+	}
+	slices.SortFunc(have, func(a, b jsconfig.Have) int { return strings.Compare(a.Config.Name, b.Config.Name) })
+	changes, err := jsconfig.Plan(have, a.cfg.Declared.Want(), time.Now())
+	answer := console.Streams{Streams: append([]jsconfig.Have{}, have...), Changes: append([]jsconfig.Change{}, changes...)}
+	if err != nil {
+		answer.Overlap = err.Error()
+	}
+	return answer, nil
+}

@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/muster-appliance/muster/console"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// readiness is whether the appliance is ready, or why not.
+func (a *asker) readiness(ctx context.Context) (ready bool, reasons []console.Reason, err error) {
+	response, err := a.get(ctx, "/readyz", "")
+	if err != nil {
+		return false, nil, err
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Ready   *bool            `json:"ready"`
+		Reasons []console.Reason `json:"reasons"`
+		Error   string           `json:"error"`
+	}
+	err = json.NewDecoder(response.Body).Decode(&answer)
+	switch {
+	case err == nil && answer.Error != "":
+		return false, nil, errors.New(answer.Error)
+	case err != nil || answer.Ready == nil:
+		return false, nil, errors.New("/readyz answers something else; is it the console of an appliance?")
+	}
+	return *answer.Ready, answer.Reasons, nil
+}
+
+// metrics are the appliance's figures.
+func (a *asker) metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
+	body, err := a.fetch(ctx, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(body)
+	if err != nil {
+		return nil, fmt.Errorf("read /metrics: %w", err)
+	}
+	return families, nil
+}
+
+// sum is that of a counter's values.
+func sum(family *dto.MetricFamily) (all float64) {
+	for _, m := range family.GetMetric() {
+		all += m.GetCounter().GetValue()
+	}
+	return all
+}
+
+// certificate is for how many days that of the broker is good; nil where it has none.
+func certificate(families map[string]*dto.MetricFamily) *float64 {
+	days := families["muster_broker_certificate_days"].GetMetric()
+	if len(days) == 0 {
+		return nil
+	}
+	left := days[0].GetGauge().GetValue()
+	return &left
+}
