@@ -20,7 +20,7 @@ const module = "github.com/muster-appliance/muster"
 var floors = map[string]int{
 	"internal/choria":    1,
 	"internal/config":    1,
-	"internal/disk":      1,
+	"internal/host":      1,
 	"internal/pki":       1,
 	"internal/subject":   1,
 	"internal/wire":      1,

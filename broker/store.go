@@ -6,7 +6,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/disk"
+	"github.com/muster-appliance/muster/internal/host"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -25,7 +25,7 @@ const (
 func (b *Broker) watchStore() {
 	ticker := time.NewTicker(storeInterval)
 	defer ticker.Stop()
-	s := storeWatch{dir: b.store, log: b.log.log, faults: b.Faults, space: disk.Of, reopen: b.reopenStore}
+	s := storeWatch{dir: b.store, log: b.log.log, faults: b.Faults, space: host.SpaceOf, reopen: b.reopenStore}
 	for {
 		select {
 		case <-b.quit:
@@ -61,7 +61,7 @@ type storeWatch struct {
 	dir    string
 	log    hclog.Logger
 	faults func() []Fault
-	space  func(dir string) (disk.Space, error)
+	space  func(dir string) (host.Space, error)
 	reopen func() error
 
 	failing bool
@@ -79,7 +79,7 @@ func (s *storeWatch) look(now time.Time) {
 	}
 	space, err := s.space(s.dir)
 	if err != nil {
-		space = disk.Space{}
+		space = host.Space{}
 	}
 	if !s.failing {
 		s.failing = true

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/disk"
+	"github.com/muster-appliance/muster/internal/host"
 )
 
 func TestTheStoreIsReopenedWhenThereIsRoomAndNotTooOften(t *testing.T) {
@@ -19,7 +19,7 @@ func TestTheStoreIsReopenedWhenThereIsRoomAndNotTooOften(t *testing.T) {
 		dir:    "/data",
 		log:    hclog.New(&hclog.LoggerOptions{Output: &out}),
 		faults: func() []Fault { return faults },
-		space:  func(string) (disk.Space, error) { return disk.Space{Total: 100 << 20, Free: free}, nil },
+		space:  func(string) (host.Space, error) { return host.Space{Total: 100 << 20, Free: free}, nil },
 		reopen: func() error { reopened++; return errors.New("not yet") },
 	}
 	now := time.Unix(1000, 0)

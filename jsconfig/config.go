@@ -97,16 +97,27 @@ func (c *Config) Validate(check *config.Check, maxStorage, maxMemory int64) {
 }
 
 func checkRoom(check *config.Check, declared []*Stream, storage, key string, room int64) {
-	var sum int64
+	if sum := bytesIn(declared, storage); sum > room {
+		check.Problem(key, "%s is less than the max_bytes of the streams in %s together, %s",
+			config.FormatSize(room), storage, config.FormatSize(sum))
+	}
+}
+
+func bytesIn(declared []*Stream, storage string) (sum int64) {
 	for _, s := range declared {
 		if s.Storage == storage {
 			sum += max(s.MaxBytes, 0)
 		}
 	}
-	if sum > room {
-		check.Problem(key, "%s is less than the max_bytes of the streams in %s together, %s",
-			config.FormatSize(room), storage, config.FormatSize(sum))
+	return sum
+}
+
+// OnDisk is how many bytes the declared streams may take there together, at most so many.
+func (c *Config) OnDisk(most int64) int64 {
+	if len(c.Unbounded()) > 0 {
+		return most
 	}
+	return min(bytesIn(c.declared(), "file"), most)
 }
 
 // declared are all streams that should exist, those behind buckets too, in order of name.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/console"
-	"github.com/muster-appliance/muster/internal/disk"
+	"github.com/muster-appliance/muster/internal/host"
 )
 
 // The disk is short below either of these.
@@ -49,12 +49,18 @@ func (a *Appliance) NotReady() []console.Reason {
 	return reasons
 }
 
-// diskShort says in words why there is too little room; it is empty where there is enough.
+// diskShort says why there is too little room for the data.
 func (a *Appliance) diskShort() string {
-	space, err := disk.Of(a.cfg.DataDir)
+	space, err := host.SpaceOf(a.cfg.DataDir)
 	if err != nil {
 		return err.Error()
 	}
+	return DiskShort(space)
+}
+
+// DiskShort says in words why that is too little room to store in; it is empty where it is
+// enough.
+func DiskShort(space host.Space) string {
 	if space.Has(leastFree, leastFreePercent) {
 		return ""
 	}

@@ -27,7 +27,7 @@ started and nothing is changed.`,
 	}
 	p.configFlag(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.AddCommand(p.healthCommand())
+	cmd.AddCommand(p.healthCommand(), p.hostCommand())
 	return cmd
 }
 

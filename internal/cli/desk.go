@@ -67,16 +67,21 @@ func (a *asker) named() (*desk, error) {
 	return newDesk(server, token, trust), nil
 }
 
-// configured is the console of the configuration that is named, or of an appliance that is
-// installed here: with its token, and trust in its certificate alone.
-func (a *asker) configured() (*desk, error) {
+// installed is the configuration that is named, or that of an appliance that is installed here.
+func (a *asker) installed() (*appliance.Config, error) {
 	file := a.config
 	if file == "" {
 		if _, err := os.Stat(installedConfig); err == nil {
 			file = installedConfig
 		}
 	}
-	cfg, err := appliance.Load(file)
+	return appliance.Load(file)
+}
+
+// configured is the console of that configuration: with its token, and trust in its
+// certificate alone.
+func (a *asker) configured() (*desk, error) {
+	cfg, err := a.installed()
 	if err != nil {
 		return nil, err
 	}

@@ -84,13 +84,7 @@ func (c *check) run(ctx context.Context) error {
 			break // the others would say the same
 		}
 	}
-	if err := c.result.Write(c.out, c.format, "muster"); err != nil {
-		return err
-	}
-	if status := c.result.Status(); status != health.OK {
-		return statusOnly{int(status)}
-	}
-	return nil
+	return c.end(&c.result, c.format, "muster")
 }
 
 // ready says why the appliance is not ready: streams, disk, adapters.

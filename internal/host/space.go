@@ -1,5 +1,6 @@
-// Package disk tells how much room there is where a directory lies.
-package disk
+// Package host tells what the machine gives: room on its disks, descriptors, the backlog of its
+// ports, its clock. It judges nothing.
+package host
 
 import (
 	"fmt"
@@ -9,8 +10,8 @@ import (
 // Space is the room of a file system for those who are not root, in bytes.
 type Space struct{ Total, Free uint64 }
 
-// Of is the space where the directory lies.
-func Of(dir string) (Space, error) {
+// SpaceOf is the space where the directory lies.
+func SpaceOf(dir string) (Space, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return Space{}, fmt.Errorf("free space of %s: %w", dir, err)

@@ -1,13 +1,13 @@
-package disk
+package host
 
 import "testing"
 
 func TestOf(t *testing.T) {
-	s, err := Of(t.TempDir())
+	s, err := SpaceOf(t.TempDir())
 	if err != nil || s.Total == 0 || s.Free > s.Total {
 		t.Errorf("%+v %v", s, err)
 	}
-	if _, err := Of("/nowhere"); err == nil {
+	if _, err := SpaceOf("/nowhere"); err == nil {
 		t.Error("a directory that is not there has room")
 	}
 }

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/health"
+	"github.com/spf13/cobra"
+)
+
+// hostCheck is the check host command.
+type hostCheck struct {
+	asker
+	machine
+	format  string
+	cfg     *appliance.Config
+	running bool // the appliance of the configuration
+	result  health.Result
+}
+
+func (p *program) hostCommand() *cobra.Command {
+	c := &hostCheck{asker: asker{program: p}, machine: thisMachine()}
+	cmd := &cobra.Command{
+		Use:   "host",
+		Short: "Check whether this machine has what the configuration needs",
+		Long: `Check whether this machine has what the configuration needs: ports, descriptors, backlog,
+connection tracking, disk and clock; what is missing is said with its cure. The limits are
+those of the appliance where it runs, otherwise those of this shell. Nothing is changed.
+The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: it could not look.`,
+		Example: `  muster check host --config /etc/muster/appliance.toml
+  muster check host --format nagios`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+	c.configFlag(cmd)
+	cmd.Flags().StringVar(&c.format, "format", "text", "nagios, json, prometheus or text")
+	return cmd
+}
+
+func (c *hostCheck) run(ctx context.Context) (err error) {
+	if !slices.Contains(health.Formats, c.format) {
+		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, health.Formats)}
+	}
+	if c.cfg, err = c.installed(); err != nil {
+		return err
+	}
+	c.askRunning(ctx)
+	for _, look := range []struct {
+		name string
+		at   func() (text string, status health.Status, err error)
+	}{
+		{"broker.listen", func() (string, health.Status, error) { return c.port(c.cfg.Broker.Listen) }},
+		{"console.listen", func() (string, health.Status, error) { return c.port(c.cfg.Console.Listen) }},
+		{"descriptors", c.lookDescriptors}, {"backlog", c.lookBacklog}, {"conntrack", c.lookTracked}, {"disk", c.lookDisk}, {"clock", c.lookClock},
+	} {
+		text, status, err := look.at()
+		if err != nil {
+			text, status = err.Error(), health.Unknown
+		}
+		c.result.Say(look.name, look.name+": "+text, status)
+	}
+	return c.end(&c.result, c.format, "muster host")
+}
+
+// end writes what a check has found, and is its exit status.
+func (p *program) end(result *health.Result, format, name string) error {
+	if err := result.Write(p.out, format, name); err != nil {
+		return err
+	}
+	if status := result.Status(); status != health.OK {
+		return statusOnly{int(status)}
+	}
+	return nil
+}
+
+// askRunning finds out whether the appliance of the configuration runs, and its limits then.
+func (c *hostCheck) askRunning(ctx context.Context) {
+	var varz struct {
+		Name string `json:"server_name"`
+	}
+	if err := c.ask(ctx, "/varz", &varz); err != nil || varz.Name != c.cfg.Identity {
+		return
+	}
+	c.running = true
+	families, err := c.metrics(ctx)
+	if most := families["process_max_fds"].GetMetric(); err == nil && len(most) > 0 {
+		c.descriptors = func() (uint64, error) { return uint64(most[0].GetGauge().GetValue()), nil }
+	}
+}
