@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,26 +198,44 @@ func (m *many) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
-// counted counts lines, and keeps none.
+// counted counts lines, and keeps none. Now and then it looks at what is in memory.
 type counted struct {
 	http.ResponseWriter
-	lines int
+	lines, looked int
+	heap          uint64 // the most that was
 }
 
 func (c *counted) Write(data []byte) (int, error) {
 	c.lines += bytes.Count(data, []byte("\n"))
+	if c.lines >= c.looked {
+		c.looked += 50_000
+		c.heap = max(c.heap, heap())
+	}
 	return len(data), nil
+}
+
+// heap is what is in use, in bytes.
+func heap() uint64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }
 
 func TestAWholeFleetIsWrittenPageByPage(t *testing.T) {
 	for query, lines := range map[string]int{"format=csv": 300_001, "format=jsonl": 300_000, "format=names&limit=2500": 2500} {
 		m := &many{nodes: 300_000}
 		w := &counted{ResponseWriter: httptest.NewRecorder()}
+		before := heap()
 		handlerOf(Sources{Fleet: m, Registrations: m, Events: m}).
 			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
 		if w.lines != lines || m.most != atOnce {
 			t.Errorf("%s: %d lines, %d nodes at once", query, w.lines, m.most)
 		}
+		if limit := before + 4<<20; w.heap > limit { // the nodes together are thirty times that
+			t.Errorf("%s: %d bytes in memory, %d before", query, w.heap, before)
+		}
+		t.Logf("%s: at most %d KiB more in memory than before", query, (int64(w.heap)-int64(before))>>10)
 	}
 }
 

@@ -37,6 +37,7 @@ func (a api) writer(ctx context.Context, w http.ResponseWriter, format string) w
 		return names{w}
 	case "inventory":
 		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Trailer", WithoutInventory)
 		return &inventory{ctx: ctx, from: a.registrations, w: w, file: choria.NewInventoryFile(w)}
 	default:
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -133,6 +134,6 @@ func (f *inventory) nodes(nodes []fleet.Node) error {
 }
 
 func (f *inventory) end() error {
-	f.w.Header().Set(http.TrailerPrefix+WithoutInventory, strconv.Itoa(f.without))
+	f.w.Header().Set(WithoutInventory, strconv.Itoa(f.without))
 	return f.file.Close()
 }

@@ -27,6 +27,7 @@ type asker struct {
 	token  string
 	ca     string
 	asJSON bool
+	asCSV  bool
 	at     *desk // once it is known
 }
 
@@ -45,6 +46,14 @@ func (a *asker) command(use, short, example string, args cobra.PositionalArgs, r
 func (a *asker) asking(use, short, example string, args cobra.PositionalArgs, run func(ctx context.Context, args []string) error) *cobra.Command {
 	cmd := a.command(use, short, example, args, run)
 	a.serverFlag(cmd)
+	return cmd
+}
+
+// listing is a command that asks for a list.
+func (a *asker) listing(use, short, example string, run func(ctx context.Context, args []string) error) *cobra.Command {
+	cmd := a.asking(use, short, example, cobra.NoArgs, run)
+	cmd.Flags().BoolVar(&a.asCSV, "csv", false, "print CSV")
+	exclusive(cmd, "json", "csv")
 	return cmd
 }
 
@@ -83,10 +92,7 @@ func (a *asker) fetchAs(ctx context.Context, path, contentType string) (*http.Re
 		return response, err
 	}
 	defer response.Body.Close()
-	if sentence := saidBy(response); sentence != "" {
-		return nil, errors.New(sentence)
-	}
-	return nil, fmt.Errorf("%s answers %s; is it the console of an appliance?", response.Request.URL, response.Status)
+	return nil, refusal(response)
 }
 
 // get asks the console.
@@ -115,14 +121,18 @@ func (a *asker) get(ctx context.Context, path, contentType string) (*http.Respon
 	return response, nil
 }
 
-// saidBy is the sentence with which the API refuses, or empty where it is something else
-// that answers.
-func saidBy(response *http.Response) string {
-	var refusal struct {
+// refusal is what an answer says that is no page: the API's sentence, if it is the API that
+// answers.
+func refusal(response *http.Response) error {
+	var said struct {
 		Error string `json:"error"`
 	}
-	if json.NewDecoder(response.Body).Decode(&refusal) != nil {
-		return ""
+	switch err := json.NewDecoder(response.Body).Decode(&said); {
+	case err != nil || said.Error == "":
+		return fmt.Errorf("%s answers %s; is it the console of an appliance?", response.Request.URL, response.Status)
+	case response.StatusCode == http.StatusUnauthorized:
+		return fmt.Errorf("%s; it is console.token in the appliance's configuration: name that with --config, or give it with --token file:PATH", said.Error)
+	default:
+		return errors.New(said.Error)
 	}
-	return refusal.Error
 }

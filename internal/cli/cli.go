@@ -92,7 +92,7 @@ func wantArgs(cmd *cobra.Command) {
 
 // exclusive refuses flags together that mean different things.
 func exclusive(cmd *cobra.Command, flags ...string) {
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+	before(cmd, func() error {
 		var given []string
 		for _, flag := range flags {
 			if cmd.Flags().Changed(flag) {
@@ -103,6 +103,19 @@ func exclusive(cmd *cobra.Command, flags ...string) {
 			return usageError{fmt.Errorf("%s: give one of them", strings.Join(given, " and "))}
 		}
 		return nil
+	})
+}
+
+// before lets a command run only where the check finds nothing, after the checks it has.
+func before(cmd *cobra.Command, check func() error) {
+	first := cmd.PreRunE
+	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+		if first != nil {
+			if err := first(cmd, args); err != nil {
+				return err
+			}
+		}
+		return check()
 	}
 }
 
@@ -136,12 +149,12 @@ func (s statusOnly) Error() string { return fmt.Sprintf("exit status %d", s.stat
 // configFlag is for the commands that read a configuration file. An empty name is most
 // likely a variable that is not set, and a lab is not what is wanted then.
 func (p *program) configFlag(cmd *cobra.Command) {
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+	before(cmd, func() error {
 		if cmd.Flags().Changed("config") && p.config == "" {
 			return usageError{errors.New("--config: the name of the file is empty")}
 		}
 		return nil
-	}
+	})
 	cmd.Flags().StringVar(&p.config, "config", "", "configuration file; without one, a lab on loopback")
 	_ = cmd.MarkFlagFilename("config", "toml")
 }

@@ -32,11 +32,12 @@ type events struct {
 	since  string
 	limit  int
 	last   uint64 // sequence of the last that was printed
+	begun  bool
 }
 
 func (p *program) eventsCommand() *cobra.Command {
 	e := &events{asker: asker{program: p}}
-	cmd := e.asking("events", "Show what has become of the nodes", "  muster events --since 1h\n  muster events --follow", cobra.NoArgs, e.run)
+	cmd := e.listing("events", "Show what has become of the nodes", "  muster events --since 1h\n  muster events --follow", e.run)
 	cmd.Flags().BoolVar(&e.follow, "follow", false, "go on with those that come, also when the appliance was away in between")
 	cmd.Flags().StringVar(&e.since, "since", "", "all since so long ago, such as 90s, 1h or 7d")
 	cmd.Flags().IntVar(&e.limit, "limit", 100, "how many of the latest, without --since")
@@ -82,6 +83,9 @@ func (e *events) past(ctx context.Context) error {
 		if err := e.ask(ctx, "/api/v1/events?"+query.Encode(), &page); err != nil {
 			return err
 		}
+		if err := e.begin(len(page.Events)); err != nil {
+			return err
+		}
 		for _, event := range page.Events {
 			if err := e.print(event); err != nil {
 				return err
@@ -92,6 +96,21 @@ func (e *events) past(ctx context.Context) error {
 		}
 		query = url.Values{"limit": {strconv.Itoa(eventsAtOnce)}, "after": {strconv.FormatUint(e.last, 10)}}
 	}
+}
+
+// begin prints what comes before the first page, or that there is nothing on it.
+func (e *events) begin(first int) error {
+	if e.begun {
+		return nil
+	}
+	e.begun = true
+	if e.asCSV {
+		return e.printCSV([]string{"sequence", "time", "event", "node", "site", "reason"})
+	}
+	if first == 0 && !e.asJSON && !e.follow {
+		fmt.Fprintln(e.err, "no events")
+	}
+	return nil
 }
 
 // listen prints those that come, as server-sent events, until they end.
@@ -122,11 +141,14 @@ func (e *events) listen(ctx context.Context) error {
 	return errors.New("the appliance has ended the answer")
 }
 
-// print writes one event on a line: with --json as an object.
+// print writes one event on a line.
 func (e *events) print(event *fleet.Event) error {
 	e.last = event.Sequence
 	if e.asJSON {
 		return json.NewEncoder(e.out).Encode(event)
+	}
+	if e.asCSV {
+		return e.printCSV([]string{strconv.FormatUint(event.Sequence, 10), moment(event.Since), event.Event, event.Node, event.Site, event.Reason})
 	}
 	what := event.Node
 	if what == "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/muster-appliance/muster/console"
 	dto "github.com/prometheus/client_model/go"
@@ -19,16 +20,14 @@ func (a *asker) readiness(ctx context.Context) (ready bool, reasons []console.Re
 		return false, nil, err
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusUnauthorized {
+		return false, nil, refusal(response)
+	}
 	var answer struct {
 		Ready   *bool            `json:"ready"`
 		Reasons []console.Reason `json:"reasons"`
-		Error   string           `json:"error"`
 	}
-	err = json.NewDecoder(response.Body).Decode(&answer)
-	switch {
-	case err == nil && answer.Error != "":
-		return false, nil, errors.New(answer.Error)
-	case err != nil || answer.Ready == nil:
+	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Ready == nil {
 		return false, nil, errors.New("/readyz answers something else; is it the console of an appliance?")
 	}
 	return *answer.Ready, answer.Reasons, nil

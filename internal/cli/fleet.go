@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -12,8 +13,8 @@ import (
 
 func (p *program) fleetCommand() *cobra.Command {
 	a := &asker{program: p}
-	return a.asking("fleet", "Count the nodes by their state, and say what the states mean",
-		"  muster fleet\n  muster fleet --json", cobra.NoArgs, a.summary)
+	return a.listing("fleet", "Count the nodes by their state, and say what the states mean",
+		"  muster fleet\n  muster fleet --json", a.summary)
 }
 
 func (a *asker) summary(ctx context.Context, _ []string) error {
@@ -25,8 +26,13 @@ func (a *asker) summary(ctx context.Context, _ []string) error {
 		return a.printJSON(s)
 	}
 	var rows [][]string
+	figures := [][]string{{"state", "nodes"}}
 	for _, state := range fleet.States {
 		rows = append(rows, []string{string(state), count(uint64(s.States[state])), s.Rules[state]})
+		figures = append(figures, []string{string(state), strconv.Itoa(s.States[state])})
+	}
+	if a.asCSV {
+		return a.printCSV(figures...)
 	}
 	rows = append(rows, []string{"all", count(uint64(s.Nodes)), ""})
 	if err := a.printTable([]string{"STATE", "NODES", "RULE"}, rows); err != nil {
@@ -58,6 +64,14 @@ func ago(t time.Time) string {
 		return "never"
 	}
 	return humanize.Time(t)
+}
+
+// moment is a time for programs, and nothing where it never was.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func at(t time.Time) string { return fmt.Sprintf("%s, %s", ago(t), t.UTC().Format(time.RFC3339)) }

@@ -32,7 +32,6 @@ type nodes struct {
 	sort   string
 	limit  int
 	format string
-	csv    bool
 	watch  bool
 }
 
@@ -41,8 +40,8 @@ var nodeFormats = []string{"jsonl", "csv", "names", "flatfile", "inventory"}
 
 func (p *program) nodesCommand() *cobra.Command {
 	n := &nodes{asker: asker{program: p}}
-	cmd := n.asking("nodes", "List the nodes of the fleet, or those that are asked for",
-		"  muster nodes --state down\n  muster nodes --where os.name=Debian --class apache --csv", cobra.NoArgs,
+	cmd := n.listing("nodes", "List the nodes of the fleet, or those that are asked for",
+		"  muster nodes --state down\n  muster nodes --where os.name=Debian --class apache --csv",
 		func(ctx context.Context, _ []string) error { return n.run(ctx) })
 	cmd.Long = `List the nodes of the fleet, or those that are asked for: a table on a terminal, one
 name a line otherwise. Identities, facts, classes and agents are matched as Choria
@@ -57,7 +56,6 @@ matches them; facts, classes and agents must be kept, see fleet.index.`
 	flags.StringVar(&n.text, "text", "", "with this in its name")
 	flags.StringVar(&n.sort, "sort", "name", "order: name, received or since; -received or -since for the latest first")
 	flags.IntVar(&n.limit, "limit", 0, "at most so many, up to 10000; 0: all, or 10000 in another order than that of names")
-	flags.BoolVar(&n.csv, "csv", false, "print CSV")
 	flags.StringVar(&n.format, "format", "", "jsonl, csv, names, or for Choria's clients flatfile or inventory, with what each node registered last")
 	flags.BoolVar(&n.watch, "watch", false, "on a terminal, draw the table again every two seconds")
 	exclusive(cmd, "json", "csv", "format", "watch")
@@ -77,7 +75,7 @@ func (n *nodes) run(ctx context.Context) error {
 		return usageError{errors.New("--watch draws on a terminal, and this is none; muster events --follow goes on by itself")}
 	case n.watch:
 		return n.redraw(ctx)
-	case n.csv:
+	case n.asCSV:
 		return n.pass(ctx, "csv")
 	case n.asJSON:
 		return n.pass(ctx, "jsonl")

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/muster-appliance/muster/console"
 	"github.com/spf13/cobra"
@@ -10,8 +11,8 @@ import (
 
 func (p *program) rejectedCommand() *cobra.Command {
 	a := &asker{program: p}
-	return a.asking("rejected", "Show who is refused by the broker or rejected by an adapter, and why",
-		"  muster rejected\n  muster rejected --json", cobra.NoArgs, a.rejected)
+	return a.listing("rejected", "Show who is refused by the broker or rejected by an adapter, and why",
+		"  muster rejected\n  muster rejected --json", a.rejected)
 }
 
 func (a *asker) rejected(ctx context.Context, _ []string) error {
@@ -21,6 +22,13 @@ func (a *asker) rejected(ctx context.Context, _ []string) error {
 	}
 	if a.asJSON {
 		return a.printJSON(answer)
+	}
+	if a.asCSV {
+		rows := [][]string{{"name", "address", "by", "reason", "count", "first", "last", "detail"}}
+		for _, c := range answer.Cases {
+			rows = append(rows, []string{c.Name, c.Address, c.By, c.Reason, strconv.FormatUint(c.Count, 10), moment(c.First), moment(c.Last), c.Detail})
+		}
+		return a.printCSV(rows...)
 	}
 	if len(answer.Cases) == 0 {
 		_, err := fmt.Fprintln(a.err, "nobody was refused or rejected since the start")

@@ -197,7 +197,7 @@ func (o *overview) rows() (rows [][]string) {
 	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Most))
 	row("memory", "%s", humanize.IBytes(o.Memory))
 	if o.Certificate != nil {
-		row("certificate", "for %.0f more days", *o.Certificate)
+		row("certificate", "for %d more days", int(*o.Certificate))
 	}
 	for _, change := range o.Changes {
 		row("not as declared", "%s", change)

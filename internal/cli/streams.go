@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,8 +24,9 @@ type streams struct {
 
 func (p *program) streamsCommand() *cobra.Command {
 	s := &streams{asker: asker{program: p}}
-	list := s.asking("streams", "List the streams of a running appliance",
-		"  muster streams\n  muster streams --json", cobra.NoArgs, s.list)
+	list := s.listing("streams", "List the streams of a running appliance",
+		"  muster streams\n  muster streams --json", s.list)
+	list.Long = `List the streams of a running appliance: a table on a terminal, one name a line otherwise.`
 	plan := s.asking("plan", "Show what would change to make the streams as declared",
 		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, s.plan)
 	list.AddCommand(plan, s.applyCommand())
@@ -46,11 +48,19 @@ func (s *streams) list(ctx context.Context, _ []string) error {
 	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
 		return err
 	}
-	if s.asJSON {
+	switch {
+	case s.asJSON:
 		return s.printJSON(answer)
-	}
-	if err := s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, streamRows(answer.Streams)); err != nil {
-		return err
+	case s.asCSV:
+		return s.printCSV(streamFigures(answer.Streams)...)
+	case !isTerminal(s.out):
+		for _, h := range answer.Streams {
+			fmt.Fprintln(s.out, h.Config.Name)
+		}
+	default:
+		if err := s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, streamRows(answer.Streams)); err != nil {
+			return err
+		}
 	}
 	for _, change := range answer.Changes {
 		fmt.Fprintf(s.err, "not as declared: %s\n", change)
@@ -68,6 +78,18 @@ func streamRows(streams []jsconfig.Have) [][]string {
 			h.Config.Name, count(h.State.Msgs), humanize.IBytes(h.State.Bytes),
 			limit(h.Config.MaxBytes), lastTime(h.State), strings.Join(h.Config.Subjects, " "),
 		}
+	}
+	return rows
+}
+
+// streamFigures are the same for programs, under their header; without a limit max_bytes is -1, as NATS has it.
+func streamFigures(streams []jsconfig.Have) [][]string {
+	rows := [][]string{{"name", "messages", "bytes", "max_bytes", "last", "subjects"}}
+	for _, h := range streams {
+		rows = append(rows, []string{
+			h.Config.Name, strconv.FormatUint(h.State.Msgs, 10), strconv.FormatUint(h.State.Bytes, 10),
+			strconv.FormatInt(h.Config.MaxBytes, 10), moment(h.State.LastTime), strings.Join(h.Config.Subjects, " "),
+		})
 	}
 	return rows
 }
