@@ -111,6 +111,16 @@ func writeStreams(w http.ResponseWriter, r *http.Request, streams func(context.C
 	writeJSON(w, answer)
 }
 
+// noPage answers where the API has nothing, or does not do what is asked.
+func noPage(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		writeError(w, http.StatusMethodNotAllowed, "the API changes nothing: GET is all that it takes")
+		return
+	}
+	writeError(w, http.StatusNotFound, fmt.Sprintf("the API has no page %s; see docs/api.md", r.URL.Path))
+}
+
 // parseForm is what the URL asks. What it cannot be read as is an error, not left out.
 func parseForm(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -122,7 +132,9 @@ func parseForm(r *http.Request) (url.Values, error) {
 
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(v) // who has gone away is told nothing
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // subjects are full of what HTML would have escaped
+	_ = encoder.Encode(v)        // who has gone away is told nothing
 }
 
 // writeError answers with a sentence.

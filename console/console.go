@@ -81,6 +81,7 @@ func handler(from Sources, log hclog.Logger) http.Handler {
 	}
 	mux.HandleFunc("GET /api/v1/rejected", func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) })
 	mux.HandleFunc("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, from.Streams) })
+	mux.HandleFunc("/api/", noPage)
 	if from.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)
 	} else {

@@ -8,10 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/nats-io/nats.go"
 )
 
 // discovered runs the command as Choria does, and gives the nodes of its reply and the error.
@@ -63,10 +66,12 @@ func fact(conditions ...string) string {
 }
 
 func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
-	const nodes = 12
-	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', 'nothing', 'os']\n")
+	const nodes = 13
+	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', 'nothing', 'os', "+
+		"'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', 'empty', 'a\\.b']\n")
 	p := startProcess(t, config)
-	connectNodes(t, p.broker, nodes)
+	connectNodes(t, p.broker, nodes-1)
+	registerTyped(t, p.broker, nodes-1)
 	testkit.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != nodes {
 			return fmt.Errorf("%v", s.States)
@@ -74,9 +79,10 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 		return nil
 	})
 	all := func(int) bool { return true }
+	typed := func(i int) bool { return i == nodes-1 }
 	none := func(int) bool { return false }
 	inventory := func(i int) bool { return i%4 >= 2 } // the others tell their facts only
-	for filter, want := range map[string]func(i int) bool{
+	filters := map[string]func(i int) bool{
 		`{}`:   all,
 		`null`: all,
 		`{"fact":[],"cf_class":[],"agent":[],"identity":[],"compound":[]}`: all,
@@ -102,6 +108,32 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 		fact("nothing=x"):                                   none,
 		fact("nothing!=x"):                                  none,
 		fact("os=~Debian"):                                  none,
+		fact("virtual=true"):                                typed,
+		fact("virtual==Yes"):                                typed,
+		fact("virtual!=0"):                                  typed,
+		fact("virtual=maybe"):                               none,
+		fact("virtual>=1"):                                  none,
+		fact("bare=f"):                                      typed,
+		fact("bare!=n"):                                     none,
+		fact("load=0.75"):                                   typed,
+		fact("load=0"):                                      typed, // as integers
+		fact("load<0.8", "load>0.7"):                        typed,
+		fact("load=~^0.7500$"):                              typed,
+		fact("whole==2"):                                    typed,
+		fact("below<0"):                                     typed,
+		fact("below>-3"):                                    none,
+		fact("below<=-2.5"):                                 typed,
+		fact("none=null"):                                   none,
+		fact("none!=x"):                                     none,
+		fact("disks=sda"):                                   none,
+		fact("disks=~sda"):                                  none,
+		fact("disks.1=SDB"):                                 typed,
+		fact("disks.#=2"):                                   typed,
+		fact("empty!=x"):                                    typed,
+		fact("empty=~^$"):                                   typed,
+		fact(`a\.b=c`):                                      typed,
+		fact("virtual=t", "os.name=AlmaLinux", "below=-3"):  typed,
+		fact("virtual=t", "os.name=Debian"):                 none,
 		`{"identity":["node00003.example.net"]}`:            func(i int) bool { return i == 3 },
 		`{"identity":["NODE00003.example.net"]}`:            none,
 		`{"identity":["nobody","/0000[12]/"]}`:              func(i int) bool { return i == 1 || i == 2 },
@@ -117,7 +149,11 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 		`{"agent":["rpcutil"],"cf_class":["role::web"],"fact":[{"fact":"role","operator":"==","value":"queue"}]}`: func(i int) bool {
 			return inventory(i) && i%5 == 2
 		},
-	} {
+	}
+	if len(filters) < 60 {
+		t.Fatalf("%d filters", len(filters))
+	}
+	for filter, want := range filters {
 		var expected []string
 		for i := range nodes {
 			if want(i) {
@@ -130,6 +166,61 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 		}
 	}
 	refusals(t, p.console)
+	inventories(t, p.console, inventory)
+}
+
+// inventories holds Choria's files against what the nodes have registered.
+func inventories(t *testing.T, console string, whole func(i int) bool) {
+	status, out, errOut := muster(t, "nodes", "--format", "inventory", "--where", "os.name=AlmaLinux", "--server", console)
+	var file struct {
+		Schema string `json:"$schema"`
+		Nodes  []struct {
+			Name                         string
+			Collectives, Classes, Agents []string
+			Facts                        struct {
+				OS       struct{ Name string }
+				Packages map[string]any // which are not indexed
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &file); status != 0 || err != nil || errOut != "" || file.Schema != "https://choria.io/schemas/choria/discovery/v1/inventory_file.json" || len(file.Nodes) != 5 {
+		t.Fatalf("%d %v %s%s", status, err, out, errOut)
+	}
+	for at, n := range file.Nodes {
+		i := at * 3
+		if n.Name != fmt.Sprintf("node%05d.example.net", i) || n.Facts.OS.Name != "AlmaLinux" || !slices.Equal(n.Collectives, []string{"mcollective"}) ||
+			(len(n.Facts.Packages) > 0) != (i < 12) || slices.Contains(n.Agents, "rpcutil") != whole(i) || slices.Contains(n.Classes, "role::web") != whole(i) {
+			t.Errorf("%+v", n)
+		}
+	}
+	status, out, errOut = muster(t, "nodes", "--format", "flatfile", "--identity", "/0000[12]/", "--server", console)
+	if status != 0 || out != "node00001.example.net\nnode00002.example.net\n" || errOut != "" {
+		t.Errorf("%d %s%s", status, out, errOut)
+	}
+}
+
+// registerTyped registers a node with a fact of each type, beside those that the others have.
+func registerTyped(t *testing.T, broker string, index int) {
+	t.Helper()
+	facts := fmt.Appendf(nil, `{"os":{"name":"AlmaLinux","release":{"major":"9"}},"processors":{"count":4,"models":["AMD EPYC"]},"role":"queue",`+
+		`"virtual":true,"bare":false,"load":0.75,"whole":2.0,"below":-3,"none":null,"disks":["sda","sdb"],"empty":"","a.b":"C"}`)
+	body, err := choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), true, facts, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("node%05d.example.net", index)
+	raw, err := choria.NewRegistration("ddddddddddddddddddddddddddddddd1", name, "mcollective", time.Now(), body).V1(nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(broker, nats.Name(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if err := nc.Publish(simnode.Subject, raw); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // refusals are what must be answered with an error, never with nodes.
@@ -156,12 +247,12 @@ func refusals(t *testing.T, console string) {
 			t.Errorf("%s: %d nodes, error %q; want %q", text, len(nodes), failure, want)
 		}
 	}
-	if nodes, failure := discovered(t, request(`{}`, `{"state":"up,late"}`), "--server", console); len(nodes) != 12 || failure != "" {
+	if nodes, failure := discovered(t, request(`{}`, `{"state":"up,late"}`), "--server", console); len(nodes) != 13 || failure != "" {
 		t.Errorf("state=up,late: %v %s", nodes, failure)
 	}
 	many := make([]string, 3*identitiesAtOnce) // of which one is here
 	for i := range many {
-		many[i] = fmt.Sprintf("node%05d.example.net", i+11)
+		many[i] = fmt.Sprintf("node%05d.example.net", i+12)
 	}
 	filter, _ := json.Marshal(choria.Filter{Identities: many})
 	if nodes, failure := discovered(t, request(string(filter), `null`), "--server", console); len(nodes) != 1 || failure != "" {

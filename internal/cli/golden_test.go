@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,7 +14,7 @@ import (
 	"github.com/creack/pty"
 )
 
-var update = flag.Bool("update", false, "write what the commands print into testdata/golden")
+var update = flag.Bool("update", false, "write what commands print and the API answers into testdata/golden")
 
 // onTerminal begins a command line that is run on a terminal; the others are read by a program.
 const onTerminal = "on a terminal: "
@@ -51,6 +52,38 @@ var commandLines = []string{
 	"check health --format json",
 	"check health --format prometheus",
 	"check health --format text",
+}
+
+// pages are what the transcript of the API is of.
+var pages = []string{
+	"GET /api/v1/fleet", "GET /api/v1/nodes", "GET /api/v1/nodes?state=down&format=jsonl", "GET /api/v1/nodes?format=csv", "GET /api/v1/nodes?format=names",
+	"GET /api/v1/nodes?format=inventory", "GET /api/v1/nodes?stat=down", "GET /api/v1/nodes/web2.example.net", "GET /api/v1/nodes/web2.example.net/diff",
+	"GET /api/v1/nodes/nobody", "GET /api/v1/events", "GET /api/v1/events?after=8&limit=5", "GET /api/v1/events?limit=0", "GET /api/v1/rejected", "GET /api/v1/streams",
+	"GET /api/v1/nothing", "GET /api/", "POST /api/v1/nodes", "DELETE /api/v1/nodes/web2.example.net", "GET /readyz",
+}
+
+// answered asks for a page, and gives all that comes.
+func answered(t *testing.T, page, server string) string {
+	t.Helper()
+	method, path, _ := strings.Cut(page, " ")
+	request, err := http.NewRequestWithContext(t.Context(), method, server+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	text := fmt.Sprintf("%s\n%s\n%s\n%s", page, response.Status, response.Header.Get("Content-Type"), body)
+	for name := range response.Trailer {
+		text += name + ": " + response.Trailer.Get(name) + "\n"
+	}
+	return text
 }
 
 // shown runs a command line, and gives all that is to be seen of it.
@@ -104,25 +137,40 @@ func TestWhatTheCommandsPrint(t *testing.T) {
 	} {
 		var transcript strings.Builder
 		for _, line := range commandLines {
-			seen := times.ReplaceAllString(shown(t, line, server), "TIME")
-			fmt.Fprintf(&transcript, "$ muster %s\n", strings.ReplaceAll(seen, server, "http://CONSOLE"))
+			fmt.Fprintf(&transcript, "$ muster %s\n", strings.ReplaceAll(shown(t, line, server), server, "http://CONSOLE"))
 		}
-		path := filepath.Join("testdata", "golden", name+".txt")
-		if *update {
-			if err := os.WriteFile(path, []byte(transcript.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
+		compare(t, name, transcript.String())
+	}
+}
+
+func TestWhatTheAPIAnswers(t *testing.T) {
+	server := inhabited().open(t, "")
+	var transcript strings.Builder
+	for _, page := range pages {
+		fmt.Fprintf(&transcript, "%s\n", answered(t, page, server))
+	}
+	compare(t, "api", transcript.String())
+}
+
+// compare holds a transcript against the one that is kept, or keeps it.
+func compare(t *testing.T, name, transcript string) {
+	t.Helper()
+	transcript = times.ReplaceAllString(transcript, "TIME")
+	path := filepath.Join("testdata", "golden", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(transcript), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		have, wanted := strings.Split(transcript.String(), "\n"), strings.Split(string(want), "\n")
-		for i := range max(len(have), len(wanted)) {
-			if i >= len(have) || i >= len(wanted) || have[i] != wanted[i] {
-				t.Errorf("%s:%d: otherwise than there:\n%s", path, i+1, strings.Join(have[min(i, len(have)-1):min(i+10, len(have))], "\n"))
-				break
-			}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have, wanted := strings.Split(transcript, "\n"), strings.Split(string(want), "\n")
+	for i := range max(len(have), len(wanted)) {
+		if i >= len(have) || i >= len(wanted) || have[i] != wanted[i] {
+			t.Errorf("%s:%d: otherwise than there:\n%s", path, i+1, strings.Join(have[min(i, len(have)-1):min(i+10, len(have))], "\n"))
+			return
 		}
 	}
 }
