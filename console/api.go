@@ -30,7 +30,7 @@ type Registrations interface {
 
 // Events is the stream of what has become of the nodes.
 type Events interface {
-	Events(ctx context.Context, q fleet.EventQuery) ([]*fleet.Event, error)
+	Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPage, error)
 	FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error
 }
 

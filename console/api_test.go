@@ -82,11 +82,15 @@ func (two) Inventories(_ context.Context, names []string, take func(string, *cho
 	return nil
 }
 
-func (two) Events(_ context.Context, q fleet.EventQuery) ([]*fleet.Event, error) {
+func (two) Events(_ context.Context, q fleet.EventQuery) (page fleet.EventPage, err error) {
 	if q.After > 100 {
-		return nil, errors.New("the stream is gone")
+		return page, errors.New("the stream is gone")
 	}
-	return []*fleet.Event{{Event: "down", Node: "db1", Sequence: q.After + uint64(q.Limit), Since: q.Since}}, nil
+	if q.Latest {
+		q.After = 50
+	}
+	page.Events = []*fleet.Event{{Event: "down", Node: "db1", Sequence: q.After + uint64(q.Limit), Since: q.Since}}
+	return page, nil
 }
 
 func (two) FollowEvents(context.Context, uint64, func(*fleet.Event) error) error {
@@ -119,7 +123,8 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes/web1/diff":                           {200, `{"kind":"fact","name":"cores","change":"changed","before":4,"now":8}`},
 		"/api/v1/nodes/db9/diff":                            {404, `"error":"no node \"db9\" has registered`},
 		"/api/v1/nodes/db1":                                 {503, `the stream is gone`},
-		"/api/v1/events":                                    {200, `"sequence":100`},
+		"/api/v1/events":                                    {200, `"sequence":150`},
+		"/api/v1/events?after=0&limit=5":                    {200, `"sequence":5`},
 		"/api/v1/events?after=5&limit=7":                    {200, `"sequence":12`},
 		"/api/v1/events?after=x":                            {400, `"error":"after: \"x\" is not a number"`},
 		"/api/v1/events?limit=0":                            {400, `limit: want a number from 1 to 10000`},
@@ -149,11 +154,11 @@ func TestNodesInEachFormat(t *testing.T) {
 	for query, want := range map[string]struct{ kind, body string }{
 		"format=names":         {"text/plain; charset=utf-8", "db1\nweb1\n"},
 		"format=names&limit=1": {"text/plain; charset=utf-8", "db1\n"},
-		"format=csv": {"text/csv; charset=utf-8", `name,state,since,reason,site,registered,connected,address,classes,agents,os.name
+		"format=csv": {"text/csv; charset=utf-8", `name,state,since,reason,site,registered,connected,address,classes,agents,facts.os.name
 db1,down,2026-11-25T10:00:00Z,"its connection ended, and none came back",ams,2026-11-25T10:00:00Z,,,,,
 web1,up,2026-11-25T10:00:00Z,registered,ams,2026-11-25T10:00:00Z,yes,192.0.2.7,apache base,,"De""bian"
 `},
-		"format=csv&state=late": {"text/csv; charset=utf-8", "name,state,since,reason,site,registered,connected,address,classes,agents,os.name\n"},
+		"format=csv&state=late": {"text/csv; charset=utf-8", "name,state,since,reason,site,registered,connected,address,classes,agents,facts.os.name\n"},
 		"format=jsonl&state=up": {"application/x-ndjson", `{"name":"web1","state":"up","since":"2026-11-25T10:00:00Z","reason":"registered","site":"ams","registered":"2026-11-25T10:00:00Z",` +
 			`"connection":{"connected":"yes","address":"192.0.2.7","verified":false},"classes":["apache","base"],"facts":{"os.name":"De\"bian"}}` + "\n"},
 		"format=flatfile": {"text/plain; charset=utf-8", "db1\nweb1\n"},

@@ -56,17 +56,22 @@ func (t *TLS) Keys() []config.Key {
 	}
 }
 
-// Validate refuses files that cannot be used.
+// Validate refuses a half.
 func (t *TLS) Validate(check *config.Check) {
 	switch {
 	case t.Cert == "" && t.Key == "":
 	case t.Cert == "" || t.Key == "":
 		check.Problem("cert", "a certificate needs its key, and a key its certificate; give both")
-	default:
-		if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
-			check.Problem("cert", "%v", err)
-		}
 	}
+}
+
+// Check tells whether the files can be used.
+func (t *TLS) Check() error {
+	if !t.Enabled() {
+		return nil
+	}
+	_, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	return err
 }
 
 // Validate keeps the console on this machine, unless who asks is known and nobody listens in.

@@ -106,6 +106,9 @@ func writeReady(w http.ResponseWriter, reasons []Reason) {
 
 // Open listens and answers.
 func (c *Console) Open() error {
+	if err := c.cfg.TLS.Check(); err != nil {
+		return fmt.Errorf("console.tls: %w", err)
+	}
 	l, err := net.Listen("tcp", c.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("console.listen: %w", err)

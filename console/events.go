@@ -35,22 +35,23 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if strings.Contains(r.Header.Get("Accept"), eventStream) {
-		if resume(r) == "" {
+	if followed(r) {
+		if q.Latest {
 			q.After = fleet.ToCome
 		}
 		a.follow(w, r, q.After)
 		return
 	}
-	events, err := a.changes.Events(r.Context(), q)
+	page, err := a.changes.Events(r.Context(), q)
 	if err != nil {
 		writeError(w, http.StatusServiceUnavailable, err.Error())
 		return
 	}
-	writeJSON(w, struct {
-		Events []*fleet.Event `json:"events"`
-	}{events})
+	writeJSON(w, page)
 }
+
+// followed tells whether events are to be sent as they come.
+func followed(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), eventStream) }
 
 func parseEvents(r *http.Request) (q fleet.EventQuery, err error) {
 	values, err := parseForm(r)
@@ -74,7 +75,11 @@ func parseEvents(r *http.Request) (q fleet.EventQuery, err error) {
 		}
 	}
 	after := resume(r)
-	if after == "" {
+	q.Latest = after == "" && q.Since.IsZero()
+	switch {
+	case followed(r) && (values.Has("since") || values.Has("limit")):
+		return q, errors.New("since and limit are of a page; server-sent events begin after a sequence")
+	case after == "":
 		return q, nil
 	}
 	if q.After, err = strconv.ParseUint(after, 10, 64); err != nil {
@@ -86,10 +91,10 @@ func parseEvents(r *http.Request) (q fleet.EventQuery, err error) {
 	return q, nil
 }
 
-// resume is the sequence that who asks has already; a browser that comes again gives it in
-// a header of its own.
+// resume is the sequence that who asks has already. A browser that comes again gives it in a
+// header of its own, and asks with the same URL as the first time.
 func resume(r *http.Request) string {
-	return cmp.Or(r.URL.Query().Get("after"), r.Header.Get("Last-Event-ID"))
+	return cmp.Or(r.Header.Get("Last-Event-ID"), r.URL.Query().Get("after"))
 }
 
 // follow sends events as they are stored, see

@@ -37,9 +37,9 @@ func (e endless) FollowEvents(ctx context.Context, after uint64, take func(*flee
 }
 
 // follow asks a server for events.
-func follow(t *testing.T, url, lastID string) *http.Response {
+func follow(t *testing.T, url, lastID string, query ...string) *http.Response {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/v1/events", nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/api/v1/events"+strings.Join(query, ""), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestWhoDoesNotReadEventsIsDroppedAndNobodyElse(t *testing.T) {
 	if _, err := fmt.Fprintf(deaf, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: %s\r\n\r\n", eventStream); err != nil {
 		t.Fatal(err)
 	}
-	response := follow(t, server.URL, "41")
+	response := follow(t, server.URL, "41", "?after=5") // as a browser comes again
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)
 	next := 42
@@ -86,6 +86,11 @@ func TestWhoDoesNotReadEventsIsDroppedAndNobodyElse(t *testing.T) {
 	read()
 	for len(places) < 2 {
 		time.Sleep(time.Millisecond)
+	}
+	for _, query := range []string{"?since=2026-11-25T10:00:00Z", "?limit=5"} { // those are of a page
+		if response := follow(t, server.URL, "41", query); response.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %s", query, response.Status)
+		}
 	}
 	full := follow(t, server.URL, "")
 	if full.StatusCode != http.StatusServiceUnavailable {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,13 +81,17 @@ type table struct {
 	header bool // is written
 }
 
-// columns are those of every node; the indexed facts follow.
+// columns are those of every node; the indexed facts follow, each under "facts." and its name.
 var columns = []string{"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents"}
 
 func (t *table) nodes(nodes []fleet.Node) error {
 	if !t.header {
 		t.header = true
-		_ = t.csv.Write(append(columns[:len(columns):len(columns)], t.facts...)) // Error below tells
+		header := slices.Clone(columns)
+		for _, fact := range t.facts {
+			header = append(header, "facts."+fact)
+		}
+		_ = t.csv.Write(header) // Error below tells
 	}
 	for _, n := range nodes {
 		row := []string{

@@ -12,27 +12,35 @@ import (
 
 // EventQuery is a page of stored events.
 type EventQuery struct {
-	After uint64    // sequence of the stream; the page begins with the one that follows
-	Since time.Time // or with the first that was stored from then on
-	Limit int       // at most so many; without After and Since the latest
+	Latest bool      // the latest; otherwise
+	After  uint64    // those after this sequence of the stream,
+	Since  time.Time // or those stored from then on
+	Limit  int       // at most so many
+}
+
+// EventPage is some of the stored events.
+type EventPage struct {
+	Events []*Event `json:"events"`
+	Last   uint64   `json:"last"` // sequence up to which they are all that there are; what follows is after it
 }
 
 // Events are stored events, in their order.
-func (f *Fleet) Events(ctx context.Context, q EventQuery) ([]*Event, error) {
-	events := []*Event{}
+func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
+	page := EventPage{Events: []*Event{}}
 	if !f.o.Stored {
-		return events, nil
+		return page, nil
 	}
 	s, err := f.js.Stream(ctx, Stream)
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+		return page, fmt.Errorf("read events: %w", err)
 	}
 	state := s.CachedInfo().State
-	if q.After == 0 && q.Since.IsZero() && state.LastSeq > uint64(q.Limit) {
+	page.Last = state.LastSeq
+	if q.Latest && state.LastSeq > uint64(q.Limit) {
 		q.After = state.LastSeq - uint64(q.Limit)
 	}
 	if state.Msgs == 0 || q.After >= state.LastSeq || q.Since.After(state.LastTime) {
-		return events, nil
+		return page, nil
 	}
 	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
 	if !q.Since.IsZero() {
@@ -41,13 +49,16 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) ([]*Event, error) {
 	err = read(ctx, s, from, q.Limit, func(m jetstream.Msg, sequence uint64) {
 		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
 			e.Sequence = sequence
-			events = append(events, e)
+			page.Events = append(page.Events, e)
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
+		return page, fmt.Errorf("read events: %w", err)
 	}
-	return events, nil
+	if len(page.Events) == q.Limit {
+		page.Last = page.Events[q.Limit-1].Sequence
+	}
+	return page, nil
 }
 
 // ToCome is the sequence after which only those events follow that are not stored yet.

@@ -91,20 +91,28 @@ func TestEventsSince(t *testing.T) {
 	s.register(3, nil)
 	count := func(q EventQuery) int {
 		q.Limit = max(q.Limit, 1)
-		events, err := f.Events(t.Context(), q)
+		page, err := f.Events(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(events)
+		if n := len(page.Events); n == q.Limit && page.Last != page.Events[n-1].Sequence || n > 0 && page.Last < page.Events[n-1].Sequence {
+			t.Errorf("%d events of %+v are said to be all up to %d", n, q, page.Last)
+		}
+		return len(page.Events)
 	}
 	s.eventually(func() error {
-		if n := count(EventQuery{Limit: 10}); n != 3 {
+		if n := count(EventQuery{Latest: true, Limit: 10}); n != 3 {
 			return fmt.Errorf("%d events", n)
 		}
 		return nil
 	})
+	first, err := f.Events(t.Context(), EventQuery{Limit: 1})
+	if err != nil || first.Events[0].Sequence != 1 {
+		t.Errorf("the first is %+v, %v", first, err)
+	}
 	for label, have := range map[string][2]int{
-		"the latest":   {count(EventQuery{Limit: 2}), 2},
+		"the latest":   {count(EventQuery{Latest: true, Limit: 2}), 2},
+		"the first":    {count(EventQuery{Limit: 1}), 1},
 		"after":        {count(EventQuery{After: 1, Limit: 10}), 2},
 		"beyond":       {count(EventQuery{After: 3, Limit: 10}), 0},
 		"since":        {count(EventQuery{Since: time.Now().Add(-time.Hour), Limit: 10}), 3},

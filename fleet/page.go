@@ -11,8 +11,8 @@ import (
 const (
 	// lookAtOnce is how many nodes are looked at before others may go on.
 	lookAtOnce = 4096
-	// mostPatterns is how many names regular expressions are tried on for a page, full or not.
-	mostPatterns = 1 << 15
+	// mostWork is how many expressions are tried, and values looked into, for a page, full or not.
+	mostWork = 1 << 15
 )
 
 // Nodes are a page of those nodes. A walk from page to page sees each node that is there
@@ -36,11 +36,11 @@ func (f *Fleet) Nodes(q Query) (Page, error) {
 }
 
 // page is in the order of names.
-func (f *Fleet) page(meets selection, q Query) Page {
+func (f *Fleet) page(meets *selection, q Query) Page {
 	page := Page{Nodes: []Node{}}
-	looked, last := 0, ""
+	last := ""
 	f.walk(q.After, func(n *node, r *Rules) bool {
-		if looked++; looked > mostPatterns && q.Limit > 0 && q.hasPattern() {
+		if meets.work >= mostWork && q.Limit > 0 {
 			page.Next = last
 			return false
 		}
@@ -98,7 +98,7 @@ var orders = map[Sort]order{
 }
 
 // first are the first so many in an order. Twice as many are kept at most.
-func (f *Fleet) first(meets selection, o order, limit int) Page {
+func (f *Fleet) first(meets *selection, o order, limit int) Page {
 	var best []ranked
 	compare := func(a, b ranked) int {
 		return cmp.Or(-o.first*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))

@@ -24,8 +24,6 @@ type Query struct {
 	Limit int    // at most so many; 0: all
 }
 
-func (q *Query) hasPattern() bool { return slices.ContainsFunc(q.Identities, choria.IsPattern) }
-
 // Page is some of the nodes that were asked for. It may have fewer than the limit, or none,
 // and one that follows.
 type Page struct {
@@ -48,10 +46,17 @@ type queryError struct{ error }
 func (queryError) Is(target error) bool { return target == ErrQuery }
 
 // selection are the conditions of a query, all of which a node must meet.
-type selection []func(n *node) bool
+type selection struct {
+	conditions []func(n *node) bool
+	work       int // expressions tried, and values looked into
+}
 
-func (s selection) all(n *node) bool {
-	for _, meets := range s {
+func (s *selection) want(condition func(n *node) bool) {
+	s.conditions = append(s.conditions, condition)
+}
+
+func (s *selection) all(n *node) bool {
+	for _, meets := range s.conditions {
 		if !meets(n) {
 			return false
 		}
@@ -59,52 +64,62 @@ func (s selection) all(n *node) bool {
 	return true
 }
 
-func (f *Fleet) selection(q Query) (selection, error) {
-	var s selection
+func (f *Fleet) selection(q Query) (*selection, error) {
+	s := &selection{}
 	if len(q.States) > 0 {
-		s = append(s, func(n *node) bool { return slices.Contains(q.States, n.state) })
+		s.want(func(n *node) bool { return slices.Contains(q.States, n.state) })
 	}
 	if len(q.Sites) > 0 {
-		s = append(s, func(n *node) bool { return slices.Contains(q.Sites, n.site) })
+		s.want(func(n *node) bool { return slices.Contains(q.Sites, n.site) })
 	}
 	if q.Text != "" {
-		s = append(s, func(n *node) bool { return strings.Contains(n.name, q.Text) })
+		s.want(func(n *node) bool { return strings.Contains(n.name, q.Text) })
 	}
-	more, err := f.within(q)
-	if err != nil {
+	if err := errors.Join(f.within(q, s), s.named(q.Identities)); err != nil {
 		return nil, queryError{err}
 	}
-	if s = append(s, more...); len(q.Identities) == 0 {
-		return s, nil
-	}
-	var names []func(string) bool
-	for _, filter := range q.Identities {
-		match, err := choria.NameMatcher(filter)
-		if err != nil {
-			return nil, queryError{err}
-		}
-		names = append(names, match)
-	}
-	return append(s, func(n *node) bool {
-		return slices.ContainsFunc(names, func(match func(string) bool) bool { return match(n.name) })
-	}), nil
+	return s, nil
 }
 
-// within are the conditions on what nodes have registered.
-func (f *Fleet) within(q Query) (s selection, err error) {
+// named wants one of those names, or a name that one of the expressions matches.
+func (s *selection) named(identities []string) error {
+	if len(identities) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	var expressions []func(string) bool
+	for _, filter := range identities {
+		match, err := choria.NameMatcher(filter)
+		switch {
+		case err != nil:
+			return err
+		case choria.IsPattern(filter):
+			expressions = append(expressions, match)
+		default:
+			names[filter] = true
+		}
+	}
+	s.want(func(n *node) bool {
+		return names[n.name] || slices.ContainsFunc(expressions, func(match func(string) bool) bool { s.work++; return match(n.name) })
+	})
+	return nil
+}
+
+// within adds the conditions on what nodes have registered.
+func (f *Fleet) within(q Query, s *selection) error {
 	if f.index.empty() && len(q.Where)+len(q.Classes)+len(q.Agents) > 0 {
-		return nil, errors.New("facts, classes and agents are not kept; name facts to keep in fleet.index")
+		return errors.New("facts, classes and agents are not kept; name facts to keep in fleet.index")
 	}
 	for _, where := range q.Where {
 		at, ok := f.index.at(where.Fact)
 		if !ok {
-			return nil, fmt.Errorf("the fact %q is not kept; fleet.index names %s", where.Fact, strings.Join(f.index.names, ", "))
+			return fmt.Errorf("the fact %q is not kept; fleet.index names %s", where.Fact, strings.Join(f.index.names, ", "))
 		}
 		match, err := where.Matcher()
 		if err != nil {
-			return nil, err
+			return err
 		}
-		s = append(s, kept(func(w word) bool { return match(w.Value()) }, func(i *inside) word { return i.facts[at] }))
+		s.wantKept(func(w word) bool { return match(w.Value()) }, func(i *inside) word { return i.facts[at] })
 	}
 	for _, members := range []struct {
 		filters []string
@@ -116,28 +131,29 @@ func (f *Fleet) within(q Query) (s selection, err error) {
 		for _, filter := range members.filters {
 			match, err := choria.MemberMatcher(filter)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			s = append(s, kept(func(w word) bool { return match(list(w)) }, members.of))
+			s.wantKept(func(w word) bool { return match(list(w)) }, members.of)
 		}
 	}
-	return s, nil
+	return nil
 }
 
-// kept is a condition on a word, of which there are far fewer than nodes: each is looked at
-// once.
-func kept(match func(word) bool, of func(*inside) word) func(n *node) bool {
+// wantKept adds a condition on a word, of which there are mostly far fewer than nodes: each is
+// looked at once.
+func (s *selection) wantKept(match func(word) bool, of func(*inside) word) {
 	known := map[word]bool{}
-	return func(n *node) bool {
+	s.want(func(n *node) bool {
 		if n.inside == nil {
 			return false
 		}
 		w := of(n.inside)
 		meets, ok := known[w]
 		if !ok {
+			s.work++
 			meets = match(w)
 			known[w] = meets
 		}
 		return meets
-	}
+	})
 }

@@ -1,8 +1,8 @@
 package fleet
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -11,11 +11,12 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// shelf is a fleet of nodes that nothing feeds. Every tenth of them is a database.
+// shelf is a fleet of nodes that nothing feeds. Every tenth of them is a database, and each has
+// a serial number.
 func shelf(tb testing.TB, nodes int) *Fleet {
 	tb.Helper()
 	cfg := DefaultConfig()
-	cfg.Index = []string{"os.name", "cores"}
+	cfg.Index = []string{"os.name", "cores", "serial"}
 	now := time.Unix(1_000_000, 0)
 	f := New(cfg, Options{Site: "ams", Now: func() time.Time { return now }})
 	f.book = newBook(cfg.Rules(now), cfg.StormShare, func(*Event) {})
@@ -27,9 +28,9 @@ func shelf(tb testing.TB, nodes int) *Fleet {
 
 func (f *Fleet) put(tb testing.TB, n int, received time.Time) {
 	tb.Helper()
-	found := choria.Inventory{Classes: []string{"role::web"}, Facts: json.RawMessage(`{"os":{"name":"Debian"},"cores":8}`)}
+	found := choria.Inventory{Classes: []string{"role::web"}, Facts: fmt.Appendf(nil, `{"os":{"name":"Debian"},"cores":8,"serial":"S%d"}`, n)}
 	if n%10 == 0 {
-		found = choria.Inventory{Classes: []string{"role::db", "Backup"}, Facts: json.RawMessage(`{"os":{"name":"Fedora"},"cores":32}`)}
+		found = choria.Inventory{Classes: []string{"role::db", "Backup"}, Facts: fmt.Appendf(nil, `{"os":{"name":"Fedora"},"cores":32,"serial":"S%d"}`, n)}
 	}
 	f.with(func(b *book, now time.Time) {
 		b.registered(arrival{name: name(n), site: "ams", received: received, inside: f.index.keep(&found)}, now)
@@ -125,23 +126,34 @@ func TestTheFirstOfAnOrder(t *testing.T) {
 	}
 }
 
-func TestAPatternIsTriedOnSoManyNamesAPage(t *testing.T) {
-	f := shelf(t, mostPatterns+100)
-	q := Query{Limit: 10, Identities: []string{"/^node32[0-9]{3}5[.]/", "/^node0000[12][.]/"}}
-	pages, nodes := 0, 0
-	for {
-		page, err := f.Nodes(q)
-		if err != nil {
-			t.Fatal(err)
+func TestAPageTakesSoMuchWorkAndNoMore(t *testing.T) {
+	f := shelf(t, mostWork+100)
+	for label, test := range map[string]struct {
+		q            Query
+		nodes, pages int
+	}{
+		"an expression":   {Query{Identities: []string{"/^node0000[12][.]/"}}, 2, 2},
+		"two expressions": {Query{Identities: []string{"/^node32[0-9]{3}5[.]/", "/^node0000[12][.]/"}}, 2, 3},
+		"names":           {Query{Identities: []string{name(3), name(mostWork), "nobody"}}, 2, 1},
+		"few values":      {Query{Where: where(t, "os.name=nobody")}, 0, 1},
+		"many values":     {Query{Where: where(t, "serial=S32770")}, 1, 2},
+		"many, twice":     {Query{Where: where(t, "serial=~S", "serial=S32770")}, 1, 3},
+	} {
+		pages, nodes := 0, 0
+		for test.q.Limit = 10; ; {
+			page, err := f.Nodes(test.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages++
+			nodes += len(page.Nodes)
+			if test.q.After = page.Next; test.q.After == "" {
+				break
+			}
 		}
-		pages++
-		nodes += len(page.Nodes)
-		if q.After = page.Next; q.After == "" {
-			break
+		if nodes != test.nodes || pages != test.pages {
+			t.Errorf("%s: %d nodes on %d pages", label, nodes, pages)
 		}
-	}
-	if nodes != 2 || pages != 2 {
-		t.Errorf("%d nodes on %d pages", nodes, pages)
 	}
 }
 

@@ -68,6 +68,29 @@ func DefaultConfig() *Config {
 // Load reads the configuration file over the defaults. Without a file, the defaults are
 // the configuration. The error is a config.Problems where the file can be read.
 func Load(file string) (*Config, error) {
+	c, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// LoadConsole reads where the console is. Who asks it need not be able to read all that the
+// file names: what is wrong elsewhere in it is no error.
+func LoadConsole(file string) (console.Config, error) {
+	c, err := read(file)
+	var problems config.Problems
+	if c != nil && errors.As(err, &problems) && !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Key == "" || strings.HasPrefix(p.Key, "console") }) {
+		err = nil
+	}
+	if err != nil {
+		return console.Config{}, err
+	}
+	return c.Console, nil
+}
+
+// read is nil where there is nothing to be read.
+func read(file string) (*Config, error) {
 	var text []byte
 	if file != "" {
 		var err error
@@ -79,11 +102,7 @@ func Load(file string) (*Config, error) {
 			return nil, config.Problems{{File: file, Text: err.Error()}}
 		}
 	}
-	c, err := Parse(file, text)
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
+	return Parse(file, text)
 }
 
 // Parse is Load for a text that is at hand. The configuration is returned with the error

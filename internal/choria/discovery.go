@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Protocols of external discovery, in which Choria's clients have another program find nodes.
@@ -30,6 +31,9 @@ func ParseDiscovery(text []byte) (*Discovery, error) {
 	if err := decodeJSON("discovery request", text, &d); err != nil {
 		return nil, err
 	}
+	if err := d.known(text); err != nil {
+		return nil, err
+	}
 	switch {
 	case d.Protocol != discoveryRequest:
 		return nil, fmt.Errorf("%w: the protocol is %q; want %s", ErrSchema, d.Protocol, discoveryRequest)
@@ -44,6 +48,27 @@ func ParseDiscovery(text []byte) (*Discovery, error) {
 		}
 	}
 	return &d, nil
+}
+
+// known refuses filters that are not known here, and those that are empty.
+func (d *Discovery) known(text []byte) error {
+	var request struct {
+		Filter map[string]json.RawMessage `json:"filter"`
+	}
+	if err := decodeJSON("discovery request", text, &request); err != nil {
+		return err
+	}
+	for kind := range request.Filter {
+		if !slices.Contains([]string{"fact", "cf_class", "agent", "identity", "compound"}, kind) {
+			return fmt.Errorf("filters by %q are not supported", kind)
+		}
+	}
+	for kind, filters := range map[string][]string{"identity": d.Filter.Identities, "cf_class": d.Filter.Classes, "agent": d.Filter.Agents} {
+		if slices.Contains(filters, "") {
+			return fmt.Errorf("%w: a filter of %s is empty", ErrSchema, kind)
+		}
+	}
+	return nil
 }
 
 // DiscoveryReply is the answer to a request: nodes, or why there are none.

@@ -127,11 +127,16 @@ func refusal(response *http.Response) error {
 	var said struct {
 		Error string `json:"error"`
 	}
-	switch err := json.NewDecoder(response.Body).Decode(&said); {
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 1<<16))
+	switch err := json.Unmarshal(text, &said); {
+	case strings.Contains(string(text), "HTTP request to an HTTPS server"):
+		return fmt.Errorf("%s speaks HTTPS; name it as https://%s", response.Request.URL.Host, response.Request.URL.Host)
 	case err != nil || said.Error == "":
 		return fmt.Errorf("%s answers %s; is it the console of an appliance?", response.Request.URL, response.Status)
 	case response.StatusCode == http.StatusUnauthorized:
 		return fmt.Errorf("%s; it is console.token in the appliance's configuration: name that with --config, or give it with --token file:PATH", said.Error)
+	case response.StatusCode == http.StatusBadRequest:
+		return usageError{errors.New(said.Error)}
 	default:
 		return errors.New(said.Error)
 	}

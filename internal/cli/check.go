@@ -58,6 +58,9 @@ func loadChecked(file string) (*appliance.Config, error) {
 	if _, err := cfg.Broker.TLS.Expires(time.Now()); err != nil {
 		return nil, config.Problems{{File: file, Key: "broker.tls", Text: err.Error()}}
 	}
+	if err := cfg.Console.TLS.Check(); err != nil {
+		return nil, config.Problems{{File: file, Key: "console.tls", Text: err.Error()}}
+	}
 	return cfg, nil
 }
 

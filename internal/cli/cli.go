@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/health"
 	"github.com/spf13/cobra"
 )
 
@@ -49,8 +50,28 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	p := &program{out: out, err: errOut}
 	root := p.root()
 	root.SetArgs(args)
-	return p.status(root.ExecuteContext(ctx))
+	cmd, err := root.ExecuteContextC(ctx)
+	status := p.status(err)
+	if isCheck := cmd.Parent() != nil && cmd.Parent().Name() == "check"; isCheck && (status == statusUsage || status == statusConfig) && !errors.As(err, new(statusOnly)) {
+		return int(health.Unknown) // to monitoring the others would be an answer
+	}
+	return status
 }
+
+// usage is the end of each help text: the examples come last, where they are seen.
+const usage = `Usage:{{if .Runnable}}
+  {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+  {{.CommandPath}} COMMAND
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}
+`
 
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
@@ -68,6 +89,7 @@ JetStream, the Choria data adapter in the same process, and a view of every node
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(), p.nodeCommand(),
 		p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.demoCommand(), p.benchCommand(), p.versionCommand())
+	root.SetUsageTemplate(usage)
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.InitDefaultCompletionCmd() // which remembers where the output goes

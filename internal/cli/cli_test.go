@@ -127,6 +127,10 @@ func TestEveryCommandShowsTwoExamples(t *testing.T) {
 			if lines := strings.Count(c.Example, "\n") + 1; c.Example == "" || lines != 2 {
 				t.Errorf("%s has %d examples", c.CommandPath(), lines)
 			}
+			_, help, _ := muster(t, append(strings.Fields(c.CommandPath())[1:], "--help")...)
+			if !strings.HasSuffix(help, "\nExamples:\n"+c.Example+"\n") {
+				t.Errorf("the help of %s does not end with them:\n%s", c.CommandPath(), help)
+			}
 		}
 		for _, sub := range c.Commands() {
 			visit(sub)

@@ -135,6 +135,7 @@ func (d *demo) config(dir string) *appliance.Config {
 	cfg.Fleet.LateAfter = 2*d.interval + 5*time.Second
 	cfg.Fleet.DownAfter = 2 * cfg.Fleet.LateAfter
 	cfg.Fleet.DisconnectGrace = 5 * time.Second
+	cfg.Fleet.Index = []string{"os.name", "role", "processors.count"}
 	return cfg
 }
 
@@ -241,7 +242,8 @@ func (d *demo) printAddresses(a *appliance.Appliance) {
 
 While it runs, try in another terminal:
 
-  %[3]s fleet --server http://%[2]s
+  %[3]s status --server http://%[2]s
+  %[3]s nodes --where os.name=Debian --server http://%[2]s
   %[3]s events --follow --server http://%[2]s
   curl http://%[2]s/metrics | grep muster_adapter
   nats --server %[4]s stream view CHORIA_REGISTRATION

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,7 +13,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/appliance"
 )
 
@@ -28,9 +29,12 @@ func (a *asker) desk() (*desk, error) {
 		return a.at, nil
 	}
 	var err error
-	if a.server != "" {
+	switch {
+	case a.server != "":
 		a.at, err = a.named()
-	} else {
+	case a.token != "" || a.ca != "":
+		err = usageError{errors.New("--token and --ca are of a console that --server names; those of the configuration's own stand there")}
+	default:
 		a.at, err = a.configured()
 	}
 	return a.at, err
@@ -45,6 +49,9 @@ func (a *asker) named() (*desk, error) {
 	server := strings.TrimSuffix(a.server, "/")
 	if !strings.Contains(server, "://") {
 		server = "http://" + server
+	}
+	if !strings.HasPrefix(server, "http://") && !strings.HasPrefix(server, "https://") {
+		return nil, usageError{fmt.Errorf("--server %s: want http:// or https://", a.server)}
 	}
 	token := a.token
 	if path, isFile := strings.CutPrefix(token, "file:"); isFile {
@@ -67,31 +74,33 @@ func (a *asker) named() (*desk, error) {
 	return newDesk(server, token, trust), nil
 }
 
-// installed is the configuration that is named, or that of an appliance that is installed here.
-func (a *asker) installed() (*appliance.Config, error) {
-	file := a.config
-	if file == "" {
-		if _, err := os.Stat(installedConfig); err == nil {
-			file = installedConfig
-		}
+// installed names the configuration, or that of an appliance that is installed here; a lab is
+// asked where there is none.
+func (a *asker) installed() string {
+	if a.config != "" {
+		return a.config
 	}
-	return appliance.Load(file)
+	if file, err := os.Open(installedConfig); err == nil { // not everybody may read it
+		_ = file.Close()
+		return installedConfig
+	}
+	return ""
 }
 
 // configured is the console of that configuration: with its token, and trust in its
 // certificate alone.
 func (a *asker) configured() (*desk, error) {
-	cfg, err := a.installed()
+	cfg, err := appliance.LoadConsole(a.installed())
 	if err != nil {
 		return nil, err
 	}
 	var trust *tls.Config
-	if cfg.Console.TLS.Enabled() {
-		if trust, err = trustIn(cfg.Console.TLS); err != nil {
+	if cfg.TLS.Enabled() {
+		if trust, err = trustIn(cfg.TLS.Cert); err != nil {
 			return nil, err
 		}
 	}
-	return newDesk(cfg.Console.URL(here(cfg.Console.Listen)), cfg.Console.Token, trust), nil
+	return newDesk(cfg.URL(here(cfg.Listen)), cfg.Token, trust), nil
 }
 
 // here is an address that a listener on every address has on this machine.
@@ -103,20 +112,28 @@ func here(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// trustIn is trust in that certificate, whatever name it is asked by.
-func trustIn(files console.TLS) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+// trustIn is trust in the first certificate of that file, whatever name it is asked by.
+func trustIn(file string) (*tls.Config, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("console.tls.cert: %w", err)
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil, fmt.Errorf("console.tls.cert: %s has no certificate in PEM", file)
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("console.tls.cert: %w", err)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(pair.Leaf)
-	name := pair.Leaf.Subject.CommonName
+	roots.AddCert(leaf)
+	name := leaf.Subject.CommonName
 	switch {
-	case len(pair.Leaf.DNSNames) > 0:
-		name = pair.Leaf.DNSNames[0]
-	case len(pair.Leaf.IPAddresses) > 0:
-		name = pair.Leaf.IPAddresses[0].String()
+	case len(leaf.DNSNames) > 0:
+		name = leaf.DNSNames[0]
+	case len(leaf.IPAddresses) > 0:
+		name = leaf.IPAddresses[0].String()
 	}
 	return &tls.Config{RootCAs: roots, ServerName: cmp.Or(name, "localhost")}, nil
 }

@@ -44,11 +44,13 @@ func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
 	}{
 		"by its configuration": {[]string{"--config", config}, 0, ""},
 		"not trusted":          {[]string{"--server", url, "--token", "file:" + token}, 1, "certificate"},
-		"without TLS":          {[]string{"--server", strings.Replace(url, "https", "http", 1), "--token", "file:" + token}, 1, "400 Bad Request"},
+		"without TLS":          {[]string{"--server", strings.Replace(url, "https", "http", 1), "--token", "file:" + token}, 1, "speaks HTTPS; name it as https://127.0.0.1:"},
 		"by its CA":            {[]string{"--server", url, "--token", "file:" + token, "--ca", site.Files().CA}, 0, ""},
 		"no token":             {[]string{"--server", url, "--ca", site.Files().CA}, 1, "the console wants its token"},
 		"no file for a token":  {[]string{"--server", url, "--token", "file:/nowhere"}, 2, "--token: open /nowhere"},
 		"no file for a CA":     {[]string{"--server", url, "--ca", "/nowhere"}, 2, "--ca: open /nowhere"},
+		"token of whom":        {[]string{"--config", config, "--token", "x"}, 2, "--token and --ca are of a console that --server names"},
+		"no HTTP":              {[]string{"--server", "ftp://127.0.0.1:1"}, 2, "--server ftp://127.0.0.1:1: want http:// or https://"},
 		"no CA":                {[]string{"--server", url, "--ca", token}, 2, "has no certificate in PEM"},
 	} {
 		status, out, errOut := muster(t, append([]string{"fleet"}, test.args...)...)
@@ -56,11 +58,20 @@ func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
 			t.Errorf("%s: status %d\n%s%s", label, status, out, errOut)
 		}
 	}
-	// Another token, and none, with the same trust.
 	text, err := os.ReadFile(config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Who asks need not be able to read the key, nor what is of the broker; who runs it must.
+	keyless := file(t, strings.Replace(string(text), site.Files().Key, "/nowhere/key.pem", 1)+"[broker.tls]\ncert = '/nowhere'\n")
+	if status, out, errOut := muster(t, "fleet", "--config", keyless); status != 0 || !strings.HasPrefix(out, "STATE") {
+		t.Errorf("without the key: %d %s", status, errOut)
+	}
+	keyless = file(t, strings.Replace(string(text), site.Files().Key, "/nowhere/key.pem", 1))
+	if status, _, errOut := muster(t, "check", "--config", keyless); status != 78 || !strings.Contains(errOut, "console.tls: open /nowhere/key.pem: no such file") {
+		t.Errorf("check without the key: %d %s", status, errOut)
+	}
+	// Another token, and none, with the same trust.
 	for _, other := range []string{strings.Replace(string(text), "file:"+token, "another token, also long", 1), strings.Replace(string(text), "file:"+token, "", 1)} {
 		other = strings.Replace(other, "0.0.0.0", "127.0.0.1", 1)
 		status, _, errOut := muster(t, "nodes", "--config", file(t, other))

@@ -19,6 +19,9 @@ import (
 // client may name a whole fleet.
 const identitiesAtOnce = 500
 
+// discoverOptions are what --do may say; command is what Choria runs.
+var discoverOptions = []string{"command", "server", "state"}
+
 // discover is the discover command.
 type discover struct{ asker }
 
@@ -71,6 +74,11 @@ func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(request.Timeout*float64(time.Second)))
 		defer cancel()
+	}
+	for option := range request.Options {
+		if !slices.Contains(discoverOptions, option) {
+			return nil, fmt.Errorf("--do %s is none of %v", option, discoverOptions)
+		}
 	}
 	if server := request.Options["server"]; server != "" {
 		d.server = server

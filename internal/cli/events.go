@@ -71,15 +71,16 @@ func (e *events) past(ctx context.Context) error {
 	query := url.Values{"limit": {strconv.Itoa(e.limit)}}
 	if e.since != "" {
 		ago, err := config.ParseDuration(e.since)
+		if err == nil && ago < 0 {
+			return usageError{fmt.Errorf("--since %q has not been yet", e.since)}
+		}
 		if err != nil {
 			return usageError{fmt.Errorf("--since %q %w; write it with one, such as 90s, 1h or 7d", e.since, err)}
 		}
 		query = url.Values{"limit": {strconv.Itoa(eventsAtOnce)}, "since": {time.Now().Add(-ago).UTC().Format(time.RFC3339)}}
 	}
 	for {
-		var page struct {
-			Events []*fleet.Event `json:"events"`
-		}
+		var page fleet.EventPage
 		if err := e.ask(ctx, "/api/v1/events?"+query.Encode(), &page); err != nil {
 			return err
 		}
@@ -91,7 +92,7 @@ func (e *events) past(ctx context.Context) error {
 				return err
 			}
 		}
-		if e.since == "" || len(page.Events) < eventsAtOnce {
+		if e.last = max(e.last, page.Last); e.since == "" || len(page.Events) < eventsAtOnce {
 			return nil
 		}
 		query = url.Values{"limit": {strconv.Itoa(eventsAtOnce)}, "after": {strconv.FormatUint(e.last, 10)}}

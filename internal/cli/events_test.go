@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/testkit"
 )
@@ -41,7 +42,28 @@ func TestEventsAreFollowedThroughARestart(t *testing.T) {
 	if lines := strings.Count(all, "\n"); status != 0 || lines != strings.Count(out.String(), "\n") {
 		t.Errorf("--since 1h: status %d, %d lines:\n%s", status, lines, all)
 	}
-	for _, args := range [][]string{{"--since", "1"}, {"--limit", "0"}, {"--since", "1h", "--limit", "5"}} {
+	// With none in the time that is asked for, it goes on with those that come.
+	ctx, cancel = context.WithCancel(t.Context())
+	out = &buffer{}
+	go func() {
+		done <- Run(ctx, []string{"events", "--since", "1ms", "--follow", "--server", p.console}, out, &buffer{})
+	}()
+	index := 100
+	testkit.Eventually(t, func() error { // until it listens
+		index++
+		process := startNode(t, index, p.broker)
+		defer process.Kill()
+		time.Sleep(50 * time.Millisecond)
+		if !strings.Contains(out.String(), "new ") {
+			return errorString("nothing came")
+		}
+		return nil
+	})
+	cancel()
+	if status := <-done; status != 0 || strings.Contains(out.String(), "node00000.example.net") {
+		t.Errorf("status %d, what is long past is told of:\n%s", status, out)
+	}
+	for _, args := range [][]string{{"--since", "-1h"}, {"--since", "1"}, {"--limit", "0"}, {"--since", "1h", "--limit", "5"}} {
 		if status, _, errOut := muster(t, append([]string{"events", "--server", p.console}, args...)...); status != 2 {
 			t.Errorf("%v: status %d, %s", args, status, errOut)
 		}

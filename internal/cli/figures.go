@@ -20,7 +20,7 @@ func (a *asker) readiness(ctx context.Context) (ready bool, reasons []console.Re
 		return false, nil, err
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusUnauthorized {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusServiceUnavailable {
 		return false, nil, refusal(response)
 	}
 	var answer struct {

@@ -76,8 +76,8 @@ func TestCheckHealth(t *testing.T) {
 	if status, out, _ := muster(t, "check", "health", "--server", "127.0.0.1:1"); status != 3 || !strings.HasPrefix(out, "MUSTER UNKNOWN no appliance answers at http://127.0.0.1:1") || strings.Count(out, "\n") != 1 {
 		t.Errorf("unreachable: %d %s", status, out)
 	}
-	for _, args := range [][]string{{"--down", "5"}, {"--format", "xml"}} {
-		if status, _, errOut := muster(t, append([]string{"check", "health"}, args...)...); status != 2 {
+	for _, args := range [][]string{{"--down", "5"}, {"--format", "xml"}, {"--bogus"}, {"now"}, {"--config", ""}} {
+		if status, _, errOut := muster(t, append([]string{"check", "health"}, args...)...); status != 3 || !strings.Contains(errOut, "Try: muster --help") {
 			t.Errorf("%v: %d %s", args, status, errOut)
 		}
 	}

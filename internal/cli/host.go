@@ -43,8 +43,9 @@ func (c *hostCheck) run(ctx context.Context) (err error) {
 	if !slices.Contains(health.Formats, c.format) {
 		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, health.Formats)}
 	}
-	if c.cfg, err = c.installed(); err != nil {
-		return err
+	if c.cfg, err = appliance.Load(c.installed()); err != nil {
+		c.result.Say("look", err.Error(), health.Unknown)
+		return c.end(&c.result, c.format, "muster host")
 	}
 	c.askRunning(ctx)
 	for _, look := range []struct {

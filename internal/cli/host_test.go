@@ -92,10 +92,10 @@ func TestCheckHostKnowsTheAppliance(t *testing.T) {
 	if status != 2 || !strings.HasPrefix(out, "MUSTER HOST CRITICAL broker.listen: ") || strings.Count(out, "is taken by another program") != 2 {
 		t.Errorf("%d %s", status, out)
 	}
-	if status, _, errOut := muster(t, "check", "host", "--format", "xml"); status != 2 || !strings.Contains(errOut, `--format "xml"`) {
+	if status, _, errOut := muster(t, "check", "host", "--format", "xml"); status != 3 || !strings.Contains(errOut, `--format "xml"`) {
 		t.Errorf("%d %s", status, errOut)
 	}
-	if status, _, _ := muster(t, "check", "host", "--config", os.DevNull+"/none"); status != 78 {
-		t.Errorf("no configuration: %d", status)
+	if status, out, _ := muster(t, "check", "host", "--config", os.DevNull+"/none"); status != 3 || !strings.Contains(out, "UNKNOWN   /dev/null/none: not a directory") {
+		t.Errorf("no configuration: %d %s", status, out)
 	}
 }

@@ -33,7 +33,7 @@ func (p *program) nodeCommand() *cobra.Command {
 }
 
 func oneNode(_ *cobra.Command, args []string) error {
-	if len(args) != 1 {
+	if len(args) != 1 || args[0] == "" {
 		return errors.New("name one node, such as muster node web1.example.net; muster nodes lists them")
 	}
 	return nil
@@ -75,7 +75,7 @@ func detailRows(d fleet.Detail) [][]string {
 		rows = append(rows, []string{"arrived", fmt.Sprintf("%s, %s, verified: %s", at(a.Received), humanize.IBytes(uint64(a.Bytes)), a.Verified)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Facts)) {
-		rows = append(rows, []string{name, d.FactText(name)})
+		rows = append(rows, []string{"fact " + name, d.FactText(name)})
 	}
 	if len(d.Classes) > 0 {
 		rows = append(rows, []string{"classes", strings.Join(d.Classes, " ")})

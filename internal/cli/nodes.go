@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,6 +66,11 @@ matches them; facts, classes and agents must be kept, see fleet.index.`
 func (n *nodes) run(ctx context.Context) error {
 	if n.limit < 0 || n.limit > mostSorted {
 		return usageError{fmt.Errorf("--limit %d: want 1 to %d, or 0", n.limit, mostSorted)}
+	}
+	for flag, values := range map[string][]string{"state": n.states, "site": n.sites, "identity": n.identities, "where": n.where, "class": n.classes, "agent": n.agents} {
+		if slices.Contains(values, "") {
+			return usageError{fmt.Errorf("--%s is empty, and would not select anybody less", flag)}
+		}
 	}
 	switch {
 	case n.format != "" && !slices.Contains(nodeFormats, n.format):
@@ -147,11 +153,14 @@ func (n *nodes) table(ctx context.Context) error {
 func (n *nodes) redraw(ctx context.Context) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
+	screen := n.out
 	for {
-		fmt.Fprint(n.out, "\x1b[H\x1b[2J")
+		var table bytes.Buffer
+		n.out = &table
 		if err := n.table(ctx); err != nil {
 			return err
 		}
+		fmt.Fprintf(screen, "\x1b[H\x1b[2J%s", &table)
 		select {
 		case <-ctx.Done():
 			return nil

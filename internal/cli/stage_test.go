@@ -174,14 +174,14 @@ func (s *stage) Inventories(_ context.Context, names []string, take func(string,
 	return nil
 }
 
-func (s *stage) Events(_ context.Context, q fleet.EventQuery) ([]*fleet.Event, error) {
-	events := []*fleet.Event{}
+func (s *stage) Events(_ context.Context, q fleet.EventQuery) (fleet.EventPage, error) {
+	page := fleet.EventPage{Events: []*fleet.Event{}, Last: 10}
 	for _, e := range s.events {
 		if e.Sequence > q.After && !e.Since.Before(q.Since) {
-			events = append(events, e)
+			page.Events = append(page.Events, e)
 		}
 	}
-	return events, nil
+	return page, nil
 }
 
 func (s *stage) FollowEvents(ctx context.Context, _ uint64, _ func(*fleet.Event) error) error {
