@@ -111,6 +111,7 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes?limit=1":                             {200, `"next":"db1"`},
 		"/api/v1/nodes?limit=1&after=db1":                   {200, `{"nodes":[{"name":"web1"`},
 		"/api/v1/nodes?limit=0":                             {400, `limit: want a number from 1 to 10000`},
+		"/api/v1/nodes?limit=1001":                          {400, `limit: a page has at most 1000 nodes; format=jsonl has more`},
 		"/api/v1/nodes?limit=5&limit=6":                     {400, `limit is given 2 times`},
 		"/api/v1/nodes?statee=up":                           {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
 		"/api/v1/nodes?format=xml":                          {400, `\"xml\" is no format`},
@@ -298,7 +299,7 @@ func FuzzQuery(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if a.Limit < 0 || a.Limit > mostNodes || a.format == "json" && a.Limit == 0 || !slices.Contains(formats, a.format) {
+		if a.Limit < 0 || a.Limit > mostNodes || a.format == "json" && (a.Limit == 0 || a.Limit > mostOnPage) || !slices.Contains(formats, a.format) {
 			t.Errorf("%q is read as %+v", raw, a)
 		}
 		if len(a.Where) != len(slices.DeleteFunc(values["where"], func(v string) bool { return v == "" })) {

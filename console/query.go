@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// mostNodes is the longest page of nodes, usualNodes what comes without being asked for.
+	// mostNodes is how many can be asked for, mostOnPage how many of them on a page, which is
+	// made as a whole; usualNodes come without being asked for.
 	mostNodes  = 10_000
+	mostOnPage = 1000
 	usualNodes = 100
 )
 
@@ -82,7 +84,11 @@ func parseQuery(values url.Values) (asked, error) {
 			}
 		}
 	}
-	if a.Limit == 0 && a.format == "json" {
+	switch {
+	case a.format != "json":
+	case a.Limit > mostOnPage:
+		return a, fmt.Errorf("limit: a page has at most %d nodes; format=jsonl has more", mostOnPage)
+	case a.Limit == 0:
 		a.Limit = usualNodes
 	}
 	return a, nil
