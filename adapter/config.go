@@ -133,7 +133,7 @@ func (s *Stream) Keys() []config.Key {
 		{Name: "servers", Value: config.Strings(&s.Servers), Help: "another NATS to publish to; none: this appliance"},
 		{Name: "user", Value: config.String(&s.User), Help: "user name there"},
 		{Name: "password", Value: config.Secret(&s.Password), Help: "password there, or file:PATH"},
-		{Name: "credentials", Value: config.String(&s.Credentials), Help: "path of a NATS credentials file for there"},
+		{Name: "credentials", Value: config.Path(&s.Credentials), Help: "path of a NATS credentials file for there"},
 		{Name: "workers", Value: config.Gone("is not needed: one connection publishes for all; remove the line")},
 	}
 }

@@ -23,9 +23,9 @@ type TLS struct {
 // Keys lists the keys of [broker.tls].
 func (t *TLS) Keys() []config.Key {
 	return []config.Key{
-		{Name: "cert", Value: config.String(&t.Cert), Help: "path of the broker's certificate, PEM, with what leads to its CA"},
-		{Name: "key", Value: config.String(&t.Key), Help: "path of its private key, PEM"},
-		{Name: "ca", Value: config.String(&t.CA), Help: "path of the CA certificates that nodes' certificates must be under, PEM"},
+		{Name: "cert", Value: config.Path(&t.Cert), Help: "path of the broker's certificate, PEM, with what leads to its CA"},
+		{Name: "key", Value: config.Path(&t.Key), Help: "path of its private key, PEM"},
+		{Name: "ca", Value: config.Path(&t.CA), Help: "path of the CA certificates that nodes' certificates must be under, PEM"},
 	}
 }
 

@@ -51,8 +51,8 @@ func (c *Config) Keys() []config.Key {
 // Keys lists the keys of [console.tls].
 func (t *TLS) Keys() []config.Key {
 	return []config.Key{
-		{Name: "cert", Value: config.String(&t.Cert), Help: "path of the certificate, PEM, with what it is signed by"},
-		{Name: "key", Value: config.String(&t.Key), Help: "path of its key, PEM"},
+		{Name: "cert", Value: config.Path(&t.Cert), Help: "path of the certificate, PEM, with what it is signed by"},
+		{Name: "key", Value: config.Path(&t.Key), Help: "path of its key, PEM"},
 	}
 }
 

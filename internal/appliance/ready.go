@@ -1,11 +1,14 @@
 package appliance
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/host"
+	"github.com/muster-appliance/muster/jsconfig"
 )
 
 // The disk is short below either of these.
@@ -47,6 +50,26 @@ func (a *Appliance) NotReady() []console.Reason {
 		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: short})
 	}
 	return reasons
+}
+
+// Alive tells whether adapters, view and store still answer. A full disk, or a stream that
+// cannot be written, is said by NotReady, and heals; what hangs needs a new process.
+func (a *Appliance) Alive(ctx context.Context) error {
+	answers := make(chan error, 1)
+	go func() { // which stays behind where something hangs
+		a.Stats()
+		a.States()
+		_, err := jsconfig.List(ctx, a.streams)
+		answers <- err
+	}()
+	select {
+	case err := <-answers:
+		if !errors.Is(err, context.DeadlineExceeded) { // any other answer is one
+			return nil
+		}
+	case <-ctx.Done():
+	}
+	return errors.New("adapters, the view of the nodes, or the store do not answer")
 }
 
 // diskShort says why there is too little room for the data.

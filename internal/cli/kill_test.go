@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -240,34 +238,6 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	case <-p.ended:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the second signal is not heard")
-	}
-}
-
-func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "notify")
-	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.Close()
-	told := func() string {
-		t.Helper()
-		_ = socket.SetReadDeadline(time.Now().Add(30 * time.Second))
-		text := make([]byte, 256)
-		n, err := socket.Read(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text[:n])
-	}
-	t.Setenv("NOTIFY_SOCKET", path)
-	p := startProcess(t, lab(t, t.TempDir(), ""))
-	if have := told(); have != "READY=1" {
-		t.Errorf("have %q", have)
-	}
-	p.terminate(t)
-	if have := told(); have != "STOPPING=1" {
-		t.Errorf("have %q", have)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -46,8 +47,8 @@ func (p *program) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	a := appliance.New(cfg, version(), log)
-	if err := a.Open(ctx); err != nil {
+	a, systemd := appliance.New(cfg, version(), log), service{log}
+	if err := systemd.opening(func() error { return a.Open(ctx) }); err != nil {
 		if ctx.Err() != nil {
 			log.Info("told to stop before it was ready")
 			return nil
@@ -56,23 +57,19 @@ func (p *program) run(ctx context.Context) error {
 	}
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
 		"console", cfg.Console.URL(a.ConsoleAddress()), "data", a.DataDir(), "version", version())
-	notify(log, daemon.SdNotifyReady)
+	systemd.ready("nodes register at " + a.BrokerAddress())
+	var watching sync.WaitGroup
+	watching.Go(func() { systemd.watch(ctx, a.Alive) })
 	for {
 		select {
 		case <-hup:
 			p.reload(a, cfg, log)
 		case <-ctx.Done():
 			log.Info("stopping")
-			notify(log, daemon.SdNotifyStopping)
+			systemd.notify(daemon.SdNotifyStopping)
+			watching.Wait()
 			return a.Close()
 		}
-	}
-}
-
-// notify tells systemd, where it has asked to be told. See sd_notify(3).
-func notify(log hclog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		log.Warn("systemd not notified", "state", state, "error", err)
 	}
 }
 
@@ -95,6 +92,8 @@ func (p *program) newLog(cfg appliance.Log) hclog.Logger {
 		Name:       "muster",
 		Level:      hclog.LevelFromString(cfg.Level),
 		JSONFormat: cfg.Format == "json",
-		Output:     p.err,
+		// The journal has its own times.
+		DisableTime: cfg.Format == "text" && journaled(p.err),
+		Output:      p.err,
 	})
 }

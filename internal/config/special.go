@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Secret is a text that is never shown, or "file:PATH" for the content of a file
-// without the line feed at its end.
+// Secret is a text that is never shown, or "file:PATH" or "credential:NAME" for the content of
+// a file without the line feed at its end.
 func Secret(into *string) Value { return secretValue{into} }
 
 type secretValue struct{ into *string }
@@ -21,6 +21,13 @@ func (v secretValue) set(found any) error {
 		return errors.New(`no text where a secret is wanted; write it in quotes, or "file:PATH"`)
 	}
 	path, isFile := strings.CutPrefix(s, "file:")
+	if name, isCredential := strings.CutPrefix(s, credentialPrefix); isCredential {
+		var err error
+		if path, err = credential(name); err != nil {
+			return err
+		}
+		isFile = true
+	}
 	if !isFile {
 		*v.into = s
 		return nil
