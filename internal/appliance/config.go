@@ -20,7 +20,7 @@ import (
 // Where the data is kept when the configuration does not say: an installed appliance has
 // a file and a directory of its own, a lab without a file uses the current one.
 const (
-	installedDir = "/var/lib/muster"
+	InstalledDir = "/var/lib/muster" // also that of the unit
 	labDir       = "./muster-data"
 )
 
@@ -111,7 +111,7 @@ func Parse(file string, text []byte) (*Config, error) {
 	c := DefaultConfig()
 	c.File = file
 	if file != "" {
-		c.DataDir = installedDir
+		c.DataDir = InstalledDir
 	}
 	err := config.Load(file, text, c)
 	if c.Identity == "" {

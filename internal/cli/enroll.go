@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/spf13/cobra"
 )
@@ -48,9 +49,22 @@ func (p *program) init(o enroll.Options) error {
 	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 1 || n > 65535 {
 		return usageError{fmt.Errorf("--listen %q: want an address and a port from 1 to 65535, such as 0.0.0.0:4222", o.Listen)}
 	}
+	installed := filepath.Clean(o.Dir) == filepath.Dir(installedConfig)
+	if installed {
+		o.Data = appliance.InstalledDir
+	}
+	o.ReplaceConfig = saysNothing(filepath.Join(o.Dir, filepath.Base(installedConfig)))
 	s, err := enroll.Init(o, time.Now())
 	if err != nil {
 		return err
+	}
+	if installed {
+		fmt.Fprintf(p.out, `%s has what the broker %s needs. Next, here and then for each node:
+
+  systemctl enable --now muster
+  %[3]s enroll NODE --dir %[4]s
+`, s.Dir, o.Name, commandName(), o.Dir)
+		return nil
 	}
 	fmt.Fprintf(p.out, `%s has what the broker %s needs. Next, for each node and then here:
 
@@ -58,6 +72,17 @@ func (p *program) init(o enroll.Options) error {
   %[3]s run --config %[5]s
 `, s.Dir, o.Name, commandName(), o.Dir, filepath.Join(o.Dir, filepath.Base(s.Config())))
 	return nil
+}
+
+// saysNothing tells whether a configuration leaves everything as it is by itself, as that of a
+// package does.
+func saysNothing(file string) bool {
+	cfg, err := appliance.Load(file)
+	if err != nil {
+		return false
+	}
+	plain, err := appliance.Parse(file, nil)
+	return err == nil && len(config.Changed(plain, cfg)) == 0
 }
 
 func (p *program) enrollCommand() *cobra.Command {

@@ -221,3 +221,24 @@ func TestInitAndEnrollSayWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestInitReplacesAConfigurationThatSaysNothing(t *testing.T) {
+	shipped, err := os.ReadFile("../../appliance.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for more, want := range map[string]int{"": 0, "memory_limit = '1GiB'": 1, "memory_limit = 5": 1} {
+		dir := t.TempDir()
+		text := string(shipped)
+		if more != "" {
+			text = strings.Replace(text, `memory_limit = "auto"`, more, 1)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "appliance.toml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		status, _, errOut := muster(t, "init", "--dir", dir, "--name", "collector1.example.net")
+		if status != want || (want == 1) != strings.Contains(errOut, "appliance.toml is there already; --force overwrites it") {
+			t.Errorf("with %q: %d %s", more, status, errOut)
+		}
+	}
+}

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -92,6 +94,34 @@ func TestABrokerIsKnownByItsNamesAndKeysAreSecret(t *testing.T) {
 	})
 	if err != nil || secrets != 5 {
 		t.Errorf("%d secret files: %v", secrets, err)
+	}
+}
+
+func TestTheServicesGroupReadsWhatTheBrokerNeedsAndNoMore(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root gives files to a group")
+	}
+	dir := t.TempDir()
+	const group = 4711
+	if err := os.Chown(dir, -1, group); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Init(Options{Dir: dir, Name: "collector1.example.net", Listen: "0.0.0.0:4222", Data: "/var/lib/muster", Issuer: true}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"key.pem": "-rw-r----- 4711", "appliance.toml": "-rw-r----- 4711", "ca.key": "-rw------- 0", "issuer.seed": "-rw------- 0", "cert.pem": "-rw-r--r-- 0",
+	} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := fmt.Sprintf("%s %d", info.Mode(), info.Sys().(*syscall.Stat_t).Gid); have != want {
+			t.Errorf("%s: %s, want %s", name, have, want)
+		}
+	}
+	if text := read(t, dir, "appliance.toml"); !strings.Contains(text, `data_dir = "/var/lib/muster"`) {
+		t.Errorf("%s", text)
 	}
 }
 

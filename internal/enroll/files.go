@@ -6,12 +6,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Who may read a file.
 const (
 	public fs.FileMode = 0o644
 	secret fs.FileMode = 0o600 // keys: only the owner
+	// What the broker has to read is for the group too, where the directory has one of its own:
+	// as root's packages have it, the service is in that group and owns nothing.
+	shared fs.FileMode = 0o640
 )
 
 // file is one that is to be written.
@@ -25,13 +29,13 @@ type files []file
 
 // write writes all files into a directory, or none where one is there already and may not
 // be overwritten.
-func (f files) write(dir string, force bool) error {
+func (f files) write(dir string, may func(name string) bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, one := range f {
 		path := filepath.Join(dir, one.name)
-		if _, err := os.Lstat(path); err == nil && !force {
+		if _, err := os.Lstat(path); err == nil && !may(one.name) {
 			return fmt.Errorf("%s is there already; --force overwrites it", path)
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -52,12 +56,30 @@ func (f file) write(dir string) error {
 		return err
 	}
 	defer os.Remove(temporary.Name())
-	_, err = temporary.WriteString(f.text)
+	mode := f.mode
+	if group, has := groupOf(dir); mode == shared && has {
+		err = temporary.Chown(-1, group)
+	} else if mode == shared {
+		mode = secret
+	}
 	if err == nil {
-		err = temporary.Chmod(f.mode)
+		_, err = temporary.WriteString(f.text)
+	}
+	if err == nil {
+		err = temporary.Chmod(mode)
 	}
 	if err := errors.Join(err, temporary.Close()); err != nil {
 		return err
 	}
 	return os.Rename(temporary.Name(), filepath.Join(dir, f.name))
+}
+
+// groupOf is the group of a directory, where it is not root's and root writes there.
+func groupOf(dir string) (group int, has bool) {
+	info, err := os.Stat(dir)
+	if err != nil || os.Getuid() != 0 {
+		return 0, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return int(stat.Gid), ok && stat.Gid != 0
 }

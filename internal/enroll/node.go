@@ -70,7 +70,7 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	made = append(made, file{fileCA, s.authority.PEM(), public}, file{fileFacts, string(facts) + "\n", public},
 		file{fileServerConf, conf.Text(), public})
 	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
-	return dir, made.write(dir, n.Force)
+	return dir, made.write(dir, func(string) bool { return n.Force })
 }
 
 func (s *Site) certificateFiles(conf *choria.ServerConf, now time.Time) (files, error) {

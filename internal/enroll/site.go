@@ -4,6 +4,7 @@
 package enroll
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
@@ -54,7 +55,10 @@ type Options struct {
 	Name   string // of the broker: what nodes call it, a host name or an address
 	Listen string // where it listens, address and port
 	Issuer bool   // nodes have tokens, not certificates
+	Data   string // where the appliance stores; empty: in the same directory
 	Force  bool   // overwrite what is there
+
+	ReplaceConfig bool // overwrite an appliance.toml, which says nothing
 }
 
 // Init makes a site, with a configuration for its appliance, and writes it.
@@ -74,7 +78,8 @@ func Init(o Options, now time.Time) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := files.write(s.Dir, o.Force); err != nil || o.Issuer {
+	may := func(name string) bool { return o.Force || o.ReplaceConfig && name == fileConfig }
+	if err := files.write(s.Dir, may); err != nil || o.Issuer {
 		return s, err
 	}
 	// An issuer that was there before would go on issuing tokens.
@@ -97,7 +102,7 @@ func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 	}
 	made := files{
 		{fileCA, s.authority.PEM(), public}, {fileCAKey, caKey, secret},
-		{fileCert, cert, public}, {fileKey, key, secret},
+		{fileCert, cert, public}, {fileKey, key, shared},
 	}
 	if o.Issuer {
 		if _, s.issuer, err = ed25519.GenerateKey(rand.Reader); err != nil {
@@ -106,7 +111,11 @@ func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 		made = append(made, file{fileIssuerSeed, hex.EncodeToString(s.issuer.Seed()), secret},
 			file{fileIssuerPublic, s.IssuerKey(), public})
 	}
-	return append(made, file{fileConfig, s.config(o), public}), nil
+	mode := public
+	if _, has := groupOf(s.Dir); has {
+		mode = shared
+	}
+	return append(made, file{fileConfig, s.config(o), mode}), nil
 }
 
 // config is the appliance's configuration.
@@ -119,7 +128,7 @@ data_dir = %q
 
 [broker]
 listen = %q
-`, o.Name, filepath.Join(s.Dir, "data"), o.Listen)
+`, o.Name, cmp.Or(o.Data, filepath.Join(s.Dir, "data")), o.Listen)
 	if s.issuer != nil {
 		// The CA is the broker's alone: nodes prove who they are with tokens.
 		fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\n\n[broker.issuers]\nchoria = %q\n",
