@@ -18,9 +18,13 @@ func (p *program) versionCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if asJSON {
-				return p.printJSON(map[string]string{"version": version(), "go": runtime.Version()})
+				return p.printJSON(map[string]string{"version": version(), "commit": commit, "go": runtime.Version()})
 			}
-			_, err := fmt.Fprintf(p.out, "muster %s (%s)\n", version(), runtime.Version())
+			built := runtime.Version()
+			if commit != "" {
+				built = "commit " + commit + ", " + built
+			}
+			_, err := fmt.Fprintf(p.out, "muster %s (%s)\n", version(), built)
 			return err
 		},
 	}
@@ -28,8 +32,14 @@ func (p *program) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// version is what the build says of itself: the module's version, or the commit.
+// Who builds packages says with -ldflags -X what they are of.
+var release, commit string
+
+// version is what the build says of itself: the release, the module's version, or the commit.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
