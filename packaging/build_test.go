@@ -60,20 +60,16 @@ func (r release) rpm() string { return r.file("*.x86_64.rpm") }
 
 // releases are built once: two versions, of which the second ships another configuration.
 var releases = sync.OnceValues(func() (built [2]release, err error) {
-	dir, err := os.MkdirTemp("", "muster-packages")
-	if err != nil {
-		return built, err
-	}
 	text, err := os.ReadFile("../appliance.toml")
 	if err != nil {
 		return built, err
 	}
-	config := filepath.Join(dir, "appliance.toml")
+	config := filepath.Join(scratch, "appliance.toml")
 	if err := os.WriteFile(config, append(text, "\n# The second version.\n"...), 0o600); err != nil {
 		return built, err
 	}
 	for i, env := range [][]string{{"VERSION=1.0.0"}, {"VERSION=1.0.1", "ARCHES=amd64", "CONFIG=" + config}} {
-		built[i] = release{filepath.Join(dir, env[0]), strings.TrimPrefix(env[0], "VERSION=")}
+		built[i] = release{filepath.Join(scratch, env[0]), strings.TrimPrefix(env[0], "VERSION=")}
 		if out, err := build(built[i].dir, env...); err != nil {
 			return built, fmt.Errorf("%w\n%s", err, out)
 		}
@@ -87,13 +83,17 @@ func build(out string, env ...string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
+// scratch is where what all tests use is made.
+var scratch string
+
 func TestMain(m *testing.M) {
-	status := m.Run()
-	if os.Getenv("MUSTER_TEST_PACKAGES") != "" {
-		if built, err := releases(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(built[0].dir))
-		}
+	dir, err := os.MkdirTemp("", "muster-packages")
+	if err != nil {
+		panic(err)
 	}
+	scratch = dir
+	status := m.Run()
+	_ = os.RemoveAll(dir)
 	os.Exit(status)
 }
 
