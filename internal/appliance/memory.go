@@ -46,8 +46,9 @@ func (c *Config) buffers() []int64 {
 	return bounds
 }
 
-// leastPending is twice what NATS allows by itself.
-const leastPending = 128 << 20
+// leastPending is half more than NATS allows by itself. It counts in a burst: what lies there is
+// memory beside the buffer.
+const leastPending = 96 << 20
 
 // maxPending is how far a connection may lag behind the server: half of the largest
 // buffer. The adapters' taps are fast, but on a machine that is busy with other things

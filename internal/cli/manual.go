@@ -38,24 +38,7 @@ they are made from what the program itself goes by.`,
 	}
 }
 
-// programPage is muster(1), in Markdown.
-func programPage(root *cobra.Command) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%% MUSTER 1 \"\" \"muster %s\" \"Muster\"\n\n", version())
-	fmt.Fprintf(&b, "# NAME\nmuster - a collection point for Choria fleets\n\n# SYNOPSIS\n**muster** *COMMAND* [*FLAG*...]\n\n# DESCRIPTION\n%s\n\n# COMMANDS\n", root.Long)
-	var each func(*cobra.Command)
-	each = func(cmd *cobra.Command) {
-		if cmd != root && cmd.Runnable() {
-			commandSection(&b, cmd)
-		}
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() && sub.Name() != "completion" {
-				each(sub)
-			}
-		}
-	}
-	each(root)
-	b.WriteString(`# EXIT STATUS
+const programPageEnd = `# EXIT STATUS
 0
 : it went well; for **muster check health** and **muster check host** OK, and 1 WARNING, 2 CRITICAL, 3 UNKNOWN
 
@@ -90,8 +73,26 @@ func programPage(root *cobra.Command) string {
 
 # SEE ALSO
 **appliance.toml**(5)
-`)
-	return b.String()
+`
+
+// programPage is muster(1), in Markdown.
+func programPage(root *cobra.Command) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%% MUSTER 1 \"\" \"muster %s\" \"Muster\"\n\n", version())
+	fmt.Fprintf(&b, "# NAME\nmuster - a collection point for Choria fleets\n\n# SYNOPSIS\n**muster** *COMMAND* [*FLAG*...]\n\n# DESCRIPTION\n%s\n\n# COMMANDS\n", root.Long)
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		if cmd != root && cmd.Runnable() {
+			commandSection(&b, cmd)
+		}
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() && sub.Name() != "completion" {
+				each(sub)
+			}
+		}
+	}
+	each(root)
+	return b.String() + programPageEnd
 }
 
 func commandSection(b *strings.Builder, cmd *cobra.Command) {

@@ -1,0 +1,143 @@
+package brokerconf
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/internal/subject"
+	"github.com/muster-appliance/muster/jsconfig"
+)
+
+const (
+	adapterKeys = "plugin.choria.adapter."
+	// sender stands for any of them.
+	sender = "web1.example.net"
+)
+
+// validAdapter is a name that an adapter can have.
+var validAdapter = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// added is a stream that is declared for an adapter.
+type added struct{ name, subject string }
+
+func (t *translation) adapters() {
+	var streams []added
+	for _, name := range list(t.get("plugin.choria.adapters")) {
+		if !validAdapter.MatchString(name) {
+			t.remark(Remark{Key: "plugin.choria.adapters", Value: name, Reason: "no name for an adapter: use A-Z, a-z, 0-9, _ and -"})
+			continue
+		}
+		streams = t.adapter(name, streams)
+	}
+}
+
+// adapter writes one, with the stream that it needs.
+func (t *translation) adapter(name string, streams []added) []added {
+	at, table := adapterKeys+name+".", "adapter."+name
+	kind := t.get(at + "type")
+	switch kind {
+	case "choria_streams", "jetstream":
+		t.out.set(table, "type", quote(kind), "")
+	case "nats_stream", "natsstream", "nats-stream":
+		t.out.set(table, "type", `"jetstream"`, "was "+kind+": NATS Streaming is gone, the rest stays the same")
+		t.note(at+"type", "NATS Streaming is gone; it is a jetstream adapter here. Who reads its stream must read JetStream now")
+	default:
+		t.remark(Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out"})
+		return streams
+	}
+	topic := t.get(at + "ingest.topic")
+	if topic == "" {
+		t.remark(Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out"})
+		delete(t.out.tables, table)
+		t.out.order = slices.DeleteFunc(t.out.order, func(name string) bool { return name == table })
+		return streams
+	}
+	if n := t.number(at+"queue_len", 0); n > 0 {
+		t.out.set(table, "queue_len", strconv.Itoa(n), "without it as many messages as the buffer holds")
+	}
+	protocol := "reply"
+	if t.get(at+"ingest.protocol") == "request" {
+		protocol = "request"
+	}
+	t.out.set(table+".ingest", "topic", quote(topic), "")
+	t.out.set(table+".ingest", "protocol", quote(protocol), "")
+	out := cmp.Or(t.get(at+"stream.topic"), name)
+	t.out.set(table+".stream", "topic", quote(out), "")
+	t.unneeded(at)
+	stream, streams := t.streamFor(name, out, streams)
+	t.registrations(name, topic, protocol, stream)
+	return streams
+}
+
+// unneeded are keys of an adapter that do nothing here.
+func (t *translation) unneeded(at string) {
+	for key, reason := range map[string]string{
+		"ingest.workers":   "as many are parsed in parallel as there are cores; ingest.workers says otherwise",
+		"stream.workers":   "one connection publishes for all",
+		"stream.clusterid": "NATS Streaming is gone",
+		"stream.servers":   "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere",
+	} {
+		if t.get(at+key) != "" {
+			t.note(at+key, reason)
+		}
+	}
+}
+
+// streamFor is the stream that takes what an adapter publishes; one is declared where there is
+// none, because Choria's adapters leave that to somebody else.
+func (t *translation) streamFor(name, topic string, streams []added) (string, []added) {
+	defaults := jsconfig.DefaultConfig()
+	filled := strings.ReplaceAll(topic, "%s", sender)
+	if stream := defaults.StreamOf(filled); stream != "" {
+		return stream, streams
+	}
+	for _, s := range streams {
+		if subject.Covers(s.subject, filled) {
+			return s.name, streams
+		}
+	}
+	tokens := strings.Split(topic, ".")
+	if i := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") }); i >= 0 {
+		tokens = append(tokens[:i:i], ">")
+	}
+	s := added{strings.ToUpper(name), strings.Join(tokens, ".")}
+	clash := func(other string) bool { return subject.Overlap(s.subject, other) }
+	taken := slices.ContainsFunc(streams, func(other added) bool { return clash(other.subject) })
+	for _, declared := range defaults.Want() {
+		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, clash)
+	}
+	if taken || subject.Check(s.subject) != nil {
+		t.remark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic, Reason: "declare a stream that takes it: what would be " + s.subject + " overlaps others. Until then the adapter waits"})
+		return "", streams
+	}
+	table := "stream." + s.name
+	t.out.line(table, "# Choria's adapter leaves its stream to somebody else; here it is declared. How much is to be kept?")
+	t.out.set(table, "subjects", quoteAll([]string{s.subject}), "")
+	t.out.set(table, "max_age", `"7d"`, "")
+	t.out.set(table, "max_bytes", `"1GiB"`, "")
+	if strings.Contains(topic, "%s") {
+		t.out.set(table, "max_msgs_per_subject", "5", "")
+	}
+	return s.name, append(streams, s)
+}
+
+// registrations lets an adapter that takes them do so alone, and the view follow its stream.
+func (t *translation) registrations(name, topic, protocol, stream string) {
+	own := adapter.DefaultConfig()
+	if protocol != "request" || !slices.ContainsFunc(own.Ingest.Topics, func(other string) bool { return subject.Overlap(topic, other) }) {
+		return
+	}
+	if _, already := t.out.tables["fleet"]; already {
+		t.remark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf("another adapter takes registrations too: the view of the nodes follows one of their streams, not that of %s", name)})
+		return
+	}
+	if name != own.Name {
+		t.out.set("adapter."+own.Name, "enabled", "false", "adapter "+name+" takes the registrations")
+	}
+	t.out.set("fleet", "stream", quote(cmp.Or(stream, "CHORIA_REGISTRATION")), "where adapter "+name+" stores registrations")
+}
