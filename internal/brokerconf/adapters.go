@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
 )
@@ -129,15 +130,22 @@ func (t *translation) streamFor(name, topic string, streams []added) (string, []
 // registrations lets an adapter that takes them do so alone, and the view follow its stream.
 func (t *translation) registrations(name, topic, protocol, stream string) {
 	own := adapter.DefaultConfig()
-	if protocol != "request" || !slices.ContainsFunc(own.Ingest.Topics, func(other string) bool { return subject.Overlap(topic, other) }) {
+	takes := protocol == "request" && slices.ContainsFunc(own.Ingest.Topics, func(other string) bool { return subject.Overlap(topic, other) })
+	if name == own.Name && !takes {
+		t.remark(Remark{Key: adapterKeys + name, Reason: "it has the name, and so the place, of the adapter that an appliance has by itself, which takes " + strings.Join(own.Ingest.Topics, " and ")})
+	}
+	if !takes {
 		return
 	}
-	if _, already := t.out.tables["fleet"]; already {
+	if t.registrar != "" {
 		t.remark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf("another adapter takes registrations too: the view of the nodes follows one of their streams, not that of %s", name)})
 		return
 	}
+	t.registrar = name
 	if name != own.Name {
 		t.out.set("adapter."+own.Name, "enabled", "false", "adapter "+name+" takes the registrations")
 	}
-	t.out.set("fleet", "stream", quote(cmp.Or(stream, "CHORIA_REGISTRATION")), "where adapter "+name+" stores registrations")
+	if stream != "" && stream != fleet.DefaultConfig().Stream {
+		t.out.set("fleet", "stream", quote(stream), "where adapter "+name+" stores registrations")
+	}
 }

@@ -31,10 +31,13 @@ func (o *output) set(table, key, value, from string) {
 	o.line(table, line)
 }
 
+// tables are how tables begin, in the order of the file.
+var tables = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "fleet", "console"}
+
 // turn is where a table stands in the file.
 func turn(table string) int {
-	for i, prefix := range []string{"", "log", "broker", "jetstream", "stream.", "bucket.", "adapter.", "fleet", "console"} {
-		if table == prefix || prefix != "" && strings.HasPrefix(table, prefix) {
+	for i, prefix := range tables {
+		if table == prefix || strings.HasSuffix(prefix, ".") && strings.HasPrefix(table, prefix) {
 			return i
 		}
 	}
@@ -44,7 +47,7 @@ func turn(table string) int {
 func (o *output) text(head string, remarks []Remark) string {
 	var b strings.Builder
 	b.WriteString(head)
-	for at := range 9 {
+	for at := range tables {
 		for _, table := range o.order {
 			if turn(table) != at {
 				continue

@@ -24,6 +24,8 @@ type translation struct {
 	host string // the machine's name, as Choria would find it
 	out  output
 	used map[string]bool
+
+	registrar string // the adapter that takes registrations
 }
 
 // Translate gives the appliance.toml that does the same, and what is not in it. The host is
@@ -42,7 +44,7 @@ func (f *File) Translate(host string) (text string, remarks []Remark) {
 		}
 		return 1
 	})
-	head := fmt.Sprintf("# What %s says, for an appliance; made by \"muster import\". What is not here has its\n# default; the appliance.toml that comes with Muster shows every key.\n", f.Path)
+	head := fmt.Sprintf("# What %s says, for an appliance; made by \"muster import\".\n# What is not here has its default; the appliance.toml that comes with Muster shows every key.\n", f.Path)
 	return t.out.text(head, t.remarks), t.remarks
 }
 
@@ -69,7 +71,11 @@ func (t *translation) number(key string, otherwise int) int {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		t.warn(key, fmt.Sprintf("no integer: Choria goes on with %d", otherwise))
+		reason := fmt.Sprintf("no integer: Choria goes on with %d", otherwise)
+		if strings.HasPrefix(key, adapterKeys) {
+			reason = "no integer: Choria does not start with it"
+		}
+		t.warn(key, reason)
 		return otherwise
 	}
 	return n

@@ -88,7 +88,7 @@ JetStream, the Choria data adapter in the same process, and a view of every node
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(), p.nodeCommand(),
-		p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand())
+		p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.importCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand())
 	root.SetUsageTemplate(usage)
 	root.SetOut(p.out)
 	root.SetErr(p.err)

@@ -156,7 +156,10 @@ func TestWhatTheAPIAnswers(t *testing.T) {
 func compare(t *testing.T, name, transcript string) {
 	t.Helper()
 	transcript = times.ReplaceAllString(transcript, "TIME")
-	path := filepath.Join("testdata", "golden", name+".txt")
+	if filepath.Ext(name) == "" {
+		name += ".txt"
+	}
+	path := filepath.Join("testdata", "golden", name)
 	if *update {
 		if err := os.WriteFile(path, []byte(transcript), 0o644); err != nil {
 			t.Fatal(err)
