@@ -61,7 +61,7 @@ func (o *output) text(head string, remarks []Remark) string {
 	if len(remarks) > 0 {
 		b.WriteString("\n# What is not above, and why:\n#\n")
 		for _, r := range remarks {
-			fmt.Fprintf(&b, "# %s\n", strings.ReplaceAll(r.String(), "\n", " "))
+			fmt.Fprintf(&b, "# %s\n", r)
 		}
 	}
 	return b.String()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // longestLine is where Choria's parser stops reading, without a word.
@@ -99,9 +100,19 @@ func (r Remark) String() string {
 		text += " = " + r.Value
 	}
 	if r.Danger {
-		return "CAUTION " + text + ": " + r.Reason
+		text = "CAUTION " + text
 	}
-	return text + ": " + r.Reason
+	return plain(text + ": " + r.Reason)
+}
+
+// plain does nothing to a terminal, and is what a comment in TOML may be.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "?"))
 }
 
 func (f *File) remark(r Remark) { f.remarks = append(f.remarks, r) }

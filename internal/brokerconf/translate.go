@@ -44,7 +44,7 @@ func (f *File) Translate(host string) (text string, remarks []Remark) {
 		}
 		return 1
 	})
-	head := fmt.Sprintf("# What %s says, for an appliance; made by \"muster import\".\n# What is not here has its default; the appliance.toml that comes with Muster shows every key.\n", f.Path)
+	head := fmt.Sprintf("# What %s says, for an appliance; made by \"muster import\".\n# What is not here has its default; the appliance.toml that comes with Muster shows every key.\n", plain(f.Path))
 	return t.out.text(head, t.remarks), t.remarks
 }
 
