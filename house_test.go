@@ -113,6 +113,27 @@ func TestFloorPlan(t *testing.T) {
 	}
 }
 
+// said is a warning or an error that is logged.
+var said = regexp.MustCompile(`\.(?:Warn|Error)\("((?:[^"\\]|\\.)*)"`)
+
+func TestEveryWarningIsInTheManual(t *testing.T) {
+	text, err := os.ReadFile("docs/operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources(t, func(_, file string) {
+		code, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range said.FindAllStringSubmatch(string(code), -1) {
+			if line := strings.ReplaceAll(m[1], `\"`, `"`); !strings.Contains(string(text), "`"+line+"`") {
+				t.Errorf("%s logs %q, which docs/operate.md does not explain", file, line)
+			}
+		}
+	})
+}
+
 func TestFilesAreSmall(t *testing.T) {
 	sources(t, func(_, file string) {
 		text, err := os.ReadFile(file)

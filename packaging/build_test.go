@@ -180,6 +180,14 @@ func TestTheUnitIsHardened(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, line := range []string{
+		"Type=notify", "User=muster", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=78 2", "StateDirectory=muster", "LimitNOFILE=524288",
+		"LoadCredential=muster:/etc/muster/credentials", "ExecReload=/usr/bin/muster check --config /etc/muster/appliance.toml\nExecReload=/bin/kill -HUP $MAINPID",
+	} {
+		if !strings.Contains(string(text), "\n"+line+"\n") {
+			t.Errorf("the unit has no %s", line)
+		}
+	}
 	unit := filepath.Join(t.TempDir(), "muster.service")
 	text = regexp.MustCompile(`(?m)^Documentation=.*\n`).ReplaceAll(text, nil) // which is not installed here
 	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/muster", "/bin/true")), 0o600); err != nil {

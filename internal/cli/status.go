@@ -195,7 +195,9 @@ func (o *overview) rows() (rows [][]string) {
 		row("adapter "+name, "%s", strings.Join(terms, ", "))
 	}
 	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Most))
-	row("memory", "%s", humanize.IBytes(o.Memory))
+	if o.Memory > 0 { // the appliance knows
+		row("memory", "%s", humanize.IBytes(o.Memory))
+	}
 	if o.Certificate != nil {
 		row("certificate", "for %d more days", int(*o.Certificate))
 	}
