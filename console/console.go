@@ -52,7 +52,9 @@ type Console struct {
 	server *http.Server
 	listen net.Listener
 	once   sync.Once
-	wg     sync.WaitGroup
+
+	certificate *renewed // nil: no TLS
+	wg          sync.WaitGroup
 }
 
 // New makes a console that does not listen yet.
@@ -115,8 +117,8 @@ func (c *Console) Open() error {
 	}
 	c.listen = l
 	if c.cfg.TLS.Enabled() {
-		certificate := &renewed{files: c.cfg.TLS, log: c.log}
-		c.listen = tls.NewListener(l, &tls.Config{GetCertificate: certificate.certificate, MinVersion: tls.VersionTLS12})
+		c.certificate = &renewed{files: c.cfg.TLS, log: c.log}
+		c.listen = tls.NewListener(l, &tls.Config{GetCertificate: c.certificate.certificate, MinVersion: tls.VersionTLS12})
 	}
 	c.wg.Go(c.serve)
 	return nil
@@ -126,6 +128,14 @@ func (c *Console) serve() {
 	if err := c.server.Serve(c.listen); !errors.Is(err, http.ErrServerClosed) {
 		c.log.Error("console stopped", "error", err)
 	}
+}
+
+// Expires is the end of the certificate that is in use; zero without one.
+func (c *Console) Expires() time.Time {
+	if c.certificate == nil {
+		return time.Time{}
+	}
+	return c.certificate.expires()
 }
 
 // Address is where the console listens, as host and port.

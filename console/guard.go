@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -39,6 +40,16 @@ type renewed struct {
 	mu     sync.Mutex
 	last   *tls.Certificate
 	failed string
+}
+
+// expires is the end of the certificate in use; zero where nobody has connected yet.
+func (r *renewed) expires() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil || r.last.Leaf == nil {
+		return time.Time{}
+	}
+	return r.last.Leaf.NotAfter
 }
 
 func (r *renewed) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {

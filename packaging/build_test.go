@@ -181,8 +181,8 @@ func TestTheUnitIsHardened(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
-		"Type=notify", "User=muster", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=78 2", "StateDirectory=muster", "LimitNOFILE=524288",
-		"LoadCredential=muster:/etc/muster/credentials", "ExecReload=/usr/bin/muster check --config /etc/muster/appliance.toml\nExecReload=/bin/kill -HUP $MAINPID",
+		"Type=notify", "User=muster", "WatchdogSec=60", "Restart=on-failure", "RestartPreventExitStatus=78", "StateDirectory=muster", "LimitNOFILE=524288",
+		"LoadCredential=muster:/etc/muster/credentials", "ExecReload=+/usr/bin/muster check --config /etc/muster/appliance.toml\nExecReload=/bin/kill -HUP $MAINPID",
 	} {
 		if !strings.Contains(string(text), "\n"+line+"\n") {
 			t.Errorf("the unit has no %s", line)

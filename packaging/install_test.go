@@ -277,7 +277,7 @@ func TestAnRPMIsInstalledUpgradedAndErased(t *testing.T) {
 	h.upgraded(t)
 
 	rpm("-e", "muster")
-	h.wantCalls("an erase", "systemctl --no-reload disable --now muster.service\nsystemctl daemon-reload\n")
+	h.wantCalls("an erase", "systemctl --no-reload disable muster.service\nsystemctl stop muster.service\nsystemctl daemon-reload\n")
 	h.kept(t)
 	if !h.exists("/var/lib/muster/jetstream") || h.exists("/usr/bin/muster") || !h.exists("/etc/muster/appliance.toml.rpmsave") && !h.exists("/etc/muster/appliance.toml") {
 		t.Error("an erase keeps data, keys and configuration, and takes the program")

@@ -1,6 +1,8 @@
 package appliance
 
 import (
+	"time"
+
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,6 +22,11 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	)
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
+	}
+	if a.cfg.Console.TLS.Enabled() { // who scrapes has seen the certificate
+		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "muster_console_certificate_days", Help: "Days until the console's certificate expires.",
+		}, func() float64 { return time.Until(a.console.Expires()).Hours() / 24 }))
 	}
 	choria.MustRegister(
 		adapter.ChoriaCollector(a.adapters, a.cfg.Identity),

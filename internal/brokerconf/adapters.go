@@ -48,31 +48,51 @@ func (t *translation) adapter(name string, streams []added) []added {
 		t.out.set(table, "type", `"jetstream"`, "was "+kind+": NATS Streaming is gone, the rest stays the same")
 		t.note(at+"type", "NATS Streaming is gone; it is a jetstream adapter here. Who reads its stream must read JetStream now")
 	default:
-		t.remark(Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out"})
+		t.remark(Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out, with all its keys"})
+		t.leaveOut(at)
 		return streams
 	}
 	topic := t.get(at + "ingest.topic")
 	if topic == "" {
-		t.remark(Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out"})
+		t.remark(Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out, with all its keys"})
+		t.leaveOut(at)
 		delete(t.out.tables, table)
 		t.out.order = slices.DeleteFunc(t.out.order, func(name string) bool { return name == table })
 		return streams
 	}
-	if n := t.number(at+"queue_len", 0); n > 0 {
+	if n := t.number(at+"queue_len", 0); n < 0 {
+		t.note(at+"queue_len", "less than nothing: it is left out")
+	} else if n > 0 {
 		t.out.set(table, "queue_len", strconv.Itoa(n), "without it as many messages as the buffer holds")
 	}
 	protocol := "reply"
-	if t.get(at+"ingest.protocol") == "request" {
+	if given := t.get(at + "ingest.protocol"); given == "request" {
 		protocol = "request"
+	} else if given != "" && given != "reply" {
+		t.warn(at+"ingest.protocol", "Choria takes everything but request, written so, for reply")
 	}
 	t.out.set(table+".ingest", "topic", quote(topic), "")
 	t.out.set(table+".ingest", "protocol", quote(protocol), "")
 	out := cmp.Or(t.get(at+"stream.topic"), name)
 	t.out.set(table+".stream", "topic", quote(out), "")
+	if servers := list(t.get(at + "stream.servers")); len(servers) > 0 && !isTrue(t.entries["plugin.choria.broker_network"].value) {
+		t.out.set(table+".stream", "servers", quoteAll(servers), "no broker runs beside this adapter")
+	} else if len(servers) > 0 {
+		t.note(at+"stream.servers", "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere")
+	}
 	t.unneeded(at)
 	stream, streams := t.streamFor(name, out, streams)
 	t.registrations(name, topic, protocol, stream)
 	return streams
+}
+
+// leaveOut is that of an adapter.
+func (t *translation) leaveOut(at string) {
+	for key := range t.entries {
+		if strings.HasPrefix(key, at) {
+			t.used[key] = true
+		}
+	}
 }
 
 // unneeded are keys of an adapter that do nothing here.
@@ -81,7 +101,6 @@ func (t *translation) unneeded(at string) {
 		"ingest.workers":   "as many are parsed in parallel as there are cores; ingest.workers says otherwise",
 		"stream.workers":   "one connection publishes for all",
 		"stream.clusterid": "NATS Streaming is gone",
-		"stream.servers":   "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere",
 	} {
 		if t.get(at+key) != "" {
 			t.note(at+key, reason)
@@ -109,6 +128,9 @@ func (t *translation) streamFor(name, topic string, streams []added) (string, []
 	s := added{strings.ToUpper(name), strings.Join(tokens, ".")}
 	clash := func(other string) bool { return subject.Overlap(s.subject, other) }
 	taken := slices.ContainsFunc(streams, func(other added) bool { return clash(other.subject) })
+	for slices.ContainsFunc(streams, func(other added) bool { return other.name == s.name }) {
+		s.name += "_2"
+	}
 	for _, declared := range defaults.Want() {
 		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, clash)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -56,6 +57,9 @@ func Read(path string) (*File, error) {
 
 // parse lays a text over what is there.
 func (f *File) parse(file, prefix, text string) {
+	if strings.HasPrefix(text, "\ufeff") {
+		f.remark(Remark{Key: file, Danger: true, Reason: "it begins with a byte order mark, which Choria takes for a part of the first key"})
+	}
 	for number, line := range strings.Split(text, "\n") {
 		if len(line) > longestLine {
 			f.remark(Remark{Key: file, Reason: fmt.Sprintf("line %d is longer than 64 KiB: Choria reads nothing from there on", number+1)})
@@ -71,12 +75,14 @@ func (f *File) parse(file, prefix, text string) {
 	}
 }
 
-// typed are keys that Choria takes from its main file alone, and from plugin.d/choria.cfg.
-const typed = "plugin.security."
+// raw are the keys that Choria looks up as they are. All others it has in fields of its own,
+// which the main file alone sets, and for plugin.choria plugin.d/choria.cfg too.
+var raw = regexp.MustCompile(`^plugin\.(choria\.(adapter\..+|network\.(gateway_remote|leafnode_remote|mapping)\..+)|security\.issuer\.[^.]+\.public)$`)
 
 func (f *File) take(e entry) {
-	if strings.HasPrefix(e.file, "plugin.d/") && strings.HasPrefix(e.key, typed) && !strings.HasPrefix(e.key, "plugin.security.issuer.") {
-		f.remark(e.remark("Choria takes it from its main file alone, and leaves out what stands in plugin.d"))
+	fields := !strings.HasPrefix(e.file, "plugin.d/") || e.file == "plugin.d/choria.cfg"
+	if !fields && !raw.MatchString(e.key) {
+		f.remark(e.remark("Choria takes it from its main file alone, and leaves out what stands in " + e.file))
 		return
 	}
 	if before, has := f.entries[e.key]; has && before.value != e.value {
@@ -117,13 +123,17 @@ func plain(text string) string {
 
 func (f *File) remark(r Remark) { f.remarks = append(f.remarks, r) }
 
+var (
+	// secretKey is a key whose value may be one, login a name and password in an address.
+	secretKey = regexp.MustCompile(`(?i)pass|token|secret|credential|seed|pin\b|key$`)
+	login     = regexp.MustCompile(`://[^/@\s]*@`)
+)
+
 // remark is about an entry. What may be a secret is not shown.
 func (e entry) remark(reason string) Remark {
-	value := e.value
-	for _, secret := range []string{"pass", "token", "secret", "credentials"} {
-		if strings.Contains(e.key, secret) {
-			value = "…"
-		}
+	value := login.ReplaceAllString(e.value, "://…@")
+	if secretKey.MatchString(e.key) {
+		value = "…"
 	}
 	return Remark{Key: e.key, Value: value, Reason: reason}
 }

@@ -24,7 +24,7 @@ func (t *translation) streams() {
 			continue
 		}
 		d, err := duration(value)
-		if err != nil || d <= 0 {
+		if err != nil || d < 0 {
 			t.note(key, "no time that Choria reads: the stream has its default")
 			continue
 		}
@@ -47,6 +47,13 @@ func (t *translation) stats() {
 	port := t.number("plugin.choria.stats_port", 0)
 	address := cmp.Or(t.get("plugin.choria.stats_address"), "127.0.0.1")
 	if port == 0 {
+		if t.entries["plugin.choria.stats_address"].value != "" {
+			t.note("plugin.choria.stats_address", "without a port Choria has no statistics; the console listens on 127.0.0.1:8222")
+		}
+		return
+	}
+	if port == t.port {
+		t.note("plugin.choria.stats_port", "the nodes' port too; the console listens on 127.0.0.1:8222")
 		return
 	}
 	if addr, err := netip.ParseAddr(address); address != "localhost" && (err != nil || !addr.IsLoopback()) {

@@ -25,6 +25,7 @@ type translation struct {
 	out  output
 	used map[string]bool
 
+	port      int    // of the nodes
 	registrar string // the adapter that takes registrations
 }
 
@@ -97,6 +98,9 @@ func (t *translation) general() {
 	levels := map[string]string{"debug": "debug", "info": "info", "warn": "warn", "error": "error", "fatal": "error"}
 	if level := t.get("loglevel"); level != "" {
 		word, known := levels[strings.ToLower(level)]
+		if strings.EqualFold(level, "fatal") {
+			t.note("loglevel", "error is the least that there is")
+		}
 		if !known {
 			t.note("loglevel", "no level that Choria knows; info it is")
 		} else if word != "info" {
@@ -139,8 +143,13 @@ func (t *translation) certificate() (cert, key, ca string) {
 }
 
 func (t *translation) listen() {
-	host := cmp.Or(t.get(network+"listen_address"), "::")
-	port := strconv.Itoa(t.number(network+"client_port", 4222))
+	host := strings.Trim(cmp.Or(t.get(network+"listen_address"), "::"), "[]")
+	if host == "*" {
+		t.warn(network+"listen_address", "no address; it listens on all")
+		host = "::"
+	}
+	t.port = t.number(network+"client_port", 4222)
+	port := strconv.Itoa(t.port)
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
@@ -175,8 +184,10 @@ func (t *translation) clientHosts() {
 		}
 		hosts = append(hosts, host)
 	}
-	if len(hosts) > 0 {
+	if t.entries[key].value != "" {
 		t.warn(key, "in Choria it takes from every holder of a certificate what clients may do, wherever they come from; here it says from where clients may connect. Is that what is meant?")
+	}
+	if len(hosts) > 0 {
 		t.out.set("broker", "client_hosts", quoteAll(hosts), "")
 	}
 }
@@ -197,9 +208,11 @@ func (t *translation) tokens() {
 			t.out.set("broker.issuers", quoteKey(name), quote(public), "")
 		}
 	}
-	trusted := list(t.get(security + "choria.trusted_signers"))
+	if t.get(security+"choria.trusted_signers") != "" {
+		t.note(security+"choria.trusted_signers", "Choria lets nobody in by them; if they sign tokens of nodes or clients, name them in [broker.signers]")
+	}
 	for kind, key := range map[string]string{"server": network + "server_signer_cert", "client": network + "client_signer_cert"} {
-		if signers := append(list(t.get(key)), trusted...); len(signers) > 0 {
+		if signers := list(t.get(key)); len(signers) > 0 {
 			t.out.set("broker.signers", kind, quoteAll(signers), "")
 		}
 	}
@@ -244,11 +257,24 @@ func (t *translation) system() {
 	}
 }
 
+// booleans are keys that are true or false and have no place here.
+var booleans = []string{
+	"plugin.choria.broker_federation", "plugin.choria.use_srv", "plugin.choria.legacy_lifecycle_format", "plugin.security.server_anon_tls", "plugin.security.client_anon_tls",
+	"plugin.security.support_legacy_certificates", "plugin.security.choria.sign_replies", network + "client_tls_force_required", network + "provisioning.provisioner_without_token",
+}
+
 // rest are the keys that nothing has asked for, and what is wrong with any.
 func (t *translation) rest() {
 	for _, key := range slices.Sorted(maps.Keys(t.entries)) {
 		if value := t.entries[key].value; strings.Contains(value, " #") || strings.Contains(value, "\t#") {
 			t.warn(key, "Choria has no comments behind a value: all of this is the value")
+		}
+		if value := t.entries[key].value; len(value) > 1 && strings.Trim(value, `"'`) == value[1:len(value)-1] {
+			t.warn(key, "Choria has no quotes: they are a part of the value")
+		}
+		if slices.Contains(booleans, key) && !t.used[key] {
+			t.is(key)
+			t.used[key] = false
 		}
 		if t.used[key] {
 			continue

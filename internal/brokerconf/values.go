@@ -17,7 +17,7 @@ func quote(text string) string {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	_ = encoder.Encode(text) // a string always can be
-	return strings.TrimSpace(b.String())
+	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
 }
 
 // quoteAll is a list of texts in TOML.
@@ -29,10 +29,10 @@ func quoteAll(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// list is a value that Choria splits at commas.
+// list is a value that Choria splits at commas, without what is there already.
 func list(value string) (texts []string) {
 	for text := range strings.SplitSeq(value, ",") {
-		if text = strings.TrimSpace(text); text != "" {
+		if text = strings.TrimSpace(text); text != "" && !slices.Contains(texts, text) {
 			texts = append(texts, text)
 		}
 	}
@@ -58,7 +58,7 @@ func duration(value string) (time.Duration, error) {
 	}
 	if unit, ok := units[value[len(value)-1]]; ok {
 		n, err := strconv.ParseFloat(value[:len(value)-1], 64)
-		if err != nil || !(n >= 0 && n < 1000) {
+		if err != nil || !(n >= 0 && n*unit.Hours() < 24*365*200) {
 			return 0, wrong
 		}
 		return time.Duration(n * float64(unit)), nil

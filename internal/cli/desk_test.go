@@ -71,6 +71,9 @@ func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
 	if status, _, errOut := muster(t, "check", "--config", keyless); status != 78 || !strings.Contains(errOut, "console.tls: open /nowhere/key.pem: no such file") {
 		t.Errorf("check without the key: %d %s", status, errOut)
 	}
+	if status, out, _ := muster(t, "check", "health", "--config", config, "--certificate", "10000,7"); status != 1 || !strings.Contains(out, "certificate for 18") {
+		t.Errorf("the console's certificate is not judged: %d %s", status, out)
+	}
 	// Another token, and none, with the same trust.
 	for _, other := range []string{strings.Replace(string(text), "file:"+token, "another token, also long", 1), strings.Replace(string(text), "file:"+token, "", 1)} {
 		other = strings.Replace(other, "0.0.0.0", "127.0.0.1", 1)

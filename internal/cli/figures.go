@@ -56,12 +56,15 @@ func sum(family *dto.MetricFamily) (all float64) {
 	return all
 }
 
-// certificate is for how many days that of the broker is good; nil where it has none.
-func certificate(families map[string]*dto.MetricFamily) *float64 {
-	days := families["muster_broker_certificate_days"].GetMetric()
-	if len(days) == 0 {
-		return nil
+// certificate is for how many days those of the broker and the console are good, the one that
+// ends first; nil where neither has one.
+func certificate(families map[string]*dto.MetricFamily) (days *float64) {
+	for _, name := range []string{"muster_broker_certificate_days", "muster_console_certificate_days"} {
+		for _, m := range families[name].GetMetric() {
+			if left := m.GetGauge().GetValue(); days == nil || left < *days {
+				days = &left
+			}
+		}
 	}
-	left := days[0].GetGauge().GetValue()
-	return &left
+	return days
 }

@@ -40,7 +40,7 @@ var judged = []struct{ name, thresholds, help string }{
 	{"dropped", "1,1", "messages that adapters dropped since the last check"},
 	{"rejected", "1,1000", "messages that adapters rejected since the last check"},
 	{"refused", "", "connections that the broker refused since the last check"},
-	{"certificate", "30,7", "days left on the broker's certificate"},
+	{"certificate", "30,7", "days left on the certificate of the broker or the console"},
 }
 
 func (p *program) healthCommand() *cobra.Command {

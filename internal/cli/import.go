@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/brokerconf"
+	"github.com/muster-appliance/muster/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -41,9 +43,73 @@ func (p *program) importBroker(path string) error {
 	}
 	here, _ := appliance.Parse("", nil) // the defaults are valid
 	text, remarks := file.Translate(here.Identity)
-	for _, remark := range remarks {
+	text, more := usable(text)
+	for _, remark := range append(more, remarks...) {
 		fmt.Fprintln(p.err, remark)
 	}
 	_, err = fmt.Fprint(p.out, text)
 	return err
+}
+
+// mostRepairs is how many lines of an import may be left out.
+const mostRepairs = 100
+
+// usable leaves out, line by line, what an appliance would refuse, and says so in its place: a
+// broker's configuration may name what is not here, or be wrong itself.
+func usable(text string) (string, []brokerconf.Remark) {
+	var left []brokerconf.Remark
+	for range mostRepairs {
+		_, err := appliance.Parse("appliance.toml", []byte(text))
+		var problems config.Problems
+		if !errors.As(err, &problems) {
+			break
+		}
+		lines := strings.Split(text, "\n")
+		problem := problems[0]
+		for _, other := range problems { // one about a key, before those that follow from it
+			if strings.Contains(lines[other.Line-1], " = ") {
+				problem = other
+				break
+			}
+		}
+		remark := brokerconf.Remark{Key: problem.Key, Danger: true, Reason: "left out: " + problem.Text}
+		if adapterOf(problem.Key) != "" {
+			remark.Reason += "; so the adapter is switched off"
+		}
+		left = append(left, remark)
+		text = switchedOff(without(lines, problem.Line-1, remark), adapterOf(problem.Key))
+	}
+	return text, left
+}
+
+// without is the text without a line, or a table, and with a remark in its place.
+func without(lines []string, at int, remark brokerconf.Remark) string {
+	end := at + 1
+	for strings.HasPrefix(lines[at], "[") && end < len(lines) && lines[end] != "" {
+		end++
+	}
+	for i := at; i < end; i++ {
+		if !strings.HasPrefix(lines[i], "#") {
+			lines[i] = "# " + lines[i]
+		}
+	}
+	lines[at] = "# " + remark.String() + "\n" + lines[at]
+	return strings.Join(lines, "\n")
+}
+
+// adapterOf is the adapter that a key is of, or empty.
+func adapterOf(key string) string {
+	if parts := strings.Split(key, "."); len(parts) > 2 && parts[0] == "adapter" {
+		return parts[1]
+	}
+	return ""
+}
+
+// switchedOff is the text with that adapter switched off: it does nothing right by halves.
+func switchedOff(text, adapter string) string {
+	header := "\n[adapter." + adapter + "]\n"
+	if adapter == "" || strings.Contains(text, header+"enabled = false\n") {
+		return text
+	}
+	return strings.Replace(text, header, header+"enabled = false\n", 1)
 }

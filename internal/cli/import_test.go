@@ -79,7 +79,7 @@ func TestImportedConfigurationsAreAsKeptAndPassTheCheck(t *testing.T) {
 				t.Errorf("%s: the file does not say %q", name, line)
 			}
 		}
-		for _, secret := range []string{"peersecret", "provsecret"} {
+		for _, secret := range []string{"peersecret", "provsecret", "leafsecret", "hostsecret", "natssecret", "pinsecret", "keysecret"} {
 			if strings.Contains(out+errOut, secret) {
 				t.Errorf("%s: a password is shown", name)
 			}

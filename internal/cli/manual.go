@@ -139,7 +139,9 @@ A stream, bucket or adapter named like a default one changes that; another name 
 
 # KEYS
 `)
-	for _, section := range config.Sections(appliance.DefaultConfig()) {
+	defaults := appliance.DefaultConfig()
+	defaults.DataDir = appliance.InstalledDir // as with any file
+	for _, section := range config.Sections(defaults) {
 		if section.Path != "" {
 			fmt.Fprintf(&b, "## [%s]\n%s.\n\n", section.Path, markdown(strings.ToUpper(section.Help[:1])+section.Help[1:]))
 		}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/nats-io/nats.go"
 )
@@ -81,6 +82,27 @@ func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if have := socket.told(time.Minute); have != "STOPPING=1" {
 		t.Errorf("at last it tells %q", have)
+	}
+}
+
+func TestTheJournalHasItsOwnTimes(t *testing.T) {
+	out, err := os.Create(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	info, err := out.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat := info.Sys().(*syscall.Stat_t)
+	t.Setenv("JOURNAL_STREAM", fmt.Sprintf("%d:%d", stat.Dev, stat.Ino))
+	(&program{err: out}).newLog(appliance.Log{Level: "info", Format: "text"}).Info("ready")
+	if text, err := os.ReadFile(out.Name()); err != nil || string(text) != "[INFO]  muster: ready\n" {
+		t.Errorf("%q %v", text, err)
+	}
+	if journaled(&buffer{}) || journaled(os.Stdin) {
+		t.Error("everything is the journal")
 	}
 }
 

@@ -14,6 +14,8 @@ const (
 	// loaded is what systemd puts before the name of a file, where the unit hands over a directory
 	// of them as the packages' does.
 	loaded = "muster_"
+	// kept is that directory, in which root finds them without systemd.
+	kept = "/etc/muster/credentials"
 )
 
 // Path is the path of a file, or "credential:NAME" for one that systemd has handed to the
@@ -41,8 +43,11 @@ func credential(name string) (string, error) {
 		return "", fmt.Errorf("%q names no credential; write the name of its file, such as credential:key.pem", credentialPrefix+name)
 	}
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if path := filepath.Join(kept, name); dir == "" && exists(path) {
+		return path, nil
+	}
 	if dir == "" {
-		return name, fmt.Errorf("the credential %s is there for the service alone: systemd hands it over (LoadCredential=), and this was not started by it", name)
+		return name, fmt.Errorf("the credential %s is handed over by systemd (LoadCredential=), and this was not started by it; root finds it in %s", name, kept)
 	}
 	for _, file := range []string{name, loaded + name} {
 		if path := filepath.Join(dir, file); exists(path) {
