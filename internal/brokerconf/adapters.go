@@ -23,6 +23,12 @@ const (
 // validAdapter is a name that an adapter can have.
 var validAdapter = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
+// kinds are those of Choria's adapters, and gone how one was called that it had.
+var (
+	kinds = []string{"choria_streams", "jetstream"}
+	gone  = []string{"nats_stream", "natsstream", "nats-stream"}
+)
+
 // added is a stream that is declared for an adapter.
 type added struct{ name, subject string }
 
@@ -40,54 +46,63 @@ func (t *translation) adapters() {
 // adapter writes one, with the stream that it needs.
 func (t *translation) adapter(name string, streams []added) []added {
 	at, table := adapterKeys+name+".", "adapter."+name
-	kind := t.get(at + "type")
-	switch kind {
-	case "choria_streams", "jetstream":
-		t.out.set(table, "type", quote(kind), "")
-	case "nats_stream", "natsstream", "nats-stream":
+	kind, topic := t.get(at+"type"), t.get(at+"ingest.topic")
+	switch {
+	case !slices.Contains(kinds, kind) && !slices.Contains(gone, kind):
+		t.leaveOut(at, Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out, with all its keys"})
+		return streams
+	case topic == "":
+		t.leaveOut(at, Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out, with all its keys"})
+		return streams
+	case slices.Contains(gone, kind):
 		t.out.set(table, "type", `"jetstream"`, "was "+kind+": NATS Streaming is gone, the rest stays the same")
 		t.note(at+"type", "NATS Streaming is gone; it is a jetstream adapter here. Who reads its stream must read JetStream now")
 	default:
-		t.remark(Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out, with all its keys"})
-		t.leaveOut(at)
-		return streams
-	}
-	topic := t.get(at + "ingest.topic")
-	if topic == "" {
-		t.remark(Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out, with all its keys"})
-		t.leaveOut(at)
-		delete(t.out.tables, table)
-		t.out.order = slices.DeleteFunc(t.out.order, func(name string) bool { return name == table })
-		return streams
+		t.out.set(table, "type", quote(kind), "")
 	}
 	if n := t.number(at+"queue_len", 0); n < 0 {
 		t.note(at+"queue_len", "less than nothing: it is left out")
 	} else if n > 0 {
 		t.out.set(table, "queue_len", strconv.Itoa(n), "without it as many messages as the buffer holds")
 	}
-	protocol := "reply"
-	if given := t.get(at + "ingest.protocol"); given == "request" {
-		protocol = "request"
-	} else if given != "" && given != "reply" {
-		t.warn(at+"ingest.protocol", "Choria takes everything but request, written so, for reply")
-	}
+	protocol := t.protocol(at + "ingest.protocol")
 	t.out.set(table+".ingest", "topic", quote(topic), "")
 	t.out.set(table+".ingest", "protocol", quote(protocol), "")
 	out := cmp.Or(t.get(at+"stream.topic"), name)
 	t.out.set(table+".stream", "topic", quote(out), "")
-	if servers := list(t.get(at + "stream.servers")); len(servers) > 0 && !isTrue(t.entries["plugin.choria.broker_network"].value) {
-		t.out.set(table+".stream", "servers", quoteAll(servers), "no broker runs beside this adapter")
-	} else if len(servers) > 0 {
-		t.note(at+"stream.servers", "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere")
-	}
+	t.servers(at, table)
 	t.unneeded(at)
 	stream, streams := t.streamFor(name, out, streams)
 	t.registrations(name, topic, protocol, stream)
 	return streams
 }
 
-// leaveOut is that of an adapter.
-func (t *translation) leaveOut(at string) {
+func (t *translation) protocol(key string) string {
+	switch given := t.get(key); given {
+	case "request":
+		return "request"
+	case "", "reply":
+	default:
+		t.warn(key, "Choria takes everything but request, written so, for reply")
+	}
+	return "reply"
+}
+
+// servers are where an adapter publishes that has no broker beside it.
+func (t *translation) servers(at, table string) {
+	servers := list(t.get(at + "stream.servers"))
+	switch {
+	case len(servers) == 0:
+	case isTrue(t.entries["plugin.choria.broker_network"].value):
+		t.note(at+"stream.servers", "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere")
+	default:
+		t.out.set(table+".stream", "servers", quoteAll(servers), "no broker runs beside this adapter")
+	}
+}
+
+// leaveOut leaves all keys of an adapter out, and says why.
+func (t *translation) leaveOut(at string, why Remark) {
+	t.remark(why)
 	for key := range t.entries {
 		if strings.HasPrefix(key, at) {
 			t.used[key] = true
