@@ -204,22 +204,29 @@ func registerTyped(t *testing.T, broker string, index int) {
 	t.Helper()
 	facts := fmt.Appendf(nil, `{"os":{"name":"AlmaLinux","release":{"major":"9"}},"processors":{"count":4,"models":["AMD EPYC"]},"role":"queue",`+
 		`"virtual":true,"bare":false,"load":0.75,"whole":2.0,"below":-3,"none":null,"disks":["sda","sdb"],"empty":"","a.b":"C"}`)
-	body, err := choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), true, facts, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := fmt.Sprintf("node%05d.example.net", index)
-	raw, err := choria.NewRegistration("ddddddddddddddddddddddddddddddd1", name, "mcollective", time.Now(), body).V1(nil, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	registerFacts(t, broker, fmt.Sprintf("node%05d.example.net", index), facts)
+}
+
+// registerFacts registers facts of a node one after the other; it stays connected.
+func registerFacts(t *testing.T, broker, name string, all ...[]byte) {
+	t.Helper()
 	nc, err := nats.Connect(broker, nats.Name(name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	if err := nc.Publish(simnode.Subject, raw); err != nil {
-		t.Fatal(err)
+	for i, facts := range all {
+		body, err := choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), true, facts, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", i), name, "mcollective", time.Now(), body).V1(nil, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Publish(simnode.Subject, raw); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
