@@ -45,10 +45,10 @@ type api struct {
 }
 
 func (a api) register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /api/v1/fleet", a.summary)
+	mux.HandleFunc("GET /api/v1/fleet", plain(a.summary))
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
-	mux.HandleFunc("GET /api/v1/nodes/{name}", a.node)
-	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", a.diff)
+	mux.HandleFunc("GET /api/v1/nodes/{name}", plain(a.node))
+	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", plain(a.diff))
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
@@ -109,6 +109,18 @@ func writeStreams(w http.ResponseWriter, r *http.Request, streams func(context.C
 		return
 	}
 	writeJSON(w, answer)
+}
+
+// plain is a page that nothing is asked of: a parameter would be one that its author thinks is
+// heeded.
+func plain(page http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery != "" {
+			writeError(w, http.StatusBadRequest, fmt.Sprintf("%s takes no parameters", r.URL.Path))
+			return
+		}
+		page(w, r)
+	}
 }
 
 // noPage answers where the API has nothing, or does not do what is asked.

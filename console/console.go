@@ -81,8 +81,8 @@ func handler(from Sources, log hclog.Logger) http.Handler {
 	for path, page := range from.NATS {
 		mux.HandleFunc("GET "+path, page)
 	}
-	mux.HandleFunc("GET /api/v1/rejected", func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) })
-	mux.HandleFunc("GET /api/v1/streams", func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, from.Streams) })
+	mux.HandleFunc("GET /api/v1/rejected", plain(func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) }))
+	mux.HandleFunc("GET /api/v1/streams", plain(func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, from.Streams) }))
 	mux.HandleFunc("/api/", noPage)
 	if from.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)

@@ -120,7 +120,9 @@ func (f *Fleet) first(meets *selection, o order, limit int) Page {
 	page := Page{Nodes: []Node{}}
 	f.with(func(b *book, _ time.Time) {
 		for _, r := range best[:min(limit, len(best))] {
-			page.Nodes = append(page.Nodes, f.show(r.node, &b.rules))
+			if b.nodes[r.node.name] == r.node && meets.all(r.node) { // others had their turn since it was looked at
+				page.Nodes = append(page.Nodes, f.show(r.node, &b.rules))
+			}
 		}
 	})
 	return page

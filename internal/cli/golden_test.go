@@ -59,6 +59,7 @@ var pages = []string{
 	"GET /api/v1/fleet", "GET /api/v1/nodes", "GET /api/v1/nodes?state=down&format=jsonl", "GET /api/v1/nodes?format=csv", "GET /api/v1/nodes?format=names",
 	"GET /api/v1/nodes?format=inventory", "GET /api/v1/nodes?stat=down", "GET /api/v1/nodes/web2.example.net", "GET /api/v1/nodes/web2.example.net/diff",
 	"GET /api/v1/nodes/nobody", "GET /api/v1/events", "GET /api/v1/events?after=8&limit=5", "GET /api/v1/events?limit=0", "GET /api/v1/rejected", "GET /api/v1/streams",
+	"GET /api/v1/fleet?state=up", "GET /api/v1/streams?name=CHORIA_EVENTS", "GET /api/v1/rejected?by=broker", "GET /api/v1/nodes/web2.example.net?facts=true",
 	"GET /api/v1/nothing", "GET /api/", "POST /api/v1/nodes", "DELETE /api/v1/nodes/web2.example.net", "GET /readyz",
 }
 
