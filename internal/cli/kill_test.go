@@ -156,6 +156,9 @@ func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
 // TestAnotherNATSKilledUnderLoad puts the output into an appliance that is killed and
 // started again while nodes go on registering.
 func TestAnotherNATSKilledUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("half a minute of load that piles up and is worked off")
+	}
 	other := lab(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
 	far := startProcess(t, other)
 	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration.stream]\nservers = [%q]\n", far.broker))
@@ -169,12 +172,8 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	rounds := 3
-	if testing.Short() {
-		rounds = 1
-	}
 	reach(500)
-	for range rounds {
+	for range 3 {
 		before := near.Stats()["registration"]
 		far.kill()
 		testkit.Eventually(t, func() error { // the fault has fired
