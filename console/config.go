@@ -2,6 +2,7 @@ package console
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -70,8 +71,10 @@ func (t *TLS) Check() error {
 	if !t.Enabled() {
 		return nil
 	}
-	_, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	return err
+	if _, err := tls.LoadX509KeyPair(t.Cert, t.Key); err != nil {
+		return fmt.Errorf("%s and %s: %w", t.Cert, t.Key, err)
+	}
+	return nil
 }
 
 // Validate keeps the console on this machine, unless who asks is known and nobody listens in.

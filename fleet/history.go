@@ -48,14 +48,22 @@ func topicOf(subject, sender string) word {
 	return unique.Make(subject)
 }
 
+// subject is where the node's registrations are stored; empty where nobody knows.
+func (n *node) subject() string {
+	if n == nil || n.topic == (word{}) {
+		return ""
+	}
+	return strings.Replace(n.topic.Value(), "%s", n.name, 1)
+}
+
 // Registrations are the last of a node that are still in the stream, the latest first, at
 // most so many.
 func (f *Fleet) Registrations(ctx context.Context, name string, most int) ([]Registration, error) {
 	var subject string
 	var since time.Time
 	f.with(func(b *book, _ time.Time) {
-		if n := b.nodes[name]; n != nil && n.topic != (word{}) {
-			subject = strings.Replace(n.topic.Value(), "%s", name, 1)
+		n := b.nodes[name]
+		if subject = n.subject(); subject != "" {
 			every := max(n.every, time.Minute)
 			if n.every == 0 {
 				every = arrivalEvery

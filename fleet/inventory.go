@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -32,16 +31,12 @@ func (f *Fleet) Inventories(ctx context.Context, names []string, take func(name 
 }
 
 func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) (*choria.Inventory, error) {
-	var topic string
-	f.with(func(b *book, _ time.Time) {
-		if n := b.nodes[name]; n != nil && n.topic != (word{}) {
-			topic = n.topic.Value()
-		}
-	})
-	if topic == "" { // forgotten meanwhile
+	var subject string
+	f.with(func(b *book, _ time.Time) { subject = b.nodes[name].subject() })
+	if subject == "" { // forgotten meanwhile
 		return nil, nil
 	}
-	m, err := s.GetLastMsgForSubject(ctx, strings.Replace(topic, "%s", name, 1))
+	m, err := s.GetLastMsgForSubject(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil

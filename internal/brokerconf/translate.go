@@ -84,7 +84,13 @@ func (t *translation) number(key string, otherwise int) int {
 
 // is tells whether Choria takes a key for true.
 func (t *translation) is(key string) bool {
-	value := t.get(key)
+	t.used[key] = true
+	return t.boolean(key)
+}
+
+// boolean is is, of a key that has no place here.
+func (t *translation) boolean(key string) bool {
+	value := t.entries[key].value
 	if value != "" && !isTrue(value) && !isFalse(value) {
 		t.warn(key, "Choria takes this for false; only 1, yes, true, y and t are true to it")
 	}
@@ -114,10 +120,9 @@ func (t *translation) general() {
 	if len(collectives) > 0 && !slices.Equal(collectives, []string{"mcollective"}) {
 		t.out.set("broker", "collectives", quoteAll(collectives), "")
 	}
-	if t.entries["plugin.choria.broker_network"].value != "" && !t.is("plugin.choria.broker_network") {
+	if network := "plugin.choria.broker_network"; !t.is(network) && t.get(network) != "" {
 		t.note("plugin.choria.broker_network", "this Choria runs no network broker; an appliance always does")
 	}
-	t.used["plugin.choria.broker_network"] = true
 }
 
 func (t *translation) identity() string { return cmp.Or(t.entries["identity"].value, t.host) }
@@ -272,9 +277,8 @@ func (t *translation) rest() {
 		if value := t.entries[key].value; len(value) > 1 && strings.Trim(value, `"'`) == value[1:len(value)-1] {
 			t.warn(key, "Choria has no quotes: they are a part of the value")
 		}
-		if slices.Contains(booleans, key) && !t.used[key] {
-			t.is(key)
-			t.used[key] = false
+		if slices.Contains(booleans, key) {
+			t.boolean(key)
 		}
 		if t.used[key] {
 			continue

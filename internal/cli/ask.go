@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -112,13 +113,22 @@ func (a *asker) get(ctx context.Context, path, contentType string) (*http.Respon
 		request.Header.Set("Authorization", "Bearer "+at.token)
 	}
 	response, err := at.client.Do(request)
-	if err != nil && strings.Contains(err.Error(), "malformed HTTP") {
-		return nil, fmt.Errorf("what answers at %s does not speak HTTP; a console does, by itself at http://127.0.0.1:8222", at.url)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", at.url, errors.Unwrap(err))
+		return nil, unanswered(at.url, err)
 	}
 	return response, nil
+}
+
+// unanswered says what is wrong where no answer comes, and what to do.
+func unanswered(url string, err error) error {
+	var slow net.Error
+	switch {
+	case errors.As(err, &slow) && slow.Timeout():
+		return fmt.Errorf("what listens at %s does not answer within %s: it hangs or has too much to do; its log may say why (journalctl -u muster)", url, askWait)
+	case strings.Contains(err.Error(), "malformed HTTP"):
+		return fmt.Errorf("what answers at %s does not speak HTTP; a console does, by itself at http://127.0.0.1:8222", url)
+	}
+	return fmt.Errorf("no appliance answers at %s (%w); start one with \"muster run\", or name another with --server", url, errors.Unwrap(err))
 }
 
 // refusal is what an answer says that is no page: the API's sentence, if it is the API that

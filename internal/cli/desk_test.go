@@ -2,10 +2,12 @@ package cli
 
 import (
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/enroll"
 )
@@ -68,7 +70,7 @@ func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
 		t.Errorf("without the key: %d %s", status, errOut)
 	}
 	keyless = file(t, strings.Replace(string(text), site.Files().Key, "/nowhere/key.pem", 1))
-	if status, _, errOut := muster(t, "check", "--config", keyless); status != 78 || !strings.Contains(errOut, "console.tls: open /nowhere/key.pem: no such file") {
+	if status, _, errOut := muster(t, "check", "--config", keyless); status != 78 || !strings.Contains(errOut, "cert.pem and /nowhere/key.pem: open /nowhere/key.pem: no such file") {
 		t.Errorf("check without the key: %d %s", status, errOut)
 	}
 	if status, out, _ := muster(t, "check", "health", "--config", config, "--certificate", "10000,7"); status != 1 || !strings.Contains(out, "certificate for 18") {
@@ -81,6 +83,23 @@ func TestAnOpenConsoleWantsTokenAndTLS(t *testing.T) {
 		if status != 1 || !strings.Contains(errOut, "the console wants its token, and got none or another one") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("wrong token: status %d, %s", status, errOut)
 		}
+	}
+}
+
+func TestASilentConsoleIsNoMissingOne(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and no more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	client := http.Client{Transport: &http.Transport{ResponseHeaderTimeout: time.Millisecond}}
+	response, err := client.Get("http://" + silent.Addr().String())
+	if err == nil {
+		_ = response.Body.Close()
+		t.Fatal("it answers")
+	}
+	if said := unanswered("http://x", err).Error(); !strings.Contains(said, "does not answer within 10s: it hangs or has too much to do") {
+		t.Error(said)
 	}
 }
 

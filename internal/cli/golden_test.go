@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -121,6 +122,35 @@ func lookedAt(t *testing.T, args []string) string {
 	return strings.ReplaceAll(string(<-seen), "\r\n", "\n") + exitStatus(status)
 }
 
+func TestAWatchedListIsDrawnAgainFromTheTop(t *testing.T) {
+	screen, terminal, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer screen.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 1)
+	go func() {
+		done <- Run(ctx, []string{"nodes", "--watch", "--state", "down", "--server", inhabited().open(t, "")}, terminal, terminal)
+		_ = terminal.Close()
+	}()
+	text, drawn := make([]byte, 4096), ""
+	for strings.Count(drawn, "\x1b[H\x1b[2JNODE") < 2 {
+		n, err := screen.Read(text)
+		if err != nil {
+			t.Fatalf("%v after %q", err, drawn)
+		}
+		drawn += string(text[:n])
+	}
+	cancel()
+	if status := <-done; status != 0 || strings.Count(drawn, "db1.example.net") < 1 || strings.Contains(drawn, "web2") {
+		t.Errorf("%d %q", status, drawn)
+	}
+	if status, _, errOut := muster(t, "nodes", "--watch"); status != 2 || !strings.Contains(errOut, "--watch draws on a terminal, and this is none") {
+		t.Errorf("%d %s", status, errOut)
+	}
+}
+
 func exitStatus(status int) string {
 	if status == 0 {
 		return ""
@@ -140,7 +170,7 @@ func TestWhatTheCommandsPrint(t *testing.T) {
 		for _, line := range commandLines {
 			fmt.Fprintf(&transcript, "$ muster %s\n", strings.ReplaceAll(shown(t, line, server), server, "http://CONSOLE"))
 		}
-		compare(t, name, transcript.String())
+		compare(t, "golden/"+name+".txt", transcript.String())
 	}
 }
 
@@ -150,17 +180,14 @@ func TestWhatTheAPIAnswers(t *testing.T) {
 	for _, page := range pages {
 		fmt.Fprintf(&transcript, "%s\n", answered(t, page, server))
 	}
-	compare(t, "api", transcript.String())
+	compare(t, "golden/api.txt", transcript.String())
 }
 
-// compare holds a transcript against the one that is kept, or keeps it.
+// compare holds a transcript against the one that is kept under testdata, or keeps it.
 func compare(t *testing.T, name, transcript string) {
 	t.Helper()
 	transcript = times.ReplaceAllString(transcript, "TIME")
-	if filepath.Ext(name) == "" {
-		name += ".txt"
-	}
-	path := filepath.Join("testdata", "golden", name)
+	path := filepath.Join("testdata", name)
 	if *update {
 		if err := os.WriteFile(path, []byte(transcript), 0o644); err != nil {
 			t.Fatal(err)

@@ -72,8 +72,8 @@ func TestImportedConfigurationsAreAsKeptAndPassTheCheck(t *testing.T) {
 		if status, _, problems := muster(t, "check", "--config", config); status != 0 {
 			t.Errorf("%s does not pass the check: %s\n%s", name, problems, out)
 		}
-		compare(t, filepath.Join("..", "import", name, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
-		compare(t, filepath.Join("..", "import", name, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
+		compare(t, filepath.Join("import", name, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
+		compare(t, filepath.Join("import", name, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
 		for _, line := range strings.Split(strings.TrimSpace(errOut), "\n") {
 			if line != "" && !strings.Contains(out, "\n# "+line+"\n") {
 				t.Errorf("%s: the file does not say %q", name, line)

@@ -116,7 +116,7 @@ func (n *nodes) pass(ctx context.Context, format string) error {
 	}
 	defer response.Body.Close()
 	if _, err := io.Copy(n.out, response.Body); errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("the answer breaks off: what is printed is not all; the appliance's log says why")
+		return errors.New("the answer breaks off: what is printed is not all; the appliance has ended, or its log says why")
 	} else if err != nil {
 		return err
 	}

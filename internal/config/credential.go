@@ -40,7 +40,7 @@ func (v pathValue) set(found any) error {
 // credential is the path of one. A path that nobody can open comes with the error.
 func credential(name string) (string, error) {
 	if name == "" || name != filepath.Base(name) {
-		return "", fmt.Errorf("%q names no credential; write the name of its file, such as credential:key.pem", credentialPrefix+name)
+		return credentialPrefix + name, fmt.Errorf("%q names no credential; write the name of its file, such as credential:key.pem", credentialPrefix+name)
 	}
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
 	if path := filepath.Join(kept, name); dir == "" && exists(path) {

@@ -13,9 +13,7 @@ import (
 const (
 	public fs.FileMode = 0o644
 	secret fs.FileMode = 0o600 // keys: only the owner
-	// What the broker has to read is for the group too, where the directory has one of its own:
-	// as root's packages have it, the service is in that group and owns nothing.
-	shared fs.FileMode = 0o640
+	shared fs.FileMode = 0o640 // what the broker reads, where the directory has a group of its own
 )
 
 // file is one that is to be written.
@@ -23,6 +21,9 @@ type file struct {
 	name string
 	text string
 	mode fs.FileMode
+	// The broker reads it. In a directory that has a group of its own, as a package's has, the
+	// service is in that group and owns nothing.
+	brokers bool
 }
 
 type files []file
@@ -57,10 +58,8 @@ func (f file) write(dir string) error {
 	}
 	defer os.Remove(temporary.Name())
 	mode := f.mode
-	if group, has := groupOf(dir); mode == shared && has {
-		err = temporary.Chown(-1, group)
-	} else if mode == shared {
-		mode = secret
+	if group, has := groupOf(dir); f.brokers && has {
+		mode, err = shared, temporary.Chown(-1, group)
 	}
 	if err == nil {
 		_, err = temporary.WriteString(f.text)

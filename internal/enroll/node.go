@@ -67,8 +67,8 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	made = append(made, file{fileCA, s.authority.PEM(), public}, file{fileFacts, string(facts) + "\n", public},
-		file{fileServerConf, conf.Text(), public})
+	made = append(made, file{name: fileCA, text: s.authority.PEM(), mode: public}, file{name: fileFacts, text: string(facts) + "\n", mode: public},
+		file{name: fileServerConf, text: conf.Text(), mode: public})
 	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
 	return dir, made.write(dir, func(string) bool { return n.Force })
 }
@@ -87,7 +87,7 @@ func (s *Site) certificateFiles(conf *choria.ServerConf, now time.Time) (files, 
 		return nil, err
 	}
 	key, err := pki.KeyPEM(private)
-	return files{{fileCert, certificate, public}, {fileKey, key, secret}}, err
+	return files{{name: fileCert, text: certificate, mode: public}, {name: fileKey, text: key, mode: secret}}, err
 }
 
 func (s *Site) tokenFiles(conf *choria.ServerConf, now time.Time) (files, error) {
@@ -100,5 +100,5 @@ func (s *Site) tokenFiles(conf *choria.ServerConf, now time.Time) (files, error)
 		return nil, err
 	}
 	token, err := s.Token(conf.Identity, conf.Collective, publicKey, now)
-	return files{{fileToken, token, secret}, {fileSeed, hex.EncodeToString(private.Seed()), secret}}, err
+	return files{{name: fileToken, text: token, mode: secret}, {name: fileSeed, text: hex.EncodeToString(private.Seed()), mode: secret}}, err
 }

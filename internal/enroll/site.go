@@ -101,21 +101,17 @@ func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 		return nil, err
 	}
 	made := files{
-		{fileCA, s.authority.PEM(), public}, {fileCAKey, caKey, secret},
-		{fileCert, cert, public}, {fileKey, key, shared},
+		{name: fileCA, text: s.authority.PEM(), mode: public}, {name: fileCAKey, text: caKey, mode: secret},
+		{name: fileCert, text: cert, mode: public}, {name: fileKey, text: key, mode: secret, brokers: true},
 	}
 	if o.Issuer {
 		if _, s.issuer, err = ed25519.GenerateKey(rand.Reader); err != nil {
 			return nil, err
 		}
-		made = append(made, file{fileIssuerSeed, hex.EncodeToString(s.issuer.Seed()), secret},
-			file{fileIssuerPublic, s.IssuerKey(), public})
+		made = append(made, file{name: fileIssuerSeed, text: hex.EncodeToString(s.issuer.Seed()), mode: secret},
+			file{name: fileIssuerPublic, text: s.IssuerKey(), mode: public})
 	}
-	mode := public
-	if _, has := groupOf(s.Dir); has {
-		mode = shared
-	}
-	return append(made, file{fileConfig, s.config(o), mode}), nil
+	return append(made, file{name: fileConfig, text: s.config(o), mode: public, brokers: true}), nil
 }
 
 // config is the appliance's configuration.
