@@ -18,31 +18,39 @@ const module = "github.com/muster-appliance/muster"
 // floors is the floor of each package, from the ground up; ARCHITECTURE.md says why. A
 // package imports only from floors below its own.
 var floors = map[string]int{
-	"internal/choria":   1,
-	"internal/config":   1,
-	"internal/host":     1,
-	"internal/pki":      1,
-	"internal/subject":  1,
-	"internal/wire":     1,
-	"internal/rejected": 1,
-	"internal/health":   1,
-	"broker":            2,
-	"jsconfig":          2,
-	"adapter":           2,
-	"fleet":             2,
-	"internal/enroll":   2,
-	"console":           3,
-	"internal/simnode":  3,
+	"internal/config":       0, // imports nothing of the project, as do all of layer 0
+	"internal/contract":     0,
+	"internal/host":         0,
+	"internal/subject":      0,
+	"internal/throttle":     0,
+	"internal/testkit/wait": 0, // imported by tests alone
 
+	"internal/choria":     1,
+	"internal/inproc":     1,
+	"internal/monitoring": 1,
+	"internal/pki":        1,
+	"internal/rejected":   1,
+
+	"adapter":         2,
+	"broker":          2,
+	"fleet":           2,
+	"internal/enroll": 2,
+	"jsconfig":        2,
+
+	"console":             3,
 	"internal/brokerconf": 3,
-	"internal/appliance":  4,
-	"internal/bench":      4,
-	"internal/cli":        5,
-	"internal/testkit":    5, // imported by tests alone, as is the next
+	"internal/simnode":    3,
+
+	"internal/appliance": 4,
+	"internal/bench":     4,
+
+	"internal/cli":     5,
+	"internal/testkit": 5, // imported by tests alone, as is the next
 
 	"internal/testkit/authority": 2,
-	"packaging/bom":              6,
-	".":                          6,
+
+	"packaging/bom": 6,
+	".":             6,
 }
 
 // only lists packages that a single package may import.
@@ -101,8 +109,8 @@ func TestFloorPlan(t *testing.T) {
 			if ours && floors[below] >= floor {
 				t.Errorf("%s, on floor %d, imports %s, on floor %d", file, floor, below, floors[below])
 			}
-			if floor == 1 && strings.Contains(path, "nats-io") {
-				t.Errorf("%s, on floor 1, imports %s", file, path)
+			if floor <= 1 && strings.Contains(path, "nats-io") {
+				t.Errorf("%s, below floor 2, imports %s", file, path)
 			}
 		}
 	})

@@ -15,19 +15,19 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
-	"github.com/muster-appliance/muster/internal/wire"
 )
 
-// Wire opens a connection of an organ to this appliance's broker, subscribed to the subjects.
-type Wire func(name string, subjects []string, receiver wire.Receiver) (*wire.Conn, error)
+// Dial opens a connection of an organ to this appliance's broker, subscribed to the subjects.
+type Dial func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 
 // Options is what an adapter is given by the appliance around it.
 type Options struct {
 	Site      string           // where it collects
 	Buffer    int64            // bound on the bytes received and not yet stored
 	Now       func() time.Time // the site's clock
-	Wire      Wire
+	Dial      Dial
 	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
 	Verifier  *choria.Verifier
 	Rejected  *rejected.Table // is told whose messages are rejected; nil: nobody
@@ -39,7 +39,7 @@ type Adapter struct {
 	cfg       Config
 	site      string
 	now       func() time.Time
-	wire      Wire
+	wire      Dial
 	delivered func(id uint64) (msgs uint64, ok bool)
 	verifier  *choria.Verifier
 	refused   *rejected.Table
@@ -83,7 +83,7 @@ func New(cfg Config, o Options) *Adapter {
 		cfg:       cfg,
 		site:      o.Site,
 		now:       o.Now,
-		wire:      o.Wire,
+		wire:      o.Dial,
 		delivered: o.Delivered,
 		verifier:  o.Verifier,
 		refused:   o.Rejected,
@@ -100,9 +100,9 @@ func New(cfg Config, o Options) *Adapter {
 
 // Open connects and subscribes. When it returns, whatever is published to the topics is
 // received.
-func (a *Adapter) Open() error {
+func (a *Adapter) Open(ctx context.Context) error {
 	if err := a.openOutput(); err != nil {
-		return errors.Join(err, a.Close(context.Background()))
+		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 	}
 	for range a.cfg.Ingest.Workers {
 		a.wg.Go(a.parseMessages)
@@ -110,7 +110,7 @@ func (a *Adapter) Open() error {
 	a.wg.Go(a.watch)
 	i, err := a.openIngest()
 	if err != nil {
-		return errors.Join(err, a.Close(context.Background()))
+		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 	}
 	a.setIngest(i)
 	a.listening.Go(func() { a.listen(i) })

@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -41,7 +41,7 @@ type answer struct {
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-22.md.
 func readAnswer(status string, data []byte) answer {
 	var a answer
-	if status == wire.NoResponders {
+	if status == inproc.NoResponders {
 		return answer{err: errNoResponders}
 	}
 	if stream, sequence, ok := plainAnswer(data); ok {
@@ -75,7 +75,7 @@ func (a answer) stored() bool { return a.err == nil && a.Error == nil }
 // is short that may be there again.
 func (a answer) retry() bool {
 	if a.err != nil {
-		return !errors.Is(a.err, wire.ErrTooLarge)
+		return !errors.Is(a.err, inproc.ErrTooLarge)
 	}
 	if a.Error == nil {
 		return false
@@ -87,9 +87,9 @@ func (a answer) retry() bool {
 // reason is why the message is rejected, where it is neither stored nor to be retried.
 func (a answer) reason() string {
 	if a.err != nil || a.Error.ErrorCode == codeTooLarge {
-		return choria.ErrTooLarge.Error()
+		return contract.ReasonTooLarge
 	}
-	return rejectedRefused
+	return contract.ReasonRefused
 }
 
 // detail is the answer in words.

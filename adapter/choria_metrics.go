@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -74,7 +75,7 @@ func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, n float64, labels 
 func (c *choriaCollector) collectAdapter(ch chan<- prometheus.Metric, a *Adapter) {
 	s, worker := a.Stats(), a.Name()+".0"
 	dropped, rejected := float64(sum(s.Dropped)), float64(sum(s.Rejected))
-	refused := float64(s.Rejected[rejectedRefused])
+	refused := float64(s.Rejected[contract.ReasonRefused])
 
 	counter(ch, c.received, float64(s.Received)-dropped, worker, roleInput)
 	counter(ch, c.received, float64(s.Stored+s.Duplicate), worker, roleOutput)

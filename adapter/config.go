@@ -4,16 +4,13 @@ import (
 	"math"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 )
-
-// validName is what can be a token of muster.rejected.<adapter>.<reason>.
-var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Config is an [adapter.NAME] table. Its keys are those of Choria's adapters.
 type Config struct {
@@ -59,7 +56,7 @@ func DefaultConfig() *Config {
 	c := NewConfig("registration")
 	c.Ingest.Topics = []string{"*.broadcast.agent.registration", "choria.registration.>"}
 	c.Ingest.Protocol = "request"
-	c.Stream.Topic = "choria.node_metadata.%s"
+	c.Stream.Topic = contract.SubjectNodeMetadata + "%s"
 	return c
 }
 
@@ -79,7 +76,7 @@ func (c *Config) Keys() []config.Key {
 
 // Validate refuses an adapter that could not run.
 func (c *Config) Validate(check *config.Check) {
-	if !validName.MatchString(c.Name) {
+	if !contract.ValidName(c.Name) {
 		check.Problem("", "%q is no name for an adapter; use A-Z, a-z, 0-9, _ and -", c.Name)
 	}
 	switch c.Type {

@@ -4,23 +4,8 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/wire"
-)
-
-// Headers on a stored message; those of rejected ones are in rejects.go.
-const (
-	headerMsgID      = "Nats-Msg-Id"
-	headerSender     = "Muster-Sender"
-	headerTime       = "Muster-Time"
-	headerReceived   = "Muster-Received"
-	headerSkew       = "Muster-Skew"
-	headerVerified   = "Muster-Verified"
-	headerSite       = "Muster-Site"
-	headerRequestID  = "Muster-Request-Id"
-	headerCollective = "Muster-Collective"
-	headerContent    = "Muster-Content"
-	headerFile       = "Muster-File"
-	headerMtime      = "Muster-Mtime"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
 )
 
 // headerBytes is about how much the headers of a message take.
@@ -62,12 +47,12 @@ func (a *Adapter) output(parsed *choria.Message, verified string, received time.
 		return nil, err
 	}
 	buffer := a.outs.get(2*headerBytes + len(content.Payload))
-	h := a.headers(buffer[:0], parsed, verified, received).Add(headerRequestID, parsed.ID).Add(headerContent, content.Kind)
+	h := a.headers(buffer[:0], parsed, verified, received).Add(contract.HeaderRequestID, parsed.ID).Add(contract.HeaderContent, content.Kind)
 	if parsed.Collective != "" {
-		h = h.Add(headerCollective, parsed.Collective)
+		h = h.Add(contract.HeaderCollective, parsed.Collective)
 	}
 	if content.Kind == choria.ContentFile {
-		h = h.Add(headerFile, content.File).Add(headerMtime, stamp(content.Mtime))
+		h = h.Add(contract.HeaderFile, content.File).Add(contract.HeaderMtime, stamp(content.Mtime))
 	}
 	out.headersEnd(h)
 	out.text = append(out.text, content.Payload...)
@@ -75,16 +60,16 @@ func (a *Adapter) output(parsed *choria.Message, verified string, received time.
 }
 
 // headers are those of every stored message.
-func (a *Adapter) headers(buffer []byte, parsed *choria.Message, verified string, received time.Time) wire.Header {
-	h := wire.Begin(buffer).
-		Add(headerMsgID, a.cfg.Name+"/"+parsed.Sender+"/"+parsed.ID).
-		Add(headerSender, parsed.Sender).
-		Add(headerTime, stamp(parsed.Time)).
-		Add(headerReceived, stamp(received)).
-		Add(headerVerified, verified).
-		Add(headerSite, a.site)
+func (a *Adapter) headers(buffer []byte, parsed *choria.Message, verified string, received time.Time) inproc.Header {
+	h := inproc.Begin(buffer).
+		Add(contract.HeaderMsgID, a.cfg.Name+"/"+parsed.Sender+"/"+parsed.ID).
+		Add(contract.HeaderSender, parsed.Sender).
+		Add(contract.HeaderTime, stamp(parsed.Time)).
+		Add(contract.HeaderReceived, stamp(received)).
+		Add(contract.HeaderVerified, verified).
+		Add(contract.HeaderSite, a.site)
 	if skew := parsed.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {
-		h = h.Add(headerSkew, skew.Round(time.Second).String())
+		h = h.Add(contract.HeaderSkew, skew.Round(time.Second).String())
 	}
 	return h
 }

@@ -4,15 +4,15 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/inproc"
 )
 
 // inFlight is how many messages may be unanswered; the others wait in their lanes. The
 // stream's own queue is bounded too, and answers "too many requests" beyond its bound.
 const inFlight = 1024
 
-// Room gives the connection where to read a message of that size to, or nil: it reads over it.
-func (a *Adapter) Room(size int) []byte {
+// Buffer gives the connection where to read a message of that size to, or nil: it reads over it.
+func (a *Adapter) Buffer(size int) []byte {
 	a.mu.Lock()
 	room := a.ledger.room(size)
 	a.mu.Unlock()
@@ -24,7 +24,7 @@ func (a *Adapter) Room(size int) []byte {
 
 // Receive is called by the connection for every message. It never waits: there is room, or there
 // is not.
-func (a *Adapter) Receive(come wire.Message) {
+func (a *Adapter) Receive(come inproc.Message) {
 	m := &message{subject: come.Subject, raw: come.Data, received: a.now(), held: heldFor(come.Size)}
 	a.mu.Lock()
 	if a.ledger.receive(come.Size, come.Data != nil) {

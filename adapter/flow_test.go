@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -148,7 +149,7 @@ stream = {topic = "nobody.takes.this"}
 			t.Fatal(err)
 		}
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		s := a.Stats()["waiting"]
 		if s.Received != 10 || s.Dropped["buffer"] != 7 || s.Pending != 3 || !s.Balanced() {
 			return fmt.Errorf("%+v", s)

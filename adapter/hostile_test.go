@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -121,7 +122,7 @@ func TestRejectsAreKeptWithTheirReason(t *testing.T) {
 	}
 	js := testkit.JetStream(t, a)
 	var kept []jetstream.Msg
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		kept = testkit.Messages(t, js, "MUSTER_REJECTED")
 		if len(kept) != 5 {
 			return fmt.Errorf("%d rejects are kept", len(kept))
@@ -150,7 +151,7 @@ func TestRejectsThatCannotBeKeptAreCounted(t *testing.T) {
 	if err := node.Publish("mcollective.broadcast.agent.registration", []byte("{")); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if s := a.Stats()["registration"]; s.RejectsUnrecorded != 1 || s.Rejected["malformed"] != 1 {
 			return fmt.Errorf("%+v", s)
 		}

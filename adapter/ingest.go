@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/inproc"
 )
 
 // redialWait is the pause before the broker is tapped again; while there is no connection,
@@ -15,7 +15,7 @@ const redialWait = 10 * time.Millisecond
 // by itself: of one connection the broker knows how many messages it sent, and we know how
 // many came, so what was lost can be counted.
 type ingest struct {
-	conn  *wire.Conn
+	conn  *inproc.Conn
 	alive atomic.Bool
 	ended chan struct{}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"testing"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
@@ -36,11 +38,11 @@ func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
 	<-ended.ended
 
 	deadline := time.Now().Add(30 * time.Second)
-	for a.Stats().Dropped[droppedConnection] == 0 && time.Now().Before(deadline) {
+	for a.Stats().Dropped[contract.ReasonConnection] == 0 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
 	s := a.Stats()
-	if s.Received != 510 || s.Dropped[droppedConnection] < 400 || !s.Balanced() {
+	if s.Received != 510 || s.Dropped[contract.ReasonConnection] < 400 || !s.Balanced() {
 		t.Errorf("have %+v", s)
 	}
 	for !a.Connected() && time.Now().Before(deadline) {

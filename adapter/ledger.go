@@ -4,28 +4,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/choria"
-)
-
-// Why a message was dropped: not taken, though there was nothing wrong with it.
-const (
-	droppedBuffer     = "buffer"     // the buffer or the queue was full
-	droppedConnection = "connection" // lost between the server and the adapter
-	droppedShutdown   = "shutdown"   // still unanswered when the time to stop was over
-)
-
-// rejectedRefused is a message that the stream answered with an error that trying again
-// does not mend. The other reasons to reject are those of internal/choria.
-const rejectedRefused = "refused"
-
-// rejectReasons and dropReasons are all that can happen, so that metrics show zeros too.
-var (
-	rejectReasons = []string{
-		choria.ErrMalformed.Error(), choria.ErrSchema.Error(), choria.ErrNotUTF8.Error(), choria.ErrBadSender.Error(),
-		choria.ErrBadID.Error(), choria.ErrTooLarge.Error(), choria.ErrUnsigned.Error(), choria.ErrUntrusted.Error(),
-		choria.ErrExpired.Error(), choria.ErrWrongSignature.Error(), choria.ErrWrongName.Error(), rejectedRefused,
-	}
-	dropReasons = []string{droppedBuffer, droppedConnection, droppedShutdown}
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // Stats is the ledger at one moment, at which
@@ -82,10 +61,10 @@ func newLedger(mostBytes int64, mostQueued uint64) *ledger {
 	l := &ledger{mostBytes: mostBytes, mostQueued: mostQueued}
 	l.stats.Rejected = map[string]uint64{}
 	l.stats.Dropped = map[string]uint64{}
-	for _, reason := range rejectReasons {
+	for _, reason := range contract.RejectReasons() {
 		l.stats.Rejected[reason] = 0
 	}
-	for _, reason := range dropReasons {
+	for _, reason := range contract.DropReasons() {
 		l.stats.Dropped[reason] = 0
 	}
 	return l
@@ -104,7 +83,7 @@ func (l *ledger) receive(size int, wanted bool) bool {
 	s.Received++
 	s.Bytes += uint64(size)
 	if !wanted || !l.room(size) {
-		s.Dropped[droppedBuffer]++
+		s.Dropped[contract.ReasonBuffer]++
 		return false
 	}
 	s.Pending++
@@ -115,7 +94,7 @@ func (l *ledger) receive(size int, wanted bool) bool {
 // lose counts messages that never reached the adapter.
 func (l *ledger) lose(n uint64) {
 	l.stats.Received += n
-	l.stats.Dropped[droppedConnection] += n
+	l.stats.Dropped[contract.ReasonConnection] += n
 }
 
 // hold notes that a pending message takes another amount of memory now.
@@ -142,7 +121,7 @@ func (l *ledger) reject(m *message, reason string) {
 
 // dropPending gives up on everything that has no verdict.
 func (l *ledger) dropPending() {
-	l.stats.Dropped[droppedShutdown] += l.stats.Pending
+	l.stats.Dropped[contract.ReasonShutdown] += l.stats.Pending
 	l.stats.Pending, l.stats.Held = 0, 0
 }
 

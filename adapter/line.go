@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/inproc"
 )
 
 // answerBytes is how long an acknowledgement may be; one that is longer makes no sense.
@@ -14,14 +14,14 @@ const answerBytes = 4 << 10
 // line publishes to this appliance, over one bare connection after the other. What is
 // unanswered when one ends is sent again by who waits for the answer.
 type line struct {
-	dial     Wire
+	dial     Dial
 	name     string
 	subjects []string // where answers come
 	links    *links
 	owner    *publisher
 	room     [answerBytes]byte
 
-	current atomic.Pointer[wire.Conn]
+	current atomic.Pointer[inproc.Conn]
 	mu      sync.Mutex // held while one connection takes the place of another
 	closed  bool
 	wg      sync.WaitGroup
@@ -42,7 +42,7 @@ func (a *Adapter) openLine(owner *publisher) (*line, error) {
 }
 
 // connect gives nil where the line has been closed.
-func (l *line) connect() (*wire.Conn, error) {
+func (l *line) connect() (*inproc.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -56,7 +56,7 @@ func (l *line) connect() (*wire.Conn, error) {
 }
 
 // run reads the answers, and makes another connection when one has ended.
-func (l *line) run(c *wire.Conn) {
+func (l *line) run(c *inproc.Conn) {
 	for c != nil {
 		ended := c.Run()
 		l.current.Store(nil)
@@ -75,7 +75,7 @@ func (l *line) run(c *wire.Conn) {
 func (l *line) publish(out *output, reply string) error {
 	c := l.current.Load()
 	if c == nil {
-		return wire.ErrClosed
+		return inproc.ErrClosed
 	}
 	return c.Publish(out.subject, reply, out.header(), out.data())
 }
@@ -93,8 +93,8 @@ func (l *line) close() {
 	l.wg.Wait()
 }
 
-// Room is the same for all answers: they are read before the next one comes.
-func (l *line) Room(size int) []byte {
+// Buffer is the same for all answers: they are read before the next one comes.
+func (l *line) Buffer(size int) []byte {
 	if size > len(l.room) {
 		return nil
 	}
@@ -102,4 +102,4 @@ func (l *line) Room(size int) []byte {
 }
 
 // Receive takes an answer.
-func (l *line) Receive(m wire.Message) { l.owner.answered(m.Subject, readAnswer(m.Status, m.Data)) }
+func (l *line) Receive(m inproc.Message) { l.owner.answered(m.Subject, readAnswer(m.Status, m.Data)) }

@@ -1,6 +1,6 @@
 package adapter
 
-import "github.com/muster-appliance/muster/internal/wire"
+import "github.com/muster-appliance/muster/internal/inproc"
 
 // output is a message to be published: its headers as text, and behind them its data.
 type output struct {
@@ -13,7 +13,7 @@ func (o *output) header() []byte { return o.text[:o.split] }
 func (o *output) data() []byte   { return o.text[o.split:] }
 
 // headersEnd takes the headers, which the buffer begins with; data is appended to text.
-func (o *output) headersEnd(h wire.Header) {
+func (o *output) headersEnd(h inproc.Header) {
 	o.text = h.End()
 	o.split = len(o.text)
 }

@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
 )
 
 func TestMessagesLeaveTheQueueInTheOrderOfArrival(t *testing.T) {
@@ -150,7 +151,7 @@ func TestTheLedgerBalancesWhateverHappens(t *testing.T) {
 	l.lose(7)
 	l.dropPending()
 	s := l.snapshot()
-	if !s.Balanced() || s.Pending != 0 || s.Held != 0 || s.Dropped[droppedConnection] != 7 || s.Dropped[droppedBuffer] == 0 {
+	if !s.Balanced() || s.Pending != 0 || s.Held != 0 || s.Dropped[contract.ReasonConnection] != 7 || s.Dropped[contract.ReasonBuffer] == 0 {
 		t.Errorf("at the end: %+v", s)
 	}
 	s.Rejected["schema"]++
@@ -193,12 +194,12 @@ func TestEveryAnswerHasItsMeaning(t *testing.T) {
 			t.Errorf("%s: reason %s, detail %q", name, a.reason(), a.detail())
 		}
 	}
-	for err, retry := range map[error]bool{errNoAnswer: true, wire.ErrClosed: true, wire.ErrTooLarge: false} {
+	for err, retry := range map[error]bool{errNoAnswer: true, inproc.ErrClosed: true, inproc.ErrTooLarge: false} {
 		if a := (answer{err: err}); a.stored() || a.retry() != retry {
 			t.Errorf("%v: retry %v", err, !retry)
 		}
 	}
-	if a := (answer{err: wire.ErrTooLarge}); a.reason() != "too-large" {
+	if a := (answer{err: inproc.ErrTooLarge}); a.reason() != "too-large" {
 		t.Errorf("have %s", a.reason())
 	}
 }

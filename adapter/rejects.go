@@ -3,21 +3,12 @@ package adapter
 import (
 	"strconv"
 
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
-	"github.com/muster-appliance/muster/internal/wire"
-)
-
-// Headers on a message in the stream of rejected ones.
-const (
-	headerReason  = "Muster-Reason"
-	headerDetail  = "Muster-Detail"
-	headerSubject = "Muster-Subject"
-	headerSize    = "Muster-Size"
 )
 
 const (
-	// rejectSubject is followed by the adapter's name and the reason.
-	rejectSubject = "muster.rejected."
 	// rejectBytes is how much of a rejected message is kept.
 	rejectBytes = 64 << 10
 	// rejectsUnanswered is how many may wait for their acknowledgement; more are not recorded.
@@ -27,7 +18,7 @@ const (
 // record keeps a rejected message with the reason, if that is possible at once: a reject
 // never waits, and its verdict has been counted already.
 func (a *Adapter) record(m *message) {
-	a.refused.Add(rejected.Case{By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail}, m.received)
+	a.refused.Add(rejected.Entry{By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail}, m.received)
 	a.mu.Lock()
 	full := a.recording > rejectsUnanswered
 	a.mu.Unlock()
@@ -48,14 +39,14 @@ func (a *Adapter) recorded(answer answer) {
 }
 
 func (a *Adapter) rejected(m *message) *output {
-	h := wire.Begin(nil).
-		Add(headerReason, m.reason).
-		Add(headerDetail, m.detail[:min(len(m.detail), 512)]).
-		Add(headerSubject, m.subject).
-		Add(headerSize, strconv.Itoa(len(m.raw))).
-		Add(headerReceived, stamp(m.received)).
-		Add(headerSite, a.site)
-	out := &output{subject: rejectSubject + a.cfg.Name + "." + m.reason}
+	h := inproc.Begin(nil).
+		Add(contract.HeaderReason, m.reason).
+		Add(contract.HeaderDetail, m.detail[:min(len(m.detail), 512)]).
+		Add(contract.HeaderSubject, m.subject).
+		Add(contract.HeaderSize, strconv.Itoa(len(m.raw))).
+		Add(contract.HeaderReceived, stamp(m.received)).
+		Add(contract.HeaderSite, a.site)
+	out := &output{subject: contract.SubjectRejected + a.cfg.Name + "." + m.reason}
 	out.headersEnd(h)
 	out.text = append(out.text, m.raw[:min(len(m.raw), rejectBytes)]...)
 	return out

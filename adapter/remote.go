@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go"
 )
 
@@ -78,7 +78,7 @@ func (r *remote) publish(out *output, reply string) error {
 	}
 	err = r.nc.PublishMsg(&nats.Msg{Subject: out.subject, Reply: reply, Header: header, Data: out.data()})
 	if errors.Is(err, nats.ErrMaxPayload) {
-		err = wire.ErrTooLarge
+		err = inproc.ErrTooLarge
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // openWith runs an adapter against a broker of its own, without any stream.
@@ -20,12 +21,12 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	bcfg := broker.DefaultConfig()
 	bcfg.Listen = "127.0.0.1:0"
 	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Wire: b.Wire, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
-	if err := a.Open(); err != nil {
+	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
+	if err := a.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = a.Close(t.Context()) })
@@ -148,7 +149,7 @@ func TestWhatHasNoVerdictWhenTheTimeIsOverIsDropped(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := a.Stats()
-	if s.Received != 100 || s.Dropped[droppedShutdown] != 100 || s.Pending != 0 || s.Held != 0 || !s.Balanced() {
+	if s.Received != 100 || s.Dropped[contract.ReasonShutdown] != 100 || s.Pending != 0 || s.Held != 0 || !s.Balanced() {
 		t.Errorf("have %+v", s)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 )
 
@@ -102,7 +103,7 @@ func verifiedHeader(t *testing.T, m *message) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.Get(headerVerified)
+	return h.Get(contract.HeaderVerified)
 }
 
 func TestValidityIsJudgedWhenTheMessageCame(t *testing.T) {

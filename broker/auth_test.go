@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/tls"
@@ -60,8 +61,8 @@ func openSite(t *testing.T, edit func(*Config)) *site {
 		Verifier: choria.NewVerifier(cfg.Tokens()),
 		Log:      hclog.New(&hclog.LoggerOptions{Output: s.log}),
 	})
-	t.Cleanup(func() { _ = s.broker.Close() })
-	if err := s.broker.Open(); err != nil {
+	t.Cleanup(func() { _ = s.broker.Close(context.Background()) })
+	if err := s.broker.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.broker.Accept(); err != nil {
@@ -334,7 +335,7 @@ func TestRefusalsAreSaidOnceAMinuteAndCountedAlways(t *testing.T) {
 	if counts := r.snapshot(); counts["untrusted"] != 101 || counts["provisioning"] != 1 {
 		t.Errorf("have %v", counts)
 	}
-	cases, _ := table.Cases()
+	cases, _ := table.Entries()
 	if len(cases) != 3 || cases[2].Name != "web1" || cases[2].Count != 100 || cases[2].Detail != "token: nobody knows it" ||
 		cases[1].Address != "10.0.0.2" || cases[1].Reason != "provisioning" || !strings.HasPrefix(cases[1].Detail, "provisioning is not") {
 		t.Errorf("the table has %+v", cases)

@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -10,8 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
-	"github.com/muster-appliance/muster/internal/wire"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -70,7 +71,7 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 
 // Open starts the server and recovers what is stored. Organs may connect from then on;
 // the port is only probed, so that a taken one is named now, and stays closed until Accept.
-func (b *Broker) Open() error {
+func (b *Broker) Open(ctx context.Context) error {
 	if err := probe(b.cfg.Listen); err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (b *Broker) Open() error {
 	srv.SetLoggerV2(b.log, b.log.log.IsTrace(), false, false)
 	srv.Start()
 	if err := b.started(); err != nil {
-		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close())
+		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
 	b.wg.Go(b.watchStore)
 	if b.pending > mostPending {
@@ -149,14 +150,14 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 	return nc, nil
 }
 
-// Wire connects an organ that receives what nodes publish to the subjects, or publishes
+// DialInproc connects an organ that receives what nodes publish to the subjects, or publishes
 // much, over a connection that is as fast as there is one. It does not reconnect.
-func (b *Broker) Wire(name string, subjects []string, receiver wire.Receiver) (*wire.Conn, error) {
+func (b *Broker) DialInproc(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
 	conn, err := b.srv.InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
-	c, err := wire.Open(conn, name, b.auth.organSecret, subjects, receiver)
+	c, err := inproc.Open(conn, name, b.auth.organSecret, subjects, receiver)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
@@ -184,8 +185,8 @@ func (b *Broker) Address() string {
 // Connections is how many connections there are, those of the organs included.
 func (b *Broker) Connections() int { return b.srv.NumClients() }
 
-// Refuse turns away everybody who is not connected yet, but the organs.
-func (b *Broker) Refuse() {
+// RefuseNew turns away everybody who is not connected yet, but the organs.
+func (b *Broker) RefuseNew() {
 	b.auth.refusing.Store(true)
 }
 
@@ -216,7 +217,7 @@ func (b *Broker) Delivered(id uint64) (msgs uint64, ok bool) {
 }
 
 // Close stops the server and waits for it. It may be called twice, and before Open.
-func (b *Broker) Close() error {
+func (b *Broker) Close(context.Context) error {
 	if b.srv != nil {
 		b.once.Do(func() {
 			close(b.quit)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -26,14 +27,14 @@ func newBroker(t *testing.T, store string) *Broker {
 	cfg := DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close() })
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	return b
 }
 
 func openBroker(t *testing.T) *Broker {
 	t.Helper()
 	b := newBroker(t, t.TempDir())
-	if err := b.Open(); err != nil {
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -48,8 +49,8 @@ func TestOrgansConnectBeforeTheDoorOpens(t *testing.T) {
 	cfg.Listen = free.Addr().String()
 	_ = free.Close()
 	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	nc, err := b.Connect("organ")
@@ -103,7 +104,7 @@ func TestStartFailuresNameTheirCauseAtOnce(t *testing.T) {
 		b := newBroker(t, t.TempDir())
 		test.edit(b)
 		start := time.Now()
-		err := b.Open()
+		err := b.Open(t.Context())
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: have %v, want %s", name, err, test.want)
 		}
@@ -121,7 +122,7 @@ func TestAPortTakenWhileStartingIsAnError(t *testing.T) {
 	}
 	b.cfg.Listen = taken.Addr().String()
 	_ = taken.Close()
-	if err := b.Open(); err != nil {
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if taken, err = net.Listen("tcp", b.cfg.Listen); err != nil {
@@ -206,7 +207,7 @@ func TestRefuseAndDisconnectLeaveTheOrgansAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	b.Refuse()
+	b.RefuseNew()
 	if n, err := b.DisconnectNodes(); err != nil || n != 1 {
 		t.Fatalf("%d nodes were disconnected: %v", n, err)
 	}
@@ -229,7 +230,7 @@ func TestAGuessedSecretIsNotEnough(t *testing.T) {
 	if err := b.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	b.Refuse() // without the secret nobody is let in now
+	b.RefuseNew() // without the secret nobody is let in now
 	for _, token := range []string{"", "x", strings.ToLower(b.auth.organSecret)} {
 		if c, err := nats.Connect(b.Address(), nats.Token(token)); err == nil {
 			c.Close()
@@ -244,8 +245,8 @@ func TestWhoDoesNotReadIsEndedAndOrgansAreNot(t *testing.T) {
 	b := New(cfg, DefaultJetStream(), Options{
 		Name: "b", Store: t.TempDir(), MaxPending: 512 << 20, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger(),
 	})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Accept(); err != nil {

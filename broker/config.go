@@ -3,11 +3,11 @@ package broker
 import (
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // Config is the [broker] table: where nodes connect.
@@ -128,12 +128,9 @@ func (j *JetStream) Keys() []config.Key {
 	}
 }
 
-// validDomain is what can be a token of $JS.<domain>.API.
-var validDomain = regexp.MustCompile(`^[A-Za-z0-9_-]{0,64}$`)
-
 // Validate checks the domain; what the streams need is checked where they are declared.
 func (j *JetStream) Validate(check *config.Check) {
-	if !validDomain.MatchString(j.Domain) {
+	if j.Domain != "" && !contract.ValidName(j.Domain) {
 		check.Problem("domain", "%q is no name for a domain; use A-Z, a-z, 0-9, _ and -", j.Domain)
 	}
 }

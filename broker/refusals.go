@@ -81,7 +81,7 @@ func (r *refusals) refuse(err error, address, name string) {
 	if errors.Is(err, errProvisioning) {
 		detail = "provisioning is not supported: enroll the node, and switch provisioning off in it"
 	}
-	r.table.Add(rejected.Case{By: "broker", Name: name, Address: address, Reason: why, Detail: detail}, r.now())
+	r.table.Add(rejected.Entry{By: "broker", Name: name, Address: address, Reason: why, Detail: detail}, r.now())
 	count, say := r.count(why)
 	if !say {
 		return

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -32,8 +33,8 @@ func openTLS(t *testing.T, ca *authority.Authority, log hclog.Logger) (b *Broker
 	cfg.Listen = "127.0.0.1:0"
 	cfg.TLS = filesIn(dir)
 	b = New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: log})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.Accept(); err != nil {
@@ -86,10 +87,10 @@ func TestCertificateFilesThatCannotBeUsed(t *testing.T) {
 		cfg := DefaultConfig()
 		cfg.Listen, cfg.TLS = "127.0.0.1:0", filesIn(dir)
 		b := New(cfg, DefaultJetStream(), Options{Name: "b", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
-		if err := b.Open(); err == nil || !strings.Contains(err.Error(), test.want) {
+		if err := b.Open(t.Context()); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: started: %v", name, err)
 		}
-		_ = b.Close()
+		_ = b.Close(context.Background())
 	}
 }
 

@@ -153,8 +153,8 @@ func (c *Config) Tokens() *choria.Tokens { return choria.NewTokens(c.issuerKeys(
 // wantsTokens tells whether nodes may come with tokens.
 func (c *Config) wantsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
 
-// LetIn says in words who may connect.
-func (c *Config) LetIn() string {
+// AuthSummary says in words who may connect.
+func (c *Config) AuthSummary() string {
 	var who []string
 	if c.TLS.enabled() && c.TLS.CA != "" {
 		who = append(who, "certificates under "+c.TLS.CA)

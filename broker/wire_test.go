@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/wire"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go"
 )
 
@@ -15,9 +15,9 @@ type slowInbox struct {
 	got   atomic.Uint64
 }
 
-func (*slowInbox) Room(size int) []byte { return make([]byte, size) }
+func (*slowInbox) Buffer(size int) []byte { return make([]byte, size) }
 
-func (i *slowInbox) Receive(m wire.Message) {
+func (i *slowInbox) Receive(m inproc.Message) {
 	<-i.letGo
 	if len(m.Data) > 0 {
 		i.got.Add(1)
@@ -30,7 +30,7 @@ func TestAnOrganThatLagsSlowsTheSendersAndLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := &slowInbox{letGo: make(chan struct{})}
-	conn, err := b.Wire("organ", []string{"load.>"}, to)
+	conn, err := b.DialInproc("organ", []string{"load.>"}, to)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,11 +52,11 @@ func (a api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
-// NobodyWatches is what is answered for all of it where there is no fleet.
-const NobodyWatches = "nobody watches the nodes: fleet.enabled is false"
+// FleetDisabled is what is answered for all of it where there is no fleet.
+const FleetDisabled = "nobody watches the nodes: fleet.enabled is false"
 
 func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, http.StatusNotFound, NobodyWatches)
+	writeError(w, http.StatusNotFound, FleetDisabled)
 }
 
 func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
@@ -84,22 +84,22 @@ func writeOfNode(w http.ResponseWriter, r *http.Request, v any, known bool, err 
 }
 
 // writeRejected answers who was turned away, the latest first.
-func writeRejected(w http.ResponseWriter, rejected func() ([]rejected.Case, uint64)) {
+func writeRejected(w http.ResponseWriter, rejected func() ([]rejected.Entry, uint64)) {
 	cases, forgotten := rejected()
 	writeJSON(w, Rejected{cases, forgotten})
 }
 
 // Rejected is who was turned away since the start.
 type Rejected struct {
-	Cases     []rejected.Case `json:"cases"`
-	Forgotten uint64          `json:"forgotten"` // cases that there was no room for
+	Cases     []rejected.Entry `json:"cases"`
+	Forgotten uint64           `json:"forgotten"` // cases that there was no room for
 }
 
 // Streams are those that are there, and what would make them as they are declared.
 type Streams struct {
-	Streams []jsconfig.Have   `json:"streams"`
-	Changes []jsconfig.Change `json:"changes"`
-	Overlap string            `json:"overlap,omitempty"` // why no change can be told: subjects that two streams want
+	Streams []jsconfig.StreamInfo `json:"streams"`
+	Changes []jsconfig.Change     `json:"changes"`
+	Overlap string                `json:"overlap,omitempty"` // why no change can be told: subjects that two streams want
 }
 
 func writeStreams(w http.ResponseWriter, r *http.Request, streams func(context.Context) (Streams, error)) {

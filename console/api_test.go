@@ -98,7 +98,7 @@ func (two) FollowEvents(context.Context, uint64, func(*fleet.Event) error) error
 }
 
 func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
-	h := handlerOf(Sources{Fleet: two{}, Registrations: two{}, Events: two{}})
+	h := handlerOf(Options{Fleet: two{}, Registrations: two{}, Events: two{}})
 	for path, want := range map[string]struct {
 		status int
 		holds  string
@@ -151,7 +151,7 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 }
 
 func TestNodesInEachFormat(t *testing.T) {
-	h := handlerOf(Sources{Fleet: two{}, Registrations: two{}, Events: two{}})
+	h := handlerOf(Options{Fleet: two{}, Registrations: two{}, Events: two{}})
 	for query, want := range map[string]struct{ kind, body string }{
 		"format=names":         {"text/plain; charset=utf-8", "db1\nweb1\n"},
 		"format=names&limit=1": {"text/plain; charset=utf-8", "db1\n"},
@@ -233,7 +233,7 @@ func TestAWholeFleetIsWrittenPageByPage(t *testing.T) {
 		m := &many{nodes: 300_000}
 		w := &counted{ResponseWriter: httptest.NewRecorder()}
 		before := heap()
-		handlerOf(Sources{Fleet: m, Registrations: m, Events: m}).
+		handlerOf(Options{Fleet: m, Registrations: m, Events: m}).
 			ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/nodes?"+query, nil))
 		if w.lines != lines || m.most != atOnce {
 			t.Errorf("%s: %d lines, %d nodes at once", query, w.lines, m.most)
@@ -247,7 +247,7 @@ func TestAWholeFleetIsWrittenPageByPage(t *testing.T) {
 
 func TestAnAnswerThatBreaksOffIsNotTakenForTheWhole(t *testing.T) {
 	for first, want := range map[int]string{0: "unexpected EOF", 8: "the stream is gone"} {
-		server := httptest.NewServer(handlerOf(Sources{Fleet: &breaking{first: first}, Registrations: two{}}))
+		server := httptest.NewServer(handlerOf(Options{Fleet: &breaking{first: first}, Registrations: two{}}))
 		t.Cleanup(server.Close)
 		response, err := http.Get(server.URL + "/api/v1/nodes?format=inventory")
 		if err != nil {
@@ -277,8 +277,8 @@ func (b breaking) Nodes(fleet.Query) (page fleet.Page, err error) {
 
 func TestStreamsAreAnsweredOrWhyNot(t *testing.T) {
 	for want, err := range map[string]error{`{"streams":[],"changes":[]}`: nil, `{"error":"the server is gone"}`: errors.New("the server is gone")} {
-		w := ask(t, Sources{Streams: func(context.Context) (Streams, error) {
-			return Streams{Streams: []jsconfig.Have{}, Changes: []jsconfig.Change{}}, err
+		w := ask(t, Options{Streams: func(context.Context) (Streams, error) {
+			return Streams{Streams: []jsconfig.StreamInfo{}, Changes: []jsconfig.Change{}}, err
 		}}, http.MethodGet, "/api/v1/streams")
 		if strings.TrimSpace(w.Body.String()) != want || (err == nil) != (w.Code == http.StatusOK) {
 			t.Errorf("%d %s", w.Code, w.Body)
@@ -309,7 +309,7 @@ func FuzzQuery(f *testing.F) {
 }
 
 func TestWithoutAFleetTheAPISaysSo(t *testing.T) {
-	h := handlerOf(Sources{})
+	h := handlerOf(Options{})
 	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes/web1"} {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

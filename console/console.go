@@ -31,15 +31,16 @@ type Reason struct {
 	Detail string `json:"detail"` // a sentence
 }
 
-// Sources are where the console takes its answers from.
-type Sources struct {
-	Ready    func() []Reason                                  // nothing: ready
-	Metrics  prometheus.Gatherer                              // /metrics
-	Choria   prometheus.Gatherer                              // /choria/prometheus, in Choria's names
-	NATS     map[string]http.HandlerFunc                      // the server's own pages, by path
-	Rejected func() (cases []rejected.Case, forgotten uint64) // /api/v1/rejected
-	Streams  func(context.Context) (Streams, error)           // /api/v1/streams
-	Fleet    Fleet                                            // /api/v1; nil: nobody watches the nodes
+// Options are where the console takes its answers from, and its logger.
+type Options struct {
+	Log      hclog.Logger
+	Ready    func() []Reason                                   // nothing: ready
+	Metrics  prometheus.Gatherer                               // /metrics
+	Choria   prometheus.Gatherer                               // /choria/prometheus, in Choria's names
+	NATS     map[string]http.HandlerFunc                       // the server's own pages, by path
+	Rejected func() (cases []rejected.Entry, forgotten uint64) // /api/v1/rejected
+	Streams  func(context.Context) (Streams, error)            // /api/v1/streams
+	Fleet    Fleet                                             // /api/v1; nil: nobody watches the nodes
 
 	Registrations Registrations // where somebody does
 	Events        Events
@@ -58,14 +59,14 @@ type Console struct {
 }
 
 // New makes a console that does not listen yet.
-func New(cfg Config, from Sources, log hclog.Logger) *Console {
+func New(cfg Config, o Options) *Console {
 	c := &Console{
 		cfg:    cfg,
-		log:    log,
-		server: &http.Server{Handler: guard(cfg.Token, handler(from, log)), ReadHeaderTimeout: headerTimeout},
+		log:    o.Log,
+		server: &http.Server{Handler: guard(cfg.Token, handler(o)), ReadHeaderTimeout: headerTimeout},
 	}
 	// What goes wrong with a connection is the fault of who asks.
-	c.server.ErrorLog = log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
+	c.server.ErrorLog = o.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
 	// Answers that would go on for ever end with the console.
 	answering, end := context.WithCancel(context.Background())
 	c.server.BaseContext = func(net.Listener) context.Context { return answering }
@@ -73,21 +74,21 @@ func New(cfg Config, from Sources, log hclog.Logger) *Console {
 	return c
 }
 
-func handler(from Sources, log hclog.Logger) http.Handler {
+func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(from.Metrics, promhttp.HandlerOpts{}))
-	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(from.Choria, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, from.Ready()) })
-	for path, page := range from.NATS {
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.Ready()) })
+	for path, page := range o.NATS {
 		mux.HandleFunc("GET "+path, page)
 	}
-	mux.HandleFunc("GET /api/v1/rejected", plain(func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, from.Rejected) }))
-	mux.HandleFunc("GET /api/v1/streams", plain(func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, from.Streams) }))
+	mux.HandleFunc("GET /api/v1/rejected", plain(func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, o.Rejected) }))
+	mux.HandleFunc("GET /api/v1/streams", plain(func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, o.Streams) }))
 	mux.HandleFunc("/api/", noPage)
-	if from.Fleet == nil {
+	if o.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", nobodyWatches)
 	} else {
-		api{from.Fleet, from.Registrations, from.Events, make(chan struct{}, mostFollowers), writeWait, log}.register(mux)
+		api{o.Fleet, o.Registrations, o.Events, make(chan struct{}, mostFollowers), writeWait, o.Log}.register(mux)
 	}
 	return mux
 }
@@ -107,7 +108,7 @@ func writeReady(w http.ResponseWriter, reasons []Reason) {
 }
 
 // Open listens and answers.
-func (c *Console) Open() error {
+func (c *Console) Open(context.Context) error {
 	if err := c.cfg.TLS.Check(); err != nil {
 		return fmt.Errorf("console.tls: %w", err)
 	}
@@ -142,10 +143,10 @@ func (c *Console) Expires() time.Time {
 func (c *Console) Address() string { return c.listen.Addr().String() }
 
 // Close answers what has been asked and stops. It may be called twice, and before Open.
-func (c *Console) Close() error {
+func (c *Console) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 		defer cancel()
 		if err = c.server.Shutdown(ctx); err != nil {
 			err = errors.Join(err, c.server.Close())

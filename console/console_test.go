@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,12 +12,13 @@ import (
 )
 
 // handlerOf answers from there, with metrics that are empty.
-func handlerOf(from Sources) http.Handler {
+func handlerOf(from Options) http.Handler {
 	from.Metrics, from.Choria = prometheus.NewRegistry(), prometheus.NewRegistry()
-	return handler(from, hclog.NewNullLogger())
+	from.Log = hclog.NewNullLogger()
+	return handler(from)
 }
 
-func ask(t *testing.T, from Sources, method, path string) *httptest.ResponseRecorder {
+func ask(t *testing.T, from Options, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	handlerOf(from).ServeHTTP(w, httptest.NewRequest(method, path, nil))
@@ -24,7 +26,7 @@ func ask(t *testing.T, from Sources, method, path string) *httptest.ResponseReco
 }
 
 func TestReadyzGivesTheReasonsAsJSON(t *testing.T) {
-	w := ask(t, Sources{Ready: func() []Reason {
+	w := ask(t, Options{Ready: func() []Reason {
 		return []Reason{{Code: "stream-unwritable", What: "CHORIA_REGISTRATION", Detail: "no stream takes the subject"}}
 	}}, "GET", "/readyz")
 	want := `{"ready":false,"reasons":[{"code":"stream-unwritable","what":"CHORIA_REGISTRATION","detail":"no stream takes the subject"}]}`
@@ -34,7 +36,7 @@ func TestReadyzGivesTheReasonsAsJSON(t *testing.T) {
 }
 
 func TestTheConsoleChangesNothing(t *testing.T) {
-	from := Sources{
+	from := Options{
 		Ready: func() []Reason { return nil },
 		NATS:  map[string]http.HandlerFunc{"/varz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("varz")) }},
 	}
@@ -51,9 +53,9 @@ func TestTheConsoleChangesNothing(t *testing.T) {
 }
 
 func TestCloseMayComeTwiceAndBeforeOpen(t *testing.T) {
-	c := New(DefaultConfig(), Sources{Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry()}, hclog.NewNullLogger())
+	c := New(DefaultConfig(), Options{Log: hclog.NewNullLogger(), Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry()})
 	for range 2 {
-		if err := c.Close(); err != nil {
+		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
 	}

@@ -120,17 +120,17 @@ func TestWhoDoesNotReadEventsIsDroppedAndNobodyElse(t *testing.T) {
 
 func TestFollowersEndWithTheConsole(t *testing.T) {
 	e := endless{given: make(chan error, 1)}
-	c := New(Config{Listen: "127.0.0.1:0"}, Sources{
-		Ready: func() []Reason { return nil }, Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: e, Events: silent{},
-	}, hclog.NewNullLogger())
-	if err := c.Open(); err != nil {
+	c := New(Config{Listen: "127.0.0.1:0"}, Options{
+		Log: hclog.NewNullLogger(), Ready: func() []Reason { return nil }, Metrics: prometheus.NewRegistry(), Choria: prometheus.NewRegistry(), Fleet: e, Events: silent{},
+	})
+	if err := c.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	response := follow(t, "http://"+c.Address(), "")
 	if kind := response.Header.Get("Content-Type"); kind != eventStream {
 		t.Errorf("%s", kind)
 	}
-	if err := c.Close(); err != nil { // which waits for answers that are not finished
+	if err := c.Close(context.Background()); err != nil { // which waits for answers that are not finished
 		t.Errorf("a follower holds up the stop: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ import (
 
 func TestWithATokenNothingIsAnsweredWithoutIt(t *testing.T) {
 	const token = "a token that is long enough"
-	from := Sources{Ready: func() []Reason { return nil }, Fleet: two{}, Events: two{}}
+	from := Options{Ready: func() []Reason { return nil }, Fleet: two{}, Events: two{}}
 	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes", "/metrics", "/readyz", "/nowhere"} {
 		for header, want := range map[string]bool{
 			"": false, token: false, "Bearer": false, "Bearer ": false, "Basic " + token: false, "Bearer x" + token: false, "Bearer " + token[1:]: false,

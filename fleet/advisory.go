@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 )
-
-// AdvisorySubject is where Stream Replicator's recipes have its advisories.
-const AdvisorySubject = "choria.stream.input.registration_advisories"
 
 // ageAdvisory is what Stream Replicator says of a node, so that who reads that goes on.
 // Schema: https://choria.io/schemas/sr/v2/age_advisory.json.
@@ -52,6 +50,6 @@ func (f *Fleet) advisory() func(e *Event) *nats.Msg {
 		if err != nil {
 			return nil
 		}
-		return message(AdvisorySubject, e.ID(), data)
+		return message(contract.SubjectAdvisories, e.ID(), data)
 	}
 }

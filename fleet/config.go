@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // Config is the [fleet] table.
@@ -31,7 +32,7 @@ var volatileFacts = []string{
 // of five minutes before it is down.
 func DefaultConfig() Config {
 	return Config{
-		Enabled: true, Stream: "CHORIA_REGISTRATION",
+		Enabled: true, Stream: contract.StreamRegistration,
 		LateAfter: 6 * time.Minute, DownAfter: 11 * time.Minute, ForgetAfter: 7 * 24 * time.Hour,
 		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts,
 	}

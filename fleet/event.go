@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // Kinds of events. Those of nodes but "new" are their new state.
@@ -13,11 +15,6 @@ const (
 	kindNew   = "new"
 	kindStorm = "storm"
 	kindCalm  = "calm"
-)
-
-const (
-	nodeSubjects = "muster.fleet.node."
-	siteSubjects = "muster.fleet.site."
 )
 
 // Event is one change, of a node or a site, as it is stored.
@@ -44,9 +41,9 @@ type Event struct {
 // Subject is where the event is published.
 func (e *Event) Subject() string {
 	if e.Node == "" {
-		return siteSubjects + e.Event + "." + e.Site
+		return contract.SubjectFleetSite + e.Event + "." + e.Site
 	}
-	return nodeSubjects + e.Event + "." + e.Node
+	return contract.SubjectFleetNode + e.Event + "." + e.Node
 }
 
 // ID is the same for the same change, however often it is found.
@@ -59,7 +56,7 @@ func (e *Event) ID() string {
 
 // parseEvent reads what is stored.
 func parseEvent(subject string, data []byte) (*Event, error) {
-	if !strings.HasPrefix(subject, nodeSubjects) && !strings.HasPrefix(subject, siteSubjects) {
+	if !strings.HasPrefix(subject, contract.SubjectFleetNode) && !strings.HasPrefix(subject, contract.SubjectFleetSite) {
 		return nil, fmt.Errorf("%q is no subject of an event", subject)
 	}
 	e := new(Event)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -30,7 +31,7 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if !f.o.Stored {
 		return page, nil
 	}
-	s, err := f.js.Stream(ctx, Stream)
+	s, err := f.js.Stream(ctx, contract.StreamFleet)
 	if err != nil {
 		return page, fmt.Errorf("read events: %w", err)
 	}
@@ -69,9 +70,9 @@ const ToCome = math.MaxUint64
 // the first.
 func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event) error) error {
 	if !f.o.Stored {
-		return errors.New("events are not stored: the configuration has no stream " + Stream)
+		return errors.New("events are not stored: the configuration has no stream " + contract.StreamFleet)
 	}
-	s, err := f.js.Stream(ctx, Stream)
+	s, err := f.js.Stream(ctx, contract.StreamFleet)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -81,7 +82,7 @@ func (f *Fleet) restore(ctx context.Context) error {
 	if !f.o.Stored {
 		return nil
 	}
-	s, err := f.js.Stream(ctx, Stream)
+	s, err := f.js.Stream(ctx, contract.StreamFleet)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}

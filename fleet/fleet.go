@@ -18,9 +18,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Stream is where events are stored.
-const Stream = "MUSTER_FLEET"
-
 // tickInterval is how often time is let pass: a limit is noticed so much later at most.
 const tickInterval = 500 * time.Millisecond
 
@@ -131,9 +128,9 @@ func Reloaded(key string) bool {
 	}
 }
 
-// Deaf stops listening to the broker: that nodes are disconnected when the appliance stops
+// IgnoreDisconnects stops listening to the broker: that nodes are disconnected when the appliance stops
 // says nothing about them.
-func (f *Fleet) Deaf() {
+func (f *Fleet) IgnoreDisconnects() {
 	if f.system != nil {
 		f.system.Close()
 	}
@@ -143,7 +140,7 @@ func (f *Fleet) Deaf() {
 // stops. It may be called twice, and after an Open that failed.
 func (f *Fleet) Close(ctx context.Context) error {
 	f.close.Do(func() {
-		f.Deaf()
+		f.IgnoreDisconnects()
 		f.end()
 		if f.outbox != nil {
 			f.outbox.stop(ctx)

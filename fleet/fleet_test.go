@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -33,8 +34,8 @@ func newStage(tb testing.TB) *stage {
 	s.broker = broker.New(cfg, broker.DefaultJetStream(), broker.Options{
 		Name: "b", Store: tb.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger(),
 	})
-	tb.Cleanup(func() { _ = s.broker.Close() })
-	if err := s.broker.Open(); err != nil {
+	tb.Cleanup(func() { _ = s.broker.Close(context.Background()) })
+	if err := s.broker.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	nc, err := s.broker.Connect("test")
@@ -49,9 +50,9 @@ func newStage(tb testing.TB) *stage {
 	if s.js, err = jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(1000)); err != nil {
 		tb.Fatal(err)
 	}
-	s.stream("CHORIA_REGISTRATION", "choria.node_metadata.>")
-	s.stream(Stream, "muster.fleet.>")
-	s.stream("CHORIA_REGISTRATION_ADVISORIES", AdvisorySubject)
+	s.stream(contract.StreamRegistration, contract.SubjectNodeMetadata+">")
+	s.stream(contract.StreamFleet, contract.SubjectFleet+">")
+	s.stream(contract.StreamAdvisories, contract.SubjectAdvisories)
 	return s
 }
 
@@ -91,7 +92,7 @@ func (s *stage) register(nodes int, body func(n int) []byte) {
 	s.tb.Helper()
 	for n := range nodes {
 		m := &nats.Msg{Subject: "choria.node_metadata." + name(n), Header: nats.Header{
-			headerSender: {name(n)}, headerReceived: {s.now().UTC().Format(time.RFC3339Nano)}, headerSite: {"ams"},
+			contract.HeaderSender: {name(n)}, contract.HeaderReceived: {s.now().UTC().Format(time.RFC3339Nano)}, contract.HeaderSite: {"ams"},
 		}}
 		if body != nil {
 			m.Data = body(n)
@@ -143,7 +144,7 @@ func (s *stage) stored(stream string) int {
 // subjects is how many messages the stream of events has on each subject.
 func (s *stage) subjects() map[string]uint64 {
 	s.tb.Helper()
-	have, err := s.js.Stream(s.tb.Context(), Stream)
+	have, err := s.js.Stream(s.tb.Context(), contract.StreamFleet)
 	if err != nil {
 		s.tb.Fatal(err)
 	}
@@ -163,7 +164,7 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 	f := s.open(DefaultConfig())
 	s.register(nodes, nil)
 	s.eventually(func() error {
-		if n := s.stored(Stream); n != nodes {
+		if n := s.stored(contract.StreamFleet); n != nodes {
 			return fmt.Errorf("%d of %d are new", n, nodes)
 		}
 		return nil
@@ -187,13 +188,13 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 	})
 	s.ahead.Add(int64(21 * time.Second))
 	s.eventually(func() error {
-		if n := s.stored(Stream) - nodes; n < nodes/4 {
+		if n := s.stored(contract.StreamFleet) - nodes; n < nodes/4 {
 			return fmt.Errorf("%d have been told to be down", n)
 		}
 		return nil
 	})
 	s.crash(f)
-	told := s.stored(Stream) - nodes - 1
+	told := s.stored(contract.StreamFleet) - nodes - 1
 	t.Logf("killed when %d of %d had been told to be down", told, nodes)
 	if told >= nodes {
 		t.Fatal("it was killed too late")
@@ -221,12 +222,12 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 	var downs, storms uint64
 	for subject, n := range s.subjects() {
 		switch {
-		case strings.HasPrefix(subject, nodeSubjects+"down."):
+		case strings.HasPrefix(subject, contract.SubjectFleetNode+"down."):
 			if n != 1 {
 				t.Fatalf("%s is told %d times", subject, n)
 			}
 			downs++
-		case strings.HasPrefix(subject, siteSubjects+kindStorm):
+		case strings.HasPrefix(subject, contract.SubjectFleetSite+kindStorm):
 			storms += n
 		}
 	}
@@ -238,7 +239,7 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 func TestEventsWaitForTheirStream(t *testing.T) {
 	s := newStage(t)
 	f := s.open(DefaultConfig())
-	if err := s.js.DeleteStream(t.Context(), Stream); err != nil {
+	if err := s.js.DeleteStream(t.Context(), contract.StreamFleet); err != nil {
 		t.Fatal(err)
 	}
 	s.register(10, nil)
@@ -251,10 +252,10 @@ func TestEventsWaitForTheirStream(t *testing.T) {
 		}
 		return nil
 	})
-	s.stream(Stream, "muster.fleet.>")
+	s.stream(contract.StreamFleet, contract.SubjectFleet+">")
 	s.eventually(func() error {
 		stored, dropped, waiting := f.outbox.counts()
-		if n := s.stored(Stream); n != 10 || stored != 10 || dropped != 0 || waiting != 0 {
+		if n := s.stored(contract.StreamFleet); n != 10 || stored != 10 || dropped != 0 || waiting != 0 {
 			return fmt.Errorf("%d of 10 events are in the stream; %d stored, %d dropped, %d waiting", n, stored, dropped, waiting)
 		}
 		return nil
@@ -265,17 +266,17 @@ func TestWhatIsNoRegistrationAndNoEventStopsNobody(t *testing.T) {
 	s := newStage(t)
 	now := s.now().UTC().Format(time.RFC3339Nano)
 	for subject, m := range map[string]*nats.Msg{
-		nodeSubjects + "down.x1":        {Data: []byte("no JSON")},
-		nodeSubjects + "down.x2":        {Data: []byte(`{"event":"up","node":"x2","to":"up","site":"ams"}`)},
-		nodeSubjects + "ill.x3":         {Data: []byte(`{"event":"ill","node":"x3","to":"ill","site":"ams"}`)},
-		nodeSubjects + "up.x4":          {Data: []byte(`{"event":"up","node":"x4","to":"down","site":"ams"}`)},
-		siteSubjects + "storm.ams.fire": {Data: []byte(`{}`)},
-		"choria.node_metadata.x5":       {},
-		"choria.node_metadata.x6":       {Header: nats.Header{headerSender: {"x 6"}, headerReceived: {now}, headerSite: {"ams"}}},
-		"choria.node_metadata.x7":       {Header: nats.Header{headerSender: {"x7.>"}, headerReceived: {now}, headerSite: {"ams"}}},
-		"choria.node_metadata.x8":       {Header: nats.Header{headerSender: {"x8"}, headerReceived: {"today"}, headerSite: {"ams"}}},
-		"choria.node_metadata.x9":       {Header: nats.Header{headerSender: {"x9"}, headerReceived: {now}, headerSite: {"am s"}}},
-		"choria.node_metadata.x10":      {Header: nats.Header{headerSender: {"x10"}, headerReceived: {now}}},
+		contract.SubjectFleetNode + "down.x1":        {Data: []byte("no JSON")},
+		contract.SubjectFleetNode + "down.x2":        {Data: []byte(`{"event":"up","node":"x2","to":"up","site":"ams"}`)},
+		contract.SubjectFleetNode + "ill.x3":         {Data: []byte(`{"event":"ill","node":"x3","to":"ill","site":"ams"}`)},
+		contract.SubjectFleetNode + "up.x4":          {Data: []byte(`{"event":"up","node":"x4","to":"down","site":"ams"}`)},
+		contract.SubjectFleetSite + "storm.ams.fire": {Data: []byte(`{}`)},
+		"choria.node_metadata.x5":                    {},
+		"choria.node_metadata.x6":                    {Header: nats.Header{contract.HeaderSender: {"x 6"}, contract.HeaderReceived: {now}, contract.HeaderSite: {"ams"}}},
+		"choria.node_metadata.x7":                    {Header: nats.Header{contract.HeaderSender: {"x7.>"}, contract.HeaderReceived: {now}, contract.HeaderSite: {"ams"}}},
+		"choria.node_metadata.x8":                    {Header: nats.Header{contract.HeaderSender: {"x8"}, contract.HeaderReceived: {"today"}, contract.HeaderSite: {"ams"}}},
+		"choria.node_metadata.x9":                    {Header: nats.Header{contract.HeaderSender: {"x9"}, contract.HeaderReceived: {now}, contract.HeaderSite: {"am s"}}},
+		"choria.node_metadata.x10":                   {Header: nats.Header{contract.HeaderSender: {"x10"}, contract.HeaderReceived: {now}}},
 	} {
 		m.Subject = subject
 		if _, err := s.js.PublishMsg(t.Context(), m); err != nil {
@@ -289,7 +290,7 @@ func TestWhatIsNoRegistrationAndNoEventStopsNobody(t *testing.T) {
 	}
 	s.register(1, nil)
 	s.eventually(func() error {
-		if s.subjects()[nodeSubjects+kindNew+"."+name(0)] != 1 || f.Summary().Nodes != 1 {
+		if s.subjects()[contract.SubjectFleetNode+kindNew+"."+name(0)] != 1 || f.Summary().Nodes != 1 {
 			return fmt.Errorf("%+v", f.Summary())
 		}
 		return nil

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 	"unique"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -94,7 +95,7 @@ func (f *Fleet) readRegistrations(ctx context.Context, subject, name string, sin
 	}
 	var last []Registration
 	err = read(ctx, s, from, 0, func(m jetstream.Msg, sequence uint64) {
-		if m.Headers().Get(headerSender) != name {
+		if m.Headers().Get(contract.HeaderSender) != name {
 			return
 		}
 		last = append([]Registration{registration(m, sequence)}, last...)
@@ -106,11 +107,11 @@ func (f *Fleet) readRegistrations(ctx context.Context, subject, name string, sin
 func registration(m jetstream.Msg, sequence uint64) Registration {
 	header := m.Headers()
 	r := Registration{Arrival: Arrival{
-		Sequence: sequence, Verified: header.Get(headerVerified), Request: header.Get(headerRequest), Bytes: len(m.Data()),
+		Sequence: sequence, Verified: header.Get(contract.HeaderVerified), Request: header.Get(contract.HeaderRequestID), Bytes: len(m.Data()),
 	}}
-	r.Received, _ = time.Parse(time.RFC3339Nano, header.Get(headerReceived)) // zero: not an adapter's
+	r.Received, _ = time.Parse(time.RFC3339Nano, header.Get(contract.HeaderReceived)) // zero: not an adapter's
 	var err error
-	if r.content, err = open(header.Get(headerContent), m.Data()); err != nil {
+	if r.content, err = open(header.Get(contract.HeaderContent), m.Data()); err != nil {
 		r.Fail = err.Error()
 	}
 	switch r.Kind = r.content.kind; {

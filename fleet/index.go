@@ -10,17 +10,8 @@ import (
 	"unique"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/tidwall/gjson"
-)
-
-// Headers on a stored registration; the adapter writes them.
-const (
-	headerSender   = "Muster-Sender"
-	headerReceived = "Muster-Received"
-	headerSite     = "Muster-Site"
-	headerContent  = "Muster-Content" // only where the registration is stored unpacked
-	headerVerified = "Muster-Verified"
-	headerRequest  = "Muster-Request-Id"
 )
 
 // mostUnpacked is how large a registration may be that is looked into.
@@ -55,8 +46,8 @@ func (i *index) at(fact string) (int, bool) {
 // subjects of events. What it carries is looked into only where facts are indexed, and may
 // be anything; with the error comes an arrival then.
 func (i *index) arrival(subject string, header func(key string) string, data []byte) (arrival, error) {
-	a := arrival{name: header(headerSender), site: header(headerSite), topic: topicOf(subject, header(headerSender))}
-	received, err := time.Parse(time.RFC3339Nano, header(headerReceived))
+	a := arrival{name: header(contract.HeaderSender), site: header(contract.HeaderSite), topic: topicOf(subject, header(contract.HeaderSender))}
+	received, err := time.Parse(time.RFC3339Nano, header(contract.HeaderReceived))
 	if err := errors.Join(err, choria.CheckSender(a.name), choria.CheckSender(a.site)); err != nil {
 		return arrival{}, fmt.Errorf("its headers are no adapter's: %w", err)
 	}
@@ -64,7 +55,7 @@ func (i *index) arrival(subject string, header func(key string) string, data []b
 	if i.empty() {
 		return a, nil
 	}
-	a.inside, err = i.look(header(headerContent), data)
+	a.inside, err = i.look(header(contract.HeaderContent), data)
 	return a, err
 }
 

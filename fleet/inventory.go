@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -42,14 +43,14 @@ func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) 
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case m.Header.Get(headerSender) != name: // others share the subject
+	case m.Header.Get(contract.HeaderSender) != name: // others share the subject
 		last, err := f.Registrations(ctx, name, 1)
 		if err != nil || len(last) == 0 {
 			return nil, err
 		}
 		return last[0].content.inventory, nil
 	}
-	found, err := open(m.Header.Get(headerContent), m.Data)
+	found, err := open(m.Header.Get(contract.HeaderContent), m.Data)
 	if err != nil { // it is no less a node
 		return nil, nil
 	}

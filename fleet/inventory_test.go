@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 )
 
@@ -88,7 +89,7 @@ func TestInventoriesOfNodesThatShareASubject(t *testing.T) {
 	for n := range 3 {
 		_, err := s.js.PublishMsg(t.Context(), &nats.Msg{
 			Subject: "choria.node_metadata.all",
-			Header:  nats.Header{headerSender: {name(n)}, headerReceived: {s.now().UTC().Format(time.RFC3339Nano)}, headerSite: {"ams"}, headerContent: {"inventory"}},
+			Header:  nats.Header{contract.HeaderSender: {name(n)}, contract.HeaderReceived: {s.now().UTC().Format(time.RFC3339Nano)}, contract.HeaderSite: {"ams"}, contract.HeaderContent: {"inventory"}},
 			Data:    fmt.Appendf(nil, `{"facts":{"n":%d},"classes":[]}`, n),
 		})
 		if err != nil {

@@ -23,11 +23,11 @@ type Outcome struct {
 }
 
 // List is every stream that is there, in the order of the server.
-func List(ctx context.Context, js jetstream.JetStream) ([]Have, error) {
-	var have []Have
+func List(ctx context.Context, js jetstream.JetStream) ([]StreamInfo, error) {
+	var have []StreamInfo
 	streams := js.ListStreams(ctx)
 	for info := range streams.Info() {
-		have = append(have, Have{Config: info.Config, State: info.State})
+		have = append(have, StreamInfo{Config: info.Config, State: info.State})
 	}
 	if err := streams.Err(); err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)

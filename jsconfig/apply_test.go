@@ -1,6 +1,7 @@
 package jsconfig_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -17,8 +18,8 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
 	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close() })
-	if err := b.Open(); err != nil {
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	nc, err := b.Connect("test")
@@ -36,7 +37,7 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 // apply plans and applies what is declared and tells how many changes there were.
 func apply(t *testing.T, js jetstream.JetStream, cfg jsconfig.Config, deleteMessages bool) []jsconfig.Outcome {
 	t.Helper()
-	outcomes, err := jsconfig.Reconcile(t.Context(), js, cfg.Want(), time.Now(), deleteMessages)
+	outcomes, err := jsconfig.Reconcile(t.Context(), js, cfg.StreamConfigs(), time.Now(), deleteMessages)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // bucketPrefix is how NATS names the stream behind a key-value bucket.
@@ -43,7 +44,7 @@ func (b *Bucket) Keys() []config.Key {
 
 // Validate checks the name; all else is checked key by key.
 func (b *Bucket) Validate(c *config.Check) {
-	if b.Enabled && !validName.MatchString(b.Name) {
+	if b.Enabled && !contract.ValidName(b.Name) {
 		c.Problem("", "%q is no name for a bucket; use A-Z, a-z, 0-9, _ and -", b.Name)
 	}
 }

@@ -6,12 +6,10 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// Rejected is the stream where messages go that an adapter cannot take.
-const Rejected = "MUSTER_REJECTED"
 
 // Config is everything that is declared, by name.
 type Config struct {
@@ -26,17 +24,17 @@ func DefaultConfig() Config {
 	c := Config{Streams: map[string]*Stream{}, Buckets: map[string]*Bucket{}}
 	const day = 24 * time.Hour
 
-	s := c.add("CHORIA_REGISTRATION", "What the nodes registered", "choria.node_metadata.>")
+	s := c.add(contract.StreamRegistration, "What the nodes registered", contract.SubjectNodeMetadata+">")
 	s.MaxAge, s.MaxBytes, s.MaxMsgsPerSubject = 7*day, 10<<30, 5
 	s.DuplicateWindow, s.AllowDirect = 30*time.Second, true
 
-	s = c.add(Rejected, "Messages that an adapter could not take, with the reason", "muster.rejected.>")
+	s = c.add(contract.StreamRejected, "Messages that an adapter could not take, with the reason", contract.SubjectRejected+">")
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
-	s = c.add("MUSTER_FLEET", "What has become of the nodes", "muster.fleet.>")
+	s = c.add(contract.StreamFleet, "What has become of the nodes", contract.SubjectFleet+">")
 	s.MaxAge, s.MaxBytes = 30*day, 1<<30
 
-	s = c.add("CHORIA_REGISTRATION_ADVISORIES", "", "choria.stream.input.registration_advisories")
+	s = c.add(contract.StreamAdvisories, "", contract.SubjectAdvisories)
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
 	// Nodes want no answer to their events, and could have it sent to any subject.
@@ -136,8 +134,8 @@ func (c *Config) declared() []*Stream {
 	return all
 }
 
-// Want is what is declared, as the server will report it.
-func (c *Config) Want() []jetstream.StreamConfig {
+// StreamConfigs is what is declared, as the server will report it.
+func (c *Config) StreamConfigs() []jetstream.StreamConfig {
 	var want []jetstream.StreamConfig
 	for _, s := range c.declared() {
 		want = append(want, s.config())
@@ -157,8 +155,8 @@ func overlap(as, bs []string) (string, string, bool) {
 	return "", "", false
 }
 
-// StreamOf is the declared stream that stores messages of the subject, or empty.
-func (c *Config) StreamOf(published string) string {
+// StreamFor is the declared stream that stores messages of the subject, or empty.
+func (c *Config) StreamFor(published string) string {
 	for _, s := range c.declared() {
 		for _, taken := range s.Subjects {
 			if subject.Covers(taken, published) {

@@ -20,8 +20,8 @@ const (
 	Recreate Action = "recreate" // what the server cannot change in place
 )
 
-// Have is a stream that is there. The server's pages and its API write it the same way.
-type Have struct {
+// StreamInfo is a stream that is there. The server's pages and its API write it the same way.
+type StreamInfo struct {
 	Config jetstream.StreamConfig `json:"config"`
 	State  jetstream.StreamState  `json:"state"`
 }
@@ -65,8 +65,8 @@ func (c Change) String() string {
 
 // Plan compares what is there with what is declared. A stream that is not declared is
 // left alone; one whose subjects a declared stream wants is an error.
-func Plan(have []Have, want []jetstream.StreamConfig, now time.Time) ([]Change, error) {
-	there := map[string]Have{}
+func Plan(have []StreamInfo, want []jetstream.StreamConfig, now time.Time) ([]Change, error) {
+	there := map[string]StreamInfo{}
 	for _, h := range have {
 		there[h.Config.Name] = h
 	}
@@ -98,7 +98,7 @@ func (c Change) turn() int {
 
 // checkOverlap looks at the streams that are there and not declared: those that are
 // declared have been checked against each other, and may be changed.
-func checkOverlap(w jetstream.StreamConfig, have []Have, want []jetstream.StreamConfig) error {
+func checkOverlap(w jetstream.StreamConfig, have []StreamInfo, want []jetstream.StreamConfig) error {
 	for _, h := range have {
 		declared := false
 		for _, other := range want {
@@ -116,7 +116,7 @@ func checkOverlap(w jetstream.StreamConfig, have []Have, want []jetstream.Stream
 }
 
 // compare makes the change that turns a stream into what is declared.
-func compare(h Have, w jetstream.StreamConfig, now time.Time) (Change, bool) {
+func compare(h StreamInfo, w jetstream.StreamConfig, now time.Time) (Change, bool) {
 	change := Change{Stream: w.Name, Action: Update, config: h.Config, before: h.Config}
 	for _, f := range fields {
 		have, want := f.text(&h.Config), f.text(&w)
@@ -159,7 +159,7 @@ func immutable(have, want *jetstream.StreamConfig) string {
 }
 
 // deletes says which lowered limit would cost stored messages.
-func deletes(h Have, want *jetstream.StreamConfig, now time.Time) string {
+func deletes(h StreamInfo, want *jetstream.StreamConfig, now time.Time) string {
 	have, state := &h.Config, &h.State
 	if state.Msgs == 0 {
 		return ""

@@ -14,8 +14,8 @@ import (
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // stored is a stream as declared by edit, with 100 messages on 50 subjects, the oldest a day old.
-func stored(edit func(*Stream)) Have {
-	return Have{
+func stored(edit func(*Stream)) StreamInfo {
+	return StreamInfo{
 		Config: declare(edit),
 		State: jetstream.StreamState{
 			Msgs: 100, Bytes: 1 << 20, NumSubjects: 50, FirstTime: now.Add(-24 * time.Hour),
@@ -62,7 +62,7 @@ func TestPlanSaysWhatEachDifferenceCosts(t *testing.T) {
 		"window":                 {nil, func(s *Stream) { s.DuplicateWindow = time.Minute }, Update, `duplicate_window 2m → 1m`},
 		"transform":              {nil, func(s *Stream) { s.Transform = Transform{"s.>", "t.>"} }, Update, `subject_transform none → s.> to t.>`},
 	} {
-		changes, err := Plan([]Have{stored(test.have)}, []jetstream.StreamConfig{declare(test.want)}, now)
+		changes, err := Plan([]StreamInfo{stored(test.have)}, []jetstream.StreamConfig{declare(test.want)}, now)
 		if err != nil || len(changes) != 1 {
 			t.Errorf("%s: %v %v", name, changes, err)
 			continue
@@ -80,21 +80,21 @@ func TestPlanSaysWhatEachDifferenceCosts(t *testing.T) {
 func TestPlanLeavesAloneWhatNeedsNothing(t *testing.T) {
 	have := stored(nil)
 	have.Config.Metadata = map[string]string{"_nats.ver": "2.15.2"}
-	other := Have{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}}
-	changes, err := Plan([]Have{have, other}, []jetstream.StreamConfig{declare(nil)}, now)
+	other := StreamInfo{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}}
+	changes, err := Plan([]StreamInfo{have, other}, []jetstream.StreamConfig{declare(nil)}, now)
 	if err != nil || len(changes) != 0 {
 		t.Errorf("%v %v", changes, err)
 	}
-	empty := Have{Config: have.Config}
-	changes, err = Plan([]Have{empty}, []jetstream.StreamConfig{declare(func(s *Stream) { s.MaxAge = time.Hour })}, now)
+	empty := StreamInfo{Config: have.Config}
+	changes, err = Plan([]StreamInfo{empty}, []jetstream.StreamConfig{declare(func(s *Stream) { s.MaxAge = time.Hour })}, now)
 	if err != nil || len(changes) != 1 || changes[0].Action != Update {
 		t.Errorf("an empty stream has nothing to lose: %v %v", changes, err)
 	}
 }
 
 func TestPlanRefusesSubjectsOfAStreamThatIsNotDeclared(t *testing.T) {
-	other := Have{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"s.a.*"}}}
-	_, err := Plan([]Have{other}, []jetstream.StreamConfig{declare(nil)}, now)
+	other := StreamInfo{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"s.a.*"}}}
+	_, err := Plan([]StreamInfo{other}, []jetstream.StreamConfig{declare(nil)}, now)
 	if err == nil || !strings.Contains(err.Error(), `"s.>" overlaps "s.a.*" of stream OTHER`) {
 		t.Errorf("have %v", err)
 	}
@@ -106,7 +106,7 @@ func TestPlanRefusesSubjectsOfAStreamThatIsNotDeclared(t *testing.T) {
 func TestDefaultsAreThoseOfAChoriaBroker(t *testing.T) {
 	want := map[string]jetstream.StreamConfig{}
 	defaults := DefaultConfig()
-	for _, w := range defaults.Want() {
+	for _, w := range defaults.StreamConfigs() {
 		want[w.Name] = w
 	}
 	for _, name := range []string{"CHORIA_EVENTS", "CHORIA_MACHINE", "CHORIA_STREAM_ADVISORIES", "CHORIA_EXECUTOR", "KV_CHORIA_LEADER_ELECTION"} {
@@ -124,7 +124,7 @@ func TestDefaultsAreThoseOfAChoriaBroker(t *testing.T) {
 			t.Errorf("%s is not bounded", name)
 		}
 		captured.MaxBytes, captured.NoAck = ours.MaxBytes, ours.NoAck
-		changes, err := Plan([]Have{{Config: captured}}, []jetstream.StreamConfig{ours}, now)
+		changes, err := Plan([]StreamInfo{{Config: captured}}, []jetstream.StreamConfig{ours}, now)
 		if err != nil || len(changes) != 0 {
 			t.Errorf("%s: %v %v", name, changes, err)
 		}

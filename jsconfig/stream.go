@@ -5,11 +5,11 @@ package jsconfig
 
 import (
 	"math"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -20,9 +20,6 @@ const (
 	mostCount = math.MaxInt64
 	mostBytes = 1 << 60
 )
-
-// validName is what NATS allows as the name of a stream or bucket, and a path can hold.
-var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Stream is a [stream.NAME] table, in NATS's names for the fields. Limits of 0 or -1 are none.
 type Stream struct {
@@ -90,7 +87,7 @@ func (s *Stream) Validate(c *config.Check) {
 	if !s.Enabled {
 		return
 	}
-	if !validName.MatchString(s.Name) {
+	if !contract.ValidName(s.Name) {
 		c.Problem("", "%q is no name for a stream; use A-Z, a-z, 0-9, _ and -", s.Name)
 	}
 	if len(s.Subjects) == 0 {

@@ -44,12 +44,18 @@ type Appliance struct {
 	closeErr error
 }
 
+// Options is what an appliance is given by the program around it.
+type Options struct {
+	Version string
+	Log     hclog.Logger
+}
+
 // New makes an appliance that does nothing yet.
-func New(cfg *Config, version string, log hclog.Logger) *Appliance {
+func New(cfg *Config, o Options) *Appliance {
 	return &Appliance{
 		cfg:      cfg,
-		version:  version,
-		log:      log,
+		version:  o.Version,
+		log:      o.Log,
 		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
 		rejected: rejected.New(),
 		quit:     make(chan struct{}),
@@ -76,7 +82,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 			err = step(ctx)
 		}
 		if err != nil {
-			return errors.Join(err, a.Close())
+			return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 		}
 	}
 	return nil
@@ -87,7 +93,7 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 	return err
 }
 
-func (a *Appliance) openBroker(context.Context) error {
+func (a *Appliance) openBroker(ctx context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
 		Name:       a.cfg.Identity,
 		Store:      a.cfg.DataDir,
@@ -99,7 +105,7 @@ func (a *Appliance) openBroker(context.Context) error {
 		Now:        time.Now,
 		Log:        a.log.Named("broker"),
 	})
-	return a.broker.Open()
+	return a.broker.Open(ctx)
 }
 
 func (a *Appliance) openFleet(ctx context.Context) error {
@@ -122,20 +128,20 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 	return a.fleet.Open(ctx)
 }
 
-func (a *Appliance) openAdapters(context.Context) error {
+func (a *Appliance) openAdapters(ctx context.Context) error {
 	buffers := a.cfg.buffers()
 	for i, cfg := range a.cfg.EnabledAdapters() {
 		one := adapter.New(*cfg, adapter.Options{
 			Site:      a.cfg.Site,
 			Buffer:    buffers[i],
 			Now:       time.Now,
-			Wire:      a.broker.Wire,
+			Dial:      a.broker.DialInproc,
 			Delivered: a.broker.Delivered,
 			Verifier:  a.verifier,
 			Rejected:  a.rejected,
 			Log:       a.log.Named("adapter").Named(cfg.Name),
 		})
-		if err := one.Open(); err != nil {
+		if err := one.Open(ctx); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
 		}
 		a.adapters = append(a.adapters, one)
@@ -148,14 +154,14 @@ func (a *Appliance) limitMemory(context.Context) error {
 	return nil
 }
 
-func (a *Appliance) openConsole(context.Context) error {
+func (a *Appliance) openConsole(ctx context.Context) error {
 	metrics, choria := a.registries()
-	sources := console.Sources{Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Cases, Streams: a.listStreams}
+	options := console.Options{Log: a.log.Named("console"), Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Entries, Streams: a.listStreams}
 	if a.fleet != nil {
-		sources.Fleet, sources.Registrations, sources.Events = a.fleet, a.fleet, a.fleet
+		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet
 	}
-	a.console = console.New(a.cfg.Console, sources, a.log.Named("console"))
-	return a.console.Open()
+	a.console = console.New(a.cfg.Console, options)
+	return a.console.Open(ctx)
 }
 
 // writeToken leaves the admin token where only who may read the data directory finds it.

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
@@ -32,7 +33,7 @@ func TestStartAndStopAHundredTimesOnOneDirectory(t *testing.T) {
 	cfg := testkit.Config(t, "")
 	raw := testkit.Raw(t, "v1-mtls/registration-file.transport.json")
 	for round := range rounds {
-		a := appliance.New(cfg, "test", hclog.NewNullLogger())
+		a := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 		if err := a.Open(t.Context()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
@@ -48,7 +49,7 @@ func TestStartAndStopAHundredTimesOnOneDirectory(t *testing.T) {
 		}
 		nc.Close()
 		for range 2 {
-			if err := a.Close(); err != nil {
+			if err := a.Close(context.Background()); err != nil {
 				t.Fatalf("round %d: %v", round, err)
 			}
 		}
@@ -68,7 +69,7 @@ func TestStartAndStopAHundredTimesOnOneDirectory(t *testing.T) {
 func TestASecondApplianceOnADirectoryIsRefused(t *testing.T) {
 	cfg := testkit.Config(t, "")
 	testkit.Open(t, cfg)
-	second := appliance.New(cfg, "test", hclog.NewNullLogger())
+	second := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	err := second.Open(t.Context())
 	want := fmt.Sprintf("data_dir: %s is in use by another appliance, process %d", cfg.DataDir, os.Getpid())
 	if err == nil || !strings.Contains(err.Error(), want) {
@@ -90,7 +91,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 		cfg := testkit.Config(t, "")
 		good := *cfg
 		edit(cfg)
-		if err := appliance.New(cfg, "test", hclog.NewNullLogger()).Open(t.Context()); err == nil {
+		if err := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()}).Open(t.Context()); err == nil {
 			t.Errorf("%s: started", name)
 			continue
 		}
@@ -157,7 +158,7 @@ func TestReadyzSaysWhatIsWrong(t *testing.T) {
 	if err := nc.Publish("mcollective.broadcast.agent.registration", testkit.Raw(t, "v1-mtls/registration-file.transport.json")); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		r = readiness{}
 		status := testkit.GetJSON(t, a, "/readyz", &r)
 		if status != http.StatusServiceUnavailable || r.Ready || len(r.Reasons) != 1 ||
@@ -204,7 +205,7 @@ func TestTwoAppliancesRunInOneProcess(t *testing.T) {
 func TestOpenEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	a := appliance.New(testkit.Config(t, ""), "test", hclog.NewNullLogger())
+	a := appliance.New(testkit.Config(t, ""), appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	if err := a.Open(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("have %v", err)
 	}
@@ -216,17 +217,17 @@ func streamConfig() jetstream.StreamConfig {
 
 func TestAnApplianceStartsBesideAStreamThatTakesItsSubjects(t *testing.T) {
 	cfg := testkit.Config(t, "[stream.OLD]\nsubjects = 'mine.>'\n")
-	first := appliance.New(cfg, "test", hclog.NewNullLogger())
+	first := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	if err := first.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Close(); err != nil {
+	if err := first.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	renamed := testkit.Config(t, "[stream.NEW]\nsubjects = 'mine.>'\n")
 	renamed.DataDir = cfg.DataDir
 	var log bytes.Buffer
-	a := appliance.New(renamed, "test", hclog.New(&hclog.LoggerOptions{Output: &log}))
+	a := appliance.New(renamed, appliance.Options{Version: "test", Log: hclog.New(&hclog.LoggerOptions{Output: &log})})
 	if err := a.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +235,7 @@ func TestAnApplianceStartsBesideAStreamThatTakesItsSubjects(t *testing.T) {
 	if _, err := js.Stream(t.Context(), "OLD"); err != nil {
 		t.Errorf("the old stream is gone: %v", err)
 	}
-	if err := a.Close(); err != nil {
+	if err := a.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if want := `\"mine.>\" of stream OLD, which exists and is not declared; remove that one (nats stream rm OLD)`; !strings.Contains(log.String(), want) {

@@ -19,41 +19,41 @@ const (
 
 // Close stops taking messages in, sees those that are in to their verdict, and ends
 // everything. It may be called twice, and while Open has not finished its work.
-func (a *Appliance) Close() error {
-	a.close.Do(func() { a.closeErr = a.shut() })
+func (a *Appliance) Close(ctx context.Context) error {
+	a.close.Do(func() { a.closeErr = a.shut(ctx) })
 	return a.closeErr
 }
 
-func (a *Appliance) shut() error {
+func (a *Appliance) shut(ctx context.Context) error {
 	var errs []error
 	wasReady := a.ready.Swap(false)
 	close(a.quit)
 	a.wg.Wait()
 	if wasReady {
-		a.broker.Refuse()
+		a.broker.RefuseNew()
 		if a.fleet != nil {
-			a.fleet.Deaf()
+			a.fleet.IgnoreDisconnects()
 		}
 		nodes, err := a.broker.DisconnectNodes()
 		errs = append(errs, err)
 		a.waitQuiet(nodes)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), DrainTime)
+	draining, cancel := context.WithTimeout(ctx, DrainTime)
 	defer cancel()
 	for _, one := range a.adapters {
-		errs = append(errs, one.Close(ctx))
+		errs = append(errs, one.Close(draining))
 	}
 	if a.fleet != nil {
-		errs = append(errs, a.fleet.Close(ctx))
+		errs = append(errs, a.fleet.Close(draining))
 	}
 	if a.console != nil {
-		errs = append(errs, a.console.Close())
+		errs = append(errs, a.console.Close(ctx))
 	}
 	if a.streams != nil {
 		a.streams.Conn().Close()
 	}
 	if a.broker != nil {
-		errs = append(errs, a.broker.Close())
+		errs = append(errs, a.broker.Close(ctx))
 	}
 	if a.lock != nil {
 		_ = os.Remove(a.cfg.TokenFile())

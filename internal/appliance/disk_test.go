@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -126,7 +127,7 @@ func TestAFullDiskCostsNoProcessAndHealsByItself(t *testing.T) {
 	if s.Stored != uint64(sent) || s.AllDropped() != 0 {
 		t.Errorf("%d sent: %+v", sent, s)
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		r = readiness{}
 		testkit.GetJSON(t, a, "/readyz", &r)
 		if codes(r)["stream-unwritable"] {

@@ -1,6 +1,7 @@
 package appliance_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -28,19 +30,19 @@ func TestAStopUnderLoadLosesNothingUncounted(t *testing.T) {
 	cfg := testkit.Config(t, keepAll)
 	var inStream uint64
 	for round := range rounds {
-		a := appliance.New(cfg, "test", hclog.NewNullLogger())
+		a := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 		if err := a.Open(t.Context()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		read := readByServer(t, a)
 		flood := testkit.StartFlood(t, a.BrokerAddress(), 4, round*1_000_000, 3000)
-		testkit.Eventually(t, func() error {
+		wait.Eventually(t, func() error {
 			if n := flood.Published(); n < 1000 {
 				return fmt.Errorf("%d published", n)
 			}
 			return nil
 		})
-		if err := a.Close(); err != nil {
+		if err := a.Close(context.Background()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		flood.Stop()
@@ -124,7 +126,7 @@ func TestMessagesAreHeldWhileTheStreamIsGoneOrFull(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			testkit.Eventually(t, func() error {
+			wait.Eventually(t, func() error {
 				var r readiness
 				testkit.GetJSON(t, a, "/readyz", &r)
 				if s := a.Stats()["registration"]; s.Received != sent || len(r.Reasons) != 1 ||
@@ -218,7 +220,7 @@ func TestBadConnectionsDisturbNobody(t *testing.T) {
 	for _, c := range bad {
 		_ = c.Close()
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if now := runtime.NumGoroutine(); now > goroutines+10 {
 			return fmt.Errorf("%d goroutines, %d before", now, goroutines)
 		}

@@ -94,7 +94,7 @@ func DiskShort(space host.Space) string {
 // streamOf is the stream that an adapter fills, or its subject where no stream is declared.
 func (a *Appliance) streamOf(name string) string {
 	topic := a.cfg.Adapters[name].Stream.Subject("sender")
-	if stream := a.cfg.Declared.StreamOf(topic); stream != "" {
+	if stream := a.cfg.Declared.StreamFor(topic); stream != "" {
 		return stream
 	}
 	return a.cfg.Adapters[name].Stream.Topic

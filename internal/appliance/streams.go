@@ -23,7 +23,7 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 		return err
 	}
 	log := a.log.Named("jsconfig")
-	outcomes, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.Want(), time.Now(), false)
+	outcomes, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
 	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
 		log.Error("streams not changed", "error", err)
 		return nil
@@ -47,9 +47,9 @@ func (a *Appliance) listStreams(ctx context.Context) (console.Streams, error) {
 	if err != nil {
 		return console.Streams{}, err
 	}
-	slices.SortFunc(have, func(a, b jsconfig.Have) int { return strings.Compare(a.Config.Name, b.Config.Name) })
-	changes, err := jsconfig.Plan(have, a.cfg.Declared.Want(), time.Now())
-	answer := console.Streams{Streams: append([]jsconfig.Have{}, have...), Changes: append([]jsconfig.Change{}, changes...)}
+	slices.SortFunc(have, func(a, b jsconfig.StreamInfo) int { return strings.Compare(a.Config.Name, b.Config.Name) })
+	changes, err := jsconfig.Plan(have, a.cfg.Declared.StreamConfigs(), time.Now())
+	answer := console.Streams{Streams: append([]jsconfig.StreamInfo{}, have...), Changes: append([]jsconfig.Change{}, changes...)}
 	if err != nil {
 		answer.Overlap = err.Error()
 	}

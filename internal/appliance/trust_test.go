@@ -16,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -151,7 +152,7 @@ func TestEventsAreNotAcknowledgedOnBehalfOfANode(t *testing.T) {
 		}
 	}
 	js := adminStream(t, a, site)
-	testkit.Eventually(t, func() error { // the events are stored
+	wait.Eventually(t, func() error { // the events are stored
 		s, err := js.Stream(t.Context(), "CHORIA_MACHINE")
 		if err != nil || s.CachedInfo().State.Msgs != 4 {
 			return fmt.Errorf("not stored: %v", err)

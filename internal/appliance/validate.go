@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 )
 
@@ -30,11 +30,11 @@ func (c *Config) Validate(check *config.Check) {
 	}
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
-	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamOf(fleet.AdvisorySubject) == "" {
-		check.Problem("fleet.advisories", "true, but no declared stream takes %s; every event would wait for it", fleet.AdvisorySubject)
+	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamFor(contract.SubjectAdvisories) == "" {
+		check.Problem("fleet.advisories", "true, but no declared stream takes %s; every event would wait for it", contract.SubjectAdvisories)
 	}
 	for _, a := range c.EnabledAdapters() {
-		name := c.Declared.StreamOf(a.Stream.Subject("sender"))
+		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
 		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
 			check.Problem("stream."+name+".no_ack", "true, but adapter %s publishes to it and waits for its answers", a.Name)
 		}
@@ -59,10 +59,10 @@ func (c *Config) written(topic string) string {
 	if slices.Contains([]string{">", "$JS", "$SYS", "_INBOX"}, first) {
 		return "what the server and its clients say to each other"
 	}
-	if subject.Overlap(topic, "muster.rejected.>") {
+	if subject.Overlap(topic, contract.SubjectRejected+">") {
 		return "rejected messages"
 	}
-	if subject.Overlap(topic, "muster.fleet.>") {
+	if subject.Overlap(topic, contract.SubjectFleet+">") {
 		return "events of the fleet"
 	}
 	for _, a := range c.EnabledAdapters() {
@@ -77,20 +77,20 @@ func (c *Config) written(topic string) string {
 
 // keepsEvents tells whether the fleet's events have their stream.
 func (c *Config) keepsEvents() bool {
-	return c.Declared.StreamOf("muster.fleet.node.up.web1") == fleet.Stream
+	return c.Declared.StreamFor(contract.SubjectFleetNode+"up.web1") == contract.StreamFleet
 }
 
 // Warnings are what may be meant, but is worth a second look.
 func (c *Config) Warnings() []string {
 	var warnings []string
 	for _, a := range c.EnabledAdapters() {
-		if len(a.Stream.Servers) == 0 && c.Declared.StreamOf(a.Stream.Subject("sender")) == "" {
+		if len(a.Stream.Servers) == 0 && c.Declared.StreamFor(a.Stream.Subject("sender")) == "" {
 			warnings = append(warnings, fmt.Sprintf("adapter %s publishes to %q, which no declared stream takes; it waits until there is one",
 				a.Name, a.Stream.Topic))
 		}
 	}
 	for _, a := range c.EnabledAdapters() {
-		name := c.Declared.StreamOf(a.Stream.Subject("sender"))
+		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
 		if s := c.Declared.Streams[name]; s != nil && s.DuplicateWindow > 0 && s.DuplicateWindow < leastDuplicateWindow {
 			warnings = append(warnings, fmt.Sprintf("stream %s forgets message ids after %s; a message whose acknowledgement was lost may be stored twice, with %s it is not",
 				name, config.FormatDuration(s.DuplicateWindow), config.FormatDuration(leastDuplicateWindow)))
@@ -100,7 +100,7 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf("fleet.stream is %q, which is not declared; no node is seen until there is one", c.Fleet.Stream))
 	}
 	if c.Fleet.Enabled && !c.keepsEvents() {
-		warnings = append(warnings, fmt.Sprintf("no stream %s is declared for muster.fleet.>; what becomes of the nodes is kept nowhere", fleet.Stream))
+		warnings = append(warnings, fmt.Sprintf("no stream %s is declared for muster.fleet.>; what becomes of the nodes is kept nowhere", contract.StreamFleet))
 	}
 	for _, name := range c.Declared.Unbounded() {
 		warnings = append(warnings, fmt.Sprintf("stream %s has no max_bytes; it may grow until jetstream.max_storage is reached, and then nothing is stored", name))

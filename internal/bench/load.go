@@ -173,7 +173,7 @@ func (load Load) proof(n *simnode.Node, kind simnode.Kind) ([]nats.Option, error
 	if load.Direct {
 		protocol = choria.V1
 	}
-	shown, err := kind.Prove(n.Identity, protocol)
+	shown, err := kind.NewCredentials(n.Identity, protocol)
 	return shown.Options(n.Identity, roots), err
 }
 

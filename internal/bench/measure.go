@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	dto "github.com/prometheus/client_model/go"
@@ -267,7 +268,7 @@ func (t Target) read(ctx context.Context, after uint64) ([]stored, error) {
 		if err != nil {
 			return nil, err
 		}
-		_, key, _ := strings.Cut(m.Headers().Get("Nats-Msg-Id"), "/")
+		_, key, _ := strings.Cut(m.Headers().Get(contract.HeaderMsgID), "/")
 		all = append(all, stored{key, meta.Timestamp})
 		if meta.Sequence.Stream >= end {
 			return all, nil

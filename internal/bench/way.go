@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -15,9 +16,6 @@ const (
 	// stallWait is how long one may wait for the acknowledgement of another.
 	stallWait = time.Minute
 )
-
-// directSubject is followed by the sender: where the adapter would publish.
-const directSubject = "choria.node_metadata."
 
 // way is how the connection publishes, and how it makes sure at the end that all has come.
 func (c *connection) way(load Load) (publish func(message) error, finish func() error, err error) {
@@ -31,7 +29,7 @@ func (c *connection) way(load Load) (publish func(message) error, finish func() 
 	}
 	publish = func(m message) error {
 		_, err := js.PublishMsgAsync(&nats.Msg{
-			Subject: directSubject + m.node, Data: m.raw, Header: nats.Header{"Nats-Msg-Id": {"direct/" + m.key}},
+			Subject: contract.SubjectNodeMetadata + m.node, Data: m.raw, Header: nats.Header{contract.HeaderMsgID: {"direct/" + m.key}},
 		}, jetstream.WithStallWait(stallWait))
 		return err
 	}

@@ -3,13 +3,13 @@ package brokerconf
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
 )
@@ -19,9 +19,6 @@ const (
 	// sender stands for any of them.
 	sender = "web1.example.net"
 )
-
-// validAdapter is a name that an adapter can have.
-var validAdapter = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // kinds are those of Choria's adapters, and gone how one was called that it had.
 var (
@@ -35,7 +32,7 @@ type added struct{ name, subject string }
 func (t *translation) adapters() {
 	var streams []added
 	for _, name := range list(t.get("plugin.choria.adapters")) {
-		if !validAdapter.MatchString(name) {
+		if !contract.ValidName(name) {
 			t.remark(Remark{Key: "plugin.choria.adapters", Value: name, Reason: "no name for an adapter: use A-Z, a-z, 0-9, _ and -"})
 			continue
 		}
@@ -128,7 +125,7 @@ func (t *translation) unneeded(at string) {
 func (t *translation) streamFor(name, topic string, streams []added) (string, []added) {
 	defaults := jsconfig.DefaultConfig()
 	filled := strings.ReplaceAll(topic, "%s", sender)
-	if stream := defaults.StreamOf(filled); stream != "" {
+	if stream := defaults.StreamFor(filled); stream != "" {
 		return stream, streams
 	}
 	for _, s := range streams {
@@ -146,7 +143,7 @@ func (t *translation) streamFor(name, topic string, streams []added) (string, []
 	for slices.ContainsFunc(streams, func(other added) bool { return other.name == s.name }) {
 		s.name += "_2"
 	}
-	for _, declared := range defaults.Want() {
+	for _, declared := range defaults.StreamConfigs() {
 		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, clash)
 	}
 	if taken || subject.Check(s.subject) != nil {

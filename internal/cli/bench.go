@@ -13,6 +13,7 @@ import (
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/bench"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -167,7 +168,7 @@ func (b *benchmark) openSite() (done func(), err error) {
 
 // measure puts the load on the appliance that is named, or on one that is started for it.
 func (b *benchmark) measure(ctx context.Context) (bench.Result, error) {
-	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: "CHORIA_REGISTRATION", PID: b.pid}
+	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: contract.StreamRegistration, PID: b.pid}
 	config := b.config
 	if b.load.Server == "" {
 		server, err := b.startServer(ctx)

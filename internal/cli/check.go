@@ -101,11 +101,11 @@ func (p *program) printFound(cfg *appliance.Config) error {
 		{"site", cfg.Site},
 		{"data_dir", cfg.DataDir},
 		{"nodes", "nats://" + cfg.Broker.Listen + protection(cfg)},
-		{"let in", cfg.Broker.LetIn()},
+		{"let in", cfg.Broker.AuthSummary()},
 		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
 	}
-	for _, s := range cfg.Declared.Want() {
+	for _, s := range cfg.Declared.StreamConfigs() {
 		rows = append(rows, []string{"stream", s.Name + ": " + strings.Join(s.Subjects, ", ")})
 	}
 	for _, a := range cfg.EnabledAdapters() {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/bench"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 const (
@@ -58,7 +59,7 @@ func (b *benchmark) startServer(ctx context.Context) (*server, error) {
 	}
 	s := &server{
 		dir: dir, config: filepath.Join(dir, "bench.toml"), console: "http://" + freePort("127.0.0.1:8222"),
-		target: bench.Target{Server: "nats://" + freePort("127.0.0.1:4222"), Stream: "CHORIA_REGISTRATION"},
+		target: bench.Target{Server: "nats://" + freePort("127.0.0.1:4222"), Stream: contract.StreamRegistration},
 	}
 	if !b.load.Direct {
 		s.target.Console = s.console

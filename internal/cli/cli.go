@@ -13,7 +13,7 @@ import (
 	"syscall"
 
 	"github.com/muster-appliance/muster/internal/config"
-	"github.com/muster-appliance/muster/internal/health"
+	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
 
@@ -53,7 +53,7 @@ func Run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	cmd, err := root.ExecuteContextC(ctx)
 	status := p.status(err)
 	if isCheck := cmd.Parent() != nil && cmd.Parent().Name() == "check"; isCheck && (status == statusUsage || status == statusConfig) && !errors.As(err, new(statusOnly)) {
-		return int(health.Unknown) // to monitoring the others would be an answer
+		return int(monitoring.Unknown) // to monitoring the others would be an answer
 	}
 	return status
 }

@@ -17,8 +17,8 @@ import (
 
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/console"
-	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/spf13/cobra"
 )
 
@@ -148,7 +148,7 @@ func start(t *testing.T, config string) (log *buffer, stop func() int) {
 	go func() { done <- Run(ctx, []string{"run", "--config", config}, &buffer{}, log) }()
 	stop = sync.OnceValue(func() int { cancel(); return <-done })
 	t.Cleanup(func() { stop() })
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if !strings.Contains(log.String(), "ready: ") {
 			return errorString(log.String())
 		}
@@ -304,7 +304,7 @@ func TestDemoEndsWhenAsked(t *testing.T) {
 	go func() {
 		done <- Run(ctx, []string{"demo", "--nodes", "5", "--interval", "100ms"}, out, &buffer{})
 	}()
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if !strings.Contains(out.String(), "5 nodes connected") {
 			return errorString(out.String())
 		}

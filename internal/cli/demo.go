@@ -97,11 +97,11 @@ func (d *demo) run(ctx context.Context) error {
 
 // runWith runs the lab, and holds its ledger against what its nodes have sent.
 func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.Kind) error {
-	a := appliance.New(cfg, version(), d.newLog(cfg.Log))
+	a := appliance.New(cfg, appliance.Options{Version: version(), Log: d.newLog(cfg.Log)})
 	if err := a.Open(ctx); err != nil {
 		return err
 	}
-	defer a.Close()
+	defer a.Close(context.Background())
 	fleet, err := simnode.NewFleet("nats://"+a.BrokerAddress(), d.nodes, kind, d.interval)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.
 		return err
 	}
 	fleet.Close()
-	if err := a.Close(); err != nil {
+	if err := a.Close(context.Background()); err != nil {
 		return err
 	}
 	return d.settle(total(a), fleet.Sent(), fleet.Failed())

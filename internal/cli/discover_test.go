@@ -13,7 +13,7 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/simnode"
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
@@ -72,7 +72,7 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 	p := startProcess(t, config)
 	connectNodes(t, p.broker, nodes-1)
 	registerTyped(t, p.broker, nodes-1)
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != nodes {
 			return fmt.Errorf("%v", s.States)
 		}

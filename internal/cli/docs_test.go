@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
 // words are those of a command line, as far as they are for one program.
@@ -61,7 +61,7 @@ func TestTheCommandsOfTheManualAreThere(t *testing.T) {
 	config := quick(t, "index = ['os.name']\n")
 	p := startProcess(t, config)
 	registerFacts(t, p.broker, "web1.example.net", []byte(`{"os":{"name":"Debian"},"cores":4}`), []byte(`{"os":{"name":"Debian"},"cores":8}`))
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if _, out, errOut := muster(t, "node", "web1.example.net", "--diff", "--server", p.console); !strings.Contains(out, "cores") {
 			return errorString(out + errOut)
 		}

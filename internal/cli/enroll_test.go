@@ -18,7 +18,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/pki"
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -139,7 +139,7 @@ func TestTheExampleOfTheDocumentationEndsWithARegistration(t *testing.T) {
 			var out, log buffer
 			ended := make(chan int)
 			go func() { ended <- Run(ctx, commands[2], &out, &log) }()
-			testkit.Eventually(t, func() error {
+			wait.Eventually(t, func() error {
 				if !strings.Contains(log.String(), "ready: ") {
 					return fmt.Errorf("not ready: %s", &log)
 				}
@@ -150,7 +150,7 @@ func TestTheExampleOfTheDocumentationEndsWithARegistration(t *testing.T) {
 			if err := nc.Publish(node.keys["collectives"]+".broadcast.agent.registration", raw); err != nil {
 				t.Fatal(err)
 			}
-			testkit.Eventually(t, func() error { return storedAs(t, listen, verified) })
+			wait.Eventually(t, func() error { return storedAs(t, listen, verified) })
 			stop()
 			if status := <-ended; status != 0 {
 				t.Errorf("status %d: %s", status, &log)

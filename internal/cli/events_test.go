@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
 func TestEventsAreFollowedThroughARestart(t *testing.T) {
@@ -18,7 +18,7 @@ func TestEventsAreFollowedThroughARestart(t *testing.T) {
 	go func() { done <- Run(ctx, []string{"events", "--follow", "--server", p.console}, out, errOut) }()
 	told := func(nodes int) {
 		t.Helper()
-		testkit.Eventually(t, func() error {
+		wait.Eventually(t, func() error {
 			for i := range nodes {
 				if n := strings.Count(out.String(), fmt.Sprintf("new        node%05d.example.net: ", i)); n != 1 {
 					return fmt.Errorf("node %d is told of %d times in:\n%s%s", i, n, out, errOut)
@@ -49,7 +49,7 @@ func TestEventsAreFollowedThroughARestart(t *testing.T) {
 		done <- Run(ctx, []string{"events", "--since", "1ms", "--follow", "--server", p.console}, out, &buffer{})
 	}()
 	index := 100
-	testkit.Eventually(t, func() error { // until it listens
+	wait.Eventually(t, func() error { // until it listens
 		index++
 		process := startNode(t, index, p.broker)
 		defer process.Kill()

@@ -15,7 +15,7 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/simnode"
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
@@ -97,7 +97,7 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 	for i := range nodes {
 		nodes[i] = startNode(t, i, p.broker)
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != len(nodes) {
 			return fmt.Errorf("%v", s.States)
 		}
@@ -124,7 +124,7 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 		{fleet.Stopped, grace + 2*time.Second},
 		{fleet.Up, 0},
 	} {
-		testkit.Eventually(t, func() error {
+		wait.Eventually(t, func() error {
 			if n := node(t, p.console, i); n.State != want.state {
 				return fmt.Errorf("node %d is %s: %s", i, n.State, n.Reason)
 			}

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
-	"github.com/muster-appliance/muster/internal/health"
+	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
 
@@ -28,8 +28,8 @@ type check struct {
 	format string
 	state  string
 	limits map[string]*string // by name of the flag
-	parsed map[string]health.Thresholds
-	result health.Result
+	parsed map[string]monitoring.Thresholds
+	result monitoring.Result
 }
 
 // judged are the figures, with their thresholds where none are given.
@@ -44,7 +44,7 @@ var judged = []struct{ name, thresholds, help string }{
 }
 
 func (p *program) healthCommand() *cobra.Command {
-	c := &check{asker: asker{program: p}, limits: map[string]*string{}, parsed: map[string]health.Thresholds{}}
+	c := &check{asker: asker{program: p}, limits: map[string]*string{}, parsed: map[string]monitoring.Thresholds{}}
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Check a running appliance, as a monitoring plugin",
@@ -69,18 +69,18 @@ where --state names a file to remember them in, otherwise since the appliance st
 }
 
 func (c *check) run(ctx context.Context) error {
-	if !slices.Contains(health.Formats, c.format) {
-		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, health.Formats)}
+	if !slices.Contains(monitoring.Formats, c.format) {
+		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
 	}
 	for name, text := range c.limits {
 		var err error
-		if c.parsed[name], err = health.Parse(*text); err != nil {
+		if c.parsed[name], err = monitoring.Parse(*text); err != nil {
 			return usageError{fmt.Errorf("--%s: %w", name, err)}
 		}
 	}
 	for _, look := range []func(context.Context) error{c.ready, c.nodes, c.messages} {
 		if err := look(ctx); err != nil {
-			c.result.Say("look", err.Error(), health.Unknown)
+			c.result.Report("look", err.Error(), monitoring.Unknown)
 			break // the others would say the same
 		}
 	}
@@ -94,10 +94,10 @@ func (c *check) ready(ctx context.Context) error {
 		return err
 	}
 	for _, r := range reasons {
-		c.result.Say("ready", fmt.Sprintf("%s %s: %s", r.Code, r.What, r.Detail), health.Critical)
+		c.result.Report("ready", fmt.Sprintf("%s %s: %s", r.Code, r.What, r.Detail), monitoring.Critical)
 	}
 	if ready {
-		c.result.Say("ready", "ready", health.OK)
+		c.result.Report("ready", "ready", monitoring.OK)
 	}
 	return nil
 }

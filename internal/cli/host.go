@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/muster-appliance/muster/internal/appliance"
-	"github.com/muster-appliance/muster/internal/health"
+	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
 
@@ -17,7 +17,7 @@ type hostCheck struct {
 	format  string
 	cfg     *appliance.Config
 	running bool // the appliance of the configuration
-	result  health.Result
+	result  monitoring.Result
 }
 
 func (p *program) hostCommand() *cobra.Command {
@@ -40,37 +40,37 @@ The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: it could not look.`,
 }
 
 func (c *hostCheck) run(ctx context.Context) (err error) {
-	if !slices.Contains(health.Formats, c.format) {
-		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, health.Formats)}
+	if !slices.Contains(monitoring.Formats, c.format) {
+		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
 	}
 	if c.cfg, err = appliance.Load(c.installed()); err != nil {
-		c.result.Say("look", err.Error(), health.Unknown)
+		c.result.Report("look", err.Error(), monitoring.Unknown)
 		return c.end(&c.result, c.format, "muster host")
 	}
 	c.askRunning(ctx)
 	for _, look := range []struct {
 		name string
-		at   func() (text string, status health.Status, err error)
+		at   func() (text string, status monitoring.Status, err error)
 	}{
-		{"broker.listen", func() (string, health.Status, error) { return c.port(c.cfg.Broker.Listen) }},
-		{"console.listen", func() (string, health.Status, error) { return c.port(c.cfg.Console.Listen) }},
+		{"broker.listen", func() (string, monitoring.Status, error) { return c.port(c.cfg.Broker.Listen) }},
+		{"console.listen", func() (string, monitoring.Status, error) { return c.port(c.cfg.Console.Listen) }},
 		{"descriptors", c.lookDescriptors}, {"backlog", c.lookBacklog}, {"conntrack", c.lookTracked}, {"disk", c.lookDisk}, {"clock", c.lookClock},
 	} {
 		text, status, err := look.at()
 		if err != nil {
-			text, status = err.Error(), health.Unknown
+			text, status = err.Error(), monitoring.Unknown
 		}
-		c.result.Say(look.name, look.name+": "+text, status)
+		c.result.Report(look.name, look.name+": "+text, status)
 	}
 	return c.end(&c.result, c.format, "muster host")
 }
 
 // end writes what a check has found, and is its exit status.
-func (p *program) end(result *health.Result, format, name string) error {
+func (p *program) end(result *monitoring.Result, format, name string) error {
 	if err := result.Write(p.out, format, name); err != nil {
 		return err
 	}
-	if status := result.Status(); status != health.OK {
+	if status := result.Status(); status != monitoring.OK {
 		return statusOnly{int(status)}
 	}
 	return nil

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -135,7 +136,7 @@ func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
 	config := lab(t, t.TempDir(), keepAll)
 	p := startProcess(t, config)
 	flood := testkit.StartFlood(t, p.broker, 4, 0, 2000)
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if n := flood.Published(); n < 1000 {
 			return fmt.Errorf("%d published", n)
 		}
@@ -165,7 +166,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 	flood := testkit.StartFlood(t, near.BrokerAddress(), 4, 0, 1000)
 	reach := func(n uint64) {
 		t.Helper()
-		testkit.Eventually(t, func() error {
+		wait.Eventually(t, func() error {
 			if have := near.Stats()["registration"].Stored; have < n {
 				return fmt.Errorf("%d of %d stored", have, n)
 			}
@@ -176,7 +177,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 	for range 3 {
 		before := near.Stats()["registration"]
 		far.kill()
-		testkit.Eventually(t, func() error { // the fault has fired
+		wait.Eventually(t, func() error { // the fault has fired
 			if near.Stats()["registration"].Retries == before.Retries {
 				return fmt.Errorf("no message had to wait")
 			}
@@ -219,7 +220,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if !strings.Contains(p.log.String(), "stopping") {
 			return fmt.Errorf("it does not stop: %s", p.log)
 		}
@@ -255,7 +256,7 @@ func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
 		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		testkit.Eventually(t, func() error {
+		wait.Eventually(t, func() error {
 			if !strings.Contains(p.log.String(), want) {
 				return fmt.Errorf("no %q in %s", want, p.log)
 			}

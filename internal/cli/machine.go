@@ -11,8 +11,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/internal/appliance"
-	"github.com/muster-appliance/muster/internal/health"
 	"github.com/muster-appliance/muster/internal/host"
+	"github.com/muster-appliance/muster/internal/monitoring"
 )
 
 const (
@@ -42,29 +42,29 @@ func tryListen(address string) error {
 	return l.Close()
 }
 
-func (c *hostCheck) port(address string) (string, health.Status, error) {
+func (c *hostCheck) port(address string) (string, monitoring.Status, error) {
 	_, port, _ := net.SplitHostPort(address) // checked with the configuration
 	err := c.listen(address)
 	switch {
 	case err == nil:
-		return address + " is free", health.OK, nil
+		return address + " is free", monitoring.OK, nil
 	case errors.Is(err, syscall.EADDRINUSE) && c.running:
-		return address + ", where the appliance listens", health.OK, nil
+		return address + ", where the appliance listens", monitoring.OK, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Sprintf("%s is taken by another program: ss -ltnp 'sport = :%s' shows which; stop it, or listen elsewhere", address, port), health.Critical, nil
+		return fmt.Sprintf("%s is taken by another program: ss -ltnp 'sport = :%s' shows which; stop it, or listen elsewhere", address, port), monitoring.Critical, nil
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Sprintf("%s is no address of this machine: ip address lists those that are; 0.0.0.0 is all of them", address), health.Critical, nil
+		return fmt.Sprintf("%s is no address of this machine: ip address lists those that are; 0.0.0.0 is all of them", address), monitoring.Critical, nil
 	case errors.Is(err, syscall.EACCES):
-		return address + " is for root alone: listen on a port from 1024 on", health.Critical, nil
+		return address + " is for root alone: listen on a port from 1024 on", monitoring.Critical, nil
 	}
-	return "", health.Unknown, err
+	return "", monitoring.Unknown, err
 }
 
 // lookDescriptors holds them against the connections that the broker takes.
-func (c *hostCheck) lookDescriptors() (string, health.Status, error) {
+func (c *hostCheck) lookDescriptors() (string, monitoring.Status, error) {
 	have, err := c.descriptors()
 	if err != nil {
-		return "", health.Unknown, err
+		return "", monitoring.Unknown, err
 	}
 	most := uint64(c.cfg.Broker.MaxConnections)
 	if want := most + otherDescriptors; have < want {
@@ -73,37 +73,37 @@ func (c *hostCheck) lookDescriptors() (string, health.Status, error) {
 		if have > 2*otherDescriptors {
 			text += fmt.Sprintf(" to %d", have-otherDescriptors)
 		}
-		return text, health.Warning, nil
+		return text, monitoring.Warning, nil
 	}
-	return fmt.Sprintf("%s, enough for %s connections", count(have), count(most)), health.OK, nil
+	return fmt.Sprintf("%s, enough for %s connections", count(have), count(most)), monitoring.OK, nil
 }
 
-func (c *hostCheck) lookBacklog() (string, health.Status, error) {
+func (c *hostCheck) lookBacklog() (string, monitoring.Status, error) {
 	have, err := c.backlog()
 	if want := min(uint64(c.cfg.Broker.MaxConnections), enoughBacklog); err == nil && have < want {
 		return fmt.Sprintf("%s connections may wait at a port, and all nodes come at once after a restart: sysctl -w net.core.somaxconn=%d, and in /etc/sysctl.d",
-			count(have), want), health.Warning, nil
+			count(have), want), monitoring.Warning, nil
 	}
-	return count(have) + " connections may wait at a port", health.OK, err
+	return count(have) + " connections may wait at a port", monitoring.OK, err
 }
 
-func (c *hostCheck) lookTracked() (string, health.Status, error) {
+func (c *hostCheck) lookTracked() (string, monitoring.Status, error) {
 	have, err := c.tracked()
 	want := uint64(c.cfg.Broker.MaxConnections) * 2 // those that have ended are kept for a while
 	switch {
 	case err != nil || have == 0:
-		return "connections are not tracked", health.OK, err
+		return "connections are not tracked", monitoring.OK, err
 	case have < want:
 		return fmt.Sprintf("the firewall keeps track of %s connections, and drops what is more: sysctl -w net.netfilter.nf_conntrack_max=%d, and in /etc/sysctl.d",
-			count(have), want), health.Warning, nil
+			count(have), want), monitoring.Warning, nil
 	}
-	return fmt.Sprintf("the firewall keeps track of %s connections", count(have)), health.OK, nil
+	return fmt.Sprintf("the firewall keeps track of %s connections", count(have)), monitoring.OK, nil
 }
 
-func (c *hostCheck) lookDisk() (string, health.Status, error) {
+func (c *hostCheck) lookDisk() (string, monitoring.Status, error) {
 	dir, err := filepath.Abs(c.cfg.DataDir)
 	if err != nil {
-		return "", health.Unknown, err
+		return "", monitoring.Unknown, err
 	}
 	there := dir
 	for _, err := os.Stat(there); errors.Is(err, fs.ErrNotExist) && there != "/"; _, err = os.Stat(there) {
@@ -111,21 +111,21 @@ func (c *hostCheck) lookDisk() (string, health.Status, error) {
 	}
 	space, err := c.space(there)
 	if err != nil {
-		return "", health.Unknown, err
+		return "", monitoring.Unknown, err
 	}
 	if short := appliance.DiskShort(space); short != "" {
-		return dir + ": " + short, health.Critical, nil
+		return dir + ": " + short, monitoring.Critical, nil
 	}
 	used, err := stored(dir)
 	if err != nil {
-		return "", health.Unknown, err
+		return "", monitoring.Unknown, err
 	}
 	want := uint64(c.cfg.Declared.OnDisk(c.cfg.JetStream.MaxStorage))
 	if have := used + space.Free; have < want {
 		return fmt.Sprintf("%s: streams may take %s and have room for %s: give it %s more, or lower their max_bytes",
-			dir, humanize.IBytes(want), humanize.IBytes(have), humanize.IBytes(want-have)), health.Warning, nil
+			dir, humanize.IBytes(want), humanize.IBytes(have), humanize.IBytes(want-have)), monitoring.Warning, nil
 	}
-	return fmt.Sprintf("%s: %s free, %s used of the %s that streams may take", dir, humanize.IBytes(space.Free), humanize.IBytes(used), humanize.IBytes(want)), health.OK, nil
+	return fmt.Sprintf("%s: %s free, %s used of the %s that streams may take", dir, humanize.IBytes(space.Free), humanize.IBytes(used), humanize.IBytes(want)), monitoring.OK, nil
 }
 
 // stored is what files under a directory take. One that goes meanwhile takes nothing.
@@ -145,10 +145,10 @@ func stored(dir string) (bytes uint64, err error) {
 	return bytes, err
 }
 
-func (c *hostCheck) lookClock() (string, health.Status, error) {
+func (c *hostCheck) lookClock() (string, monitoring.Status, error) {
 	kept, err := c.clock()
 	if err == nil && !kept {
-		return "nothing keeps it right, and tokens, signatures and times depend on it: timedatectl set-ntp true, or install chrony", health.Warning, nil
+		return "nothing keeps it right, and tokens, signatures and times depend on it: timedatectl set-ntp true, or install chrony", monitoring.Warning, nil
 	}
-	return "kept right", health.OK, err
+	return "kept right", monitoring.OK, err
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
 // asMuster makes the test binary the program itself: tests that kill it need a process.
@@ -48,7 +48,7 @@ func startProcess(t *testing.T, config string) *process {
 	}
 	go func() { _ = p.cmd.Wait(); close(p.ended) }()
 	t.Cleanup(p.kill)
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if !strings.Contains(p.log.String(), "ready: ") {
 			return fmt.Errorf("not ready: %s", p.log)
 		}

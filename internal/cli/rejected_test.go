@@ -10,7 +10,7 @@ import (
 
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/simnode"
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
@@ -29,7 +29,7 @@ func TestWhoIsTurnedAwayIsSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		var answer console.Rejected
 		getJSON(t, p.console+"/api/v1/rejected", &answer)
 		if len(answer.Cases) != 1 || answer.Cases[0].Count != 3 || answer.Cases[0].Reason != "malformed" || answer.Cases[0].First.IsZero() {
@@ -64,7 +64,7 @@ func TestWhoComesWithoutACertificateIsSaid(t *testing.T) {
 	if err == nil {
 		t.Fatal("let in")
 	}
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		var answer console.Rejected
 		getJSON(t, p.console+"/api/v1/rejected", &answer)
 		for _, c := range answer.Cases {

@@ -47,7 +47,7 @@ func (p *program) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	a, systemd := appliance.New(cfg, version(), log), service{log}
+	a, systemd := appliance.New(cfg, appliance.Options{Version: version(), Log: log}), service{log}
 	if err := systemd.opening(func() error { return a.Open(ctx) }); err != nil {
 		if ctx.Err() != nil {
 			log.Info("told to stop before it was ready")
@@ -68,7 +68,7 @@ func (p *program) run(ctx context.Context) error {
 			log.Info("stopping")
 			systemd.notify(daemon.SdNotifyStopping)
 			watching.Wait()
-			return a.Close()
+			return a.Close(context.Background())
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
@@ -152,7 +153,7 @@ func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
 	}
 	thaw()
 	socket.until(t, "WATCHDOG=1")
-	testkit.Eventually(t, func() error { // and nothing is lost
+	wait.Eventually(t, func() error { // and nothing is lost
 		_, out, _ := muster(t, "status", "--server", p.console)
 		if !strings.Contains(out, sent+" received, "+sent+" stored") {
 			return fmt.Errorf("%s", out)

@@ -24,7 +24,7 @@ type stage struct {
 	ready   []console.Reason
 	nodes   []fleet.Node
 	streams console.Streams
-	cases   []rejected.Case
+	cases   []rejected.Entry
 	events  []*fleet.Event
 }
 
@@ -51,7 +51,7 @@ func inhabited() *stage {
 			},
 		},
 		streams: console.Streams{
-			Streams: []jsconfig.Have{
+			Streams: []jsconfig.StreamInfo{
 				{Config: jetstream.StreamConfig{Name: "CHORIA_EVENTS", Subjects: []string{"choria.lifecycle.>"}, MaxBytes: -1}},
 				{
 					Config: jetstream.StreamConfig{Name: "CHORIA_REGISTRATION", Subjects: []string{"choria.node_metadata.>"}, MaxBytes: 10 << 30},
@@ -60,7 +60,7 @@ func inhabited() *stage {
 			},
 			Changes: []jsconfig.Change{{Stream: "CHORIA_EVENTS", Action: jsconfig.Update, Differences: []jsconfig.Difference{{Field: "max_bytes", Have: "-1", Want: "512MiB"}}}},
 		},
-		cases: []rejected.Case{
+		cases: []rejected.Entry{
 			{By: "broker", Name: "web9.example.net", Address: "192.0.2.9:40112", Reason: "untrusted", Detail: "the certificate is signed by nobody we trust", First: hoursAgo(5), Last: hoursAgo(1), Count: 1234},
 			{By: "registration", Name: "bad\tname", Reason: "bad-sender", Detail: "a sender is 1 to 255 bytes", First: hoursAgo(2), Last: hoursAgo(2), Count: 1},
 		},
@@ -74,7 +74,7 @@ func inhabited() *stage {
 
 // deserted is ready, and nobody has come.
 func deserted() *stage {
-	return &stage{streams: console.Streams{Streams: []jsconfig.Have{}, Changes: []jsconfig.Change{}}}
+	return &stage{streams: console.Streams{Streams: []jsconfig.StreamInfo{}, Changes: []jsconfig.Change{}}}
 }
 
 // open is its console.
@@ -83,15 +83,15 @@ func (s *stage) open(t *testing.T, token string) (url string) {
 	varz := func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"server_name":"collector1.example.net","start":"` + hoursAgo(75).Format(time.RFC3339) + `","connections":1208,"jetstream":{"config":{"max_storage":21474836480},"stats":{"storage":73400320}}}`))
 	}
-	c := console.New(console.Config{Listen: "127.0.0.1:0", Token: token}, console.Sources{
-		Ready: func() []console.Reason { return s.ready }, Metrics: figures(), Choria: prometheus.NewRegistry(),
-		NATS: map[string]http.HandlerFunc{"/varz": varz}, Rejected: func() ([]rejected.Case, uint64) { return append([]rejected.Case{}, s.cases...), uint64(len(s.cases)) },
+	c := console.New(console.Config{Listen: "127.0.0.1:0", Token: token}, console.Options{
+		Log: hclog.NewNullLogger(), Ready: func() []console.Reason { return s.ready }, Metrics: figures(), Choria: prometheus.NewRegistry(),
+		NATS: map[string]http.HandlerFunc{"/varz": varz}, Rejected: func() ([]rejected.Entry, uint64) { return append([]rejected.Entry{}, s.cases...), uint64(len(s.cases)) },
 		Streams: func(context.Context) (console.Streams, error) { return s.streams, nil }, Fleet: s, Registrations: s, Events: s,
-	}, hclog.NewNullLogger())
-	if err := c.Open(); err != nil {
+	})
+	if err := c.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() })
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
 	return "http://" + c.Address()
 }
 

@@ -106,7 +106,7 @@ func (a *asker) lookNodes(ctx context.Context, o *overview) error {
 	switch {
 	case err == nil:
 		o.Nodes = &nodeCounts{s.Nodes, s.States}
-	case err.Error() == console.NobodyWatches:
+	case err.Error() == console.FleetDisabled:
 		return nil
 	}
 	return err
@@ -178,7 +178,7 @@ func (o *overview) rows() (rows [][]string) {
 	}
 	row("version", "%s, started %s", o.Version, ago(o.Started))
 	if o.Nodes == nil {
-		row("nodes", console.NobodyWatches)
+		row("nodes", console.FleetDisabled)
 	} else {
 		var states []string
 		for _, state := range fleet.States {

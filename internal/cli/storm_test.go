@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/simnode"
-	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -62,18 +63,18 @@ func TestARestartDownsNobody(t *testing.T) {
 			return nil
 		}
 	}
-	testkit.Eventually(t, allUp(true))
+	wait.Eventually(t, allUp(true))
 	for _, end := range []func(){func() { p.kill() }, func() { p.terminate(t) }} {
 		end()
 		time.Sleep(time.Second)
 		p = startProcess(t, config)
-		testkit.Eventually(t, allUp(true))
+		wait.Eventually(t, allUp(true))
 		time.Sleep(3 * time.Second) // longer than the grace
 		if err := allUp(true)(); err != nil {
 			t.Error(err)
 		}
 	}
-	if have := messages(t, p.broker, fleet.Stream); have != uint64(nodes) {
+	if have := messages(t, p.broker, contract.StreamFleet); have != uint64(nodes) {
 		t.Errorf("%d events of %d new nodes", have, nodes)
 	}
 }
@@ -86,7 +87,7 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 	config := quick(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes)
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Nodes != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)
 		}
@@ -124,7 +125,7 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 	t.Logf("killed after %d of %d", heard.Load(), nodes)
 
 	p = startProcess(t, config)
-	testkit.Eventually(t, func() error {
+	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Down] != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)
 		}
@@ -151,7 +152,7 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 // told is how often each event is in the stream.
 func told(t *testing.T, broker string) map[string]uint64 {
 	t.Helper()
-	s, err := jetStream(t, broker).Stream(t.Context(), fleet.Stream)
+	s, err := jetStream(t, broker).Stream(t.Context(), contract.StreamFleet)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (s *streams) list(ctx context.Context, _ []string) error {
 	return nil
 }
 
-func streamRows(streams []jsconfig.Have) [][]string {
+func streamRows(streams []jsconfig.StreamInfo) [][]string {
 	rows := make([][]string, len(streams))
 	for i, h := range streams {
 		rows[i] = []string{
@@ -83,7 +83,7 @@ func streamRows(streams []jsconfig.Have) [][]string {
 }
 
 // streamFigures are the same for programs, under their header; without a limit max_bytes is -1, as NATS has it.
-func streamFigures(streams []jsconfig.Have) [][]string {
+func streamFigures(streams []jsconfig.StreamInfo) [][]string {
 	rows := [][]string{{"name", "messages", "bytes", "max_bytes", "last", "subjects"}}
 	for _, h := range streams {
 		rows = append(rows, []string{
@@ -135,7 +135,7 @@ func (s *streams) plan(ctx context.Context, _ []string) error {
 	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
 		return err
 	}
-	changes, err := jsconfig.Plan(answer.Streams, cfg.Declared.Want(), time.Now())
+	changes, err := jsconfig.Plan(answer.Streams, cfg.Declared.StreamConfigs(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *streams) apply(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := jsconfig.Reconcile(ctx, js, cfg.Declared.Want(), time.Now(), s.deletes)
+	outcomes, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), s.deletes)
 	if err != nil {
 		return err
 	}

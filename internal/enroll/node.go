@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
@@ -27,9 +27,6 @@ const (
 
 // rsaBits is what Choria's own certificates have.
 const rsaBits = 2048
-
-// validCollective is what can be a token of a subject.
-var validCollective = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // Node is what a node is to be.
 type Node struct {
@@ -46,7 +43,7 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err := choria.CheckSender(n.Identity); err != nil {
 		return "", fmt.Errorf("the name %q cannot be that of a node", n.Identity)
 	}
-	if n.Collective != "" && !validCollective.MatchString(n.Collective) {
+	if n.Collective != "" && !contract.ValidName(n.Collective) {
 		return "", fmt.Errorf("the name %q cannot be that of a collective; use A-Z, a-z, 0-9, _ and -", n.Collective)
 	}
 	if strings.ContainsAny(n.InstallDir, "\r\n") || !path.IsAbs(n.InstallDir) {

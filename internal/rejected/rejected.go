@@ -20,8 +20,8 @@ const (
 	mostDetail = 512
 )
 
-// Case is one who was turned away, for one reason.
-type Case struct {
+// Entry is one who was turned away, for one reason.
+type Entry struct {
 	By      string    `json:"by"`      // broker, or an adapter
 	Name    string    `json:"name"`    // as given; nobody has proved it
 	Address string    `json:"address"` // of connections
@@ -35,7 +35,7 @@ type Case struct {
 // Table is the cases that are remembered. A nil table remembers nothing.
 type Table struct {
 	mu        sync.Mutex
-	cases     *simplelru.LRU[key, *Case]
+	cases     *simplelru.LRU[key, *Entry]
 	forgotten uint64
 }
 
@@ -44,12 +44,12 @@ type key struct{ by, name, address, reason string }
 // New makes an empty table.
 func New() *Table {
 	t := &Table{}
-	t.cases, _ = simplelru.NewLRU(mostCases, func(key, *Case) { t.forgotten++ }) // only a size below 1 is an error
+	t.cases, _ = simplelru.NewLRU(mostCases, func(key, *Entry) { t.forgotten++ }) // only a size below 1 is an error
 	return t
 }
 
 // Add notes that somebody was turned away once.
-func (t *Table) Add(c Case, now time.Time) {
+func (t *Table) Add(c Entry, now time.Time) {
 	if t == nil {
 		return
 	}
@@ -73,9 +73,9 @@ func text(s string, most int) string {
 	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), most)]), "�")
 }
 
-// Cases are those that are remembered, the latest first, and how many are forgotten.
-func (t *Table) Cases() (cases []Case, forgotten uint64) {
-	cases = []Case{}
+// Entries are those that are remembered, the latest first, and how many are forgotten.
+func (t *Table) Entries() (cases []Entry, forgotten uint64) {
+	cases = []Entry{}
 	if t == nil {
 		return cases, 0
 	}
@@ -84,6 +84,6 @@ func (t *Table) Cases() (cases []Case, forgotten uint64) {
 	for _, c := range t.cases.Values() {
 		cases = append(cases, *c)
 	}
-	slices.SortStableFunc(cases, func(a, b Case) int { return b.Last.Compare(a.Last) })
+	slices.SortStableFunc(cases, func(a, b Entry) int { return b.Last.Compare(a.Last) })
 	return cases, t.forgotten
 }

@@ -47,9 +47,9 @@ type Kind struct {
 	RSA      *rsa.PrivateKey // of all nodes of protocol 1 with a certificate: making one takes long
 }
 
-// Prove gives somebody what it proves itself with. Without a site those of protocol 1 have
+// NewCredentials gives somebody what it proves itself with. Without a site those of protocol 1 have
 // nothing, and those of protocol 2 sign their tokens themselves.
-func (k Kind) Prove(identity string, protocol choria.Protocol) (c Credentials, err error) {
+func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Credentials, err error) {
 	switch {
 	case protocol == choria.V1 && k.Site == nil:
 		return c, nil
@@ -79,7 +79,7 @@ func NewNode(index int, kind Kind) (*Node, error) {
 		n.Protocol = choria.Protocol(1 + index%2)
 	}
 	var err error
-	if n.Credentials, err = kind.Prove(n.Identity, n.Protocol); err != nil {
+	if n.Credentials, err = kind.NewCredentials(n.Identity, n.Protocol); err != nil {
 		return nil, err
 	}
 	n.body, err = n.newBody(index, kind.Size)

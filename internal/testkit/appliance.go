@@ -3,22 +3,20 @@
 package testkit
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
-
-// patience is how long a test waits for what must happen; a healthy run needs a fraction.
-const patience = 30 * time.Second
 
 // Config is the configuration of an appliance that listens on free ports and stores in a
 // directory of the test; text is laid over it as the file would be.
@@ -43,12 +41,12 @@ func Appliance(tb testing.TB, text string) *appliance.Appliance {
 // Open runs an appliance until the test ends, and then wants its ledger to balance.
 func Open(tb testing.TB, cfg *appliance.Config) *appliance.Appliance {
 	tb.Helper()
-	a := appliance.New(cfg, "test", hclog.NewNullLogger())
+	a := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	if err := a.Open(tb.Context()); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		if err := a.Close(); err != nil {
+		if err := a.Close(context.Background()); err != nil {
 			tb.Errorf("close: %v", err)
 		}
 		for name, s := range a.Stats() {
@@ -98,7 +96,7 @@ func Messages(tb testing.TB, js jetstream.JetStream, stream string) []jetstream.
 	}
 	var all []jetstream.Msg
 	for uint64(len(all)) < wanted {
-		batch, err := consumer.Fetch(int(min(wanted-uint64(len(all)), 1000)), jetstream.FetchMaxWait(patience))
+		batch, err := consumer.Fetch(int(min(wanted-uint64(len(all)), 1000)), jetstream.FetchMaxWait(wait.Limit))
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -116,7 +114,7 @@ func Messages(tb testing.TB, js jetstream.JetStream, stream string) []jetstream.
 // Settled waits until the adapter has received so many messages and each has its verdict.
 func Settled(tb testing.TB, a *appliance.Appliance, adapter string, received uint64) {
 	tb.Helper()
-	Eventually(tb, func() error {
+	wait.Eventually(tb, func() error {
 		s := a.Stats()[adapter]
 		if !s.Balanced() {
 			return errors.New("the ledger does not balance")
@@ -126,22 +124,6 @@ func Settled(tb testing.TB, a *appliance.Appliance, adapter string, received uin
 		}
 		return nil
 	})
-}
-
-// Eventually tries until there is no error.
-func Eventually(tb testing.TB, try func() error) {
-	tb.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			tb.Fatalf("still not after %s: %v", patience, err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
 }
 
 // Get reads a page of the console.

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/simnode"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -68,7 +70,7 @@ func (f *Flood) publish(nc *nats.Conn, c, first, content int) {
 	for n := 0; ; n++ {
 		select {
 		case <-f.stop:
-			_ = nc.FlushTimeout(patience)
+			_ = nc.FlushTimeout(wait.Limit)
 			f.mu.Lock()
 			f.keys = append(f.keys, keys...)
 			f.mu.Unlock()
@@ -107,7 +109,7 @@ func Keys(tb testing.TB, js jetstream.JetStream, stream string) map[string]bool 
 	tb.Helper()
 	have, last := map[string]bool{}, map[string]string{}
 	for _, m := range Messages(tb, js, stream) {
-		_, key, _ := strings.Cut(m.Headers().Get("Nats-Msg-Id"), "/")
+		_, key, _ := strings.Cut(m.Headers().Get(contract.HeaderMsgID), "/")
 		if have[key] {
 			tb.Errorf("%s is stored twice", key)
 		}

@@ -10,7 +10,7 @@
 // were a sixth of what it cost.
 //
 // The protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol.
-package wire
+package inproc
 
 import (
 	"bufio"
@@ -39,8 +39,8 @@ var (
 // Receiver is who gets the messages. Its methods are called by Open and Run, one after the
 // other, and must not wait.
 type Receiver interface {
-	// Room gives where to put a message of that size, or nil where it is not wanted.
-	Room(size int) []byte
+	// Buffer gives where to put a message of that size, or nil where it is not wanted.
+	Buffer(size int) []byte
 	// Receive takes every message.
 	Receive(m Message)
 }

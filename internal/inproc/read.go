@@ -1,4 +1,4 @@
-package wire
+package inproc
 
 import (
 	"bytes"
@@ -88,7 +88,7 @@ func (c *Conn) status(header int) (string, error) {
 // payload reads the message itself, or over it, and hands it on.
 func (c *Conn) payload(status string, size int) error {
 	skip := size
-	data := c.receiver.Room(size)
+	data := c.receiver.Buffer(size)
 	if data != nil {
 		skip = 0
 		if _, err := io.ReadFull(c.reader, data); err != nil {

@@ -1,4 +1,4 @@
-package wire
+package inproc
 
 import (
 	"errors"

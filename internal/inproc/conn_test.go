@@ -1,4 +1,4 @@
-package wire
+package inproc
 
 import (
 	"bufio"
@@ -16,7 +16,7 @@ type inbox struct {
 	got  []string
 }
 
-func (i *inbox) Room(size int) []byte {
+func (i *inbox) Buffer(size int) []byte {
 	if size > i.most {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package health
+package monitoring
 
 import (
 	"bytes"
@@ -52,7 +52,7 @@ func example(t *testing.T) *Result {
 	r.Judge("nodes", "200 nodes", 200, 0, few)
 	r.Judge("down", "40 down (web1|web2)", 40, 200, down)
 	r.Judge("late", "none late", 0, 200, Thresholds{})
-	r.Say("ready", "stream-unwritable:\nCHORIA_REGISTRATION", Critical)
+	r.Report("ready", "stream-unwritable:\nCHORIA_REGISTRATION", Critical)
 	return r
 }
 
@@ -71,7 +71,7 @@ func TestFormats(t *testing.T) {
 	}
 	var out bytes.Buffer
 	r := example(t)
-	r.Say("ready", "again", OK)
+	r.Report("ready", "again", OK)
 	if err := r.Write(&out, "prometheus", "muster"); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestUnknownIsWorseThanWarning(t *testing.T) {
 		t.Errorf("nothing: %s", r.Status())
 	}
 	for _, step := range []struct{ add, want Status }{{Warning, Warning}, {Unknown, Unknown}, {Warning, Unknown}, {Critical, Critical}, {Unknown, Critical}} {
-		if r.Say("x", "", step.add); r.Status() != step.want {
+		if r.Report("x", "", step.add); r.Status() != step.want {
 			t.Errorf("with %s: %s", step.add, r.Status())
 		}
 	}

@@ -1,7 +1,7 @@
 // Package health judges figures as monitoring plugins do, see
 // https://www.monitoring-plugins.org/doc/guidelines.html: what is warning, what is critical,
 // and how that is written.
-package health
+package monitoring
 
 import (
 	"fmt"
@@ -106,8 +106,8 @@ func (r *Result) Judge(name, text string, value, whole float64, t Thresholds) St
 	return i.Status
 }
 
-// Say adds what is no figure.
-func (r *Result) Say(name, text string, status Status) {
+// Report adds what is no figure.
+func (r *Result) Report(name, text string, status Status) {
 	r.add(Item{Name: name, Text: text, Status: status})
 }
 

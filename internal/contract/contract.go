@@ -1,0 +1,66 @@
+// Package contract names what readers of Muster's streams rely on: headers, subjects, the
+// default streams, and the reasons why a message was rejected or dropped. It holds names
+// only; it imports nothing and does nothing.
+package contract
+
+import "regexp"
+
+// Default streams.
+const (
+	StreamRegistration = "CHORIA_REGISTRATION"            // what the adapter "registration" stores
+	StreamAdvisories   = "CHORIA_REGISTRATION_ADVISORIES" // written only with fleet.advisories
+	StreamRejected     = "MUSTER_REJECTED"                // messages that an adapter rejected
+	StreamFleet        = "MUSTER_FLEET"                   // events of the fleet view
+)
+
+// Subjects that the appliance publishes to.
+const (
+	// SubjectNodeMetadata is followed by the sender: the default of stream.topic.
+	SubjectNodeMetadata = "choria.node_metadata."
+	// SubjectRejected is followed by the adapter and the reason.
+	SubjectRejected = "muster.rejected."
+	// SubjectFleet begins the subjects of all events of the fleet view.
+	SubjectFleet = "muster.fleet."
+	// SubjectFleetNode is followed by the event and the node.
+	SubjectFleetNode = SubjectFleet + "node."
+	// SubjectFleetSite is followed by the event and the site.
+	SubjectFleetSite = SubjectFleet + "site."
+	// SubjectAdvisories is where the Stream Replicator publishes its advisories too.
+	SubjectAdvisories = "choria.stream.input.registration_advisories"
+)
+
+// Headers on every stored message. Times are RFC 3339 with nanoseconds, in UTC.
+const (
+	// HeaderMsgID is adapter/sender/request id; the stream's duplicate window goes by it.
+	HeaderMsgID    = "Nats-Msg-Id"
+	HeaderSender   = "Muster-Sender"
+	HeaderTime     = "Muster-Time"     // the sender's clock
+	HeaderReceived = "Muster-Received" // the site's clock when the message was received
+	HeaderSkew     = "Muster-Skew"     // how far the two differ; only beyond clock_skew
+	HeaderVerified = "Muster-Verified" // how the sender was verified, or why it was not
+	HeaderSite     = "Muster-Site"     // the site that collected the message
+)
+
+// Headers that the format "plain" adds.
+const (
+	HeaderRequestID  = "Muster-Request-Id"
+	HeaderCollective = "Muster-Collective"
+	HeaderContent    = "Muster-Content" // inventory, file or body
+	HeaderFile       = "Muster-File"    // path of the file on the node
+	HeaderMtime      = "Muster-Mtime"   // modification time of the file
+)
+
+// Headers on a message in StreamRejected, beside HeaderReceived and HeaderSite.
+const (
+	HeaderReason  = "Muster-Reason"
+	HeaderDetail  = "Muster-Detail"  // at most 512 bytes
+	HeaderSubject = "Muster-Subject" // where the message was published
+	HeaderSize    = "Muster-Size"    // bytes; the stored copy ends at 64 KiB
+)
+
+// validName is one token of a subject.
+var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// ValidName reports whether a name is 1 to 64 of A-Z, a-z, 0-9, _ and -. Names of adapters,
+// streams, buckets and collectives are; they become tokens of subjects.
+func ValidName(name string) bool { return validName.MatchString(name) }

@@ -1,0 +1,36 @@
+package contract
+
+// Reasons why a message is rejected: it cannot be read, is not what it claims to be, or the
+// stream refuses it for good.
+const (
+	ReasonMalformed      = "malformed"       // not JSON, not base64, or not a known protocol
+	ReasonSchema         = "schema"          // a field is missing, of another type or out of range
+	ReasonNotUTF8        = "not-utf8"        // text that is not valid UTF-8, or a lone surrogate
+	ReasonBadSender      = "bad-sender"      // the sender cannot be part of a subject
+	ReasonBadID          = "bad-id"          // the request id cannot be part of a message id
+	ReasonTooLarge       = "too-large"       // unpacks to more, or is larger, than allowed
+	ReasonUnsigned       = "unsigned"        // nothing shows who wrote it
+	ReasonUntrusted      = "untrusted"       // a certificate or token of an unknown authority
+	ReasonExpired        = "expired"         // a certificate or token that is not valid at the time
+	ReasonWrongSignature = "wrong-signature" // the signature does not match the message
+	ReasonWrongName      = "wrong-name"      // signed by another identity than the sender
+	ReasonRefused        = "refused"         // the stream answered with an error that a retry cannot cure
+)
+
+// Reasons why a message is dropped: it was lost without anything being wrong with it.
+const (
+	ReasonBuffer     = "buffer"     // the buffer or the queue was full
+	ReasonConnection = "connection" // lost between the server and the adapter
+	ReasonShutdown   = "shutdown"   // still unacknowledged when the time to stop was over
+)
+
+// RejectReasons returns every reason why a message is rejected.
+func RejectReasons() []string {
+	return []string{
+		ReasonMalformed, ReasonSchema, ReasonNotUTF8, ReasonBadSender, ReasonBadID, ReasonTooLarge,
+		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonWrongSignature, ReasonWrongName, ReasonRefused,
+	}
+}
+
+// DropReasons returns every reason why a message is dropped.
+func DropReasons() []string { return []string{ReasonBuffer, ReasonConnection, ReasonShutdown} }
