@@ -11,7 +11,7 @@ import (
 const Limit = 30 * time.Second
 
 // interval is the pause between two tries.
-const interval = 5 * time.Millisecond
+const interval = 10 * time.Millisecond
 
 // Eventually calls try until it returns nil, and fails the test with the last error once
 // Limit is over.
