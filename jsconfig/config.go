@@ -28,10 +28,10 @@ func DefaultConfig() Config {
 	s.MaxAge, s.MaxBytes, s.MaxMsgsPerSubject = 7*day, 10<<30, 5
 	s.DuplicateWindow, s.AllowDirect = 30*time.Second, true
 
-	s = c.add(contract.StreamRejected, "Messages that an adapter could not take, with the reason", contract.SubjectRejected+">")
+	s = c.add(contract.StreamRejected, "Messages rejected by an adapter, with the reason", contract.SubjectRejected+">")
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
-	s = c.add(contract.StreamFleet, "What has become of the nodes", contract.SubjectFleet+">")
+	s = c.add(contract.StreamFleet, "Events of the fleet view", contract.SubjectFleet+">")
 	s.MaxAge, s.MaxBytes = 30*day, 1<<30
 
 	s = c.add(contract.StreamAdvisories, "", contract.SubjectAdvisories)
