@@ -171,7 +171,7 @@ func TestPlainIsTheRegistrationItself(t *testing.T) {
 			t.Errorf("%s is not stored", c.File)
 			continue
 		}
-		parsed, err := choria.ParseRequest(testkit.Raw(t, c.File))
+		parsed, err := new(choria.Parser).Request(testkit.Raw(t, c.File))
 		if err != nil || sha(parsed.Body) != c.Decoded.DataSHA256 {
 			t.Fatalf("%s: %v", c.File, err)
 		}

@@ -107,7 +107,12 @@ func (s *site) node(identity string, permissions ...string) holder {
 }
 
 func (s *site) client(caller string, permissions ...string) holder {
-	return issue(s.t, choria.ClientClaims(caller, permitted(permissions), nil), s.issuer, time.Now())
+	return issue(s.t, clientClaims(caller, permitted(permissions)), s.issuer, time.Now())
+}
+
+// clientClaims returns the claims of a client's token; issue adds the public key.
+func clientClaims(caller string, permissions map[string]bool) choria.Claims {
+	return choria.Claims{Purpose: choria.PurposeClient, OrgUnit: "choria", CallerID: caller, Permissions: permissions}
 }
 
 func permitted(names []string) map[string]bool {

@@ -372,7 +372,7 @@ func TestWhatClientsMayDo(t *testing.T) {
 			p.mustNotRead(caller, events)
 		}
 	}
-	claims := choria.ClientClaims("choria=x", nil, nil)
+	claims := clientClaims("choria=x", nil)
 	claims.PubSubjects, claims.SubSubjects = []string{"mine.>"}, []string{"ours.>"}
 	own := s.peer(append(issue(t, claims, s.issuer, time.Now()).options(), s.anonymous())...)
 	own.mustPublish("a client with subjects of its own", "mine.x")

@@ -51,7 +51,7 @@ func built(tb testing.TB, each func(name string, r Request, payload, raw []byte)
 					tb.Fatal(err)
 				}
 				each(fmt.Sprintf("%s %s compressed %v", name, kind, compress), r, payload, raw)
-				m, err := ParseRequest(raw)
+				m, err := parseRequest(raw)
 				if err != nil {
 					tb.Fatalf("%s: %v", name, err)
 				}
@@ -77,7 +77,7 @@ func TestWhatIsBuiltParsesBack(t *testing.T) {
 	count := 0
 	built(t, func(name string, r Request, payload, raw []byte) {
 		count++
-		m, err := ParseRequest(raw)
+		m, err := parseRequest(raw)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -171,7 +171,7 @@ func TestBodiesHaveTheShapeOfTheCaptures(t *testing.T) {
 		"registration-inventory":              func() ([]byte, error) { return InventoryBody([]byte("{}"), true) },
 		"registration-inventory-uncompressed": func() ([]byte, error) { return InventoryBody([]byte("{}"), false) },
 	} {
-		m, err := ParseRequest(read(t, "v1-mtls/"+file+".transport.json"))
+		m, err := parseRequest(read(t, "v1-mtls/"+file+".transport.json"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -38,9 +38,9 @@ func (c capture) reply() bool {
 
 func (c capture) parse(raw []byte) (*Message, error) {
 	if c.reply() {
-		return ParseReply(raw)
+		return parseReply(raw)
 	}
-	return ParseRequest(raw)
+	return parseRequest(raw)
 }
 
 func read(tb testing.TB, name string) []byte {
@@ -106,9 +106,9 @@ func TestEveryCaptureDecodesToWhatIsExpected(t *testing.T) {
 func TestAdapterOutputIsThatOfChoriasAdapter(t *testing.T) {
 	for _, c := range captures(t, "adapter") {
 		name := strings.TrimSuffix(c.File, ".adapter.json")
-		parse := ParseRequest
+		parse := parseRequest
 		if strings.Contains(name, "reply") {
-			parse = ParseReply
+			parse = parseReply
 		}
 		m, err := parse(read(t, name+".transport.json"))
 		if err != nil {
@@ -129,7 +129,7 @@ func TestUnpackGivesWhatTheNodeRegistered(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range captures(t, "registration") {
-		m, err := ParseRequest(read(t, c.File))
+		m, err := parseRequest(read(t, c.File))
 		if err != nil {
 			t.Fatal(err)
 		}

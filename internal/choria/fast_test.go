@@ -235,7 +235,7 @@ func FuzzBothWaysReadTheSame(f *testing.F) {
 // them never reaches.
 func FuzzBothWaysReadTheSameLayers(f *testing.F) {
 	for _, file := range []string{fileV1, fileV2} {
-		m, err := ParseRequest(read(f, file))
+		m, err := parseRequest(read(f, file))
 		if err != nil {
 			f.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func checkParsed(t *testing.T, m *Message, err error) {
 func FuzzParseRequest(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		m, err := ParseRequest(raw)
+		m, err := parseRequest(raw)
 		checkParsed(t, m, err)
 	})
 }
@@ -45,14 +45,14 @@ func FuzzParseRequest(f *testing.F) {
 func FuzzParseReply(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		m, err := ParseReply(raw)
+		m, err := parseReply(raw)
 		checkParsed(t, m, err)
 	})
 }
 
 func FuzzUnpack(f *testing.F) {
 	for _, c := range captures(f, "registration") {
-		m, err := ParseRequest(read(f, c.File))
+		m, err := parseRequest(read(f, c.File))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func FuzzUnpack(f *testing.F) {
 // FuzzLayers mutates the innermost layer, which mutating the base64 around it never reaches.
 func FuzzLayers(f *testing.F) {
 	for _, file := range []string{fileV1, fileV2} {
-		m, err := ParseRequest(read(f, file))
+		m, err := parseRequest(read(f, file))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -83,7 +83,7 @@ func FuzzLayers(f *testing.F) {
 		}
 		l := open(t, read(t, file))
 		raw := l.close(t, func(string) string { return string(message) })
-		m, err := ParseRequest(raw)
+		m, err := parseRequest(raw)
 		checkParsed(t, m, err)
 	})
 }

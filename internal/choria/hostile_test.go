@@ -90,9 +90,9 @@ const (
 
 func parserOf(file string) func([]byte) (*Message, error) {
 	if strings.Contains(file, "reply") {
-		return ParseReply
+		return parseReply
 	}
-	return ParseRequest
+	return parseRequest
 }
 
 func TestChangedMessagesAreRefusedWithTheirReason(t *testing.T) {
@@ -204,7 +204,7 @@ func TestHarmlessOddityIsRead(t *testing.T) {
 		for _, file := range test.files {
 			l := open(t, read(t, file))
 			test.edit(l)
-			if _, err := ParseRequest(l.close(t, nil)); err != nil {
+			if _, err := parseRequest(l.close(t, nil)); err != nil {
 				t.Errorf("%s: %s: %v", name, file, err)
 			}
 		}
@@ -245,7 +245,7 @@ func TestBrokenBytesAreRefusedWithTheirReason(t *testing.T) {
 		"message null":         {wrap(fmt.Sprintf(`{"protocol":%q,"message":"null","signature":"x","pubcert":"x"}`, secureRequestV1)), ErrMalformed},
 		"message deep":         {wrap(fmt.Sprintf(`{"protocol":%q,"message":%q,"signature":"x","pubcert":"x"}`, secureRequestV1, deep)), ErrMalformed},
 	} {
-		for _, parse := range []func([]byte) (*Message, error){ParseRequest, ParseReply} {
+		for _, parse := range []func([]byte) (*Message, error){parseRequest, parseReply} {
 			m, err := parse([]byte(test.raw))
 			want := test.want
 			if m != nil || !errors.Is(err, want) || Reason(err) != want.Error() {
@@ -257,7 +257,7 @@ func TestBrokenBytesAreRefusedWithTheirReason(t *testing.T) {
 
 func TestHostileCapturesAreRefused(t *testing.T) {
 	for _, c := range captures(t, "hostile") {
-		if _, err := ParseRequest(read(t, c.File)); !errors.Is(err, ErrSchema) {
+		if _, err := parseRequest(read(t, c.File)); !errors.Is(err, ErrSchema) {
 			t.Errorf("%s: %v", c.File, err)
 		}
 	}

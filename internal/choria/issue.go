@@ -38,11 +38,3 @@ func ServerClaims(identity string, collectives []string, key ed25519.PublicKey) 
 		OrgUnit: "choria", PublicKey: hex.EncodeToString(key),
 	}
 }
-
-// ClientClaims are those of a client of the organization "choria".
-func ClientClaims(caller string, permissions map[string]bool, key ed25519.PublicKey) Claims {
-	return Claims{
-		Purpose: PurposeClient, CallerID: caller, Permissions: permissions,
-		OrgUnit: "choria", PublicKey: hex.EncodeToString(key),
-	}
-}

@@ -54,12 +54,6 @@ func (p *Parser) trim() {
 	}
 }
 
-// ParseRequest reads a single request, as a Parser does.
-func ParseRequest(raw []byte) (*Message, error) { return new(Parser).Request(raw) }
-
-// ParseReply reads a single reply, as a Parser does.
-func ParseReply(raw []byte) (*Message, error) { return new(Parser).Reply(raw) }
-
 // parse reads a message of any form.
 func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, error) {
 	var t transport

@@ -56,7 +56,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := ParseRequest(raw)
+		m, err := parseRequest(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +139,7 @@ func TestSignersSignWhereThereIsNoOrganization(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node, client := ServerClaims("web1", nil, holder), ClientClaims("choria=rip", nil, holder)
+	node, client := ServerClaims("web1", nil, holder), clientClaims("choria=rip", nil, holder)
 	withRSA := func(c Claims) string {
 		t.Helper()
 		text, err := jwt.NewWithClaims(jwt.SigningMethodRS256, c).SignedString(rsaKey)

@@ -130,7 +130,7 @@ func TestEveryByteCounts(t *testing.T) {
 func TestNamesMustAgreeEverywhere(t *testing.T) {
 	v := captured(t)
 	for _, file := range []string{fileV1, fileV2} {
-		m, err := ParseRequest(read(t, file))
+		m, err := parseRequest(read(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,7 +157,7 @@ func TestNamesMustAgreeEverywhere(t *testing.T) {
 
 func TestValidityIsJudgedAtReception(t *testing.T) {
 	for _, file := range []string{fileV1, fileV2, "v2-issuer/registration-file-chain.transport.json"} {
-		m, err := ParseRequest(read(t, file))
+		m, err := parseRequest(read(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,7 +216,7 @@ func TestCertificatesThatProveNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := ParseRequest(raw)
+		m, err := parseRequest(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestCertificatesThatProveNothing(t *testing.T) {
 // checkChain breaks each link of a chained token's chain.
 func TestReplysHashAndSignatureCount(t *testing.T) {
 	v := captured(t)
-	m, err := ParseReply(read(t, replyV2File))
+	m, err := parseReply(read(t, replyV2File))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestReplysHashAndSignatureCount(t *testing.T) {
 
 func TestOtherRootsTakeTheOldOnesPlace(t *testing.T) {
 	v := captured(t)
-	m, err := ParseRequest(read(t, fileV1))
+	m, err := parseRequest(read(t, fileV1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ParseRequest(raw)
+	m, err := parseRequest(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +313,7 @@ func signed(t *testing.T, key *rsa.PrivateKey, certificate string) *Message {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := ParseRequest(raw)
+	m, err := parseRequest(raw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -337,12 +337,8 @@ func TestACertificateIsGoodAsLongAsOneWayToTheCAIs(t *testing.T) {
 		t.Errorf("after the CA's end: %v", err)
 	}
 	// The CA renewed with the same key, beside the old one.
-	renewed, err := ca.Renew(when.AddDate(10, 0, 0))
-	if err != nil {
-		t.Fatal(err)
-	}
 	both := ca.Pool()
-	both.AppendCertsFromPEM([]byte(renewed))
+	both.AppendCertsFromPEM([]byte(ca.Renew(when.AddDate(10, 0, 0))))
 	v.TrustRoots(both)
 	for _, now := range []time.Time{when, later, when} {
 		if _, err := v.Verify(m, now); err != nil {
@@ -374,11 +370,11 @@ func TestASenderCannotMakeUsWork(t *testing.T) {
 
 func TestLineFeedsInBase64AreNotReadOver(t *testing.T) {
 	v := captured(t)
-	request, err := ParseRequest(read(t, fileV2))
+	request, err := parseRequest(read(t, fileV2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := ParseReply(read(t, replyV2File))
+	reply, err := parseReply(read(t, replyV2File))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/pki"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -91,12 +90,8 @@ func (c conf) start() (*nats.Conn, []byte) {
 			c.t.Fatal(err)
 		}
 		config.Certificates = []tls.Certificate{pair}
-		key, err := pki.ReadKey(keyText)
-		if err != nil {
-			c.t.Fatal(err)
-		}
 		request.Caller = "choria=" + identity
-		if raw, err = request.V1(key.(*rsa.PrivateKey), string(certificate)); err != nil {
+		if raw, err = request.V1(pair.PrivateKey.(*rsa.PrivateKey), string(certificate)); err != nil {
 			c.t.Fatal(err)
 		}
 	} else {

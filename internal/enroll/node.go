@@ -53,7 +53,7 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	conf := choria.ServerConf{
+	conf := serverConf{
 		Identity: n.Identity, Broker: n.Broker, Collective: n.Collective, Dir: n.InstallDir, Facts: fileFacts, CA: fileCA,
 	}
 	prove := s.certificateFiles
@@ -65,12 +65,12 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 		return "", err
 	}
 	made = append(made, file{name: fileCA, text: s.authority.PEM(), mode: public}, file{name: fileFacts, text: string(facts) + "\n", mode: public},
-		file{name: fileServerConf, text: conf.Text(), mode: public})
+		file{name: fileServerConf, text: conf.text(), mode: public})
 	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
 	return dir, made.write(dir, func(string) bool { return n.Force })
 }
 
-func (s *Site) certificateFiles(conf *choria.ServerConf, now time.Time) (files, error) {
+func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "mcollective"
 	}
@@ -87,7 +87,7 @@ func (s *Site) certificateFiles(conf *choria.ServerConf, now time.Time) (files, 
 	return files{{name: fileCert, text: certificate, mode: public}, {name: fileKey, text: key, mode: secret}}, err
 }
 
-func (s *Site) tokenFiles(conf *choria.ServerConf, now time.Time) (files, error) {
+func (s *Site) tokenFiles(conf *serverConf, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "choria"
 	}

@@ -52,7 +52,7 @@ func ReadAuthority(certificate, key []byte) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the authority's certificate: %w", err)
 	}
-	private, err := ReadKey(key)
+	private, err := readKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("read the authority's key: %w", err)
 	}
@@ -61,13 +61,6 @@ func ReadAuthority(certificate, key []byte) (*Authority, error) {
 		return nil, errors.New("the authority's key is not that of its certificate")
 	}
 	return &Authority{key: private, cert: cert}, nil
-}
-
-// Renew is another certificate of the authority, for the same key and until another time.
-func (a *Authority) Renew(till time.Time) (string, error) {
-	template := *a.cert
-	template.NotAfter = till
-	return a.Issue(&template, a.key.Public())
 }
 
 // PEM is the authority's own certificate.
@@ -114,8 +107,8 @@ func KeyPEM(key crypto.Signer) (string, error) {
 	return encode("PRIVATE KEY", der), nil
 }
 
-// ReadKey reads a private key that is PKCS #8 in PEM.
-func ReadKey(text []byte) (crypto.Signer, error) {
+// readKey reads a private key that is PKCS #8 in PEM.
+func readKey(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
 		return nil, errors.New("it is not PEM")

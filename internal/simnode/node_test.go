@@ -18,7 +18,7 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := choria.ParseRequest(raw)
+		m, err := new(choria.Parser).Request(raw)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -53,7 +53,7 @@ func TestNodesSendWhatTheyAreAskedFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := choria.ParseRequest(raw)
+		m, err := new(choria.Parser).Request(raw)
 		if err != nil || m.Protocol != kind.Protocol {
 			t.Errorf("%+v: %v %v", kind, m, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"net"
 	"os"
 	"path/filepath"
@@ -77,6 +78,22 @@ func (a *Authority) Files(dir string, edit func(*x509.Certificate), names ...str
 			a.tb.Fatal(err)
 		}
 	}
+}
+
+// Renew issues another certificate of the authority, for the same key but valid until till, as PEM.
+func (a *Authority) Renew(till time.Time) string {
+	a.tb.Helper()
+	block, _ := pem.Decode([]byte(a.PEM()))
+	template, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	template.NotAfter = till
+	text, err := a.Issue(template, template.PublicKey)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	return text
 }
 
 // Client is the TLS configuration of somebody with a certificate of that name, who trusts
