@@ -99,7 +99,7 @@ func TestMessagesThatAreTooLargeAreRejected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", content), "web1", "mcollective", time.Now(), body).V1(nil, "")
+		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", content), "web1", "mcollective", time.Now(), body).EncodeV1(nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestPlainRejectsWhatGrowsWithoutEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := choria.NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Now(), body).V1(nil, "")
+	raw, err := choria.NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Now(), body).EncodeV1(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,12 +20,12 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	t.Helper()
 	bcfg := broker.DefaultConfig()
 	bcfg.Listen = "127.0.0.1:0"
-	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{Name: "b", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
+	a := New(*cfg, Options{Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, Delivered: b.Delivered, Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})), Log: hclog.NewNullLogger()})
 	if err := a.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func publish(t *testing.T, b *broker.Broker, n int, content []byte, compress boo
 		t.Fatal(err)
 	}
 	for i := range n {
-		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", i), fmt.Sprintf("web%d", i), "mcollective", time.Now(), body).V1(nil, "")
+		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", i), fmt.Sprintf("web%d", i), "mcollective", time.Now(), body).EncodeV1(nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ func (a *Adapter) verify(m *choria.Message, received time.Time) (found string, e
 		return how, nil
 	}
 	a.signatures.invalid[m.Protocol].Add(1)
-	if a.cfg.Verify == verifyRequire || a.cfg.Verify == verifyAuto && a.verifier.Trusts() {
+	if a.cfg.Verify == verifyRequire || a.cfg.Verify == verifyAuto && a.verifier.CanVerify() {
 		return "", err
 	}
 	return choria.Reason(err), nil

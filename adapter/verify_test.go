@@ -28,7 +28,7 @@ func captured(t *testing.T) *choria.Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := choria.NewVerifier(choria.NewTokens(choria.Issuers{"choria": key}, choria.Signers{}))
+	v := choria.NewVerifier(choria.NewTokenVerifier(choria.Issuers{"choria": key}, choria.Signers{}))
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(capture(t, "creds/ca.pem")) {
 		t.Fatal("no CA")
@@ -50,7 +50,7 @@ func TestWhatBecomesOfAMessageInEachMode(t *testing.T) {
 		"v2-issuer/registration-file-chain":    "jwt",
 		"v2-issuer/rpc-direct-request":         "untrusted", // a client's
 	}
-	nobody := choria.NewVerifier(choria.NewTokens(nil, choria.Signers{}))
+	nobody := choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
 	for file, want := range found {
 		raw := capture(t, file+".transport.json")
 		proved := want == "x509" || want == "jwt"

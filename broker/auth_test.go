@@ -93,7 +93,7 @@ func issue(t *testing.T, claims choria.Claims, issuer ed25519.PrivateKey, now ti
 		t.Fatal(err)
 	}
 	claims.PublicKey = hex.EncodeToString(public)
-	token, err := choria.Issue(claims, issuer, now, time.Hour)
+	token, err := choria.IssueToken(claims, issuer, now, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ const (
 // by another; for everybody else there is the table of rules.
 type authenticator struct {
 	cfg     *Config
-	tokens  *choria.Tokens
+	tokens  *choria.TokenVerifier
 	now     func() time.Time
 	allowed allowance
 	refused *refusals
@@ -42,7 +42,7 @@ type authenticator struct {
 func newAuthenticator(cfg *Config, o Options) *authenticator {
 	a := &authenticator{
 		cfg:          cfg,
-		tokens:       o.Verifier.Tokens(),
+		tokens:       o.Verifier.TokenVerifier(),
 		now:          o.Now,
 		allowed:      allowance{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
 		refused:      newRefusals(o.Log, o.Rejected, o.Now),

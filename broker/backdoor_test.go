@@ -135,7 +135,7 @@ func TestAChainedTokenIsLetInUntilItsIssuersEnd(t *testing.T) {
 		claims.RegisteredClaims = jwt.RegisteredClaims{
 			ID: id.String(), IssuedAt: jwt.NewNumericDate(id.Time()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Hour)), Issuer: "C-issuer." + issuerKey,
 		}
-		claims.IssuerEnds = jwt.NewNumericDate(issuerEnds)
+		claims.IssuerExpiresAt = jwt.NewNumericDate(issuerEnds)
 		claims.TrustChain = vouched + "." + hex.EncodeToString(ed25519.Sign(issuer, []byte(id.String()+"."+vouched)))
 		token, err := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims).SignedString(issuer)
 		if err != nil {

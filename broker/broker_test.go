@@ -19,7 +19,7 @@ import (
 
 // trustNobody is for brokers without tokens.
 func trustNobody() *choria.Verifier {
-	return choria.NewVerifier(choria.NewTokens(nil, choria.Signers{}))
+	return choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
 }
 
 func newBroker(t *testing.T, store string) *Broker {

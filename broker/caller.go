@@ -55,7 +55,7 @@ func (c *caller) holds(claims *choria.Claims) error {
 	if err != nil || len(c.nonce) == 0 || strings.ContainsAny(c.signature, "\r\n") { // which the decoder reads over
 		return fmt.Errorf("%w: the nonce is not signed", choria.ErrWrongSignature)
 	}
-	return claims.Holds(c.nonce, signature)
+	return claims.CheckSignature(c.nonce, signature)
 }
 
 // certName is the name in the caller's certificate: its common name, or else its first

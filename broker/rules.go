@@ -61,11 +61,13 @@ func hasCertificate(_ *authenticator, c *caller) bool {
 // isLab is a broker where nothing can be proved: only this machine, or a network that is
 // called safe, reaches it.
 func isLab(a *authenticator, _ *caller) bool {
-	return !a.cfg.TLS.enabled() && !a.tokens.Trusts()
+	return !a.cfg.TLS.enabled() && !a.tokens.CanVerify()
 }
 
 // hasTokenThatCounts is not asked where tokens prove nothing; there a certificate may.
-func hasTokenThatCounts(a *authenticator, c *caller) bool { return c.token != "" && a.tokens.Trusts() }
+func hasTokenThatCounts(a *authenticator, c *caller) bool {
+	return c.token != "" && a.tokens.CanVerify()
+}
 
 func isProvisioning(_ *authenticator, c *caller) bool {
 	return c.user == provisioner || c.token != "" && choria.TokenPurpose(c.token) == purposeProvisioning
@@ -101,7 +103,7 @@ func admitSystemUser(a *authenticator, c *caller) (grant, error) {
 			return grant{}, err
 		}
 		if claims.Purpose != choria.PurposeClient || !claims.Permissions["system_user"] && !claims.Permissions["org_admin"] {
-			return grant{}, fmt.Errorf("%w: the token of %s does not allow the system account", choria.ErrUntrusted, claims.Names())
+			return grant{}, fmt.Errorf("%w: the token of %s does not allow the system account", choria.ErrUntrusted, claims.Name())
 		}
 	}
 	if !same(c.password, a.cfg.System.Password) {

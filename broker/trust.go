@@ -148,7 +148,9 @@ func checkIssuer(text string) error {
 }
 
 // Tokens are those that the configuration trusts.
-func (c *Config) Tokens() *choria.Tokens { return choria.NewTokens(c.issuerKeys(), c.Signers.keys) }
+func (c *Config) Tokens() *choria.TokenVerifier {
+	return choria.NewTokenVerifier(c.issuerKeys(), c.Signers.keys)
+}
 
 // wantsTokens tells whether nodes may come with tokens.
 func (c *Config) wantsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }

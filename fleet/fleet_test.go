@@ -32,7 +32,7 @@ func newStage(tb testing.TB) *stage {
 	cfg.Listen = "127.0.0.1:0"
 	s := &stage{tb: tb}
 	s.broker = broker.New(cfg, broker.DefaultJetStream(), broker.Options{
-		Name: "b", Store: tb.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger(),
+		Name: "b", Store: tb.TempDir(), Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger(),
 	})
 	tb.Cleanup(func() { _ = s.broker.Close(context.Background()) })
 	if err := s.broker.Open(tb.Context()); err != nil {

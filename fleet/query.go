@@ -93,7 +93,7 @@ func (s *selection) named(identities []string) error {
 		switch {
 		case err != nil:
 			return err
-		case choria.IsPattern(filter):
+		case choria.IsRegexp(filter):
 			expressions = append(expressions, match)
 		default:
 			names[filter] = true

@@ -17,7 +17,7 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokens(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)

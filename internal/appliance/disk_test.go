@@ -46,7 +46,7 @@ func registration(t *testing.T, sender string, n int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw, err := choria.NewRegistration(fmt.Sprintf("%032d", n), sender, "mcollective", time.Now(), body).V1(nil, "")
+	raw, err := choria.NewRegistration(fmt.Sprintf("%032d", n), sender, "mcollective", time.Now(), body).EncodeV1(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

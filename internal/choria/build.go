@@ -59,9 +59,9 @@ type headersV2 struct {
 	Trace  [][3]string `json:"trace"`
 }
 
-// V1 is the request in protocol 1, signed with an RSA key whose certificate is given as
+// EncodeV1 is the request in protocol 1, signed with an RSA key whose certificate is given as
 // PEM. Without a key it is unsigned, as a node without a certificate registers.
-func (r Request) V1(key *rsa.PrivateKey, certificate string) ([]byte, error) {
+func (r Request) EncodeV1(key *rsa.PrivateKey, certificate string) ([]byte, error) {
 	ttl, seconds := int64(r.TTL/time.Second), r.Time.Unix()
 	request, err := json.Marshal(requestLayerV1{
 		Protocol: requestV1,
@@ -91,9 +91,9 @@ func (r Request) V1(key *rsa.PrivateKey, certificate string) ([]byte, error) {
 	}, headersV1{ReplyTo: "dev.null", Sender: r.Sender, SeenBy: r.hops()})
 }
 
-// V2 is the request in protocol 2, signed with the key that the token is for. Without a
+// EncodeV2 is the request in protocol 2, signed with the key that the token is for. Without a
 // key it is unsigned; Choria's own schema then refuses it where the token is empty too.
-func (r Request) V2(key ed25519.PrivateKey, token string) ([]byte, error) {
+func (r Request) EncodeV2(key ed25519.PrivateKey, token string) ([]byte, error) {
 	request, err := json.Marshal(requestLayerV2{
 		Protocol: requestV2,
 		Message:  base64.StdEncoding.EncodeToString(r.Body),

@@ -41,10 +41,10 @@ func built(tb testing.TB, each func(name string, r Request, payload, raw []byte)
 			r1 := NewRegistration(strings.Repeat("ab", 16), "web1.example.net", "mcollective", now, body)
 			r2 := NewRegistration("3MUm9vsAq3ULQszP07b6ebwvV2z", "web1.example.net", "choria", now, body)
 			for name, build := range map[string]func() (Request, []byte, error){
-				"v1 unsigned": func() (Request, []byte, error) { raw, err := r1.V1(nil, ""); return r1, raw, err },
-				"v1 signed":   func() (Request, []byte, error) { raw, err := r1.V1(rsaKey, "PEM"); return r1, raw, err },
-				"v2 unsigned": func() (Request, []byte, error) { raw, err := r2.V2(nil, "token"); return r2, raw, err },
-				"v2 signed":   func() (Request, []byte, error) { raw, err := r2.V2(edKey, "token"); return r2, raw, err },
+				"v1 unsigned": func() (Request, []byte, error) { raw, err := r1.EncodeV1(nil, ""); return r1, raw, err },
+				"v1 signed":   func() (Request, []byte, error) { raw, err := r1.EncodeV1(rsaKey, "PEM"); return r1, raw, err },
+				"v2 unsigned": func() (Request, []byte, error) { raw, err := r2.EncodeV2(nil, "token"); return r2, raw, err },
+				"v2 signed":   func() (Request, []byte, error) { raw, err := r2.EncodeV2(edKey, "token"); return r2, raw, err },
 			} {
 				r, raw, err := build()
 				if err != nil {
@@ -152,7 +152,7 @@ func TestWhatIsBuiltHasTheShapeOfTheCaptures(t *testing.T) {
 
 func TestUnsignedLooksAsTheCapturedOne(t *testing.T) {
 	capture := open(t, read(t, "v1-anon-jwt/registration-file.transport.json"))
-	raw, err := NewRegistration(strings.Repeat("ab", 16), "web1", "mcollective", time.Unix(1, 0), []byte("{}")).V1(nil, "")
+	raw, err := NewRegistration(strings.Repeat("ab", 16), "web1", "mcollective", time.Unix(1, 0), []byte("{}")).EncodeV1(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,8 @@ const (
 	discoveryReply   = "io.choria.choria.discovery.v1.external_reply"
 )
 
-// Discovery is what a client asks for.
-type Discovery struct {
+// DiscoveryRequest is what a client asks for.
+type DiscoveryRequest struct {
 	Protocol    string            `json:"protocol"`
 	Timeout     float64           `json:"timeout"` // seconds
 	Collective  string            `json:"collective"`
@@ -24,10 +24,10 @@ type Discovery struct {
 	Filter      Filter            `json:"filter"`
 }
 
-// ParseDiscovery reads a request. What nothing here can tell of nodes is an error: left out, it
+// ParseDiscoveryRequest reads a request. What nothing here can tell of nodes is an error: left out, it
 // would select too many.
-func ParseDiscovery(text []byte) (*Discovery, error) {
-	var d Discovery
+func ParseDiscoveryRequest(text []byte) (*DiscoveryRequest, error) {
+	var d DiscoveryRequest
 	if err := decodeJSON("discovery request", text, &d); err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func ParseDiscovery(text []byte) (*Discovery, error) {
 }
 
 // known refuses filters that are not known here, and those that are empty.
-func (d *Discovery) known(text []byte) error {
+func (d *DiscoveryRequest) known(text []byte) error {
 	var request struct {
 		Filter map[string]json.RawMessage `json:"filter"`
 	}
@@ -71,8 +71,8 @@ func (d *Discovery) known(text []byte) error {
 	return nil
 }
 
-// DiscoveryReply is the answer to a request: nodes, or why there are none.
-func DiscoveryReply(nodes []string, failure error) ([]byte, error) {
+// EncodeDiscoveryReply is the answer to a request: nodes, or why there are none.
+func EncodeDiscoveryReply(nodes []string, failure error) ([]byte, error) {
 	reply := struct {
 		Protocol string   `json:"protocol"`
 		Nodes    []string `json:"nodes"`

@@ -116,7 +116,7 @@ func (p *Parser) fastV2(transportSender []byte, m *Message) bool {
 		len(f.values[3]) == 0 || len(f.values[4]) == 0 || ttl < 1 || nanoseconds < 1 || m.setUnix(0, nanoseconds) != nil || m.setBody(p.body) != nil {
 		return false
 	}
-	m.Proof = Proof{Signed: p.signed, Signature: string(signature), Caller: string(token)}
+	m.Proof = Proof{Signed: p.signed, Signature: string(signature), Token: string(token)}
 	p.take(m, &f, transportSender)
 	return true
 }

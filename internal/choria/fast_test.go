@@ -141,7 +141,7 @@ func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
 			t.Errorf("have %s\nwant %s", have, want)
 		}
 		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), []byte(body))
-		raw, err := r.V1(nil, "")
+		raw, err := r.EncodeV1(nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +156,7 @@ func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
 func TestALargeMessageIsNotKept(t *testing.T) {
 	var p Parser
 	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), make([]byte, mostKept))
-	raw, err := r.V1(nil, "")
+	raw, err := r.EncodeV1(nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func ParseFactFilter(text string) (FactFilter, error) {
 		f.Operator = ">="
 	case "=":
 		f.Operator = "=="
-		if IsPattern(f.Value) {
+		if IsRegexp(f.Value) {
 			f.Operator = "=~"
 		}
 	}
@@ -151,7 +151,7 @@ func (f FactFilter) compare(fact gjson.Result) (order int, ok bool) {
 // NameMatcher tells which names a filter of identities matches: that name, or what the
 // regular expression in slashes matches.
 func NameMatcher(filter string) (func(name string) bool, error) {
-	if !IsPattern(filter) {
+	if !IsRegexp(filter) {
 		return func(name string) bool { return name == filter }, nil
 	}
 	pattern, err := compile(filter[1 : len(filter)-1])
@@ -165,7 +165,7 @@ func NameMatcher(filter string) (func(name string) bool, error) {
 // without case.
 func MemberMatcher(filter string) (func(names []string) bool, error) {
 	match := func(name string) bool { return strings.EqualFold(name, filter) }
-	if IsPattern(filter) {
+	if IsRegexp(filter) {
 		pattern, err := compile("(?i)" + filter[1:len(filter)-1])
 		if err != nil {
 			return nil, err
@@ -175,8 +175,8 @@ func MemberMatcher(filter string) (func(names []string) bool, error) {
 	return func(names []string) bool { return slices.ContainsFunc(names, match) }, nil
 }
 
-// IsPattern tells whether a filter is a regular expression.
-func IsPattern(filter string) bool {
+// IsRegexp tells whether a filter is a regular expression.
+func IsRegexp(filter string) bool {
 	return len(filter) > 1 && filter[0] == '/' && filter[len(filter)-1] == '/'
 }
 

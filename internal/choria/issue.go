@@ -10,10 +10,10 @@ import (
 	"github.com/segmentio/ksuid"
 )
 
-// Issue makes a token out of the claims, signed by the issuer of an organization and valid
+// IssueToken makes a token out of the claims, signed by the issuer of an organization and valid
 // from now on for the time given. Purpose, who it is for and its public key are the
 // caller's to fill in.
-func Issue(c Claims, issuer ed25519.PrivateKey, now time.Time, validity time.Duration) (string, error) {
+func IssueToken(c Claims, issuer ed25519.PrivateKey, now time.Time, validity time.Duration) (string, error) {
 	id, err := ksuid.NewRandomWithTime(now)
 	if err != nil {
 		return "", fmt.Errorf("make a token id: %w", err)

@@ -48,8 +48,8 @@ type shutdownEvent struct {
 	Timestamp int64  `json:"timestamp"` // Unix seconds
 }
 
-// Shutdown is the event that a server publishes before it stops.
-func Shutdown(identity, id string, now time.Time) ([]byte, error) {
+// EncodeShutdown is the event that a server publishes before it stops.
+func EncodeShutdown(identity, id string, now time.Time) ([]byte, error) {
 	const kind = "io.choria.lifecycle.v1.shutdown"
 	return json.Marshal(cloudEvent{
 		SpecVersion: "1.0", ID: id, Source: "io.choria.lifecycle", Type: kind, Subject: identity,

@@ -9,7 +9,7 @@ import (
 const capturedGoodbye = `{"specversion":"1.0","id":"731c413f-4b67-4839-bec6-905255805a09","source":"io.choria.lifecycle","type":"io.choria.lifecycle.v1.shutdown","subject":"node1.example.net","datacontenttype":"application/json","time":"2026-11-23T05:50:56Z","data":{"protocol":"io.choria.lifecycle.v1.shutdown","id":"731c413f-4b67-4839-bec6-905255805a09","identity":"node1.example.net","component":"server","timestamp":1795413056}}`
 
 func TestAGoodbyeSaysWhoStops(t *testing.T) {
-	event, err := Shutdown("node1.example.net", "731c413f-4b67-4839-bec6-905255805a09", time.Unix(1795413056, 0))
+	event, err := EncodeShutdown("node1.example.net", "731c413f-4b67-4839-bec6-905255805a09", time.Unix(1795413056, 0))
 	if err != nil || string(event) != capturedGoodbye {
 		t.Errorf("have %s, %v, want %s", event, err, capturedGoodbye)
 	}

@@ -44,7 +44,7 @@ type Proof struct {
 	Signed      []byte // the exact bytes that the signature or hash covers
 	Signature   string // base64; protocol 1 without security has words instead
 	Certificate string // protocol 1 requests: PEM
-	Caller      string // protocol 2 requests: token of the caller; replies: of the sender
-	Signer      string // protocol 2 requests made for somebody else: token of the signer
+	Token       string // protocol 2 requests: token of the caller; replies: of the sender
+	SignerToken string // protocol 2 requests made for somebody else: token of the signer
 	Hash        string // replies: base64 of the SHA-256 of Signed
 }

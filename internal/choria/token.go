@@ -28,21 +28,21 @@ const chained = "C-"
 // Claims are what a token of a node or a client says.
 type Claims struct {
 	jwt.RegisteredClaims
-	Purpose     string           `json:"purpose"`
-	Identity    string           `json:"identity,omitempty"` // nodes
-	Collectives []string         `json:"collectives,omitempty"`
-	CallerID    string           `json:"callerid,omitempty"` // clients
-	Permissions map[string]bool  `json:"permissions"`
-	PubSubjects []string         `json:"pub_subjects,omitempty"` // may be published to beside what everybody may
-	SubSubjects []string         `json:"sub_subjects,omitempty"`
-	OrgUnit     string           `json:"ou"`
-	PublicKey   string           `json:"public_key"` // hex ed25519, of who holds the token
-	TrustChain  string           `json:"tcs,omitempty"`
-	IssuerEnds  *jwt.NumericDate `json:"issexp,omitempty"`
+	Purpose         string           `json:"purpose"`
+	Identity        string           `json:"identity,omitempty"` // nodes
+	Collectives     []string         `json:"collectives,omitempty"`
+	CallerID        string           `json:"callerid,omitempty"` // clients
+	Permissions     map[string]bool  `json:"permissions"`
+	PubSubjects     []string         `json:"pub_subjects,omitempty"` // may be published to beside what everybody may
+	SubSubjects     []string         `json:"sub_subjects,omitempty"`
+	OrgUnit         string           `json:"ou"`
+	PublicKey       string           `json:"public_key"` // hex ed25519, of who holds the token
+	TrustChain      string           `json:"tcs,omitempty"`
+	IssuerExpiresAt *jwt.NumericDate `json:"issexp,omitempty"`
 }
 
-// Names tells who the token is for: a node's identity or a client's caller id.
-func (c *Claims) Names() string {
+// Name tells who the token is for: a node's identity or a client's caller id.
+func (c *Claims) Name() string {
 	if c.Purpose == PurposeClient {
 		return c.CallerID
 	}
@@ -54,7 +54,7 @@ func (c *Claims) complete() error {
 	switch {
 	case c.Purpose != PurposeServer && c.Purpose != PurposeClient:
 		return fmt.Errorf("a token for %q", c.Purpose)
-	case c.Names() == "":
+	case c.Name() == "":
 		return errors.New("a token that names nobody")
 	}
 	_, err := PublicKey(c.PublicKey)
@@ -75,7 +75,7 @@ func (c *Claims) lifetime() (from, till time.Time) {
 	if c.NotBefore != nil {
 		from = c.NotBefore.Time
 	}
-	for _, end := range []*jwt.NumericDate{c.ExpiresAt, c.IssuerEnds} {
+	for _, end := range []*jwt.NumericDate{c.ExpiresAt, c.IssuerExpiresAt} {
 		if end != nil && end.Before(till) {
 			till = end.Time
 		}
@@ -83,12 +83,12 @@ func (c *Claims) lifetime() (from, till time.Time) {
 	return from, till
 }
 
-// Holds checks the signature that shows that somebody holds the token's key: ed25519, over
+// CheckSignature checks the signature that shows that somebody holds the token's key: ed25519, over
 // the bytes that were asked to be signed. The error is ErrWrongSignature.
-func (c *Claims) Holds(signed, signature []byte) error {
+func (c *Claims) CheckSignature(signed, signature []byte) error {
 	key, err := PublicKey(c.PublicKey)
 	if err != nil || !ed25519.Verify(key, signed, signature) {
-		return fmt.Errorf("%w: of the token of %s", ErrWrongSignature, c.Names())
+		return fmt.Errorf("%w: of the token of %s", ErrWrongSignature, c.Name())
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (i Issuers) signer(c *Claims) (ed25519.PublicKey, error) {
 // chainIssuer is the key of the Chain Issuer, once both signatures of the trust chain hold:
 // the organization's over the Chain Issuer, and the Chain Issuer's over this token.
 func (c *Claims) chainIssuer(organization ed25519.PublicKey) (ed25519.PublicKey, error) {
-	if c.PublicKey == "" || c.IssuedAt == nil || c.ExpiresAt == nil || c.IssuerEnds == nil {
+	if c.PublicKey == "" || c.IssuedAt == nil || c.ExpiresAt == nil || c.IssuerExpiresAt == nil {
 		return nil, errors.New("a chained token lacks public_key, iat, exp or issexp")
 	}
 	id, err := ksuid.Parse(c.ID)

@@ -23,7 +23,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 	v := trusting(nil, Issuers{"choria": issuerPublic})
 	token := func(identity string, public ed25519.PublicKey, issuer ed25519.PrivateKey) string {
 		t.Helper()
-		text, err := Issue(ServerClaims(identity, []string{"choria"}, public), issuer, when, time.Hour)
+		text, err := IssueToken(ServerClaims(identity, []string{"choria"}, public), issuer, when, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 	good := token("web1", public, issuer)
 	chain := ServerClaims("web1", []string{"choria"}, public)
 	chain.TrustChain = "x"
-	endless, err := Issue(chain, issuer, when, time.Hour)
+	endless, err := IssueToken(chain, issuer, when, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 		"a chain alone": {endless, key, ErrUntrusted},
 		"a client's":    {string(read(t, "creds/issuer-rip.jwt")), key, ErrUntrusted},
 	} {
-		raw, err := NewRegistration("id", "web1", "choria", when, []byte("{}")).V2(test.key, test.token)
+		raw, err := NewRegistration("id", "web1", "choria", when, []byte("{}")).EncodeV2(test.key, test.token)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,7 +63,7 @@ func TestTokensThatProveNothing(t *testing.T) {
 		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, test.want) || test.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
 		}
-		m.Proof.Signer = good
+		m.Proof.SignerToken = good
 		if _, err := v.Verify(m, when.Add(time.Minute)); !errors.Is(err, ErrUntrusted) {
 			t.Errorf("%s: signed for somebody else: %v", name, err)
 		}
@@ -80,7 +80,7 @@ func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens := NewTokens(Issuers{"choria": key}, Signers{})
+	tokens := NewTokenVerifier(Issuers{"choria": key}, Signers{})
 	for _, file := range []string{"issuer-node1", "issuer-node4-chain", "issuer-chain", "issuer-rip", "issuer-bob-chain"} {
 		text := strings.TrimSpace(string(read(t, "creds/"+file+".jwt")))
 		claims, err := tokens.Verify(text, when)
@@ -91,7 +91,7 @@ func TestTheTrustChainHoldsAtEveryLink(t *testing.T) {
 		if strings.HasSuffix(file, "-chain") && file != "issuer-chain" {
 			checkChain(t, file, claims, key)
 		}
-		if _, err := NewTokens(Issuers{"other": key}, Signers{}).Verify(text, when); !errors.Is(err, ErrUntrusted) {
+		if _, err := NewTokenVerifier(Issuers{"other": key}, Signers{}).Verify(text, when); !errors.Is(err, ErrUntrusted) {
 			t.Errorf("%s of another organization: %v", file, err)
 		}
 	}
@@ -108,7 +108,7 @@ func checkChain(t *testing.T, file string, claims *Claims, organization ed25519.
 		"no key":           func(c *Claims) { c.PublicKey = "" },
 		"no iat":           func(c *Claims) { c.IssuedAt = nil },
 		"no exp":           func(c *Claims) { c.ExpiresAt = nil },
-		"no issexp":        func(c *Claims) { c.IssuerEnds = nil },
+		"no issexp":        func(c *Claims) { c.IssuerExpiresAt = nil },
 		"jti no KSUID":     func(c *Claims) { c.ID = "x" },
 		"jti of another":   func(c *Claims) { c.ID = "3MUlxXPuAFZd8tY2AXJu8upoX9Q" },
 		"iat moved":        func(c *Claims) { c.IssuedAt.Time = c.IssuedAt.Add(time.Second) },
@@ -150,7 +150,7 @@ func TestSignersSignWhereThereIsNoOrganization(t *testing.T) {
 	}
 	issued := func(c Claims, key ed25519.PrivateKey) string {
 		t.Helper()
-		text, err := Issue(c, key, when, time.Hour)
+		text, err := IssueToken(c, key, when, time.Hour)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,9 +173,9 @@ func TestSignersSignWhereThereIsNoOrganization(t *testing.T) {
 		"another purpose":      {both, issued(Claims{Purpose: "choria_provisioning", Identity: "x", PublicKey: node.PublicKey}, signer), ErrUntrusted},
 		"RSA for an issuer":    {Signers{}, withRSA(node), ErrUntrusted},
 	} {
-		tokens := NewTokens(nil, test.signers)
+		tokens := NewTokenVerifier(nil, test.signers)
 		if name == "RSA for an issuer" {
-			tokens = NewTokens(Issuers{"choria": public}, Signers{})
+			tokens = NewTokenVerifier(Issuers{"choria": public}, Signers{})
 		}
 		if _, err := tokens.Verify(test.token, when); !errors.Is(err, test.want) || test.want == nil && err != nil {
 			t.Errorf("%s: %v, want %v", name, err, test.want)
@@ -189,8 +189,8 @@ func TestANodeWithAnonymousTLSHasATokenOfASigner(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := strings.TrimSpace(string(read(t, "creds/v1-anon-node1.jwt")))
-	claims, err := NewTokens(nil, Signers{Server: []crypto.PublicKey{key}}).Verify(text, when)
-	if err != nil || claims.Names() != "node1.example.net" {
+	claims, err := NewTokenVerifier(nil, Signers{Server: []crypto.PublicKey{key}}).Verify(text, when)
+	if err != nil || claims.Name() != "node1.example.net" {
 		t.Errorf("%+v %v", claims, err)
 	}
 	if purpose := TokenPurpose(text); purpose != PurposeServer {
@@ -205,10 +205,10 @@ func TestWhoHoldsATokensKeyCanSign(t *testing.T) {
 	public, key, _ := ed25519.GenerateKey(rand.Reader)
 	claims := ServerClaims("web1", nil, public)
 	signed := []byte("a nonce")
-	if err := claims.Holds(signed, ed25519.Sign(key, signed)); err != nil {
+	if err := claims.CheckSignature(signed, ed25519.Sign(key, signed)); err != nil {
 		t.Error(err)
 	}
-	if err := claims.Holds([]byte("another nonce"), ed25519.Sign(key, signed)); !errors.Is(err, ErrWrongSignature) {
+	if err := claims.CheckSignature([]byte("another nonce"), ed25519.Sign(key, signed)); !errors.Is(err, ErrWrongSignature) {
 		t.Error(err)
 	}
 }
@@ -235,7 +235,7 @@ func (c chain) token(t *testing.T, edit func(*Claims)) string {
 	claims.RegisteredClaims = jwt.RegisteredClaims{
 		ID: id.String(), IssuedAt: jwt.NewNumericDate(id.Time()), ExpiresAt: jwt.NewNumericDate(when.Add(time.Hour)),
 	}
-	claims.IssuerEnds = jwt.NewNumericDate(when.Add(2 * time.Hour))
+	claims.IssuerExpiresAt = jwt.NewNumericDate(when.Add(2 * time.Hour))
 	edit(&claims)
 	key := fmt.Sprintf("%x", c.issuer.Public())
 	vouched := fmt.Sprintf("%x", ed25519.Sign(c.organization, []byte("issuer."+key)))
@@ -250,7 +250,7 @@ func (c chain) token(t *testing.T, edit func(*Claims)) string {
 
 func TestAChainedTokenLacksNothing(t *testing.T) {
 	c := newChain()
-	tokens := NewTokens(Issuers{"choria": c.organization.Public().(ed25519.PublicKey)}, Signers{})
+	tokens := NewTokenVerifier(Issuers{"choria": c.organization.Public().(ed25519.PublicKey)}, Signers{})
 	for name, test := range map[string]struct {
 		edit func(*Claims)
 		want error
@@ -260,8 +260,8 @@ func TestAChainedTokenLacksNothing(t *testing.T) {
 		"its id of another time":   {func(c *Claims) { c.IssuedAt = jwt.NewNumericDate(when.Add(-time.Minute)) }, ErrUntrusted},
 		"no time of issue":         {func(c *Claims) { c.IssuedAt = nil }, ErrUntrusted},
 		"no end":                   {func(c *Claims) { c.ExpiresAt = nil }, ErrUntrusted},
-		"no end of its issuer":     {func(c *Claims) { c.IssuerEnds = nil }, ErrUntrusted},
-		"the end of its issuer":    {func(c *Claims) { c.IssuerEnds = jwt.NewNumericDate(when.Add(-time.Second)) }, ErrExpired},
+		"no end of its issuer":     {func(c *Claims) { c.IssuerExpiresAt = nil }, ErrUntrusted},
+		"the end of its issuer":    {func(c *Claims) { c.IssuerExpiresAt = jwt.NewNumericDate(when.Add(-time.Second)) }, ErrExpired},
 		"its own end":              {func(c *Claims) { c.ExpiresAt = jwt.NewNumericDate(when.Add(-time.Second)) }, ErrExpired},
 		"for nobody":               {func(c *Claims) { c.Identity = "" }, ErrUntrusted},
 		"for another organization": {func(c *Claims) { c.OrgUnit = "x" }, ErrUntrusted},
@@ -271,7 +271,7 @@ func TestAChainedTokenLacksNothing(t *testing.T) {
 		}
 	}
 	other := newChain()
-	stranger := NewTokens(Issuers{"choria": other.organization.Public().(ed25519.PublicKey)}, Signers{})
+	stranger := NewTokenVerifier(Issuers{"choria": other.organization.Public().(ed25519.PublicKey)}, Signers{})
 	if _, err := stranger.Verify(c.token(t, func(*Claims) {}), when); !errors.Is(err, ErrUntrusted) {
 		t.Errorf("under another organization: %v", err)
 	}

@@ -22,32 +22,32 @@ type Signers struct {
 	Client []crypto.PublicKey
 }
 
-// Tokens verifies tokens, each once for as long as it is remembered. It may be used from
+// TokenVerifier verifies tokens, each once for as long as it is remembered. It may be used from
 // many goroutines.
-type Tokens struct {
+type TokenVerifier struct {
 	issuers Issuers
 	signers Signers
 	known   *lru.Cache[[sha256.Size]byte, *Claims]
 }
 
-// NewTokens trusts the tokens of the issuers or, where there are none, of the signers.
-func NewTokens(issuers Issuers, signers Signers) *Tokens {
+// NewTokenVerifier trusts the tokens of the issuers or, where there are none, of the signers.
+func NewTokenVerifier(issuers Issuers, signers Signers) *TokenVerifier {
 	known, err := lru.New[[sha256.Size]byte, *Claims](remembered)
 	if err != nil {
 		panic(err) // only for a size below 1
 	}
-	return &Tokens{issuers: issuers, signers: signers, known: known}
+	return &TokenVerifier{issuers: issuers, signers: signers, known: known}
 }
 
-// Trusts tells whether there is anybody whose tokens are trusted.
-func (t *Tokens) Trusts() bool {
+// CanVerify tells whether there is anybody whose tokens are trusted.
+func (t *TokenVerifier) CanVerify() bool {
 	return len(t.issuers)+len(t.signers.Server)+len(t.signers.Client) > 0
 }
 
 // Verify reads a token of a node or a client and checks that somebody who is trusted signed
 // it and that it is valid at the time. The error is ErrExpired or ErrUntrusted. The claims
 // are shared: they may not be changed.
-func (t *Tokens) Verify(text string, now time.Time) (*Claims, error) {
+func (t *TokenVerifier) Verify(text string, now time.Time) (*Claims, error) {
 	if strings.ContainsAny(text, "\r\n") { // which base64 decoders read over
 		return nil, fmt.Errorf("%w: token: it has a line feed in it", ErrUntrusted)
 	}
@@ -66,7 +66,7 @@ func (t *Tokens) Verify(text string, now time.Time) (*Claims, error) {
 	return claims, nil
 }
 
-func (t *Tokens) read(text string, now time.Time) (*Claims, error) {
+func (t *TokenVerifier) read(text string, now time.Time) (*Claims, error) {
 	var claims Claims
 	parser := jwt.NewParser(
 		jwt.WithValidMethods(t.methods()),
@@ -85,7 +85,7 @@ func (t *Tokens) read(text string, now time.Time) (*Claims, error) {
 
 // methods are the algorithms that a token may be signed with: organizations have ed25519
 // keys, signers may have RSA ones.
-func (t *Tokens) methods() []string {
+func (t *TokenVerifier) methods() []string {
 	methods := []string{jwt.SigningMethodEdDSA.Alg()}
 	if len(t.issuers) == 0 {
 		methods = append(methods, jwt.SigningMethodRS256.Alg(), jwt.SigningMethodRS384.Alg(), jwt.SigningMethodRS512.Alg())
@@ -94,7 +94,7 @@ func (t *Tokens) methods() []string {
 }
 
 // key is what the token must be signed with: one key, or one of several.
-func (t *Tokens) key(c *Claims) (any, error) {
+func (t *TokenVerifier) key(c *Claims) (any, error) {
 	if err := c.complete(); err != nil {
 		return nil, err
 	}

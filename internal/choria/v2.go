@@ -42,7 +42,7 @@ func parseRequestV2(text []byte, m *Message) error {
 	if err != nil {
 		return err
 	}
-	m.Proof = Proof{Signed: signed, Signature: secure.Signature, Caller: secure.Caller, Signer: secure.Signer}
+	m.Proof = Proof{Signed: signed, Signature: secure.Signature, Token: secure.Caller, SignerToken: secure.Signer}
 
 	var request requestLayerV2
 	if err := decodeJSON("request", signed, &request); err != nil {
@@ -127,7 +127,7 @@ func parseReplyV2(text []byte, m *Message) error {
 	if err != nil {
 		return err
 	}
-	m.Proof = Proof{Signed: signed, Signature: secure.Signature, Caller: secure.Sender, Hash: secure.Hash}
+	m.Proof = Proof{Signed: signed, Signature: secure.Signature, Token: secure.Sender, Hash: secure.Hash}
 
 	var reply replyLayerV2
 	if err := decodeJSON("reply", signed, &reply); err != nil {

@@ -28,7 +28,7 @@ var callerName = regexp.MustCompile(`^[a-z]+=([\w.-]+)$`)
 // Verifier checks who wrote a message: that a certificate or token is good, that its key
 // made the signature, and that it is the sender's own. It may be used from many goroutines.
 type Verifier struct {
-	tokens *Tokens
+	tokens *TokenVerifier
 	roots  atomic.Pointer[x509.CertPool] // nil: no certificate is trusted
 	known  *lru.Cache[[sha256.Size]byte, identity]
 }
@@ -42,7 +42,7 @@ type identity struct {
 }
 
 // NewVerifier trusts the tokens, and no certificate yet.
-func NewVerifier(tokens *Tokens) *Verifier {
+func NewVerifier(tokens *TokenVerifier) *Verifier {
 	known, err := lru.New[[sha256.Size]byte, identity](remembered)
 	if err != nil {
 		panic(err) // only for a size below 1
@@ -53,11 +53,11 @@ func NewVerifier(tokens *Tokens) *Verifier {
 // TrustRoots trusts certificates under these roots from now on, and no others.
 func (v *Verifier) TrustRoots(roots *x509.CertPool) { v.roots.Store(roots) }
 
-// Tokens are those that the verifier trusts.
-func (v *Verifier) Tokens() *Tokens { return v.tokens }
+// TokenVerifier are those that the verifier trusts.
+func (v *Verifier) TokenVerifier() *TokenVerifier { return v.tokens }
 
-// Trusts tells whether there is anything that a message could be verified against.
-func (v *Verifier) Trusts() bool { return v.roots.Load() != nil || v.tokens.Trusts() }
+// CanVerify tells whether there is anything that a message could be verified against.
+func (v *Verifier) CanVerify() bool { return v.roots.Load() != nil || v.tokens.CanVerify() }
 
 // Verify says how the message was verified, x509 or jwt. The error wraps ErrUnsigned,
 // ErrUntrusted, ErrExpired, ErrWrongSignature or ErrWrongName. Certificates and tokens
@@ -87,7 +87,7 @@ func (v *Verifier) verifyReply(m *Message, now time.Time) error {
 	if sum := sha256.Sum256(m.Proof.Signed); err != nil || !slices.Equal(hash, sum[:]) {
 		return fmt.Errorf("%w: hash of the reply", ErrWrongSignature)
 	}
-	if m.Proof.Signature == "" || m.Proof.Caller == "" {
+	if m.Proof.Signature == "" || m.Proof.Token == "" {
 		return fmt.Errorf("%w: reply", ErrUnsigned)
 	}
 	return v.verifyToken(m, now)
@@ -96,13 +96,13 @@ func (v *Verifier) verifyReply(m *Message, now time.Time) error {
 // verifyToken is for protocol 2: a node's token under somebody trusted, whose key signed,
 // and whose identity is the sender everywhere.
 func (v *Verifier) verifyToken(m *Message, now time.Time) error {
-	if m.Proof.Signer != "" {
+	if m.Proof.SignerToken != "" {
 		return fmt.Errorf("%w: signed for somebody else", ErrUntrusted)
 	}
 	if m.Proof.Signature == base64Insecure {
 		return fmt.Errorf("%w: request", ErrUnsigned)
 	}
-	claims, err := v.tokens.Verify(m.Proof.Caller, now)
+	claims, err := v.tokens.Verify(m.Proof.Token, now)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrWrongSignature, err)
 	}
-	if err := claims.Holds(m.Proof.Signed, signature); err != nil {
+	if err := claims.CheckSignature(m.Proof.Signed, signature); err != nil {
 		return err
 	}
 	return owns([]string{claims.Identity}, m, m.Caller)

@@ -36,7 +36,7 @@ func captured(tb testing.TB) *Verifier {
 
 // trusting is a verifier that trusts the roots, where there are any, and the issuers.
 func trusting(roots *x509.CertPool, issuers Issuers) *Verifier {
-	v := NewVerifier(NewTokens(issuers, Signers{}))
+	v := NewVerifier(NewTokenVerifier(issuers, Signers{}))
 	v.TrustRoots(roots)
 	return v
 }
@@ -117,7 +117,7 @@ func TestEveryByteCounts(t *testing.T) {
 		}
 		flip("signature", raw, func(n *Message, b []byte) { n.Proof.Signature = base64.StdEncoding.EncodeToString(b) }, signature)
 		if m.Protocol == V2 {
-			flip("token", []byte(m.Proof.Caller), func(n *Message, b []byte) { n.Proof.Caller = string(b) }, []error{ErrUntrusted})
+			flip("token", []byte(m.Proof.Token), func(n *Message, b []byte) { n.Proof.Token = string(b) }, []error{ErrUntrusted})
 			continue
 		}
 		block, _ := pem.Decode([]byte(m.Proof.Certificate))
@@ -212,7 +212,7 @@ func TestCertificatesThatProveNothing(t *testing.T) {
 	} {
 		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
 		r.Caller = "choria=web1"
-		raw, err := r.V1(key, test.certificate)
+		raw, err := r.EncodeV1(key, test.certificate)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,7 +285,7 @@ func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
 	}
 	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", then, []byte("{}"))
 	r.Caller = "choria=web1"
-	raw, err := r.V1(key, ca.Certificate(key.Public(), nil, "web1"))
+	raw, err := r.EncodeV1(key, ca.Certificate(key.Public(), nil, "web1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func signed(t *testing.T, key *rsa.PrivateKey, certificate string) *Message {
 	t.Helper()
 	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
 	r.Caller = "choria=web1"
-	raw, err := r.V1(key, certificate)
+	raw, err := r.EncodeV1(key, certificate)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func TestLineFeedsInBase64AreNotReadOver(t *testing.T) {
 	}
 	for _, end := range []string{"\n", "\r"} {
 		n := *request
-		n.Proof.Caller += end
+		n.Proof.Token += end
 		if _, err := v.Verify(&n, when); !errors.Is(err, ErrUntrusted) {
 			t.Errorf("token: %v", err)
 		}

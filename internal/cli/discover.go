@@ -54,7 +54,7 @@ func (d *discover) run(ctx context.Context, args []string) error {
 		return usageError{errors.New(`there are no files: Choria runs this, with one for the request and one for the reply: choria ping --dm external --do command="muster discover"`)}
 	}
 	nodes, err := d.answer(ctx, files[0])
-	reply, err := choria.DiscoveryReply(nodes, err)
+	reply, err := choria.EncodeDiscoveryReply(nodes, err)
 	if err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	request, err := choria.ParseDiscovery(text)
+	request, err := choria.ParseDiscoveryRequest(text)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
 }
 
 // find asks for the nodes of some of the identities.
-func (d *discover) find(ctx context.Context, request *choria.Discovery, identities []string) (nodes []string, err error) {
+func (d *discover) find(ctx context.Context, request *choria.DiscoveryRequest, identities []string) (nodes []string, err error) {
 	query := url.Values{
 		"format": {"names"}, "identity": identities, "class": request.Filter.Classes, "agent": request.Filter.Agents,
 	}

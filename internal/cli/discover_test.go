@@ -220,7 +220,7 @@ func registerFacts(t *testing.T, broker, name string, all ...[]byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", i), name, "mcollective", time.Now(), body).V1(nil, "")
+		raw, err := choria.NewRegistration(fmt.Sprintf("%032d", i), name, "mcollective", time.Now(), body).EncodeV1(nil, "")
 		if err != nil {
 			t.Fatal(err)
 		}

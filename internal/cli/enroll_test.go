@@ -91,7 +91,7 @@ func (c conf) start() (*nats.Conn, []byte) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 		request.Caller = "choria=" + identity
-		if raw, err = request.V1(pair.PrivateKey.(*rsa.PrivateKey), string(certificate)); err != nil {
+		if raw, err = request.EncodeV1(pair.PrivateKey.(*rsa.PrivateKey), string(certificate)); err != nil {
 			c.t.Fatal(err)
 		}
 	} else {
@@ -103,7 +103,7 @@ func (c conf) start() (*nats.Conn, []byte) {
 		key, token := ed25519.NewKeyFromSeed(seed), string(c.file("plugin.security.choria.token_file"))
 		options = append(options, nats.Token(token), nats.UserJWT(func() (string, error) { return token, nil },
 			func(nonce []byte) ([]byte, error) { return ed25519.Sign(key, nonce), nil }))
-		if raw, err = request.V2(key, token); err != nil {
+		if raw, err = request.EncodeV2(key, token); err != nil {
 			c.t.Fatal(err)
 		}
 	}

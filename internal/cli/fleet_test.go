@@ -42,7 +42,7 @@ func beNode(spec string) int {
 		return 1
 	}
 	<-ctx.Done()
-	event, err := choria.Shutdown(n.Identity, "0", time.Now())
+	event, err := choria.EncodeShutdown(n.Identity, "0", time.Now())
 	if err != nil || nc.Publish(choria.ShutdownSubject, event) != nil || nc.Flush() != nil {
 		return 1
 	}

@@ -204,11 +204,11 @@ func TestATokenIsAllThatANodeNeeds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	claims, err := choria.NewTokens(choria.Issuers{"choria": issuer}, choria.Signers{}).Verify(read(t, dir, "server.jwt"), time.Now())
+	claims, err := choria.NewTokenVerifier(choria.Issuers{"choria": issuer}, choria.Signers{}).Verify(read(t, dir, "server.jwt"), time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := claims.Holds([]byte("nonce"), ed25519.Sign(ed25519.NewKeyFromSeed(raw), []byte("nonce"))); err != nil {
+	if err := claims.CheckSignature([]byte("nonce"), ed25519.Sign(ed25519.NewKeyFromSeed(raw), []byte("nonce"))); err != nil {
 		t.Error(err)
 	}
 	if claims.Identity != "web1.example.net" || len(claims.Collectives) != 1 || claims.Collectives[0] != conf["collectives"] {

@@ -57,7 +57,7 @@ func leaf(name string, usage x509.ExtKeyUsage, now time.Time) *x509.Certificate 
 func (s *Site) Token(node, collective string, key ed25519.PublicKey, now time.Time) (string, error) {
 	claims := choria.ServerClaims(node, []string{collective}, key)
 	claims.Permissions = map[string]bool{"submission": true}
-	return choria.Issue(claims, s.issuer, now, now.AddDate(yearsOfOthers, 0, 0).Sub(now))
+	return choria.IssueToken(claims, s.issuer, now, now.AddDate(yearsOfOthers, 0, 0).Sub(now))
 }
 
 // Roots trusts the site's authority, and so its broker.

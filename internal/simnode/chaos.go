@@ -58,7 +58,7 @@ func (m *member) leave(goodbye bool) error {
 func (m *member) sayGoodbye() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	event, err := choria.Shutdown(m.Identity, uuid(), time.Now())
+	event, err := choria.EncodeShutdown(m.Identity, uuid(), time.Now())
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Crede
 	if k.Site != nil {
 		c.Token, err = k.Site.Token(identity, Collective, public, time.Now())
 	} else {
-		c.Token, err = choria.Issue(choria.ServerClaims(identity, []string{Collective}, public), private, time.Now(), tokenValidity)
+		c.Token, err = choria.IssueToken(choria.ServerClaims(identity, []string{Collective}, public), private, time.Now(), tokenValidity)
 	}
 	return c, err
 }
@@ -118,7 +118,7 @@ func (n *Node) contentSize(size int64) int64 {
 func (n *Node) Registration(now time.Time) (id string, raw []byte, err error) {
 	if n.Protocol == choria.V2 {
 		id = ksuid.New().String()
-		raw, err = n.request(id, now).V2(n.Key, n.Token)
+		raw, err = n.request(id, now).EncodeV2(n.Key, n.Token)
 		return id, raw, err
 	}
 	id = uuid()
@@ -126,7 +126,7 @@ func (n *Node) Registration(now time.Time) (id string, raw []byte, err error) {
 	if n.RSA != nil {
 		r.Caller = "choria=" + n.Identity
 	}
-	raw, err = r.V1(n.RSA, n.Certificate)
+	raw, err = r.EncodeV1(n.RSA, n.Certificate)
 	return id, raw, err
 }
 

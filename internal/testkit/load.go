@@ -28,7 +28,7 @@ func Registration(tb testing.TB, sender string, n, content int) (key string, raw
 		tb.Fatal(err)
 	}
 	id := fmt.Sprintf("%032d", n)
-	raw, err = choria.NewRegistration(id, sender, "mcollective", time.Now(), body).V1(nil, "")
+	raw, err = choria.NewRegistration(id, sender, "mcollective", time.Now(), body).EncodeV1(nil, "")
 	if err != nil {
 		tb.Fatal(err)
 	}
