@@ -38,7 +38,7 @@ func (a *asker) command(use, short, example string, args cobra.PositionalArgs, r
 		Use: use, Short: short, Example: example, Args: args,
 		RunE: func(cmd *cobra.Command, args []string) error { return run(cmd.Context(), args) },
 	}
-	a.configFlag(cmd)
+	a.configFlag(cmd, configHelpConsole)
 	cmd.Flags().BoolVar(&a.asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -54,7 +54,7 @@ func (a *asker) asking(use, short, example string, args cobra.PositionalArgs, ru
 func (a *asker) listing(use, short, example string, run func(ctx context.Context, args []string) error) *cobra.Command {
 	cmd := a.asking(use, short, example, cobra.NoArgs, run)
 	cmd.Flags().BoolVar(&a.asCSV, "csv", false, "print CSV")
-	exclusive(cmd, "json", "csv")
+	mutuallyExclusive(cmd, "json", "csv")
 	return cmd
 }
 

@@ -25,7 +25,7 @@ started and nothing is changed.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return p.check(asJSON) },
 	}
-	p.configFlag(cmd)
+	p.configFlag(cmd, configHelpRun)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.AddCommand(p.healthCommand(), p.hostCommand())
 	return cmd

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/muster-appliance/muster/internal/config"
@@ -112,35 +111,6 @@ func wantArgs(cmd *cobra.Command) {
 	}
 }
 
-// exclusive refuses flags together that mean different things.
-func exclusive(cmd *cobra.Command, flags ...string) {
-	before(cmd, func() error {
-		var given []string
-		for _, flag := range flags {
-			if cmd.Flags().Changed(flag) {
-				given = append(given, "--"+flag)
-			}
-		}
-		if len(given) > 1 {
-			return usageError{fmt.Errorf("%s: give one of them", strings.Join(given, " and "))}
-		}
-		return nil
-	})
-}
-
-// before lets a command run only where the check finds nothing, after the checks it has.
-func before(cmd *cobra.Command, check func() error) {
-	first := cmd.PreRunE
-	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
-		if first != nil {
-			if err := first(cmd, args); err != nil {
-				return err
-			}
-		}
-		return check()
-	}
-}
-
 // status prints what went wrong and gives the exit status for it.
 func (p *program) status(err error) int {
 	var problems config.Problems
@@ -167,16 +137,3 @@ func (p *program) status(err error) int {
 type statusOnly struct{ status int }
 
 func (s statusOnly) Error() string { return fmt.Sprintf("exit status %d", s.status) }
-
-// configFlag is for the commands that read a configuration file. An empty name is most
-// likely a variable that is not set, and a lab is not what is wanted then.
-func (p *program) configFlag(cmd *cobra.Command) {
-	before(cmd, func() error {
-		if cmd.Flags().Changed("config") && p.config == "" {
-			return usageError{errors.New("--config: the name of the file is empty")}
-		}
-		return nil
-	})
-	cmd.Flags().StringVar(&p.config, "config", "", "configuration file; without one, a lab on loopback")
-	_ = cmd.MarkFlagFilename("config", "toml")
-}

@@ -87,7 +87,7 @@ func TestExitStatusesAndWhatIsSaid(t *testing.T) {
 		"no appliance plan": {[]string{"streams", "plan", "--server", nobody, "--config", good}, 1, "", "no appliance answers"},
 		"plan of what":      {[]string{"streams", "plan", "--server", nobody}, 2, "", "name the configuration of the appliance with --config"},
 		"apply what":        {[]string{"streams", "apply", "--delete-messages"}, 2, "", "name the configuration of the appliance with --config"},
-		"empty config":      {[]string{"run", "--config", ""}, 2, "", "--config: the name of the file is empty"},
+		"empty config":      {[]string{"run", "--config", ""}, 2, "", "--config: the file name is empty"},
 		"completion":        {[]string{"completion", "bash"}, 0, "bash completion", ""},
 	} {
 		status, out, errOut := muster(t, test.args...)

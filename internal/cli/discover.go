@@ -40,7 +40,7 @@ error: compound filters, and facts that fleet.index does not name.`,
 		Args: cobra.MaximumNArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
 	}
-	d.configFlag(cmd)
+	d.configFlag(cmd, configHelpConsole)
 	d.serverFlag(cmd)
 	return cmd
 }

@@ -41,7 +41,7 @@ func (p *program) eventsCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&e.follow, "follow", false, "go on with those that come, also when the appliance was away in between")
 	cmd.Flags().StringVar(&e.since, "since", "", "all since so long ago, such as 90s, 1h or 7d")
 	cmd.Flags().IntVar(&e.limit, "limit", 100, "how many of the latest, without --since")
-	exclusive(cmd, "since", "limit")
+	mutuallyExclusive(cmd, "since", "limit")
 	return cmd
 }
 

@@ -58,7 +58,7 @@ where --state names a file to remember them in, otherwise since the appliance st
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
-	c.configFlag(cmd)
+	c.configFlag(cmd, configHelpConsole)
 	c.serverFlag(cmd)
 	cmd.Flags().StringVar(&c.format, "format", "nagios", "nagios, json, prometheus or text")
 	cmd.Flags().StringVar(&c.state, "state", "", "file to remember the counts in until the next check")

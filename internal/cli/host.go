@@ -34,7 +34,7 @@ The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: it could not look.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
-	c.configFlag(cmd)
+	c.configFlag(cmd, configHelpConsole)
 	cmd.Flags().StringVar(&c.format, "format", "text", "nagios, json, prometheus or text")
 	return cmd
 }

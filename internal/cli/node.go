@@ -28,7 +28,7 @@ func (p *program) nodeCommand() *cobra.Command {
 		"  muster node web1.example.net\n  muster node web1.example.net --diff", oneNode, o.run)
 	cmd.Flags().BoolVar(&o.facts, "facts", false, "print what it registered last, as it did")
 	cmd.Flags().BoolVar(&o.diff, "diff", false, "print what its last registration changed; fleet.volatile names facts that do not count")
-	exclusive(cmd, "facts", "diff")
+	mutuallyExclusive(cmd, "facts", "diff")
 	return cmd
 }
 

@@ -59,7 +59,7 @@ matches them; facts, classes and agents must be kept, see fleet.index.`
 	flags.IntVar(&n.limit, "limit", 0, "at most so many, up to 10000; 0: all, or 10000 in another order than that of names")
 	flags.StringVar(&n.format, "format", "", "jsonl, csv, names, or for Choria's clients flatfile or inventory, with what each node registered last")
 	flags.BoolVar(&n.watch, "watch", false, "on a terminal, draw the table again every two seconds")
-	exclusive(cmd, "json", "csv", "format", "watch")
+	mutuallyExclusive(cmd, "json", "csv", "format", "watch")
 	return cmd
 }
 

@@ -31,7 +31,7 @@ the log level and the roles of certificates.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return p.run(cmd.Context()) },
 	}
-	p.configFlag(cmd)
+	p.configFlag(cmd, configHelpRun)
 	return cmd
 }
 

@@ -29,6 +29,7 @@ func (p *program) streamsCommand() *cobra.Command {
 	list.Long = `List the streams of a running appliance: a table on a terminal, one name a line otherwise.`
 	plan := s.asking("plan", "Show what would change to make the streams as declared",
 		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, s.plan)
+	plan.Flags().Lookup("config").Usage = configHelpStreams
 	list.AddCommand(plan, s.applyCommand())
 	return list
 }
@@ -36,6 +37,7 @@ func (p *program) streamsCommand() *cobra.Command {
 func (s *streams) applyCommand() *cobra.Command {
 	cmd := s.command("apply", "Make the streams as declared",
 		"  muster streams apply --config /etc/muster/appliance.toml\n  muster streams apply --config /etc/muster/appliance.toml --delete-messages", cobra.NoArgs, s.apply)
+	cmd.Flags().Lookup("config").Usage = configHelpStreams
 	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
 appliance does this by itself when it starts, but never what would delete stored
 messages: that is left to this command, with --delete-messages.`
