@@ -159,7 +159,7 @@ func TestMistakesInDeclaredStreams(t *testing.T) {
 		"[stream.A]\nsubjects = 'a'\nstorage = 'memory'\nmax_bytes = '2MiB'":      `jetstream.max_memory: 1MiB is less than the max_bytes of the streams in memory together, 2MiB`,
 		"[stream.A]\nsubjects = 'a'\nsubject_transform = {src = 'a'}":             `x:3: stream.A.subject_transform: needs both src and dest`,
 		"[bucket.'a b']":           `"a b" is no name for a bucket`,
-		"[bucket.B]\nhistory = 65": `x:2: bucket.B.history: 65 is out of range; it may be 1 to 64`,
+		"[bucket.B]\nhistory = 65": `x:2: bucket.B.history: 65 is out of range; it must be from 1 to 64`,
 	} {
 		err := config.Load("x", []byte(text), &declared{DefaultConfig(), 20 << 30})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -1,6 +1,6 @@
-// Package config reads TOML strictly: every key is checked, and all that is wrong is
-// reported in one pass, each with file, line, key, what was found and the cure.
-// It knows no key by name: what a table holds is said by the package it configures.
+// Package config reads TOML strictly: it checks every key and reports all problems in one
+// pass, each with file, line, key, what was found and what would be valid. It knows no key
+// by name: the package that a table configures lists the keys of that table.
 package config
 
 import (
@@ -15,9 +15,10 @@ import (
 
 // Table is one table of the configuration. It holds its defaults before it is loaded.
 type Table interface {
-	// Keys lists what the table may hold, each bound to the field that it fills.
+	// Keys lists the keys of the table, each bound to the field that it fills.
 	Keys() []Key
-	// Validate reports what the single keys cannot show: relations between them.
+	// Validate reports problems that no single key shows: relations between keys. It
+	// changes nothing.
 	Validate(*Check)
 }
 
@@ -25,19 +26,26 @@ type Table interface {
 type Key struct {
 	Name  string
 	Value Value
-	Help  string // one line: what it is for
+	Help  string // one line for the manual: what the key is for
 }
 
-// Value is what a key may hold: a scalar, a list, a table or named tables.
+// Value is bound to a field: a scalar, a list, a table or named tables.
 type Value interface {
-	// set takes what TOML found; its error says what was found and what would be right.
+	// set takes the value that TOML found and fills the field. Its error says what was
+	// found and what would be valid.
 	set(found any) error
-	// String is the value as it would stand in a file; empty for tables.
+	// String returns the value as a file would write it; empty for tables.
 	String() string
 }
 
-// Load lays the text of a file over the root table's defaults and validates the whole.
-// The error is a Problems. An empty text validates the defaults.
+// filler is a Value that holds a whole table of the file. It reports a problem for each key
+// in it; its set is not called.
+type filler interface {
+	fill(r *report, path string, found map[string]any)
+}
+
+// Load lays the text of a file over the defaults of the root table and validates the result.
+// The error is a Problems. With an empty text Load validates the defaults.
 func Load(file string, text []byte, root Table) error {
 	r := &report{file: file}
 	tree := map[string]any{}
@@ -47,7 +55,9 @@ func Load(file string, text []byte, root Table) error {
 	}
 	r.lines = locate(string(text), md.Keys())
 	r.fill("", root, tree)
-	r.validate("", root)
+	walk("", "", root, visitor{table: func(path, _ string, t Table) {
+		t.Validate(&Check{all: r, table: path})
+	}})
 	return r.err()
 }
 
@@ -63,7 +73,7 @@ func syntaxProblem(file string, err error) Problem {
 	return Problem{File: file, Line: parse.Position.Line, Key: parse.LastKey, Text: text}
 }
 
-// fill gives every found key to the field it is bound to.
+// fill sets every key of the table that the file holds.
 func (r *report) fill(path string, table Table, found map[string]any) {
 	keys := table.Keys()
 	for name, value := range found {
@@ -77,55 +87,27 @@ func (r *report) fill(path string, table Table, found map[string]any) {
 }
 
 func (r *report) fillKey(path string, value Value, found any) {
-	switch v := value.(type) {
-	case tableValue:
-		if sub, ok := r.asTable(path, found); ok {
-			r.fill(path, v.Table, sub)
+	if inner, ok := value.(filler); ok {
+		if table, ok := r.asTable(path, found); ok {
+			inner.fill(r, path, table)
 		}
-	case namedValue:
-		named, ok := r.asTable(path, found)
-		for name, entry := range named {
-			if sub, isTable := r.asTable(join(path, name), entry); ok && isTable {
-				r.fill(join(path, name), v.open(name), sub)
-			}
-		}
-	case pairsValue:
-		pairs, _ := r.asTable(path, found)
-		for name, text := range pairs {
-			if err := v.setPair(name, text); err != nil {
-				r.add(join(path, name), "%s", err)
-			}
-		}
-	default:
-		if err := value.set(found); err != nil {
-			r.add(path, "%s", err)
-		}
+		return
+	}
+	if err := value.set(found); err != nil {
+		r.add(path, "%s", err)
 	}
 }
 
+// asTable returns found as a table, or reports that it is none.
 func (r *report) asTable(path string, found any) (map[string]any, bool) {
-	sub, ok := found.(map[string]any)
+	table, ok := found.(map[string]any)
 	if !ok {
-		r.add(path, "%s where a table is wanted; write [%s]", show(found), path)
+		r.add(path, "expected a table, found %s; write [%s]", show(found), path)
 	}
-	return sub, ok
+	return table, ok
 }
 
-func (r *report) validate(path string, table Table) {
-	table.Validate(&Check{all: r, table: path})
-	for _, key := range table.Keys() {
-		switch v := key.Value.(type) {
-		case tableValue:
-			r.validate(join(path, key.Name), v.Table)
-		case namedValue:
-			for name, entry := range v.each() {
-				r.validate(join(path, key.Name)+"."+name, entry)
-			}
-		}
-	}
-}
-
-// suggestion names the key that was probably meant, if one is close.
+// suggestion names the key that was probably meant, or is empty if none is close.
 func suggestion(name string, keys []Key) string {
 	best, distance := "", 3
 	for _, key := range keys {

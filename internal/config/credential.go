@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// credentialPrefix begins the name of a file that systemd has handed to the service, see
+	// credentialPrefix begins the name of a file that systemd hands to the service, see
 	// LoadCredential= in systemd.exec(5).
 	credentialPrefix = "credential:"
-	// loaded is what systemd puts before the name of a file, where the unit hands over a directory
-	// of them as the packages' does.
-	loaded = "muster_"
-	// kept is that directory, in which root finds them without systemd.
-	kept = "/etc/muster/credentials"
+	// unitPrefix is what systemd puts before the name of a file if the unit hands over a
+	// directory, as the unit of the packages does.
+	unitPrefix = "muster_"
+	// credentialDir is that directory. Root finds the files in it without systemd.
+	credentialDir = "/etc/muster/credentials"
 )
 
-// Path is the path of a file, or "credential:NAME" for one that systemd has handed to the
+// Path is the path of a file, or "credential:NAME" for a file that systemd hands to the
 // service.
 func Path(into *string) Value { return pathValue{stringValue{into}} }
 
@@ -28,8 +28,8 @@ func (v pathValue) set(found any) error {
 	if err := v.stringValue.set(found); err != nil {
 		return err
 	}
-	name, is := strings.CutPrefix(*v.into, credentialPrefix)
-	if !is {
+	name, ok := strings.CutPrefix(*v.into, credentialPrefix)
+	if !ok {
 		return nil
 	}
 	path, err := credential(name)
@@ -37,24 +37,29 @@ func (v pathValue) set(found any) error {
 	return err
 }
 
-// credential is the path of one. A path that nobody can open comes with the error.
+// credential returns the path of the credential. With an error it returns a path that does
+// not exist, so that no later check takes the key for empty.
 func credential(name string) (string, error) {
 	if name == "" || name != filepath.Base(name) {
-		return credentialPrefix + name, fmt.Errorf("%q names no credential; write the name of its file, such as credential:key.pem", credentialPrefix+name)
+		return credentialPrefix + name,
+			fmt.Errorf("%q does not name a credential; write the name of its file, such as credential:key.pem",
+				credentialPrefix+name)
 	}
 	dir := os.Getenv("CREDENTIALS_DIRECTORY")
-	if path := filepath.Join(kept, name); dir == "" && exists(path) {
+	if path := filepath.Join(credentialDir, name); dir == "" && exists(path) {
 		return path, nil
 	}
 	if dir == "" {
-		return name, fmt.Errorf("the credential %s is handed over by systemd (LoadCredential=), and this was not started by it; root finds it in %s", name, kept)
+		return name, fmt.Errorf("systemd hands over the credential %s (LoadCredential=), but this process was not "+
+			"started by systemd; without it, only root can read credentials, from %s", name, credentialDir)
 	}
-	for _, file := range []string{name, loaded + name} {
+	for _, file := range []string{name, unitPrefix + name} {
 		if path := filepath.Join(dir, file); exists(path) {
 			return path, nil
 		}
 	}
-	return filepath.Join(dir, name), fmt.Errorf("systemd has handed over no credential %s; the unit's LoadCredential= says which it does", name)
+	return filepath.Join(dir, name),
+		fmt.Errorf("systemd did not hand over the credential %s; LoadCredential= of the unit lists those it does", name)
 }
 
 func exists(path string) bool {

@@ -1,74 +1,80 @@
 package config
 
-// Changed lists the dotted keys whose values differ between two loads of the same table.
+import "strings"
+
+// Changed returns the dotted keys whose values differ between two loads of the same table,
+// in the order of Keys. A named table that only one of them has is listed as a whole.
 func Changed(before, after Table) []string {
-	return changed("", before, after)
-}
-
-func changed(path string, before, after Table) []string {
+	old, current := flatten(before), flatten(after)
 	var keys []string
-	now := after.Keys()
-	for i, key := range before.Keys() {
-		name := join(path, key.Name)
-		switch old := key.Value.(type) {
-		case tableValue:
-			keys = append(keys, changed(name, old.Table, now[i].Value.(tableValue).Table)...)
-		case namedValue:
-			keys = append(keys, changedNamed(name, old, now[i].Value.(namedValue))...)
-		case secretValue: // whose text is the same for every secret
-			if *old.into != *now[i].Value.(secretValue).into {
-				keys = append(keys, name)
-			}
-		default:
-			if old.String() != now[i].Value.String() {
-				keys = append(keys, name)
-			}
-		}
-	}
-	return keys
-}
-
-func changedNamed(path string, before, after namedValue) []string {
-	var keys []string
-	entries := map[string]Table{}
-	for name, entry := range after.each() {
-		entries[name] = entry
-	}
-	for name, old := range before.each() {
-		entry, still := entries[name]
-		delete(entries, name)
-		if !still {
-			keys = append(keys, join(path, name))
+	for _, path := range merge(old.paths, current.paths) {
+		was, existed := old.texts[path]
+		is, exists := current.texts[path]
+		if existed == exists && was == is {
 			continue
 		}
-		keys = append(keys, changed(join(path, name), old, entry)...)
-	}
-	for name := range after.each() {
-		if _, isNew := entries[name]; isNew {
-			keys = append(keys, join(path, name))
+		if last := len(keys) - 1; last >= 0 && strings.HasPrefix(path, keys[last]+".") {
+			continue // inside a table that is listed as a whole
 		}
+		keys = append(keys, path)
 	}
 	return keys
+}
+
+// flat is a table without its structure: the paths of all tables and values, in the order
+// of walk, and the text of each value; empty for a table.
+type flat struct {
+	paths []string
+	texts map[string]string
+}
+
+func flatten(root Table) flat {
+	f := flat{texts: map[string]string{}}
+	add := func(path, text string) {
+		f.paths = append(f.paths, path)
+		f.texts[path] = text
+	}
+	walk("", "", root, visitor{
+		table: func(path, _ string, _ Table) { add(path, "") },
+		value: func(table string, key Key) {
+			text := key.Value.String()
+			if secret, ok := key.Value.(secretValue); ok {
+				text = *secret.into // String returns the same text for every secret
+			}
+			add(join(table, key.Name), text)
+		},
+	})
+	return f
+}
+
+// merge returns the paths of both lists, each once. Paths of the second list that the first
+// lacks follow the path that they follow in the second.
+func merge(first, second []string) []string {
+	known := map[string]bool{}
+	for _, path := range first {
+		known[path] = true
+	}
+	added := map[string][]string{} // by the path of the first list that they follow
+	follows := ""
+	for _, path := range second {
+		if known[path] {
+			follows = path
+			continue
+		}
+		added[follows] = append(added[follows], path)
+	}
+	var all []string
+	for _, path := range first {
+		all = append(append(all, path), added[path]...)
+	}
+	return all
 }
 
 // Paths lists the dotted key of every value that a table holds, also in the tables inside it.
-func Paths(table Table) []string { return paths("", table) }
-
-func paths(path string, table Table) []string {
+func Paths(table Table) []string {
 	var all []string
-	for _, key := range table.Keys() {
-		name := join(path, key.Name)
-		switch v := key.Value.(type) {
-		case tableValue:
-			all = append(all, paths(name, v.Table)...)
-		case namedValue:
-			for entry, sub := range v.each() {
-				all = append(all, paths(join(name, entry), sub)...)
-			}
-		case goneValue:
-		default:
-			all = append(all, name)
-		}
-	}
+	walk("", "", table, visitor{value: func(table string, key Key) {
+		all = append(all, join(table, key.Name))
+	}})
 	return all
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// isHeader tells a table's header from a line inside a list.
+// isHeader matches the header of a table, but not a line inside a list.
 var isHeader = regexp.MustCompile(`^\s*\[{1,2}[^\[\],=]+\]{1,2}\s*(#.*)?$`)
 
-// longStrings are strings of several lines, in which what looks like a key is none.
+// longStrings matches strings of several lines. Text in them may look like a key.
 var longStrings = regexp.MustCompile(`(?s)""".*?"""|'''.*?'''`)
 
-// locate finds the line of every key. The TOML library knows the lines and does not
-// tell them, but it lists the keys in the order of the file: so each is searched for
-// from the line of the one before. The text is known to be valid TOML.
+// locate returns the line of every key, counted from 1, by dotted key. The TOML library does
+// not export the lines, but it lists the keys in the order of the file: locate searches for
+// each key from the line of the one before. The text must be valid TOML.
 func locate(text string, keys []toml.Key) map[string]int {
 	text = longStrings.ReplaceAllStringFunc(text, func(s string) string {
 		return strings.Repeat("\n", strings.Count(s, "\n"))
@@ -41,11 +41,11 @@ func locate(text string, keys []toml.Key) map[string]int {
 	return found
 }
 
-// withoutValues blanks quoted texts that are values, and comments: they may look like keys.
+// withoutValues blanks quoted values and cuts comments: both may look like keys.
 func withoutValues(line string) string {
 	out := []byte(line)
 	var quote byte
-	end := unquotedEquals(line) // keys may be quoted before it
+	end := unquotedEquals(line) // quoted text before it is a key, and stays
 	if end < 0 && isHeader.MatchString(line) {
 		end = len(line)
 	}
@@ -67,7 +67,7 @@ func withoutValues(line string) string {
 	return string(out)
 }
 
-// unquotedEquals is where the first "=" outside quotes stands, or -1.
+// unquotedEquals returns the index of the first "=" outside quotes, or -1.
 func unquotedEquals(line string) int {
 	var quote byte
 	for i := range len(line) {
@@ -87,7 +87,8 @@ func unquotedEquals(line string) int {
 	return -1
 }
 
-// search looks for the line that defines the key: a table's header, or its last part before "=".
+// search returns the index of the first line from lines[from] that defines the key: the header
+// of a table, or the last part of the key before "=".
 func search(lines []string, from int, key toml.Key) (int, bool) {
 	last := regexp.QuoteMeta(key[len(key)-1])
 	name := `(?:` + last + `|"` + last + `"|'` + last + `')`

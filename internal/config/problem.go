@@ -9,13 +9,13 @@ import (
 
 // Problem is one thing that is wrong with a configuration.
 type Problem struct {
-	File string // as the user named it
-	Line int    // counted from 1; 0 where the file does not mention the key
-	Key  string // the whole dotted key; empty where the file is no TOML at all
-	Text string // what was found and what would be right
+	File string // as the user wrote it
+	Line int    // counted from 1; 0 if the file does not mention the key
+	Key  string // the whole dotted key; empty if the file is not valid TOML
+	Text string // what was found and what would be valid
 }
 
-// String is the problem on one line: appliance.toml:14: adapter.x.queue_len: …
+// String returns the problem on one line, such as appliance.toml:14: adapter.x.queue_len: …
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -34,7 +34,7 @@ func (p Problem) String() string {
 // Problems is everything that is wrong with a configuration, in the order of the file.
 type Problems []Problem
 
-// Error is all problems, one a line.
+// Error returns all problems, one per line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i, problem := range p {
@@ -43,28 +43,28 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Check collects the problems of one table. A table's Validate is given one.
+// Check collects the problems of one table. Load hands one to the table's Validate.
 type Check struct {
 	all   *report
 	table string
 }
 
-// Problem records what is wrong with a key of the table: what was found and what would be right.
-// A problem of the whole table has the empty key.
+// Problem records a problem with a key of the table: what was found and what would be valid.
+// For a problem with the whole table the key is empty.
 func (c *Check) Problem(key, format string, args ...any) {
 	c.all.add(join(c.table, key), format, args...)
 }
 
-// Found tells whether the file holds the key, or the table of that name.
+// Found reports whether the file holds the key, or the table of that name.
 func (c *Check) Found(key string) bool {
 	_, found := c.all.lines[join(c.table, key)]
 	return found
 }
 
-// report is the problems of one file, with the place of every key in it.
+// report collects the problems of one file.
 type report struct {
 	file     string
-	lines    map[string]int
+	lines    map[string]int // line of each key in the file, by dotted key
 	problems Problems
 }
 
@@ -77,8 +77,9 @@ func (r *report) add(key, format string, args ...any) {
 	})
 }
 
-// line is where the file mentions the key, or else the nearest table around it, or else
-// the first key inside it: [a.b] mentions a without a line of its own.
+// line returns the line that mentions the key, or else that of the nearest table around it,
+// or else that of the first key inside it: [a.b] mentions a, which has no line of its own.
+// It returns 0 if the file mentions none of them.
 func (r *report) line(key string) int {
 	inside := 0
 	for known, line := range r.lines {
@@ -95,7 +96,7 @@ func (r *report) line(key string) int {
 	return inside
 }
 
-// err is nil where there are no problems.
+// err returns the problems in the order of the file, or nil if there are none.
 func (r *report) err() error {
 	if len(r.problems) == 0 {
 		return nil
@@ -106,6 +107,7 @@ func (r *report) err() error {
 	return r.problems
 }
 
+// join returns the path of a key in a table. Either may be empty.
 func join(table, key string) string {
 	if table == "" || key == "" {
 		return table + key

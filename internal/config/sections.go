@@ -1,32 +1,37 @@
 package config
 
-// Section is a table as a manual shows it.
+// templateName stands for a name that the file chooses.
+const templateName = "NAME"
+
+// Section is a table as the manual shows it.
 type Section struct {
 	Path string // as between brackets; NAME where the file chooses a name
 	Help string
-	Keys []Key // values alone
+	Keys []Key // only the keys that are not tables
 }
 
-// Sections lists the tables of a root table that nobody else uses: to show what a table has whose
-// name the file chooses, one is made. The root's own keys come first, in a section without a path.
-func Sections(root Table) []Section { return sections(Section{}, root) }
-
-func sections(of Section, table Table) []Section {
-	var below []Section
-	for _, key := range table.Keys() {
-		path := join(of.Path, key.Name)
-		switch v := key.Value.(type) {
-		case tableValue:
-			below = append(below, sections(Section{Path: path, Help: key.Help}, v.Table)...)
-		case namedValue:
-			path = join(path, "NAME")
-			below = append(below, sections(Section{Path: path, Help: key.Help}, v.open("NAME"))...)
-		case pairsValue:
-			below = append(below, Section{Path: path, Help: key.Help, Keys: []Key{{Name: "NAME", Value: stringValue{new(string)}, Help: key.Help}}})
-		case goneValue:
-		default:
-			of.Keys = append(of.Keys, key)
-		}
+// Sections lists the tables of a root table for the manual, each before the tables in it. The
+// keys of the root are in the first section, whose path is empty. Sections adds a table NAME
+// to each map of named tables, so do not use the root table for anything else.
+func Sections(root Table) []Section {
+	var all []Section
+	byPath := map[string]int{}
+	add := func(s Section) {
+		byPath[s.Path] = len(all)
+		all = append(all, s)
 	}
-	return append([]Section{of}, below...)
+	walk("", "", root, visitor{
+		template: true,
+		table:    func(path, help string, _ Table) { add(Section{Path: path, Help: help}) },
+		value: func(table string, key Key) {
+			if _, ok := key.Value.(pairsValue); ok {
+				entry := Key{Name: templateName, Value: String(new(string)), Help: key.Help}
+				add(Section{Path: join(table, key.Name), Help: key.Help, Keys: []Key{entry}})
+				return
+			}
+			s := &all[byPath[table]]
+			s.Keys = append(s.Keys, key)
+		},
+	})
+	return all
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Secret is a text that is never shown, or "file:PATH" or "credential:NAME" for the content of
-// a file without the line feed at its end.
+// Secret is a text that is never shown. The file holds the text itself, or "file:PATH" or
+// "credential:NAME" for the content of a file without the line feeds at its end.
 func Secret(into *string) Value { return secretValue{into} }
 
 type secretValue struct{ into *string }
@@ -18,7 +18,7 @@ type secretValue struct{ into *string }
 func (v secretValue) set(found any) error {
 	s, ok := found.(string)
 	if !ok {
-		return errors.New(`no text where a secret is wanted; write it in quotes, or "file:PATH"`)
+		return errors.New(`expected a secret as text in quotes, or "file:PATH"`)
 	}
 	path, isFile := strings.CutPrefix(s, "file:")
 	if name, isCredential := strings.CutPrefix(s, credentialPrefix); isCredential {
@@ -47,8 +47,8 @@ func (v secretValue) String() string {
 	return `"…"`
 }
 
-// Pairs is a table whose keys the file chooses, each with a text; check says what is wrong
-// with one.
+// Pairs is a table whose keys the file chooses, each with a text. check returns what is wrong
+// with a text, or nil.
 func Pairs(into *map[string]string, check func(text string) error) Value {
 	return pairsValue{into, check}
 }
@@ -58,18 +58,26 @@ type pairsValue struct {
 	check func(text string) error
 }
 
-func (pairsValue) set(any) error { return nil }
+func (pairsValue) set(any) error { return nil } // fill does it
 
-// setPair takes one key of the table.
+func (v pairsValue) fill(r *report, path string, found map[string]any) {
+	for name, text := range found {
+		if err := v.setPair(name, text); err != nil {
+			r.add(join(path, name), "%s", err)
+		}
+	}
+}
+
+// setPair sets one key of the table.
 func (v pairsValue) setPair(name string, found any) error {
 	text, ok := found.(string)
 	if !ok {
-		return fmt.Errorf("%s where text is wanted; write it in quotes", show(found))
+		return errNotText(found)
 	}
 	if *v.into == nil {
 		*v.into = map[string]string{}
 	}
-	(*v.into)[name] = text // also where it is wrong: what else is wrong should not follow from that
+	(*v.into)[name] = text // also if it is wrong, so that the problem does not cause others
 	return v.check(text)
 }
 
@@ -81,10 +89,10 @@ func (v pairsValue) String() string {
 	return "{" + strings.Join(pairs, ", ") + "}"
 }
 
-// Gone is a key of another program that has no meaning here; why is the cure.
-func Gone(why string) Value { return goneValue{why} }
+// Gone is a key of another program that has no meaning here. hint says what to do instead.
+func Gone(hint string) Value { return goneValue{hint} }
 
-type goneValue struct{ why string }
+type goneValue struct{ hint string }
 
-func (v goneValue) set(any) error  { return errors.New(v.why) }
+func (v goneValue) set(any) error  { return errors.New(v.hint) }
 func (v goneValue) String() string { return "" }

@@ -9,25 +9,25 @@ import (
 	"time"
 )
 
-// day and week are the units that Go's own durations lack.
+// day and week are units that Go's own durations lack.
 const (
 	day  = 24 * time.Hour
 	week = 7 * day
 )
 
-// sizeUnits are the units of a size, the largest first.
+// sizeUnits lists the units of a size, largest first.
 var sizeUnits = []struct {
 	name  string
 	bytes int64
 }{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
 var (
-	errUnit  = errors.New("has no unit that is known")
+	errUnit  = errors.New("has no known unit")
 	errRange = errors.New("is too large")
 )
 
-// ParseDuration reads a time with its unit: Go's (ms, s, m, h and combinations), d for 24
-// hours and w for seven days.
+// ParseDuration parses a duration with its unit: Go's own (ms, s, m, h and combinations), d for
+// 24 hours, w for seven days.
 func ParseDuration(s string) (time.Duration, error) {
 	for suffix, unit := range map[string]time.Duration{"d": day, "w": week} {
 		number, ok := strings.CutSuffix(s, suffix)
@@ -50,7 +50,7 @@ func ParseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// FormatDuration is the shortest way to write a duration that ParseDuration reads.
+// FormatDuration returns the shortest text from which ParseDuration reads the duration.
 func FormatDuration(d time.Duration) string {
 	if d != 0 && d%day == 0 {
 		return fmt.Sprintf("%dd", d/day)
@@ -65,7 +65,7 @@ func FormatDuration(d time.Duration) string {
 	return s
 }
 
-// ParseSize reads a number of bytes with its unit: B, KiB, MiB, GiB or TiB.
+// ParseSize parses a number of bytes with its unit: B, KiB, MiB, GiB or TiB.
 func ParseSize(s string) (int64, error) {
 	for _, unit := range sizeUnits {
 		number, ok := strings.CutSuffix(s, unit.name)
@@ -84,7 +84,7 @@ func ParseSize(s string) (int64, error) {
 	return 0, errUnit
 }
 
-// FormatSize is the shortest whole number with a unit that ParseSize reads.
+// FormatSize returns the shortest whole number with a unit from which ParseSize reads the size.
 func FormatSize(n int64) string {
 	for _, unit := range sizeUnits {
 		if n != 0 && n%unit.bytes == 0 {
@@ -94,22 +94,23 @@ func FormatSize(n int64) string {
 	return "0B"
 }
 
-// parseUnits reads a quoted number with its unit, or a bare 0 or -1 where least allows it.
-func parseUnits[T ~int64](found any, least int64, examples string, parse func(string) (T, error)) (T, error) {
-	if n, ok := found.(int64); ok && n <= 0 && n >= least {
+// parseUnits parses a quoted number with its unit, or a bare 0 or -1 if min allows it.
+func parseUnits[T ~int64](found any, min int64, examples string, parse func(string) (T, error)) (T, error) {
+	if n, ok := found.(int64); ok && n <= 0 && n >= min {
 		return T(n), nil
 	}
 	s, ok := found.(string)
 	if !ok {
-		return 0, fmt.Errorf("%s has no unit; write it in quotes with one, such as %s", show(found), examples)
+		return 0, fmt.Errorf("%s has no unit; write it in quotes with a unit, such as %s", show(found), examples)
 	}
 	n, err := parse(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q %w; write it with one, such as %s", s, err, examples)
+		return 0, fmt.Errorf("%q %w; write a number with a unit, such as %s", s, err, examples)
 	}
 	return n, nil
 }
 
+// quoteUnit returns the text in quotes; 0 and less are written as bare numbers.
 func quoteUnit(n int64, text string) string {
 	if n <= 0 {
 		return strconv.FormatInt(n, 10)

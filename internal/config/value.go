@@ -18,13 +18,17 @@ type stringValue struct{ into *string }
 func (v stringValue) set(found any) error {
 	s, ok := found.(string)
 	if !ok {
-		return fmt.Errorf("%s where text is wanted; write it in quotes", show(found))
+		return errNotText(found)
 	}
 	*v.into = s
 	return nil
 }
 
 func (v stringValue) String() string { return strconv.Quote(*v.into) }
+
+func errNotText(found any) error {
+	return fmt.Errorf("expected text in quotes, found %s", show(found))
+}
 
 // OneOf is one of the given words.
 func OneOf(into *string, words ...string) Value { return wordValue{into, words} }
@@ -52,7 +56,7 @@ type boolValue struct{ into *bool }
 func (v boolValue) set(found any) error {
 	b, ok := found.(bool)
 	if !ok {
-		return fmt.Errorf("%s where true or false is wanted; write it without quotes", show(found))
+		return fmt.Errorf("expected true or false without quotes, found %s", show(found))
 	}
 	*v.into = b
 	return nil
@@ -60,21 +64,21 @@ func (v boolValue) set(found any) error {
 
 func (v boolValue) String() string { return strconv.FormatBool(*v.into) }
 
-// Int is a whole number between least and most, both included.
-func Int(into *int64, least, most int64) Value { return intValue{into, least, most} }
+// Int is a whole number from min to max, both included.
+func Int(into *int64, min, max int64) Value { return intValue{into, min, max} }
 
 type intValue struct {
-	into        *int64
-	least, most int64
+	into     *int64
+	min, max int64
 }
 
 func (v intValue) set(found any) error {
 	n, ok := found.(int64)
 	if !ok {
-		return fmt.Errorf("%s where a whole number is wanted, from %d to %d", show(found), v.least, v.most)
+		return fmt.Errorf("expected a whole number from %d to %d, found %s", v.min, v.max, show(found))
 	}
-	if n < v.least || n > v.most {
-		return fmt.Errorf("%d is out of range; it may be %d to %d", n, v.least, v.most)
+	if n < v.min || n > v.max {
+		return fmt.Errorf("%d is out of range; it must be from %d to %d", n, v.min, v.max)
 	}
 	*v.into = n
 	return nil
@@ -82,25 +86,25 @@ func (v intValue) set(found any) error {
 
 func (v intValue) String() string { return strconv.FormatInt(*v.into, 10) }
 
-// Duration is a time with its unit, such as "90s" or "7d", between least and most.
-// A least of 0 or -1 allows these numbers without a unit, where they mean "no limit".
-func Duration(into *time.Duration, least, most time.Duration) Value {
-	return durationValue{into, least, most}
+// Duration is a duration with its unit, such as "90s" or "7d", from min to max. With a min
+// of 0 or -1 the file may also hold a bare 0 or -1, which mean "no limit".
+func Duration(into *time.Duration, min, max time.Duration) Value {
+	return durationValue{into, min, max}
 }
 
 type durationValue struct {
-	into        *time.Duration
-	least, most time.Duration
+	into     *time.Duration
+	min, max time.Duration
 }
 
 func (v durationValue) set(found any) error {
-	d, err := parseUnits(found, int64(v.least), "90s, 5m or 7d", ParseDuration)
+	d, err := parseUnits(found, int64(v.min), "90s, 5m or 7d", ParseDuration)
 	if err != nil {
 		return err
 	}
-	if d < v.least || d > v.most {
-		return fmt.Errorf("%s is out of range; it may be %s to %s",
-			show(found), FormatDuration(max(v.least, 0)), FormatDuration(v.most))
+	if d < v.min || d > v.max {
+		return fmt.Errorf("%s is out of range; it must be from %s to %s",
+			show(found), FormatDuration(max(v.min, 0)), FormatDuration(v.max))
 	}
 	*v.into = d
 	return nil
@@ -108,19 +112,19 @@ func (v durationValue) set(found any) error {
 
 func (v durationValue) String() string { return quoteUnit(int64(*v.into), FormatDuration(*v.into)) }
 
-// Size is a number of bytes with its unit, such as "64KiB", between least and most.
-// A least of 0 or -1 allows these numbers without a unit, where they mean "no limit".
-func Size(into *int64, least, most int64) Value { return sizeValue{into, least, most, ""} }
+// Size is a number of bytes with its unit, such as "64KiB", from min to max. With a min of 0
+// or -1 the file may also hold a bare 0 or -1, which mean "no limit".
+func Size(into *int64, min, max int64) Value { return sizeValue{into, min, max, ""} }
 
-// SizeOr is a Size that may also be the given word, which stands for 0.
-func SizeOr(word string, into *int64, least, most int64) Value {
-	return sizeValue{into, least, most, word}
+// SizeOr is a Size for which the file may also hold the given word, which stands for 0.
+func SizeOr(word string, into *int64, min, max int64) Value {
+	return sizeValue{into, min, max, word}
 }
 
 type sizeValue struct {
-	into        *int64
-	least, most int64
-	word        string
+	into     *int64
+	min, max int64
+	word     string
 }
 
 func (v sizeValue) set(found any) error {
@@ -128,13 +132,13 @@ func (v sizeValue) set(found any) error {
 		*v.into = 0
 		return nil
 	}
-	n, err := parseUnits(found, v.least, "64KiB or 20GiB", ParseSize)
+	n, err := parseUnits(found, v.min, "64KiB or 20GiB", ParseSize)
 	if err != nil {
 		return err
 	}
-	if n < v.least || n > v.most {
-		return fmt.Errorf("%s is out of range; it may be %s to %s",
-			show(found), FormatSize(max(v.least, 0)), FormatSize(v.most))
+	if n < v.min || n > v.max {
+		return fmt.Errorf("%s is out of range; it must be from %s to %s",
+			show(found), FormatSize(max(v.min, 0)), FormatSize(v.max))
 	}
 	*v.into = n
 	return nil
@@ -159,13 +163,13 @@ func (v stringsValue) set(found any) error {
 	}
 	list, ok := found.([]any)
 	if !ok {
-		return fmt.Errorf("%s where a list of texts is wanted, such as [\"a\", \"b\"]", show(found))
+		return fmt.Errorf("expected a list of texts such as [\"a\", \"b\"], found %s", show(found))
 	}
 	texts := make([]string, 0, len(list))
 	for _, entry := range list {
 		s, ok := entry.(string)
 		if !ok {
-			return fmt.Errorf("%s in a list of texts; write it in quotes", show(entry))
+			return fmt.Errorf("expected text in quotes in the list, found %s", show(entry))
 		}
 		texts = append(texts, s)
 	}
@@ -186,11 +190,13 @@ func Sub(t Table) Value { return tableValue{t} }
 
 type tableValue struct{ Table }
 
-func (tableValue) set(any) error  { return nil }
+func (tableValue) set(any) error  { return nil } // fill does it
 func (tableValue) String() string { return "" }
 
-// Named is a table of tables, each under a name that the file chooses. A name that is in
-// the map already is changed by the file; for another, create makes what it starts from.
+func (v tableValue) fill(r *report, path string, found map[string]any) { r.fill(path, v.Table, found) }
+
+// Named is a table of tables, each under a name that the file chooses. A table of the file is
+// laid over the entry of that name; if there is none, over a new one from create.
 func Named[T Table](into map[string]T, create func(name string) T) Value {
 	return namedValue{
 		open: func(name string) Table {
@@ -214,14 +220,22 @@ func Named[T Table](into map[string]T, create func(name string) T) Value {
 }
 
 type namedValue struct {
-	open func(name string) Table
-	each func() iter.Seq2[string, Table]
+	open func(name string) Table         // returns the entry; adds it if it is missing
+	each func() iter.Seq2[string, Table] // all entries, in the order of their names
 }
 
-func (namedValue) set(any) error  { return nil }
+func (namedValue) set(any) error  { return nil } // fill does it
 func (namedValue) String() string { return "" }
 
-// show is a found value as a person would write it.
+func (v namedValue) fill(r *report, path string, found map[string]any) {
+	for name, entry := range found {
+		if table, ok := r.asTable(join(path, name), entry); ok {
+			r.fill(join(path, name), v.open(name), table)
+		}
+	}
+}
+
+// show returns a found value as a person would write it.
 func show(found any) string {
 	switch v := found.(type) {
 	case string:

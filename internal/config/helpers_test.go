@@ -1,0 +1,71 @@
+package config
+
+import "time"
+
+// shop is a table with every kind of value.
+type shop struct {
+	Name    string
+	Kind    string
+	Open    bool
+	Count   int64
+	Age     time.Duration
+	Space   int64
+	Limit   int64
+	Topics  []string
+	Key     string
+	Phones  map[string]string
+	Door    door
+	Shelves map[string]*shelf
+}
+
+func newShop() *shop {
+	s := &shop{Name: "corner", Kind: "food", Count: 3, Age: time.Hour, Space: 1 << 20, Topics: []string{"a"}}
+	s.Door.Width = 80
+	s.Shelves = map[string]*shelf{"top": {Height: 200}}
+	return s
+}
+
+func (s *shop) Keys() []Key {
+	return []Key{
+		{"name", String(&s.Name), "text on the sign"},
+		{"kind", OneOf(&s.Kind, "food", "books"), ""},
+		{"open", Bool(&s.Open), ""},
+		{"count", Int(&s.Count, 0, 10), ""},
+		{"age", Duration(&s.Age, -1, 30*24*time.Hour), ""},
+		{"room", Size(&s.Space, 1, 1<<40), ""},
+		{"limit", SizeOr("auto", &s.Limit, 1<<10, 1<<40), ""},
+		{"topics", Strings(&s.Topics), ""},
+		{"key", Secret(&s.Key), ""},
+		{"phone", Pairs(&s.Phones, checkPhone), "phone numbers"},
+		{"door", Sub(&s.Door), "the entrance"},
+		{"shelf", Named(s.Shelves, func(string) *shelf { return &shelf{Height: 1} }), "shelves"},
+		{"till", Gone("tills are not supported; remove the line"), ""},
+	}
+}
+
+func (s *shop) Validate(c *Check) {
+	if s.Open && s.Count == 0 {
+		c.Problem("count", "0 while open; must be at least 1")
+	}
+}
+
+func checkPhone(text string) error {
+	if len(text) < 3 {
+		return errRange
+	}
+	return nil
+}
+
+type door struct{ Width int64 }
+
+func (d *door) Keys() []Key     { return []Key{{"width", Int(&d.Width, 1, 500), ""}} }
+func (d *door) Validate(*Check) {}
+
+type shelf struct{ Height int64 }
+
+func (s *shelf) Keys() []Key { return []Key{{"height", Int(&s.Height, 0, 500), ""}} }
+func (s *shelf) Validate(c *Check) {
+	if s.Height == 13 {
+		c.Problem("height", "13 brings bad luck")
+	}
+}

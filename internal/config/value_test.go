@@ -1,0 +1,55 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestValue_RefusesInvalidInput(t *testing.T) {
+	for text, want := range map[string]string{
+		`kind = "cars"`:         `"cars" is not one of food, books`,
+		`open = "yes"`:          `expected true or false without quotes, found "yes"`,
+		`count = 11`:            `11 is out of range; it must be from 0 to 10`,
+		`count = 1.5`:           `expected a whole number from 0 to 10, found 1.5`,
+		`age = "31d"`:           `"31d" is out of range; it must be from 0s to 30d`,
+		`age = "soon"`:          `"soon" has no known unit`,
+		`age = "999999999999d"`: `is too large`,
+		`room = 0`:              `0 has no unit`,
+		`room = "0B"`:           `"0B" is out of range; it must be from 1B to 1TiB`,
+		`limit = "automatic"`:   `"automatic" has no known unit`,
+		`topics = 3`:            `expected a list of texts such as ["a", "b"], found 3`,
+		`key = 3`:               `expected a secret as text in quotes, or "file:PATH"`,
+		`key = "file:/none"`:    `read the secret: open /none: no such file or directory`,
+		`phone = 3`:             `expected a table, found 3; write [phone]`,
+		`phone.home = "1"`:      `phone.home: is too large`,
+		`door = 3`:              `expected a table, found 3; write [door]`,
+		`shelf = "x"`:           `expected a table, found "x"; write [shelf]`,
+		`shelf.top = 3`:         `expected a table, found 3; write [shelf.top]`,
+	} {
+		t.Run(text, func(t *testing.T) {
+			err := Load("shop.toml", []byte(text), newShop())
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("have %v\nwant %s", err, want)
+			}
+		})
+	}
+}
+
+func TestValue_StringIsReadBack(t *testing.T) {
+	s := newShop()
+	s.Key = "hidden"
+	s.Phones = map[string]string{"office": "12345"}
+	for _, key := range s.Keys() {
+		t.Run(key.Name, func(t *testing.T) {
+			text := key.Value.String()
+			if text != "" && key.Name != "key" {
+				if err := Load("again", []byte(key.Name+" = "+text), newShop()); err != nil {
+					t.Errorf("%s = %s: %v", key.Name, text, err)
+				}
+			}
+			if strings.Contains(text, "hidden") {
+				t.Errorf("%s shows the secret", key.Name)
+			}
+		})
+	}
+}
