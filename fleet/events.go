@@ -47,7 +47,11 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if !q.Since.IsZero() {
 		from = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.Since}
 	}
+	var visited int     // messages, also those that are not events
+	var lastRead uint64 // sequence of the last of them
 	err = read(ctx, s, from, q.Limit, func(m jetstream.Msg, sequence uint64) {
+		visited++
+		lastRead = sequence
 		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
 			e.Sequence = sequence
 			page.Events = append(page.Events, e)
@@ -56,8 +60,9 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if err != nil {
 		return page, fmt.Errorf("read events: %w", err)
 	}
-	if len(page.Events) == q.Limit {
-		page.Last = page.Events[q.Limit-1].Sequence
+	page.Last = max(page.Last, lastRead) // events may be stored while the page is read
+	if visited > 0 && visited == q.Limit {
+		page.Last = lastRead
 	}
 	return page, nil
 }

@@ -2,11 +2,15 @@ package fleet
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 func TestWhoFollowsEventsAndComesAgainMissesNone(t *testing.T) {
@@ -121,6 +125,57 @@ func TestEventsSince(t *testing.T) {
 	} {
 		if have[0] != have[1] {
 			t.Errorf("%s: %d events", label, have[0])
+		}
+	}
+}
+
+// A reader that asks for what follows Last reads every event once, also while events are stored.
+func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
+	s := newStage(t)
+	f := s.open(DefaultConfig())
+	put := func(subject string, data []byte) bool {
+		_, err := s.js.Publish(t.Context(), subject, data)
+		return err == nil // the test has ended
+	}
+	const events = 600
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := range events {
+			e := &Event{Event: kindNew, Node: name(n), To: Up, Site: "ams", Since: s.now().UTC()}
+			data, _ := json.Marshal(e)
+			if n%50 == 0 { // not an event: it takes a sequence, and is skipped
+				put(contract.SubjectFleetNode+"up.other", []byte("not JSON"))
+			}
+			if !put(e.Subject(), data) {
+				return
+			}
+		}
+	})
+	var after uint64
+	seen := map[string]int{}
+	s.eventually(func() error {
+		for _, limit := range []int{2, 7, 1000} {
+			page, err := f.Events(t.Context(), EventQuery{After: after, Limit: limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range page.Events {
+				seen[e.Node]++
+				if e.Sequence <= after || e.Sequence > page.Last {
+					t.Fatalf("a page after %d with last %d has event %d", after, page.Last, e.Sequence)
+				}
+			}
+			after = page.Last
+		}
+		if len(seen) != events && after < events+events/50 {
+			return fmt.Errorf("read %d events up to %d", len(seen), after)
+		}
+		return nil
+	})
+	wg.Wait()
+	for n := range events {
+		if seen[name(n)] != 1 {
+			t.Fatalf("event %d is read %d times", n, seen[name(n)])
 		}
 	}
 }

@@ -79,7 +79,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.system, err = f.o.Events("fleet"); err != nil {
 		return err
 	}
-	if f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*mostUnanswered), jetstream.WithPublishAsyncTimeout(answerWait)); err != nil {
+	if f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked), jetstream.WithPublishAsyncTimeout(answerWait)); err != nil {
 		return err
 	}
 	tell := func(*Event) {}

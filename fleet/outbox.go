@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,10 +14,10 @@ import (
 )
 
 const (
-	// mostUnanswered is how many events may be on their way to the stream.
-	mostUnanswered = 512
-	// mostWaiting is how many may wait; a stream that takes none for so long costs them.
-	mostWaiting = 1_000_000
+	// maxUnacked is how many events may be on their way to the stream.
+	maxUnacked = 512
+	// maxWaiting is how many may wait; a stream that takes none for so long costs them.
+	maxWaiting = 1_000_000
 	// answerWait is how long the stream may take, retryWait the pause before it is tried again.
 	answerWait = 5 * time.Second
 	retryWait  = time.Second
@@ -31,8 +32,9 @@ type outbox struct {
 	log      hclog.Logger
 
 	mu      sync.Mutex
-	waiting []*Event
-	sending int // have left and are not stored yet
+	sites   []*Event // wait, in their order; they leave before those of nodes
+	nodes   []*Event // wait, in their order
+	sending int      // have left and are not stored yet
 	stopped bool
 	wake    chan struct{}
 	quit    chan struct{} // gives up
@@ -50,16 +52,17 @@ func newOutbox(js jetstream.JetStream, advisory func(e *Event) *nats.Msg, log hc
 	}
 }
 
-// put takes an event. Those of sites go first: they say what the others are about.
+// put appends an event to the queue of site events or of node events. It drops and counts the
+// event if maxWaiting events wait already.
 func (o *outbox) put(e *Event) {
 	o.mu.Lock()
 	switch {
-	case len(o.waiting) >= mostWaiting:
+	case len(o.sites)+len(o.nodes) >= maxWaiting:
 		o.dropped.Add(1)
 	case e.Node == "":
-		o.waiting = append([]*Event{e}, o.waiting...)
+		o.sites = append(o.sites, e)
 	default:
-		o.waiting = append(o.waiting, e)
+		o.nodes = append(o.nodes, e)
 	}
 	o.mu.Unlock()
 	select {
@@ -90,22 +93,34 @@ func (o *outbox) run() {
 	}
 }
 
-// take is the next events, at most one of each node.
+// take removes the next batch from the queues: site events first, then node events, at most
+// maxUnacked together. A batch has at most one event of each site and of each node, because
+// the events of a batch may be stored in any order.
 func (o *outbox) take() (batch []*Event, stopped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	seen := map[string]bool{}
-	n := 0
-	for n < len(o.waiting) && n < mostUnanswered && !(o.waiting[n].Node != "" && seen[o.waiting[n].Node]) {
-		seen[o.waiting[n].Node] = true
-		n++
-	}
-	batch, o.waiting = o.waiting[:n:n], o.waiting[n:]
-	if len(o.waiting) == 0 {
-		o.waiting = nil
-	}
+	siteEvents, left := takeDistinct(o.sites, maxUnacked, func(e *Event) string { return e.Site })
+	o.sites = left
+	nodeEvents, left := takeDistinct(o.nodes, maxUnacked-len(siteEvents), func(e *Event) string { return e.Node })
+	o.nodes = left
+	batch = slices.Concat(siteEvents, nodeEvents)
 	o.sending = len(batch)
 	return batch, o.stopped
+}
+
+// takeDistinct splits off the longest beginning of a queue that has at most limit events and
+// no key twice. An empty rest is nil, so that its memory is freed.
+func takeDistinct(queue []*Event, limit int, key func(*Event) string) (taken, left []*Event) {
+	seen := map[string]bool{}
+	n := 0
+	for n < min(limit, len(queue)) && !seen[key(queue[n])] {
+		seen[key(queue[n])] = true
+		n++
+	}
+	if n == len(queue) {
+		return queue, nil
+	}
+	return queue[:n], queue[n:]
 }
 
 // sendAll goes on until every event of the batch is stored, or it is to give up.
@@ -191,7 +206,7 @@ func (o *outbox) send(messages []*nats.Msg) (left []*nats.Msg, err error) {
 func (o *outbox) counts() (stored, dropped uint64, waiting int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.stored.Load(), o.dropped.Load(), len(o.waiting) + o.sending
+	return o.stored.Load(), o.dropped.Load(), len(o.sites) + len(o.nodes) + o.sending
 }
 
 // stop lets what waits be stored, as long as the context is not done.
