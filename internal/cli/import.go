@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -15,16 +16,17 @@ import (
 func (p *program) importCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import BROKER.CONF",
-		Short: "Write the appliance.toml that does what a Choria broker's configuration says",
-		Long: `Read the configuration of a Choria broker, with plugin.d beside it, and print an
-appliance.toml that does the same. What has no place in that is at its end as a comment,
-with the reason, and on standard error. Look at the lines that begin with CAUTION: there
-Choria does something else than it seems. Nothing is changed.`,
+		Short: "Convert the configuration of a Choria broker to an appliance.toml",
+		Long: `Read the configuration of a Choria broker, with the files of plugin.d beside it, and
+print an appliance.toml that does the same. Each setting that has no equivalent is listed
+with the reason, in a comment at the end and on standard error. Read the lines that begin
+with CAUTION: there, Choria does something else than the setting suggests, or the
+appliance needs a decision of yours. No file is changed.`,
 		Example: `  muster import /etc/choria/broker.conf > appliance.toml
   muster import /etc/choria/broker.conf | muster check --config /dev/stdin`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
-				return errors.New("name one file, such as muster import /etc/choria/broker.conf")
+				return errors.New("name one file, for example: muster import /etc/choria/broker.conf")
 			}
 			return nil
 		},
@@ -41,49 +43,88 @@ func (p *program) importBroker(path string) error {
 	if err != nil {
 		return err
 	}
-	here, _ := appliance.Parse("", nil) // the defaults are valid
-	text, remarks := file.Translate(here.Identity)
-	text, more := usable(text)
-	for _, remark := range append(more, remarks...) {
+	defaults, _ := appliance.Parse("", nil) // the defaults are valid
+	text, remarks := file.Translate(defaults.Identity)
+	text, repairs := repair(text)
+	for _, remark := range append(repairs, remarks...) {
 		fmt.Fprintln(p.err, remark)
 	}
 	_, err = fmt.Fprint(p.out, text)
 	return err
 }
 
-// mostRepairs is how many lines of an import may be left out.
-const mostRepairs = 100
+// maxRepairs limits how many lines of an imported configuration are commented out.
+const maxRepairs = 100
 
-// usable leaves out, line by line, what an appliance would refuse, and says so in its place: a
-// broker's configuration may name what is not here, or be wrong itself.
-func usable(text string) (string, []brokerconf.Remark) {
-	var left []brokerconf.Remark
-	for range mostRepairs {
+// repair comments out the lines that an appliance would refuse, one at a time, and writes the
+// reason above each: a broker's configuration may name files that do not exist here, or contain
+// mistakes of its own. A problem that no line causes stays, with a remark at the top of the file.
+func repair(text string) (string, []brokerconf.Remark) {
+	var remarks []brokerconf.Remark
+	for range maxRepairs {
 		_, err := appliance.Parse("appliance.toml", []byte(text))
 		var problems config.Problems
 		if !errors.As(err, &problems) {
 			break
 		}
 		lines := strings.Split(text, "\n")
-		problem := problems[0]
-		for _, other := range problems { // one about a key, before those that follow from it
-			if strings.Contains(lines[other.Line-1], " = ") {
-				problem = other
-				break
-			}
+		problem, found := firstWithLine(problems, lines)
+		if !found {
+			left := unrepaired(problems)
+			return insertRemarks(lines, left), append(remarks, left...)
 		}
 		remark := brokerconf.Remark{Key: problem.Key, Danger: true, Reason: "left out: " + problem.Text}
-		if adapterOf(problem.Key) != "" {
-			remark.Reason += "; so the adapter is switched off"
+		adapter := adapterName(problem.Key)
+		if adapter != "" {
+			remark.Reason += "; so the adapter is disabled"
 		}
-		left = append(left, remark)
-		text = switchedOff(without(lines, problem.Line-1, remark), adapterOf(problem.Key))
+		remarks = append(remarks, remark)
+		text = disableAdapter(commentOut(lines, problem.Line-1, remark), adapter)
 	}
-	return text, left
+	return text, remarks
 }
 
-// without is the text without a line, or a table, and with a remark in its place.
-func without(lines []string, at int, remark brokerconf.Remark) string {
+// firstWithLine returns the first problem of a line that sets a key, because problems of tables
+// often follow from those; otherwise the first problem that has a line at all. A problem has no
+// line where a default value causes it.
+func firstWithLine(problems config.Problems, lines []string) (config.Problem, bool) {
+	at := slices.IndexFunc(problems, func(p config.Problem) bool {
+		return p.Line > 0 && strings.Contains(lines[p.Line-1], " = ")
+	})
+	if at < 0 {
+		at = slices.IndexFunc(problems, func(p config.Problem) bool { return p.Line > 0 })
+	}
+	if at < 0 {
+		return config.Problem{}, false
+	}
+	return problems[at], true
+}
+
+// unrepaired returns a remark for each problem that the operator has to solve.
+func unrepaired(problems config.Problems) []brokerconf.Remark {
+	remarks := make([]brokerconf.Remark, len(problems))
+	for i, problem := range problems {
+		remarks[i] = brokerconf.Remark{
+			Key: problem.Key, Danger: true,
+			Reason: problem.Text + "; change this before you run an appliance with this file",
+		}
+	}
+	return remarks
+}
+
+// insertRemarks returns the text with the remarks below the comment that it begins with.
+func insertRemarks(lines []string, remarks []brokerconf.Remark) string {
+	at := max(0, slices.IndexFunc(lines, func(line string) bool { return !strings.HasPrefix(line, "#") }))
+	comments := make([]string, len(remarks))
+	for i, remark := range remarks {
+		comments[i] = "# " + remark.String()
+	}
+	return strings.Join(slices.Insert(lines, at, comments...), "\n")
+}
+
+// commentOut returns the text with one line, or the whole table whose header that line is, turned
+// into a comment below the remark.
+func commentOut(lines []string, at int, remark brokerconf.Remark) string {
 	end := at + 1
 	for strings.HasPrefix(lines[at], "[") && end < len(lines) && lines[end] != "" {
 		end++
@@ -97,16 +138,17 @@ func without(lines []string, at int, remark brokerconf.Remark) string {
 	return strings.Join(lines, "\n")
 }
 
-// adapterOf is the adapter that a key is of, or empty.
-func adapterOf(key string) string {
+// adapterName returns the adapter that a dotted key configures, or the empty string.
+func adapterName(key string) string {
 	if parts := strings.Split(key, "."); len(parts) > 2 && parts[0] == "adapter" {
 		return parts[1]
 	}
 	return ""
 }
 
-// switchedOff is the text with that adapter switched off: it does nothing right by halves.
-func switchedOff(text, adapter string) string {
+// disableAdapter returns the text with that adapter disabled: with a setting missing it would not
+// do what the broker's adapter does. An empty name changes nothing.
+func disableAdapter(text, adapter string) string {
 	header := "\n[adapter." + adapter + "]\n"
 	if adapter == "" || strings.Contains(text, header+"enabled = false\n") {
 		return text

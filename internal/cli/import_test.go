@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -89,11 +91,50 @@ func TestImportedConfigurationsAreAsKeptAndPassTheCheck(t *testing.T) {
 
 func TestImportSaysWhatItCannotRead(t *testing.T) {
 	for _, args := range [][]string{{}, {""}, {"a", "b"}} {
-		if status, _, errOut := muster(t, append([]string{"import"}, args...)...); status != 2 || !strings.Contains(errOut, "name one file") {
+		if status, _, errOut := muster(t, append([]string{"import"}, args...)...); status != 2 || !strings.Contains(errOut, "name one file, for example") {
 			t.Errorf("%q: %d %s", args, status, errOut)
 		}
 	}
 	if status, _, errOut := muster(t, "import", "/nowhere/broker.conf"); status != 1 || errOut != "muster: /nowhere/broker.conf: no such file or directory\n" {
 		t.Errorf("%d %s", status, errOut)
+	}
+}
+
+func TestImport_ReportsProblemsThatHaveNoLine(t *testing.T) {
+	const tls = "plugin.security.provider = file\n" +
+		"plugin.security.file.certificate = @DIR@/cert.pem\nplugin.security.file.key = @DIR@/key.pem\n"
+	nineAdapters := "plugin.choria.adapters = a1, a2, a3, a4, a5, a6, a7, a8, a9\n"
+	for i := range 9 {
+		nineAdapters += fmt.Sprintf("plugin.choria.adapter.a%[1]d.type = jetstream\n"+
+			"plugin.choria.adapter.a%[1]d.ingest.topic = in.a%[1]d\nplugin.choria.adapter.a%[1]d.stream.topic = out.a%[1]d\n", i+1)
+	}
+	tests := map[string]struct{ conf, key, text string }{
+		"broker and console on one address": {
+			conf: "plugin.choria.network.listen_address = 127.0.0.1\nplugin.choria.network.client_port = 8222\n",
+			key:  "console.listen", text: `"127.0.0.1:8222" is`,
+		},
+		"streams larger than max_storage": {conf: nineAdapters, key: "jetstream.max_storage", text: "20GiB is less than"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := certificates(t)
+			conf := filepath.Join(dir, "broker.conf")
+			write(t, conf, strings.ReplaceAll(tls+test.conf, "@DIR@", dir))
+			status, out, errOut := muster(t, "import", conf)
+			remark := regexp.MustCompile(`(?m)^CAUTION ` + regexp.QuoteMeta(test.key+": "+test.text) +
+				`.*; change this before you run an appliance with this file$`).FindString(errOut)
+			if status != 0 || remark == "" {
+				t.Fatalf("status %d, standard error:\n%s", status, errOut)
+			}
+			if !strings.Contains(out, "\n# "+remark+"\n") {
+				t.Errorf("the file does not contain the remark %q:\n%s", remark, out)
+			}
+			file := filepath.Join(dir, "appliance.toml")
+			write(t, file, out)
+			status, _, problems := muster(t, "check", "--config", file)
+			if status != statusConfig || strings.Count(problems, "\n") != 1 || !strings.Contains(problems, test.key+": "+test.text) {
+				t.Errorf("check of the file: status %d, want only the problem of %s:\n%s", status, test.key, problems)
+			}
+		})
 	}
 }
