@@ -115,7 +115,7 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes?limit=5&limit=6":                     {400, `limit is given 2 times`},
 		"/api/v1/nodes?statee=up":                           {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
 		"/api/v1/nodes?format=xml":                          {400, `\"xml\" is no format`},
-		"/api/v1/nodes?where=os":                            {400, `\"os\" is no condition on a fact`},
+		"/api/v1/nodes?where=os":                            {400, `\"os\" is not a valid fact filter`},
 		"/api/v1/nodes?where=role=web":                      {400, `the fact \"role\" is not kept`},
 		"/api/v1/nodes?state=%zz":                           {400, `the address cannot be read`},
 		"/api/v1/nodes?state=dead":                          {400, `"error":"\"dead\" is no state`},

@@ -91,7 +91,7 @@ func TestWhatCannotBeAskedIsSaid(t *testing.T) {
 	f, blind := shelf(t, 3), New(DefaultConfig(), Options{Now: time.Now})
 	for want, q := range map[string]Query{
 		`"role" is not kept; fleet.index names os.name, cores`:    {Where: where(t, "role=web")},
-		`is no regular expression`:                                {Identities: []string{"/(/"}},
+		`is not a valid regular expression`:                       {Identities: []string{"/(/"}},
 		`"size" is no order`:                                      {Sort: "size"},
 		`of the order "since" there is one page`:                  {Sort: "since", After: "web1", Limit: 5},
 		`of the order "received" there is one page, with a limit`: {Sort: "received"},

@@ -102,7 +102,7 @@ var mistakes = map[string]string{
 	"[stream.KV_B]\nsubjects = 'x'":                                         `test.toml:1: stream.KV_B: streams named KV_… belong to buckets; declare [bucket.B]`,
 	"[broker.tls]\ncert = 'x'":                                              `test.toml:1: broker.tls.ca: not given; without it, or [broker.issuers] for tokens, nobody could prove who they are`,
 	"[broker.tls]\ncert = 'x'\nca = 'y'":                                    `test.toml:1: broker.tls.key: not given`,
-	"[broker.issuers]\nchoria = 'x'":                                        `test.toml:2: broker.issuers.choria: no ed25519 public key: want 64 hex characters`,
+	"[broker.issuers]\nchoria = 'x'":                                        `test.toml:2: broker.issuers.choria: not an ed25519 public key: expected 64 hex characters`,
 	"[broker.issuers]\nchoria = 5":                                          `test.toml:2: broker.issuers.choria: expected text in quotes, found 5`,
 	"[broker.issuers]\nchoria = '4aec06a5bd3ef1ef82acc13357287a9a0a55a4cbceea433837d20c7c7604ea64'\n[broker.signers]\nserver = '4aec06a5bd3ef1ef82acc13357287a9a0a55a4cbceea433837d20c7c7604ea64'": `test.toml:3: broker.signers: there are issuers too`,
 	"[broker.signers]\nclient = '/none'":                    `test.toml:2: broker.signers.client: "/none": neither 64 hex characters`,
@@ -215,7 +215,7 @@ func TestWarnings(t *testing.T) {
 
 func TestOneMistakeIsNotNamedTwice(t *testing.T) {
 	_, err := Parse("test.toml", []byte("[broker.tls]\ncert = 'x'\nkey = 'y'\n[broker.issuers]\nchoria = 'zz'\n"))
-	if want := "test.toml:5: broker.issuers.choria: no ed25519 public key: want 64 hex characters"; err == nil || err.Error() != want {
+	if want := "test.toml:5: broker.issuers.choria: not an ed25519 public key: expected 64 hex characters"; err == nil || err.Error() != want {
 		t.Errorf("have %v, want %s", err, want)
 	}
 }

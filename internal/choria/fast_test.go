@@ -155,7 +155,7 @@ func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
 
 func TestALargeMessageIsNotKept(t *testing.T) {
 	var p Parser
-	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), make([]byte, mostKept))
+	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), make([]byte, maxKept))
 	raw, err := r.EncodeV1(nil, "")
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestALargeMessageIsNotKept(t *testing.T) {
 		}
 	}
 	for _, buffer := range [][]byte{p.secure, p.signed, p.certificate, p.body} {
-		if cap(buffer) > mostKept {
+		if cap(buffer) > maxKept {
 			t.Errorf("%d bytes are kept", cap(buffer))
 		}
 	}

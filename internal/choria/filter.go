@@ -11,32 +11,35 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Filter selects nodes: one of the identities, and each of the others. Choria's servers match
-// themselves against it; here it is matched against what is known of them.
+// Filter selects nodes. A node matches if it matches one of the identities, or there are none,
+// and every fact, class and agent filter. In Choria each server applies the filter to itself;
+// Muster applies it to what the fleet view knows of the nodes.
 type Filter struct {
 	Facts      []FactFilter `json:"fact"`
 	Classes    []string     `json:"cf_class"`
 	Agents     []string     `json:"agent"`
 	Identities []string     `json:"identity"`
-	Compound   [][]any      `json:"compound"` // https://expr-lang.org, with Choria's own functions
+	Compound   [][]any      `json:"compound"` // expressions, see https://expr-lang.org; not supported
 }
 
-// FactFilter is a condition on a fact, which a GJSON path names.
+// FactFilter compares a fact of a node with a value.
 type FactFilter struct {
-	Fact     string `json:"fact"`
-	Operator string `json:"operator"`
+	Fact     string `json:"fact"`     // a GJSON path, see https://github.com/tidwall/gjson
+	Operator string `json:"operator"` // ==, !=, =~, <, <=, > or >=
 	Value    string `json:"value"`
 }
 
-// writtenFilter is a condition as people write it: os.name=Debian.
-var writtenFilter = regexp.MustCompile(`^([^=~!<>\s]+)\s*(==|=~|!=|<=|>=|=<|=>|=|<|>)\s*(\S.*)$`)
+// factFilterPattern splits a condition such as os.name=Debian into fact, operator and value.
+var factFilterPattern = regexp.MustCompile(`^([^=~!<>\s]+)\s*(==|=~|!=|<=|>=|=<|=>|=|<|>)\s*(\S.*)$`)
 
-// ParseFactFilter reads a condition in the form of Choria's command line, where = means ==, or
-// =~ before a regular expression in slashes.
+// ParseFactFilter parses a condition in the form that Choria's command line uses. The operator
+// = means =~ if the value is a regular expression in slashes, otherwise ==; =< and => mean <=
+// and >=.
 func ParseFactFilter(text string) (FactFilter, error) {
-	parts := writtenFilter.FindStringSubmatch(text)
+	parts := factFilterPattern.FindStringSubmatch(text)
 	if parts == nil {
-		return FactFilter{}, fmt.Errorf("%q is no condition on a fact; write it as os.name=Debian, with =, ==, !=, =~, <, <=, > or >=", text)
+		const hint = "write it as os.name=Debian, with =, ==, !=, =~, <, <=, > or >="
+		return FactFilter{}, fmt.Errorf("%q is not a valid fact filter; %s", text, hint)
 	}
 	f := FactFilter{Fact: parts[1], Operator: parts[2], Value: parts[3]}
 	switch f.Operator {
@@ -53,13 +56,14 @@ func ParseFactFilter(text string) (FactFilter, error) {
 	return f, nil
 }
 
-// String is the condition as ParseFactFilter reads it.
+// String returns the condition in the form that ParseFactFilter parses.
 func (f FactFilter) String() string { return f.Fact + " " + f.Operator + " " + f.Value }
 
-// Matcher tells which values meet the condition: JSON as it was registered, or nothing where
-// the node has no such fact, which meets no condition.
+// Matcher returns a function that reports whether a value meets the condition. The value is the
+// JSON text that the node registered, or empty if the node has no such fact. A missing fact, null,
+// an object and an array meet no condition, not even !=.
 func (f FactFilter) Matcher() (func(value string) bool, error) {
-	meets, err := f.condition()
+	matches, err := f.condition()
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +71,15 @@ func (f FactFilter) Matcher() (func(value string) bool, error) {
 		fact := gjson.Parse(value)
 		switch fact.Type {
 		case gjson.String, gjson.Number, gjson.True, gjson.False:
-			return meets(fact)
-		default: // nothing, null, objects and lists
+			return matches(fact)
+		default: // missing, null, objects and arrays
 			return false
 		}
 	}, nil
 }
 
+// condition returns the comparison for the operator. It is called with strings, numbers and
+// booleans only.
 func (f FactFilter) condition() (func(gjson.Result) bool, error) {
 	switch f.Operator {
 	case "==":
@@ -82,7 +88,7 @@ func (f FactFilter) condition() (func(gjson.Result) bool, error) {
 		return func(fact gjson.Result) bool { return !f.equal(fact) }, nil
 	case "=~":
 		pattern, err := compile(strings.Trim(f.Value, "/"))
-		return func(fact gjson.Result) bool { return f.like(fact, pattern) }, err
+		return func(fact gjson.Result) bool { return f.matchesRegexp(fact, pattern) }, err
 	case "<":
 		return func(fact gjson.Result) bool { c, ok := f.compare(fact); return ok && c < 0 }, nil
 	case "<=":
@@ -92,11 +98,11 @@ func (f FactFilter) condition() (func(gjson.Result) bool, error) {
 	case ">=":
 		return func(fact gjson.Result) bool { c, ok := f.compare(fact); return ok && c >= 0 }, nil
 	default:
-		return nil, fmt.Errorf("%q compares no facts; want ==, !=, =~, <, <=, > or >=", f.Operator)
+		return nil, fmt.Errorf("%q is not a valid operator; use ==, !=, =~, <, <=, > or >=", f.Operator)
 	}
 }
 
-// equal compares text without case, and numbers and booleans as such.
+// equal compares strings without regard to case, and numbers and booleans by value.
 func (f FactFilter) equal(fact gjson.Result) bool {
 	switch fact.Type {
 	case gjson.String:
@@ -105,16 +111,18 @@ func (f FactFilter) equal(fact gjson.Result) bool {
 		c, ok := f.compare(fact)
 		return ok && c == 0
 	default:
-		return means(fact.Bool(), f.Value)
+		return boolMatches(fact.Bool(), f.Value)
 	}
 }
 
-func (f FactFilter) like(fact gjson.Result, pattern *regexp.Regexp) bool {
+// matchesRegexp applies the pattern to a string or to the digits of a number: four decimals if
+// the value contains a point, none otherwise. A boolean is compared by value, as Choria does.
+func (f FactFilter) matchesRegexp(fact gjson.Result, pattern *regexp.Regexp) bool {
 	switch {
 	case fact.Type == gjson.String:
 		return pattern.MatchString(fact.Str)
 	case fact.Type != gjson.Number:
-		return means(fact.Bool(), strings.Trim(f.Value, "/"))
+		return boolMatches(fact.Bool(), strings.Trim(f.Value, "/"))
 	case strings.Contains(f.Value, "."):
 		return pattern.MatchString(strconv.FormatFloat(fact.Num, 'f', 4, 64))
 	default:
@@ -122,8 +130,8 @@ func (f FactFilter) like(fact gjson.Result, pattern *regexp.Regexp) bool {
 	}
 }
 
-// means tells whether the text stands for the boolean.
-func means(b bool, text string) bool {
+// boolMatches reports whether the text is one of the words for the boolean b.
+func boolMatches(b bool, text string) bool {
 	words := []string{"0", "false", "no", "n", "f"}
 	if b {
 		words = []string{"1", "true", "yes", "y", "t"}
@@ -131,8 +139,9 @@ func means(b bool, text string) bool {
 	return slices.Contains(words, strings.ToLower(text))
 }
 
-// compare is less, equal or more for text and numbers. A number is compared as an integer,
-// cut where it is none, unless the value has a point.
+// compare orders a string or a number and the value: below 0, 0 or above 0, and ok. A number is
+// truncated to an integer unless the value contains a point. ok is false for booleans, and for a
+// number if the value is not one.
 func (f FactFilter) compare(fact gjson.Result) (order int, ok bool) {
 	switch {
 	case fact.Type == gjson.String:
@@ -148,8 +157,8 @@ func (f FactFilter) compare(fact gjson.Result) (order int, ok bool) {
 	}
 }
 
-// NameMatcher tells which names a filter of identities matches: that name, or what the
-// regular expression in slashes matches.
+// NameMatcher returns a function that reports whether a name matches a filter on identities:
+// the exact name, or a regular expression in slashes.
 func NameMatcher(filter string) (func(name string) bool, error) {
 	if !IsRegexp(filter) {
 		return func(name string) bool { return name == filter }, nil
@@ -161,8 +170,8 @@ func NameMatcher(filter string) (func(name string) bool, error) {
 	return pattern.MatchString, nil
 }
 
-// MemberMatcher is the same for classes and agents, where one of several has to match,
-// without case.
+// MemberMatcher returns a function that reports whether one of a node's classes or agents matches
+// a filter: a name or a regular expression in slashes, without regard to case.
 func MemberMatcher(filter string) (func(names []string) bool, error) {
 	match := func(name string) bool { return strings.EqualFold(name, filter) }
 	if IsRegexp(filter) {
@@ -175,16 +184,17 @@ func MemberMatcher(filter string) (func(names []string) bool, error) {
 	return func(names []string) bool { return slices.ContainsFunc(names, match) }, nil
 }
 
-// IsRegexp tells whether a filter is a regular expression.
+// IsRegexp reports whether a filter is a regular expression in slashes.
 func IsRegexp(filter string) bool {
 	return len(filter) > 1 && filter[0] == '/' && filter[len(filter)-1] == '/'
 }
 
-// compile reads a regular expression, see https://github.com/google/re2/wiki/Syntax.
+// compile compiles a regular expression; for the syntax see
+// https://github.com/google/re2/wiki/Syntax.
 func compile(pattern string) (*regexp.Regexp, error) {
 	compiled, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no regular expression: %w", pattern, err)
+		return nil, fmt.Errorf("%q is not a valid regular expression: %w", pattern, err)
 	}
 	return compiled, nil
 }

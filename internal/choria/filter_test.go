@@ -59,8 +59,8 @@ func TestConditionsOnFacts(t *testing.T) {
 
 func TestWhatIsNoConditionIsRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"": "is no condition", "os.name": "is no condition", "=Debian": "is no condition", "os.name=": "is no condition", "os.name= ": "is no condition",
-		"os name=x": "is no condition", "os.name=~(": "is no regular expression", "os.name=/[/": "is no regular expression",
+		"": "is not a valid fact filter", "os.name": "is not a valid fact filter", "=Debian": "is not a valid fact filter", "os.name=": "is not a valid fact filter", "os.name= ": "is not a valid fact filter",
+		"os name=x": "is not a valid fact filter", "os.name=~(": "is not a valid regular expression", "os.name=/[/": "is not a valid regular expression",
 	} {
 		f, err := ParseFactFilter(text)
 		if err == nil {
@@ -70,7 +70,7 @@ func TestWhatIsNoConditionIsRefused(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := (FactFilter{Fact: "a", Operator: "===", Value: "b"}).Matcher(); err == nil || !strings.Contains(err.Error(), `"===" compares no facts`) {
+	if _, err := (FactFilter{Fact: "a", Operator: "===", Value: "b"}).Matcher(); err == nil || !strings.Contains(err.Error(), `"===" is not a valid operator`) {
 		t.Errorf("===: %v", err)
 	}
 }

@@ -267,7 +267,7 @@ func TestPairedSurrogatesAreText(t *testing.T) {
 	for text, lone := range map[string]bool{
 		`"\ud83d\ude00"`: false, `"\\ud83d"`: false, `"\ud83d\\ude00"`: true, `"\u00e4\ud83d"`: true, `"\uD83D\uDE00"`: false, `\`: false, `\u`: false,
 	} {
-		if loneSurrogate([]byte(text)) != lone {
+		if hasLoneSurrogate([]byte(text)) != lone {
 			t.Errorf("%s: lone is %v", text, !lone)
 		}
 	}
@@ -287,7 +287,7 @@ func TestUnpackRefusesWhatGrowsOrIsBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := func(rest string) []byte { return []byte(fmt.Sprintf(`{"protocol":%q,%s}`, fileContent, rest)) }
-	good := gzipped([]byte("hello"))
+	good := gzipBase64([]byte("hello"))
 	for name, test := range map[string]struct {
 		body []byte
 		want error

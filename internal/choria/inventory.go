@@ -7,24 +7,23 @@ import (
 	"io"
 )
 
-// inventoryFileSchema is how Choria knows an inventory file.
+// inventoryFileSchema is the "$schema" by which Choria recognizes an inventory file.
 const inventoryFileSchema = "https://choria.io/schemas/choria/discovery/v1/inventory_file.json"
 
-// defaultCollective is the one that a node is in which says nothing else.
+// defaultCollective is the collective of a node that names none.
 const defaultCollective = "mcollective"
 
-// Inventory is what the registration plugin inventory_content tells of a node, as far as
-// others than the node itself ask for it.
+// Inventory is what a node registers with the plugin inventory_content, as far as Muster uses it.
 type Inventory struct {
 	Agents []struct {
 		Name string `json:"name"`
 	} `json:"agents"`
 	Classes     []string        `json:"classes"`
-	Facts       json.RawMessage `json:"facts"`
+	Facts       json.RawMessage `json:"facts"` // an object
 	Collectives []string        `json:"collectives"`
 }
 
-// AgentNames are the names of the node's agents.
+// AgentNames returns the names of the node's agents.
 func (i *Inventory) AgentNames() []string {
 	names := make([]string, len(i.Agents))
 	for at, a := range i.Agents {
@@ -33,23 +32,23 @@ func (i *Inventory) AgentNames() []string {
 	return names
 }
 
-// ClassNames are the classes of the node.
+// ClassNames returns the node's classes.
 func (i *Inventory) ClassNames() []string { return i.Classes }
 
-// InventoryFile writes the file from which Choria's clients discover nodes with "--dm
-// inventory", node by node. Schema:
-// https://choria.io/schemas/choria/discovery/v1/inventory_file.json.
+// InventoryFile writes the file in which Choria's clients discover nodes with "--dm inventory",
+// node by node. The schema is inventoryFileSchema. It is not safe for concurrent use.
 type InventoryFile struct {
-	w     io.Writer
-	begun bool
+	w       io.Writer
+	started bool // the beginning of the file is written
 }
 
-// NewInventoryFile begins a file; nothing is written yet.
+// NewInventoryFile returns an InventoryFile that writes to w. Nothing is written before the
+// first Add or Close.
 func NewInventoryFile(w io.Writer) *InventoryFile { return &InventoryFile{w: w} }
 
-// Add writes a node. Without facts, classes or agents they are empty, and without
-// collectives it is in Choria's own: Choria takes no node with less, and finds none that is
-// in no collective.
+// Add writes a node; i may be nil. Missing facts, classes and agents are written as empty ones,
+// and missing collectives as "mcollective": Choria reads no file in which a node lacks one of
+// these keys, and does not find a node without a collective.
 func (f *InventoryFile) Add(name string, i *Inventory) error {
 	node := struct {
 		Name        string          `json:"name"`
@@ -72,30 +71,30 @@ func (f *InventoryFile) Add(name string, i *Inventory) error {
 	}
 	text, err := json.Marshal(node)
 	if err != nil {
-		return fmt.Errorf("inventory of %s: %w", name, err)
+		return fmt.Errorf("encode the inventory of %s: %w", name, err)
 	}
-	if err := f.begin(",\n"); err != nil {
+	if err := f.separate(",\n"); err != nil {
 		return err
 	}
 	_, err = f.w.Write(text)
 	return err
 }
 
-// Close writes the end.
+// Close writes the end of the file. It does not close the writer.
 func (f *InventoryFile) Close() error {
-	if err := f.begin(""); err != nil {
+	if err := f.separate(""); err != nil {
 		return err
 	}
 	_, err := io.WriteString(f.w, "\n]}\n")
 	return err
 }
 
-// begin writes what comes before the nodes, once, and otherwise what is between them.
-func (f *InventoryFile) begin(between string) error {
-	if !f.begun {
-		f.begun = true
-		between = `{"$schema":"` + inventoryFileSchema + `","nodes":[` + "\n"
+// separate writes the beginning of the file on its first call, and the separator on all others.
+func (f *InventoryFile) separate(separator string) error {
+	if !f.started {
+		f.started = true
+		separator = `{"$schema":"` + inventoryFileSchema + `","nodes":[` + "\n"
 	}
-	_, err := io.WriteString(f.w, between)
+	_, err := io.WriteString(f.w, separator)
 	return err
 }

@@ -5,16 +5,18 @@ import (
 	"time"
 )
 
-// lifecycle is an event that a server tells of itself, inside a CloudEvent or, with
-// legacy_lifecycle_format, alone. Schemas: https://choria.io/schemas/choria/lifecycle/v1/.
-type lifecycle struct {
-	Identity string     `json:"identity"`
-	Data     *lifecycle `json:"data"`
+// lifecycleEvent is an event that a Choria server publishes about itself: the data of a
+// CloudEvent or, with legacy_lifecycle_format, the whole message. The schemas are at
+// https://choria.io/schemas/choria/lifecycle/v1/.
+type lifecycleEvent struct {
+	Identity string          `json:"identity"`
+	Data     *lifecycleEvent `json:"data"` // set in a CloudEvent
 }
 
-// LifecycleIdentity is who a lifecycle event is about. Nobody has signed it.
+// LifecycleIdentity returns the identity of the server that a lifecycle event is about. Events are
+// not signed. The error wraps ErrMalformed, ErrSchema, ErrNotUTF8 or ErrBadSender.
 func LifecycleIdentity(event []byte) (string, error) {
-	var e lifecycle
+	var e lifecycleEvent
 	if err := decodeJSON("lifecycle event", event, &e); err != nil {
 		return "", err
 	}
@@ -24,10 +26,10 @@ func LifecycleIdentity(event []byte) (string, error) {
 	return e.Identity, CheckSender(e.Identity)
 }
 
-// ShutdownSubject is where a server says that it stops.
+// ShutdownSubject is where a server publishes its shutdown event.
 const ShutdownSubject = "choria.lifecycle.event.shutdown.server"
 
-// cloudEvent is what events of servers come in, see
+// cloudEvent is the envelope of a server's events, see
 // https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md.
 type cloudEvent struct {
 	SpecVersion string        `json:"specversion"`
@@ -48,7 +50,7 @@ type shutdownEvent struct {
 	Timestamp int64  `json:"timestamp"` // Unix seconds
 }
 
-// EncodeShutdown is the event that a server publishes before it stops.
+// EncodeShutdown encodes the shutdown event that a server publishes before it stops. id is a UUID.
 func EncodeShutdown(identity, id string, now time.Time) ([]byte, error) {
 	const kind = "io.choria.lifecycle.v1.shutdown"
 	return json.Marshal(cloudEvent{

@@ -1,15 +1,16 @@
-// Package choria knows Choria's formats: requests and replies of network protocol 1 and 2,
-// registrations, and the output of Choria's data adapters. It turns bytes into values and
-// values into bytes; it opens no connection and trusts nobody.
+// Package choria knows Choria's formats: requests and replies of network protocols 1 and 2,
+// registrations, tokens, lifecycle events, inventories, and the output of Choria's data
+// adapters. It turns bytes into values and values into bytes, and it verifies signatures
+// against the authorities that it is given. It opens no connection and reads no file.
 //
-// A message is nested three deep, in both protocols:
+// In both protocols a message has three layers, each a JSON text inside the one before:
 //
-//	transport  who should get an answer, which way it came
-//	secure     the message below as exact bytes, with what proves who wrote it
-//	message    who, when, what for, and the body
+//	transport  where replies go, and the hops that the message took
+//	secure     the exact bytes of the inner message, and the proof of their author
+//	message    sender, time, agent and body
 //
-// Published schemas: https://choria.io/schemas/choria/protocol/. Where they and what
-// Choria's servers send differ, this package follows what is sent.
+// The schemas are published at https://choria.io/schemas/choria/protocol/. Where they differ
+// from what Choria's servers send, this package follows what the servers send.
 package choria
 
 import "time"
@@ -17,34 +18,35 @@ import "time"
 // Protocol is a version of Choria's network protocol.
 type Protocol int
 
-// The protocols that exist: 1 is signed with X.509 certificates, 2 with ed25519 keys and tokens.
+// Versions of the protocol.
 const (
-	V1 Protocol = 1
-	V2 Protocol = 2
+	V1 Protocol = 1 // requests are signed with the key of an X.509 certificate
+	V2 Protocol = 2 // messages are signed with the ed25519 key of a token
 )
 
-// Message is a request or a reply as its sender claims it. Nothing in it is verified.
+// Message is a request or a reply as its sender claims it. Only a Verifier says which of the
+// claims are true.
 type Message struct {
 	Protocol   Protocol
 	Reply      bool
-	ID         string    // 1 to 64 printable ASCII bytes without blank or "/"
-	Sender     string    // 1 to 255 bytes that make subject tokens
+	ID         string    // 1 to 64 printable ASCII bytes without space or "/"
+	Sender     string    // 1 to 255 bytes that are valid in a subject, see CheckSender
 	Caller     string    // requests only
 	Collective string    // requests only
-	Agent      string    //
-	Time       time.Time // the sender's clock: whole seconds in protocol 1, nanoseconds in 2
+	Agent      string    // may be empty in protocol 1 and in replies
+	Time       time.Time // the sender's clock, UTC: whole seconds in protocol 1, nanoseconds in 2
 	Body       []byte    // valid UTF-8
 
-	TransportSender string // who the outermost layer says sent it; may be empty
+	TransportSender string // the sender that the transport layer names; may be empty
 	Proof           Proof
 }
 
-// Proof is what came with a message to show who wrote it.
+// Proof is the part of a message that proves its author.
 type Proof struct {
-	Signed      []byte // the exact bytes that the signature or hash covers
-	Signature   string // base64; protocol 1 without security has words instead
-	Certificate string // protocol 1 requests: PEM
-	Token       string // protocol 2 requests: token of the caller; replies: of the sender
-	SignerToken string // protocol 2 requests made for somebody else: token of the signer
+	Signed      []byte // the exact bytes that the signature or the hash covers
+	Signature   string // base64; in an unsigned request the base64 of a fixed text, see insecure
+	Certificate string // requests of protocol 1: PEM, or a fixed text if the request is unsigned
+	Token       string // protocol 2: the JWT of a request's caller or of a reply's sender
+	SignerToken string // requests of protocol 2 signed on behalf of the caller: the signer's JWT
 	Hash        string // replies: base64 of the SHA-256 of Signed
 }

@@ -9,13 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// outputProtocol is "choria_streams" for the type jetstream too.
+// outputProtocol names "choria_streams" for adapters of the type jetstream too.
 const outputProtocol = "choria:adapters:choria_streams:output:1"
 
-// AppendOutput appends the message as Choria's own adapter would have written it, byte for
-// byte: keys in this order, strings as encoding/json writes them for HTML. The schema says
-// that time is an integer; what is sent, and so what consumers read, is RFC 3339.
-// Schema: https://choria.io/schemas/choria/adapters/choria_streams/v1/output.json.
+// AppendOutput appends the message in the JSON that Choria's own adapter writes, byte for byte:
+// the same order of keys, and strings escaped like encoding/json escapes them for HTML. The schema,
+// https://choria.io/schemas/choria/adapters/choria_streams/v1/output.json, makes time an
+// integer; Choria's adapter writes RFC 3339 with nanoseconds, and so does AppendOutput.
 func (m *Message) AppendOutput(out []byte) []byte {
 	out = slices.Grow(out, m.OutputSize())
 	out = append(out, `{"protocol":"`+outputProtocol+`","data":"`...)
@@ -29,16 +29,16 @@ func (m *Message) AppendOutput(out []byte) []byte {
 	return append(out, `"}`...)
 }
 
-// OutputSize is how many bytes AppendOutput adds, about: escapes in the body may make them
-// more.
+// OutputSize returns an estimate of the bytes that AppendOutput appends. A body with many escapes
+// needs more.
 func (m *Message) OutputSize() int {
 	return len(m.Body) + len(m.Body)/16 + len(m.Sender) + len(m.ID) + 200
 }
 
-// appendEscaped appends valid UTF-8 as it stands in a JSON string.
+// appendEscaped appends text, which is valid UTF-8, with the escapes of a JSON string.
 func appendEscaped(out, text []byte) []byte {
 	for len(text) > 0 {
-		n := runForHTML(text)
+		n := htmlSafePrefix(text)
 		out = append(out, text[:n]...)
 		if text = text[n:]; len(text) == 0 {
 			break
@@ -48,7 +48,7 @@ func appendEscaped(out, text []byte) []byte {
 			continue
 		}
 		r, size := utf8.DecodeRune(text)
-		if r == '\u2028' || r == '\u2029' { // line ends in JavaScript
+		if r == '\u2028' || r == '\u2029' { // line terminators in JavaScript
 			out = append(out, `\u202`...)
 			out = append(out, "89"[r-'\u2028'])
 		} else {
@@ -59,13 +59,14 @@ func appendEscaped(out, text []byte) []byte {
 	return out
 }
 
-// runForHTML is how many leading bytes are ASCII and stand for themselves in JSON that may
-// be part of HTML.
-func runForHTML(text []byte) int {
+// htmlSafePrefix returns how many leading bytes are ASCII that encoding/json writes unescaped. It
+// tests eight bytes at a time.
+func htmlSafePrefix(text []byte) int {
 	n := 0
 	for ; len(text)-n >= 8; n += 8 {
 		eight := binary.LittleEndian.Uint64(text[n:])
-		if special := specials(eight) | anyOf(eight, '<') | anyOf(eight, '>') | anyOf(eight, '&'); special != 0 {
+		special := specialBytes(eight) | bytesEqual(eight, '<') | bytesEqual(eight, '>') | bytesEqual(eight, '&')
+		if special != 0 {
 			return n + bits.TrailingZeros64(special)/8
 		}
 	}
@@ -77,6 +78,7 @@ func runForHTML(text []byte) int {
 	return n
 }
 
+// appendEscape appends the escape of a single ASCII character.
 func appendEscape(out []byte, c byte) []byte {
 	switch c {
 	case '"', '\\':
@@ -96,8 +98,8 @@ func appendEscape(out []byte, c byte) []byte {
 	return append(out, '\\', 'u', '0', '0', digits[c>>4], digits[c&0xF])
 }
 
-// OutputBody is the body of the message in what AppendOutput has written, or Choria's own
-// adapter.
+// OutputBody returns the body of the message in the output of AppendOutput or of Choria's own
+// adapter. The error wraps ErrMalformed, ErrSchema or ErrNotUTF8.
 func OutputBody(output []byte) ([]byte, error) {
 	var o struct {
 		Protocol string `json:"protocol"`
@@ -107,7 +109,7 @@ func OutputBody(output []byte) ([]byte, error) {
 		return nil, err
 	}
 	if o.Protocol != outputProtocol {
-		return nil, schemaError("output", "protocol is not "+outputProtocol)
+		return nil, schemaError("output", "the protocol is not "+outputProtocol)
 	}
 	return []byte(o.Data), nil
 }

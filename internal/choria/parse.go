@@ -8,29 +8,29 @@ import (
 	"unicode/utf8"
 )
 
-// maxSeconds is the end of the year 9999, the last that RFC 3339 can write.
+// maxSeconds is the last second of the year 9999, the last year that RFC 3339 can express.
 const maxSeconds = 253402300799
 
-// transport is the outermost layer of both protocols; only the names of its headers differ.
+// transport is the outermost layer of both protocols, which differ in the names of the headers.
 type transport struct {
 	Protocol string          `json:"protocol"`
-	Data     string          `json:"data"`
+	Data     string          `json:"data"` // base64 of the secure layer
 	Headers  json.RawMessage `json:"headers"`
 }
 
-// mostKept is how large a buffer may be that a Parser keeps for the next message.
-const mostKept = 256 << 10
+// maxKept is the size, in bytes, of the largest buffer that a Parser keeps for the next message.
+const maxKept = 256 << 10
 
-// Parser reads messages, one after the other, into buffers of its own. It is for one
-// goroutine.
+// Parser parses messages, one after the other, and reuses its buffers. It is not safe for
+// concurrent use.
 type Parser struct {
 	secure, signed, certificate, body, names []byte
 }
 
-// Request reads a request of either protocol from what a node published, as far as Choria
-// itself reads one that it does not validate, and refuses what Choria crashes on. The
-// message's Body and Proof.Signed are good until the next one is read. The error wraps one
-// of this package's Err values; Reason names it.
+// Request parses a request of either protocol. It accepts what Choria accepts without schema
+// validation, except messages on which Choria's own parser crashes. Body and Proof.Signed of the
+// message are valid until the next call. The error wraps one of this package's Err values, see
+// Reason.
 func (p *Parser) Request(raw []byte) (*Message, error) {
 	p.trim()
 	m := &Message{}
@@ -40,44 +40,44 @@ func (p *Parser) Request(raw []byte) (*Message, error) {
 	return parse(raw, parseRequestV1, parseRequestV2)
 }
 
-// Reply reads a reply of either protocol, in the same way.
+// Reply parses a reply of either protocol, with the same errors as Request.
 func (p *Parser) Reply(raw []byte) (*Message, error) {
 	return parse(raw, parseReplyV1, parseReplyV2)
 }
 
-// trim lets go of what one large message has left.
+// trim releases buffers that a large message has grown.
 func (p *Parser) trim() {
 	for _, buffer := range []*[]byte{&p.secure, &p.signed, &p.certificate, &p.body} {
-		if cap(*buffer) > mostKept {
+		if cap(*buffer) > maxKept {
 			*buffer = nil
 		}
 	}
 }
 
-// parse reads a message of any form.
+// parse parses a message with encoding/json; v1 and v2 parse the secure layer.
 func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, error) {
 	var t transport
 	if err := decodeJSON("transport", raw, &t); err != nil {
 		return nil, err
 	}
 	m := &Message{}
-	layers := v1
+	parseSecure := v1
 	switch t.Protocol {
 	case transportV1:
 		m.Protocol = V1
 	case transportV2:
-		m.Protocol, layers = V2, v2
+		m.Protocol, parseSecure = V2, v2
 	default:
-		return nil, fmt.Errorf("%w: transport: protocol %.64q", ErrMalformed, t.Protocol)
+		return nil, unknownProtocol("transport", t.Protocol)
 	}
-	if err := m.readHeaders(t.Headers); err != nil {
+	if err := m.setHeaders(t.Headers); err != nil {
 		return nil, err
 	}
 	secure, err := decodeBase64("transport data", t.Data)
 	if err != nil {
 		return nil, err
 	}
-	if err := layers(secure, m); err != nil {
+	if err := parseSecure(secure, m); err != nil {
 		return nil, err
 	}
 	if err := m.check(); err != nil {
@@ -86,7 +86,7 @@ func parse(raw []byte, v1, v2 func(secure []byte, m *Message) error) (*Message, 
 	return m, nil
 }
 
-// check wants names with which the message can be stored.
+// check returns an error if the message cannot be stored under its sender and id.
 func (m *Message) check() error {
 	if err := CheckSender(m.Sender); err != nil {
 		return err
@@ -94,9 +94,9 @@ func (m *Message) check() error {
 	return checkID(m.ID)
 }
 
-// readHeaders takes from the transport who it says sent it. Headers may be missing, but
-// "headers": null, on which Choria's own parser crashes, is refused.
-func (m *Message) readHeaders(headers json.RawMessage) error {
+// setHeaders sets TransportSender from the headers of the transport layer, which may be missing.
+// It rejects "headers": null, on which Choria's own parser crashes.
+func (m *Message) setHeaders(headers json.RawMessage) error {
 	if len(headers) == 0 {
 		return nil
 	}
@@ -117,7 +117,7 @@ func (m *Message) readHeaders(headers json.RawMessage) error {
 	return nil
 }
 
-// setUnix takes a time in whole seconds, from 1970 to 9999.
+// setUnix sets the time, which must be in the years 1970 to 9999.
 func (m *Message) setUnix(seconds, nanoseconds int64) error {
 	if seconds < 0 || nanoseconds < 0 || seconds > maxSeconds {
 		return fmt.Errorf("%w: time %d is not between 1970 and 9999", ErrSchema, seconds)
@@ -126,7 +126,8 @@ func (m *Message) setUnix(seconds, nanoseconds int64) error {
 	return nil
 }
 
-// setBody takes a body that came as bytes. A v1 body is part of a checked text already.
+// setBody sets a body that was base64. The body of protocol 1 is part of a JSON text that has
+// been checked already.
 func (m *Message) setBody(body []byte) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("%w: body", ErrNotUTF8)
@@ -135,26 +136,26 @@ func (m *Message) setBody(body []byte) error {
 	return nil
 }
 
-// filter is whom a request is for. A registration's is empty, but protocol 1 wants it there.
-type filter struct {
-	Fact     []factFilter       `json:"fact"`
+// requestFilter selects the nodes that a request addresses. That of a registration is empty, but
+// protocol 1 requires the key.
+type requestFilter struct {
+	Fact     []FactFilter       `json:"fact"`
 	Class    []string           `json:"cf_class"`
 	Agent    []string           `json:"agent"`
 	Identity []string           `json:"identity"`
 	Compound [][]map[string]any `json:"compound"`
 }
 
-type factFilter struct {
-	Fact     string `json:"fact"`
-	Operator string `json:"operator"`
-	Value    string `json:"value"`
-}
-
-// complete tells whether the lists that protocol 1 requires are there.
-func (f *filter) complete() bool {
+// complete reports whether the filter has every list that protocol 1 requires.
+func (f *requestFilter) complete() bool {
 	return f != nil && f.Fact != nil && f.Class != nil && f.Identity != nil && f.Compound != nil
 }
 
-func schemaError(layer, field string) error {
-	return fmt.Errorf("%w: %s: %s", ErrSchema, layer, field)
+func schemaError(layer, problem string) error {
+	return fmt.Errorf("%w: %s: %s", ErrSchema, layer, problem)
+}
+
+// unknownProtocol returns the error for a layer with another protocol id than expected.
+func unknownProtocol(layer, found string) error {
+	return fmt.Errorf("%w: %s: protocol %.64q", ErrMalformed, layer, found)
 }

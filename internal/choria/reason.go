@@ -6,34 +6,35 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
-// What can be wrong with a message. The errors of parsing, unpacking and verifying wrap
-// one of these.
+// Errors of parsing, unpacking and verifying a message wrap one of these. The text of each is its
+// reason, see package contract.
 var (
-	// ErrMalformed: not JSON, not base64, not a protocol that is known.
+	// ErrMalformed: it is not JSON, not base64, or of an unknown protocol.
 	ErrMalformed = errors.New(contract.ReasonMalformed)
-	// ErrSchema: readable, but a field is missing, of another type or out of range.
+	// ErrSchema: a field is missing, of another type or out of range.
 	ErrSchema = errors.New(contract.ReasonSchema)
-	// ErrNotUTF8: text that is not valid UTF-8, or holds half of a surrogate pair.
+	// ErrNotUTF8: a text is not valid UTF-8, or contains half of a surrogate pair.
 	ErrNotUTF8 = errors.New(contract.ReasonNotUTF8)
-	// ErrBadSender: the sender's name could not be part of a subject.
+	// ErrBadSender: the sender's name cannot be part of a subject.
 	ErrBadSender = errors.New(contract.ReasonBadSender)
-	// ErrBadID: the request id could not be part of a message id.
+	// ErrBadID: the request id cannot be part of a message id.
 	ErrBadID = errors.New(contract.ReasonBadID)
-	// ErrUnsigned: nothing came with the message that could show who wrote it.
+	// ErrUnsigned: the message is not signed.
 	ErrUnsigned = errors.New(contract.ReasonUnsigned)
-	// ErrUntrusted: a certificate or token from nobody we know, or for something else.
+	// ErrUntrusted: a certificate or token of an unknown authority, or issued for another purpose.
 	ErrUntrusted = errors.New(contract.ReasonUntrusted)
-	// ErrExpired: a certificate or token that is not valid at the time, or not yet.
+	// ErrExpired: a certificate or token is no longer valid, or not yet.
 	ErrExpired = errors.New(contract.ReasonExpired)
-	// ErrWrongSignature: the signature, or a reply's hash, is not that of the message.
+	// ErrWrongSignature: the signature, or a reply's hash, does not match the message.
 	ErrWrongSignature = errors.New(contract.ReasonWrongSignature)
-	// ErrWrongName: it was signed by somebody else than who it says it is from.
+	// ErrWrongName: the message was signed by another identity than its sender.
 	ErrWrongName = errors.New(contract.ReasonWrongName)
-	// ErrTooLarge: a compressed registration that unpacks to more than is allowed.
+	// ErrTooLarge: a registration unpacks to more than the limit.
 	ErrTooLarge = errors.New(contract.ReasonTooLarge)
 )
 
-// Reason is the one word for an error of this package, as it stands in metrics and headers.
+// Reason returns the one-word reason of an error of this package, as used in metrics and headers.
+// It is "malformed" for any other error.
 func Reason(err error) string {
 	for _, known := range []error{
 		ErrNotUTF8, ErrBadSender, ErrBadID, ErrTooLarge, ErrSchema,

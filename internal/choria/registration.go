@@ -10,41 +10,41 @@ import (
 	"time"
 )
 
-// Protocol ids of the bodies of registrations.
+// Protocol ids in the body of a registration.
 const (
 	fileContent      = "choria:registration:filecontent:1"
 	inventoryContent = "choria:registration:inventorycontent:1"
 )
 
-// What a Content is.
+// Kinds of Content.
 const (
-	ContentFile      = "file"      // a file of the node, byte by byte
+	ContentFile      = "file"      // the bytes of a file on the node
 	ContentInventory = "inventory" // the node's inventory, a JSON object
-	ContentBody      = "body"      // a body that is no registration, as it came
+	ContentBody      = "body"      // any other body, unchanged
 )
 
-// Content is what a body carries, unpacked.
+// Content is the unpacked payload of a body.
 type Content struct {
 	Kind    string
 	Payload []byte
-	File    string    // files: the path as the node has it configured
-	Mtime   time.Time // files: when the node's file was last written
+	File    string    // files: the path in the node's configuration
+	Mtime   time.Time // files: the modification time, UTC, in whole seconds
 }
 
-// registration is the body of either kind. Content is base64 text for files and the
-// JSON object itself for inventories, whatever the published schema says.
+// registration is the body of a registration. Content is a base64 string for files and a JSON
+// object for inventories; the published schema of inventories differs from what servers send.
 type registration struct {
-	Mtime    int64           `json:"mtime,omitempty"`
+	Mtime    int64           `json:"mtime,omitempty"` // Unix seconds
 	File     string          `json:"file,omitempty"`
-	Updated  *bool           `json:"updated,omitempty"`
+	Updated  *bool           `json:"updated,omitempty"` // the file has changed since the last registration
 	Protocol string          `json:"protocol"`
 	Content  json.RawMessage `json:"content,omitempty"`
-	ZContent string          `json:"zcontent,omitempty"`
+	ZContent string          `json:"zcontent,omitempty"` // base64 of the gzipped content
 }
 
-// Unpack takes the file or inventory out of a registration's body, decompressed. Any other
-// body comes back as it is. What would unpack to more than limit bytes is ErrTooLarge,
-// and no more than that is ever held.
+// Unpack decodes and decompresses the file or inventory in the body of a registration. It returns
+// a copy of any other body. The error wraps ErrMalformed, ErrSchema, ErrNotUTF8, or ErrTooLarge if
+// the content is larger than limit bytes; no more than limit+1 bytes are decompressed.
 func Unpack(body []byte, limit int64) (Content, error) {
 	var r registration
 	if json.Unmarshal(body, &r) != nil || r.Protocol != fileContent && r.Protocol != inventoryContent {
@@ -99,7 +99,7 @@ func fileBytes(content json.RawMessage, limit int64) ([]byte, error) {
 	return decoded, checkSize(int64(len(decoded)), limit)
 }
 
-// gunzip decompresses at most limit bytes.
+// gunzip decompresses up to limit bytes.
 func gunzip(compressed []byte, limit int64) ([]byte, error) {
 	reader, err := gzip.NewReader(bytes.NewReader(compressed))
 	if err != nil {
@@ -114,17 +114,18 @@ func gunzip(compressed []byte, limit int64) ([]byte, error) {
 
 func checkSize(size, limit int64) error {
 	if size > limit {
-		return fmt.Errorf("%w: registration unpacks to more than %d bytes", ErrTooLarge, limit)
+		return fmt.Errorf("%w: the registration unpacks to more than %d bytes", ErrTooLarge, limit)
 	}
 	return nil
 }
 
-// FileBody is the body with which a node registers the content of a file.
-// Schema: https://choria.io/schemas/choria/registration/v1/filecontent.json.
+// FileBody encodes the body with which a node registers the content of a file. updated says that
+// the file has changed since the last registration. The schema is
+// https://choria.io/schemas/choria/registration/v1/filecontent.json.
 func FileBody(path string, mtime time.Time, updated bool, content []byte, compress bool) ([]byte, error) {
 	r := registration{Mtime: mtime.Unix(), File: path, Updated: &updated, Protocol: fileContent}
 	if compress {
-		r.ZContent = gzipped(content)
+		r.ZContent = gzipBase64(content)
 		return json.Marshal(r)
 	}
 	text, err := json.Marshal(base64.StdEncoding.EncodeToString(content))
@@ -135,20 +136,21 @@ func FileBody(path string, mtime time.Time, updated bool, content []byte, compre
 	return json.Marshal(r)
 }
 
-// InventoryBody is the body with which a node registers its inventory, a JSON object.
-// Schema: https://choria.io/schemas/choria/registration/v1/inventorycontent.json.
+// InventoryBody encodes the body with which a node registers its inventory, a JSON object. The
+// schema is
+// https://choria.io/schemas/choria/registration/v1/inventorycontent.json.
 func InventoryBody(inventory []byte, compress bool) ([]byte, error) {
 	r := registration{Protocol: inventoryContent}
 	if compress {
-		r.ZContent = gzipped(inventory)
+		r.ZContent = gzipBase64(inventory)
 	} else {
 		r.Content = inventory
 	}
 	return json.Marshal(r)
 }
 
-// gzipped is base64 of the compressed content. Writing to memory cannot fail.
-func gzipped(content []byte) string {
+// gzipBase64 returns the base64 of the compressed content. Writes to a bytes.Buffer cannot fail.
+func gzipBase64(content []byte) string {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	_, _ = w.Write(content)

@@ -1,7 +1,5 @@
 package choria
 
-import "fmt"
-
 // Protocol ids of version 1.
 const (
 	transportV1     = "choria:transport:1"
@@ -11,35 +9,36 @@ const (
 	replyV1         = "choria:reply:1"
 )
 
-// Limits of the version 1 request schema.
+// Limits in the schema of version 1 requests.
 const (
-	idLengthV1 = 32
-	minTTLV1   = 30
+	idLengthV1 = 32 // characters
+	minTTLV1   = 30 // seconds
 )
 
 type secureRequestLayerV1 struct {
 	Protocol    string `json:"protocol"`
-	Message     string `json:"message"`
-	Signature   string `json:"signature"`
-	Certificate string `json:"pubcert"`
+	Message     string `json:"message"`   // the inner layer, as text
+	Signature   string `json:"signature"` // base64, RSA PKCS #1 v1.5 with SHA-256
+	Certificate string `json:"pubcert"`   // PEM
 }
 
 type requestLayerV1 struct {
 	Protocol string             `json:"protocol"`
-	Message  string             `json:"message"`
+	Message  string             `json:"message"` // the body
 	Envelope *requestEnvelopeV1 `json:"envelope"`
 }
 
-// requestEnvelopeV1 has pointers where a key must be there but its value may be empty.
+// requestEnvelopeV1 holds the fields of a request. They are pointers because a missing key is an
+// error and an empty value is not.
 type requestEnvelopeV1 struct {
-	ID         *string `json:"requestid"`
-	Sender     *string `json:"senderid"`
-	Caller     *string `json:"callerid"`
-	Collective *string `json:"collective"`
-	Agent      *string `json:"agent"`
-	TTL        *int64  `json:"ttl"`
-	Time       *int64  `json:"time"`
-	Filter     *filter `json:"filter"`
+	ID         *string        `json:"requestid"`
+	Sender     *string        `json:"senderid"`
+	Caller     *string        `json:"callerid"`
+	Collective *string        `json:"collective"`
+	Agent      *string        `json:"agent"`
+	TTL        *int64         `json:"ttl"`  // seconds
+	Time       *int64         `json:"time"` // Unix seconds
+	Filter     *requestFilter `json:"filter"`
 }
 
 func parseRequestV1(text []byte, m *Message) error {
@@ -57,7 +56,7 @@ func parseRequestV1(text []byte, m *Message) error {
 		return err
 	}
 	if request.Protocol != requestV1 {
-		return wrongProtocol("request", request.Protocol)
+		return unknownProtocol("request", request.Protocol)
 	}
 	envelope := request.Envelope
 	if err := envelope.check(); err != nil {
@@ -75,7 +74,7 @@ func parseRequestV1(text []byte, m *Message) error {
 func (s *secureRequestLayerV1) check() error {
 	switch {
 	case s.Protocol != secureRequestV1:
-		return wrongProtocol("secure request", s.Protocol)
+		return unknownProtocol("secure request", s.Protocol)
 	case s.Message == "":
 		return schemaError("secure request", "message is empty")
 	case s.Signature == "":
@@ -89,7 +88,7 @@ func (s *secureRequestLayerV1) check() error {
 func (e *requestEnvelopeV1) check() error {
 	switch {
 	case e == nil:
-		return schemaError("request", "envelope is missing")
+		return schemaError("request", "the envelope is missing")
 	case e.ID == nil, e.Sender == nil, e.Caller == nil, e.Collective == nil, e.Agent == nil,
 		e.TTL == nil, e.Time == nil:
 		return schemaError("request", "a key of the envelope is missing")
@@ -110,7 +109,7 @@ func (e *requestEnvelopeV1) check() error {
 type secureReplyLayerV1 struct {
 	Protocol string `json:"protocol"`
 	Message  string `json:"message"`
-	Hash     string `json:"hash"`
+	Hash     string `json:"hash"` // base64, SHA-256
 }
 
 type replyLayerV1 struct {
@@ -120,7 +119,7 @@ type replyLayerV1 struct {
 		ID     string `json:"requestid"`
 		Sender string `json:"senderid"`
 		Agent  string `json:"agent"`
-		Time   int64  `json:"time"`
+		Time   int64  `json:"time"` // Unix seconds
 	} `json:"envelope"`
 }
 
@@ -131,7 +130,7 @@ func parseReplyV1(text []byte, m *Message) error {
 	}
 	m.Reply = true
 	if secure.Protocol != secureReplyV1 {
-		return wrongProtocol("secure reply", secure.Protocol)
+		return unknownProtocol("secure reply", secure.Protocol)
 	}
 	m.Proof = Proof{Signed: []byte(secure.Message), Hash: secure.Hash}
 
@@ -140,16 +139,12 @@ func parseReplyV1(text []byte, m *Message) error {
 		return err
 	}
 	if reply.Protocol != replyV1 {
-		return wrongProtocol("reply", reply.Protocol)
+		return unknownProtocol("reply", reply.Protocol)
 	}
 	if reply.Envelope == nil {
-		return schemaError("reply", "envelope is missing")
+		return schemaError("reply", "the envelope is missing")
 	}
 	m.ID, m.Sender, m.Agent = reply.Envelope.ID, reply.Envelope.Sender, reply.Envelope.Agent
 	m.Body = []byte(reply.Message)
 	return m.setUnix(reply.Envelope.Time, 0)
-}
-
-func wrongProtocol(layer, found string) error {
-	return fmt.Errorf("%w: %s: protocol %.64q", ErrMalformed, layer, found)
 }

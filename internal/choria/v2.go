@@ -11,23 +11,23 @@ const (
 
 type secureRequestLayerV2 struct {
 	Protocol  string `json:"protocol"`
-	Request   string `json:"request"`
-	Signature string `json:"signature"`
-	Caller    string `json:"caller"`
-	Signer    string `json:"signer,omitempty"`
+	Request   string `json:"request"`          // base64 of the inner layer
+	Signature string `json:"signature"`        // base64, ed25519
+	Caller    string `json:"caller"`           // JWT
+	Signer    string `json:"signer,omitempty"` // JWT
 }
 
 type requestLayerV2 struct {
-	Protocol   string  `json:"protocol"`
-	Message    string  `json:"message"`
-	ID         string  `json:"id"`
-	Sender     string  `json:"sender"`
-	Caller     string  `json:"caller"`
-	Collective string  `json:"collective"`
-	Agent      string  `json:"agent"`
-	TTL        int64   `json:"ttl"`
-	Time       int64   `json:"time"` // Unix nanoseconds
-	Filter     *filter `json:"filter"`
+	Protocol   string         `json:"protocol"`
+	Message    string         `json:"message"` // base64 of the body
+	ID         string         `json:"id"`
+	Sender     string         `json:"sender"`
+	Caller     string         `json:"caller"`
+	Collective string         `json:"collective"`
+	Agent      string         `json:"agent"`
+	TTL        int64          `json:"ttl"`  // seconds
+	Time       int64          `json:"time"` // Unix nanoseconds
+	Filter     *requestFilter `json:"filter"`
 }
 
 func parseRequestV2(text []byte, m *Message) error {
@@ -66,7 +66,7 @@ func parseRequestV2(text []byte, m *Message) error {
 func (s *secureRequestLayerV2) check() error {
 	switch {
 	case s.Protocol != secureRequestV2:
-		return wrongProtocol("secure request", s.Protocol)
+		return unknownProtocol("secure request", s.Protocol)
 	case s.Request == "":
 		return schemaError("secure request", "request is empty")
 	case s.Signature == "":
@@ -80,7 +80,7 @@ func (s *secureRequestLayerV2) check() error {
 func (r *requestLayerV2) check() error {
 	switch {
 	case r.Protocol != requestV2:
-		return wrongProtocol("request", r.Protocol)
+		return unknownProtocol("request", r.Protocol)
 	case r.Message == "":
 		return schemaError("request", "message is empty")
 	case r.Caller == "":
@@ -99,10 +99,10 @@ func (r *requestLayerV2) check() error {
 
 type secureReplyLayerV2 struct {
 	Protocol  string `json:"protocol"`
-	Reply     string `json:"reply"`
-	Hash      string `json:"hash"`
-	Signature string `json:"signature"`
-	Sender    string `json:"sender"`
+	Reply     string `json:"reply"`     // base64 of the inner layer
+	Hash      string `json:"hash"`      // base64, SHA-256
+	Signature string `json:"signature"` // base64, ed25519; may be empty
+	Sender    string `json:"sender"`    // JWT
 }
 
 type replyLayerV2 struct {
@@ -121,7 +121,7 @@ func parseReplyV2(text []byte, m *Message) error {
 	}
 	m.Reply = true
 	if secure.Protocol != secureReplyV2 {
-		return wrongProtocol("secure reply", secure.Protocol)
+		return unknownProtocol("secure reply", secure.Protocol)
 	}
 	signed, err := decodeBase64("secure reply", secure.Reply)
 	if err != nil {
@@ -134,7 +134,7 @@ func parseReplyV2(text []byte, m *Message) error {
 		return err
 	}
 	if reply.Protocol != replyV2 {
-		return wrongProtocol("reply", reply.Protocol)
+		return unknownProtocol("reply", reply.Protocol)
 	}
 	body, err := decodeBase64("reply message", reply.Message)
 	if err != nil {

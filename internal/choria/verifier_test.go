@@ -354,12 +354,12 @@ func TestASenderCannotMakeUsWork(t *testing.T) {
 	}
 	ca := authority.New(t, when)
 	good := ca.Certificate(key.Public(), nil, "web1")
-	if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, strings.Repeat(good, mostCertificates)), when); err != nil {
+	if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, strings.Repeat(good, maxCertificates)), when); err != nil {
 		t.Errorf("as many as there may be: %v", err)
 	}
-	large := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), mostKeyBits), 0, 1), E: 65537}
+	large := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), maxKeyBits), 0, 1), E: 65537}
 	for what, text := range map[string]string{
-		"many certificates": strings.Repeat(good, mostCertificates+1),
+		"many certificates": strings.Repeat(good, maxCertificates+1),
 		"a large key":       good + ca.Certificate(large, nil, "x"),
 	} {
 		if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, text), when); !errors.Is(err, ErrUntrusted) {

@@ -1,0 +1,133 @@
+package choria
+
+import (
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// cacheSize is the number of verified certificates, and of verified tokens, that are kept.
+const cacheSize = 1 << 16
+
+// Signers are the keys, ed25519 or RSA, that may sign tokens if there is no organization: one list
+// for the tokens of nodes, another for those of clients.
+type Signers struct {
+	Server []crypto.PublicKey
+	Client []crypto.PublicKey
+}
+
+// TokenVerifier verifies tokens, and caches those that it has verified. It is safe for concurrent
+// use.
+type TokenVerifier struct {
+	issuers Issuers
+	signers Signers
+	cache   *lru.Cache[[sha256.Size]byte, *Claims] // by the SHA-256 of the token
+}
+
+// NewTokenVerifier returns a verifier that trusts the issuers or, if there are none, the signers.
+func NewTokenVerifier(issuers Issuers, signers Signers) *TokenVerifier {
+	cache, err := lru.New[[sha256.Size]byte, *Claims](cacheSize)
+	if err != nil {
+		panic(err) // the only error is a size below 1
+	}
+	return &TokenVerifier{issuers: issuers, signers: signers, cache: cache}
+}
+
+// CanVerify reports whether there is an issuer or a signer.
+func (t *TokenVerifier) CanVerify() bool {
+	return len(t.issuers)+len(t.signers.Server)+len(t.signers.Client) > 0
+}
+
+// Verify returns the claims of a node's or client's token that is valid at the time and has a
+// trusted signature. The error wraps ErrExpired or ErrUntrusted. The claims are shared and must
+// not be changed.
+func (t *TokenVerifier) Verify(text string, now time.Time) (*Claims, error) {
+	if strings.ContainsAny(text, "\r\n") { // base64 decoders skip them
+		return nil, fmt.Errorf("%w: token: it contains a line feed", ErrUntrusted)
+	}
+	id := sha256.Sum256([]byte(text))
+	claims, cached := t.cache.Get(id)
+	if !cached {
+		var err error
+		if claims, err = t.parse(text, now); err != nil {
+			return nil, err
+		}
+		t.cache.Add(id, claims)
+	}
+	if err := claims.checkTime(now); err != nil {
+		return nil, err
+	}
+	return claims, nil
+}
+
+func (t *TokenVerifier) parse(text string, now time.Time) (*Claims, error) {
+	var claims Claims
+	parser := jwt.NewParser(
+		jwt.WithValidMethods(t.algorithms()),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+		jwt.WithStrictDecoding(),
+	)
+	keyFunc := func(*jwt.Token) (any, error) { return t.verificationKey(&claims) }
+	_, err := parser.ParseWithClaims(text, &claims, keyFunc)
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
+		return nil, fmt.Errorf("%w: token: %w", ErrExpired, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: token: %w", ErrUntrusted, err)
+	}
+	return &claims, nil
+}
+
+// algorithms returns the JWT algorithms that may sign a token: ed25519 for organizations; signers
+// may also have RSA keys.
+func (t *TokenVerifier) algorithms() []string {
+	names := []string{jwt.SigningMethodEdDSA.Alg()}
+	if len(t.issuers) == 0 {
+		for _, method := range []jwt.SigningMethod{
+			jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
+		} {
+			names = append(names, method.Alg())
+		}
+	}
+	return names
+}
+
+// verificationKey returns the key that must have signed the token, or a jwt.VerificationKeySet of
+// which one must have.
+func (t *TokenVerifier) verificationKey(c *Claims) (any, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if len(t.issuers) > 0 {
+		return t.issuers.signingKey(c)
+	}
+	keys := t.signers.Server
+	if c.Purpose == PurposeClient {
+		keys = t.signers.Client
+	}
+	var set jwt.VerificationKeySet
+	for _, key := range keys {
+		set.Keys = append(set.Keys, key)
+	}
+	if len(set.Keys) == 0 {
+		return nil, fmt.Errorf("no issuer and no signer is configured for tokens with the purpose %s", c.Purpose)
+	}
+	return set, nil
+}
+
+// TokenPurpose returns the purpose in a token without verifying the token, or "" if it cannot be
+// parsed.
+func TokenPurpose(text string) string {
+	var claims Claims
+	_, _, err := jwt.NewParser().ParseUnverified(text, &claims)
+	if err != nil {
+		return ""
+	}
+	return claims.Purpose
+}
