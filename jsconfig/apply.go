@@ -9,58 +9,63 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrDeletesMessages is why a change was not made: it would have cost stored messages.
-var ErrDeletesMessages = errors.New("left as it is: the change deletes messages; \"muster streams apply --delete-messages\" makes it")
+// ErrDeletesMessages is the error of a change that was not made because it would have
+// deleted stored messages.
+var ErrDeletesMessages = errors.New("not made, because it deletes messages; " +
+	"to make it, run \"muster streams apply --delete-messages\"")
 
-// ErrOverlap is why nothing was changed: a declared stream wants a subject of one that is
-// there and not declared.
+// ErrOverlap is returned, and nothing is changed, when a declared stream has a subject that
+// an existing stream stores which is not declared.
 var ErrOverlap = errors.New("subjects overlap")
 
-// Outcome is what became of a change.
-type Outcome struct {
+// Result is one change and whether it was made.
+type Result struct {
 	Change Change
-	Err    error // nil where it was made
+	Err    error // nil if the change was made
 }
 
-// List is every stream that is there, in the order of the server.
+// List returns all streams of the server, in the server's order.
 func List(ctx context.Context, js jetstream.JetStream) ([]StreamInfo, error) {
-	var have []StreamInfo
+	var existing []StreamInfo
 	streams := js.ListStreams(ctx)
 	for info := range streams.Info() {
-		have = append(have, StreamInfo{Config: info.Config, State: info.State})
+		existing = append(existing, StreamInfo{Config: info.Config, State: info.State})
 	}
 	if err := streams.Err(); err != nil {
 		return nil, fmt.Errorf("list streams: %w", err)
 	}
-	return have, nil
+	return existing, nil
 }
 
-// Reconcile makes the streams as wanted, as far as that deletes no message or is allowed to.
-// The error is that of Plan, or of the server not answering; what became of each change
-// is in the outcomes.
-func Reconcile(ctx context.Context, js jetstream.JetStream, want []jetstream.StreamConfig, now time.Time, deleteMessages bool) ([]Outcome, error) {
-	have, err := List(ctx, js)
+// Reconcile makes the server's streams as declared. Changes that delete messages are made
+// only with deleteMessages. The error is that of Plan, or of listing the streams; the error
+// of a single change is in its Result.
+func Reconcile(
+	ctx context.Context, js jetstream.JetStream, declared []jetstream.StreamConfig, now time.Time, deleteMessages bool,
+) ([]Result, error) {
+	existing, err := List(ctx, js)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := Plan(have, want, now)
+	plan, err := Plan(existing, declared, now)
 	if err != nil {
 		return nil, err
 	}
 	return Apply(ctx, js, plan, deleteMessages), nil
 }
 
-// Apply makes the changes, one by one. One that fails, or that would delete messages
-// without deleteMessages, leaves its stream as it is and keeps no other from being made.
-func Apply(ctx context.Context, js jetstream.JetStream, changes []Change, deleteMessages bool) []Outcome {
-	outcomes := make([]Outcome, len(changes))
+// Apply makes the changes one by one. A change that fails leaves its stream as it is, and the
+// remaining changes are made nevertheless. So does a change that would delete messages,
+// without deleteMessages.
+func Apply(ctx context.Context, js jetstream.JetStream, changes []Change, deleteMessages bool) []Result {
+	results := make([]Result, len(changes))
 	for i, change := range changes {
-		outcomes[i] = Outcome{Change: change, Err: ErrDeletesMessages}
+		results[i] = Result{Change: change, Err: ErrDeletesMessages}
 		if deleteMessages || !change.DeletesMessages() {
-			outcomes[i].Err = apply(ctx, js, change)
+			results[i].Err = apply(ctx, js, change)
 		}
 	}
-	return outcomes
+	return results
 }
 
 func apply(ctx context.Context, js jetstream.JetStream, change Change) error {
@@ -76,8 +81,9 @@ func apply(ctx context.Context, js jetstream.JetStream, change Change) error {
 	}
 }
 
-// recreate puts another stream in the place of one. Where that fails, the old one is made
-// again, without its messages: its subjects must not be left to nobody.
+// recreate deletes the stream and creates it as declared. If creating it fails, recreate
+// creates it as it was before, without its messages: without a stream, messages published to
+// its subjects would be lost.
 func recreate(ctx context.Context, js jetstream.JetStream, change Change) error {
 	if err := js.DeleteStream(ctx, change.Stream); err != nil {
 		return err
@@ -87,7 +93,7 @@ func recreate(ctx context.Context, js jetstream.JetStream, change Change) error 
 		return nil
 	}
 	if _, again := js.CreateStream(ctx, change.before); again != nil {
-		return errors.Join(err, fmt.Errorf("make the stream again as it was: %w", again))
+		return errors.Join(err, fmt.Errorf("create the stream again as it was: %w", again))
 	}
-	return fmt.Errorf("%w; the stream is there again as it was, without its messages", err)
+	return fmt.Errorf("%w; the stream was created again as it was, without its messages", err)
 }

@@ -17,7 +17,13 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	t.Helper()
 	cfg := broker.DefaultConfig()
 	cfg.Listen = "127.0.0.1:0"
-	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{Name: "js.test", Store: t.TempDir(), Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})), Now: time.Now, Log: hclog.NewNullLogger()})
+	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{
+		Name:     "js.test",
+		Store:    t.TempDir(),
+		Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})),
+		Now:      time.Now,
+		Log:      hclog.NewNullLogger(),
+	})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -34,110 +40,137 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	return js
 }
 
-// apply plans and applies what is declared and tells how many changes there were.
-func apply(t *testing.T, js jetstream.JetStream, cfg jsconfig.Config, deleteMessages bool) []jsconfig.Outcome {
+// reconcile makes the streams as declared and returns the result of each change.
+func reconcile(t *testing.T, js jetstream.JetStream, cfg jsconfig.Config, deleteMessages bool) []jsconfig.Result {
 	t.Helper()
-	outcomes, err := jsconfig.Reconcile(t.Context(), js, cfg.StreamConfigs(), time.Now(), deleteMessages)
+	results, err := jsconfig.Reconcile(t.Context(), js, cfg.StreamConfigs(), time.Now(), deleteMessages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return outcomes
+	return results
 }
 
-func TestApplyMakesWhatIsDeclaredAndThenNothing(t *testing.T) {
+func TestReconcile_CreatesTheDefaultsOnce(t *testing.T) {
 	js := openJetStream(t)
 	cfg := jsconfig.DefaultConfig()
-	for _, o := range apply(t, js, cfg, false) {
-		if o.Err != nil || o.Change.Action != jsconfig.Create {
-			t.Errorf("%s: %v", o.Change, o.Err)
+	for _, r := range reconcile(t, js, cfg, false) {
+		if r.Err != nil || r.Change.Action != jsconfig.Create {
+			t.Errorf("%s: %v", r.Change, r.Err)
 		}
 	}
-	if again := apply(t, js, cfg, false); len(again) != 0 {
-		t.Errorf("the server reports something else than was made: %v", again)
+	if again := reconcile(t, js, cfg, false); len(again) != 0 {
+		t.Errorf("the server reports other streams than were created: %v", again)
 	}
 	kv, err := js.KeyValue(t.Context(), "CHORIA_LEADER_ELECTION")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := kv.Create(t.Context(), "leader", []byte("me")); err != nil {
-		t.Errorf("the bucket is no bucket: %v", err)
+		t.Errorf("write to the bucket: %v", err)
 	}
 	if v, err := kv.Get(t.Context(), "leader"); err != nil || string(v.Value()) != "me" {
-		t.Errorf("have %v, %v", v, err)
+		t.Errorf("read from the bucket: have %v, %v", v, err)
 	}
 }
 
-func TestApplyUpdatesAndDeletesOnlyWhenAsked(t *testing.T) {
-	js := openJetStream(t)
-	ctx := t.Context()
-	cfg := jsconfig.DefaultConfig()
-	cfg.Streams["A"] = jsconfig.NewStream("A")
-	cfg.Streams["A"].Subjects = []string{"a"}
-	apply(t, js, cfg, false)
+// stream is a declared stream A on a server of its own, with ten messages.
+type stream struct {
+	*jsconfig.Stream
+	t  *testing.T
+	js jetstream.JetStream
+}
+
+func newStream(t *testing.T) stream {
+	t.Helper()
+	s := stream{jsconfig.NewStream("A"), t, openJetStream(t)}
+	s.Subjects = []string{"a"}
+	s.reconcile(false)
 	for range 10 {
-		if _, err := js.Publish(ctx, "a", []byte("x")); err != nil {
+		if _, err := s.js.Publish(t.Context(), "a", []byte("x")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	messages := func() uint64 {
-		s, err := js.Stream(ctx, "A")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return s.CachedInfo().State.Msgs
-	}
+	return s
+}
 
-	cfg.Streams["A"].Description = "updated"
-	if o := apply(t, js, cfg, false); len(o) != 1 || o[0].Err != nil || messages() != 10 {
-		t.Errorf("update: %v, %d messages", o, messages())
+func (s stream) reconcile(deleteMessages bool) []jsconfig.Result {
+	s.t.Helper()
+	cfg := jsconfig.Config{Streams: map[string]*jsconfig.Stream{"A": s.Stream}}
+	return reconcile(s.t, s.js, cfg, deleteMessages)
+}
+
+// messages returns the number of stored messages.
+func (s stream) messages() uint64 {
+	s.t.Helper()
+	info, err := s.js.Stream(s.t.Context(), "A")
+	if err != nil {
+		s.t.Fatal(err)
 	}
+	return info.CachedInfo().State.Msgs
+}
+
+func TestReconcile_Updates(t *testing.T) {
+	s := newStream(t)
+	s.Description = "updated"
+	if r := s.reconcile(false); len(r) != 1 || r[0].Err != nil || s.messages() != 10 {
+		t.Errorf("%v, %d messages", r, s.messages())
+	}
+}
+
+func TestReconcile_DeletesNoMessagesUnlessAllowed(t *testing.T) {
 	for name, edit := range map[string]func(*jsconfig.Stream){
-		"limit":   func(s *jsconfig.Stream) { s.MaxMsgs = 3 },
-		"storage": func(s *jsconfig.Stream) { s.Storage = "memory" },
+		"shrink":   func(s *jsconfig.Stream) { s.MaxMsgs = 3 },
+		"recreate": func(s *jsconfig.Stream) { s.Storage = "memory" },
 	} {
-		changed := *cfg.Streams["A"]
-		edit(&changed)
-		declared := jsconfig.Config{Streams: map[string]*jsconfig.Stream{"A": &changed}}
-		if o := apply(t, js, declared, false); len(o) != 1 || !errors.Is(o[0].Err, jsconfig.ErrDeletesMessages) || messages() != 10 {
-			t.Errorf("%s without being asked: %v, %d messages", name, o, messages())
-		}
-	}
-	cfg.Streams["A"].MaxMsgs = 3
-	if o := apply(t, js, cfg, true); len(o) != 1 || o[0].Err != nil || messages() != 3 {
-		t.Errorf("shrink: %v, %d messages", o, messages())
-	}
-	cfg.Streams["A"].Storage = "memory"
-	if o := apply(t, js, cfg, true); len(o) != 1 || o[0].Err != nil || messages() != 0 {
-		t.Errorf("recreate: %v, %d messages", o, messages())
-	}
-	if o := apply(t, js, cfg, false); len(o) != 0 {
-		t.Errorf("something is left to do: %v", o)
+		t.Run(name, func(t *testing.T) {
+			s := newStream(t)
+			edit(s.Stream)
+			r := s.reconcile(false)
+			if len(r) != 1 || !errors.Is(r[0].Err, jsconfig.ErrDeletesMessages) || s.messages() != 10 {
+				t.Errorf("%v, %d messages", r, s.messages())
+			}
+		})
 	}
 }
 
-func TestARefusedChangeKeepsNoOtherFromBeingMade(t *testing.T) {
+func TestReconcile_DeletesMessagesIfAllowed(t *testing.T) {
+	s := newStream(t)
+	s.MaxMsgs = 3
+	if r := s.reconcile(true); len(r) != 1 || r[0].Err != nil || s.messages() != 3 {
+		t.Errorf("shrink: %v, %d messages", r, s.messages())
+	}
+	s.Storage = "memory"
+	if r := s.reconcile(true); len(r) != 1 || r[0].Err != nil || s.messages() != 0 {
+		t.Errorf("recreate: %v, %d messages", r, s.messages())
+	}
+	if r := s.reconcile(false); len(r) != 0 {
+		t.Errorf("changes are left: %v", r)
+	}
+}
+
+func TestApply_MakesOtherChangesWhenOneFails(t *testing.T) {
 	js := openJetStream(t)
-	cfg := jsconfig.Config{Streams: map[string]*jsconfig.Stream{"A": jsconfig.NewStream("A"), "B": jsconfig.NewStream("B")}}
-	cfg.Streams["A"].Subjects = []string{"$JS.API.>"} // the server keeps these to itself
+	cfg := jsconfig.Config{Streams: map[string]*jsconfig.Stream{
+		"A": jsconfig.NewStream("A"), "B": jsconfig.NewStream("B"),
+	}}
+	cfg.Streams["A"].Subjects = []string{"$JS.API.>"} // reserved for the server
 	cfg.Streams["B"].Subjects = []string{"b"}
-	outcomes := apply(t, js, cfg, false)
-	if len(outcomes) != 2 || outcomes[0].Err == nil || outcomes[1].Err != nil {
-		t.Errorf("have %v", outcomes)
+	results := reconcile(t, js, cfg, false)
+	if len(results) != 2 || results[0].Err == nil || results[1].Err != nil {
+		t.Errorf("have %v", results)
 	}
 }
 
-func TestAStreamThatCannotBeRecreatedIsThereAgain(t *testing.T) {
-	js := openJetStream(t)
-	cfg := jsconfig.Config{Streams: map[string]*jsconfig.Stream{"A": jsconfig.NewStream("A")}}
-	cfg.Streams["A"].Subjects = []string{"a"}
-	apply(t, js, cfg, false)
-	cfg.Streams["A"].Storage = "memory"
-	cfg.Streams["A"].MaxBytes = 1 << 40 // more than the server has
-	outcomes := apply(t, js, cfg, true)
-	if len(outcomes) != 1 || outcomes[0].Err == nil {
-		t.Fatalf("have %v", outcomes)
+func TestApply_RestoresAStreamThatCannotBeRecreated(t *testing.T) {
+	s := newStream(t)
+	s.Storage = "memory"
+	s.MaxBytes = 1 << 40 // more than the server has
+	results := s.reconcile(true)
+	if len(results) != 1 || results[0].Err == nil {
+		t.Fatalf("have %v", results)
 	}
-	if s, err := js.Stream(t.Context(), "A"); err != nil || s.CachedInfo().Config.Storage != jetstream.FileStorage {
+	info, err := s.js.Stream(t.Context(), "A")
+	if err != nil || info.CachedInfo().Config.Storage != jetstream.FileStorage {
 		t.Errorf("the stream is gone: %v", err)
 	}
 }

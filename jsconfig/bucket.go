@@ -7,7 +7,7 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
-// bucketPrefix is how NATS names the stream behind a key-value bucket.
+// bucketPrefix begins the name of the stream behind a key-value bucket.
 const bucketPrefix = "KV_"
 
 // Bucket is a [bucket.NAME] table: a NATS key-value bucket.
@@ -23,7 +23,7 @@ type Bucket struct {
 	Replicas     int64
 }
 
-// NewBucket is a bucket as NATS makes one when nothing but its name is said.
+// NewBucket returns a bucket with NATS's defaults.
 func NewBucket(name string) *Bucket {
 	return &Bucket{Name: name, Enabled: true, History: 1, MaxBytes: -1, MaxValueSize: -1, Storage: "file", Replicas: 1}
 }
@@ -31,25 +31,25 @@ func NewBucket(name string) *Bucket {
 // Keys lists the keys of [bucket.NAME].
 func (b *Bucket) Keys() []config.Key {
 	return []config.Key{
-		{Name: "enabled", Value: config.Bool(&b.Enabled), Help: "false: leave the bucket to others"},
+		{Name: "enabled", Value: config.Bool(&b.Enabled), Help: "false: do not create or change the bucket"},
 		{Name: "description", Value: config.String(&b.Description), Help: "free text"},
-		{Name: "ttl", Value: config.Duration(&b.TTL, 0, mostAge), Help: "how long a value is kept; 0 for ever"},
-		{Name: "history", Value: config.Int(&b.History, 1, 64), Help: "how many values of a key are kept"},
-		{Name: "max_bytes", Value: config.Size(&b.MaxBytes, -1, mostBytes), Help: "most that the bucket takes; -1 unlimited"},
-		{Name: "max_value_size", Value: config.Size(&b.MaxValueSize, -1, 64<<20), Help: "largest value; -1 unlimited"},
+		{Name: "ttl", Value: config.Duration(&b.TTL, 0, maxAge), Help: "how long a value is kept; 0: unlimited"},
+		{Name: "history", Value: config.Int(&b.History, 1, 64), Help: "values kept of each key"},
+		{Name: "max_bytes", Value: config.Size(&b.MaxBytes, -1, maxBytes), Help: "largest size of the bucket; -1: unlimited"},
+		{Name: "max_value_size", Value: config.Size(&b.MaxValueSize, -1, 64<<20), Help: "largest value; -1: unlimited"},
 		{Name: "storage", Value: config.OneOf(&b.Storage, "file", "memory"), Help: "file or memory"},
-		{Name: "replicas", Value: config.Int(&b.Replicas, 1, 5), Help: "copies, in a cluster"},
+		{Name: "replicas", Value: config.Int(&b.Replicas, 1, 5), Help: "number of copies in a cluster"},
 	}
 }
 
-// Validate checks the name; all else is checked key by key.
+// Validate checks the name. The keys are checked one by one when they are set.
 func (b *Bucket) Validate(c *config.Check) {
 	if b.Enabled && !contract.ValidName(b.Name) {
-		c.Problem("", "%q is no name for a bucket; use A-Z, a-z, 0-9, _ and -", b.Name)
+		c.Problem("", "%q is not a valid name for a bucket; use 1 to 64 of A-Z, a-z, 0-9, _ and -", b.Name)
 	}
 }
 
-// stream is what a bucket is made of.
+// stream returns the stream behind the bucket.
 // See https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 func (b *Bucket) stream() *Stream {
 	s := NewStream(bucketPrefix + b.Name)

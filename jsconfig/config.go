@@ -11,15 +11,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config is everything that is declared, by name.
+// Config is all declared streams and buckets, by name.
 type Config struct {
 	Streams map[string]*Stream
 	Buckets map[string]*Bucket
 }
 
-// DefaultConfig is the stream of registrations, that of rejected messages, and the streams
-// that a Choria broker makes for itself, so that Choria's tools feel at home. Unlike
-// Choria's, each is bounded.
+// DefaultConfig returns Muster's own streams and the streams and buckets that a Choria broker
+// creates, so that Choria's tools find what they expect. Unlike Choria's, each is bounded.
 func DefaultConfig() Config {
 	c := Config{Streams: map[string]*Stream{}, Buckets: map[string]*Bucket{}}
 	const day = 24 * time.Hour
@@ -37,7 +36,7 @@ func DefaultConfig() Config {
 	s = c.add(contract.StreamAdvisories, "", contract.SubjectAdvisories)
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
-	// Nodes want no answer to their events, and could have it sent to any subject.
+	// Nodes expect no ack of their events, and could have it sent to any subject.
 	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
 	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 
@@ -66,7 +65,7 @@ func (c *Config) add(name, description, subject string) *Stream {
 	return s
 }
 
-// Keys lists the tables [stream.NAME] and [bucket.NAME], which stand at the top of the file.
+// Keys lists the tables [stream.NAME] and [bucket.NAME], which are at the root of the file.
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "stream", Value: config.Named(c.Streams, NewStream), Help: "streams that must exist"},
@@ -74,52 +73,9 @@ func (c *Config) Keys() []config.Key {
 	}
 }
 
-// Validate refuses streams that take each other's subjects, and limits that together are
-// more than may be stored: maxStorage bytes in files, maxMemory in memory.
-func (c *Config) Validate(check *config.Check, maxStorage, maxMemory int64) {
-	declared := c.declared()
-	for i, s := range declared {
-		for _, other := range declared[:i] {
-			first, second := other, s
-			if !check.Found("stream." + s.Name) { // a default: the other one is the file's
-				first, second = s, other
-			}
-			if a, b, clash := overlap(second.Subjects, first.Subjects); clash {
-				check.Problem("stream."+second.Name+".subjects",
-					"%q overlaps %q of stream %s; a message can go into one stream only", a, b, first.Name)
-			}
-		}
-	}
-	checkRoom(check, declared, "file", "jetstream.max_storage", maxStorage)
-	checkRoom(check, declared, "memory", "jetstream.max_memory", maxMemory)
-}
-
-func checkRoom(check *config.Check, declared []*Stream, storage, key string, room int64) {
-	if sum := bytesIn(declared, storage); sum > room {
-		check.Problem(key, "%s is less than the max_bytes of the streams in %s together, %s",
-			config.FormatSize(room), storage, config.FormatSize(sum))
-	}
-}
-
-func bytesIn(declared []*Stream, storage string) (sum int64) {
-	for _, s := range declared {
-		if s.Storage == storage {
-			sum += max(s.MaxBytes, 0)
-		}
-	}
-	return sum
-}
-
-// OnDisk is how many bytes the declared streams may take there together, at most so many.
-func (c *Config) OnDisk(most int64) int64 {
-	if len(c.Unbounded()) > 0 {
-		return most
-	}
-	return min(bytesIn(c.declared(), "file"), most)
-}
-
-// declared are all streams that should exist, those behind buckets too, in order of name.
-func (c *Config) declared() []*Stream {
+// allStreams returns the enabled streams in order of name, then the streams behind the enabled
+// buckets in order of name.
+func (c *Config) allStreams() []*Stream {
 	var all []*Stream
 	for _, name := range slices.Sorted(maps.Keys(c.Streams)) {
 		if s := c.Streams[name]; s.Enabled {
@@ -134,46 +90,23 @@ func (c *Config) declared() []*Stream {
 	return all
 }
 
-// StreamConfigs is what is declared, as the server will report it.
+// StreamConfigs returns the declared streams, as the server reports them once they exist.
 func (c *Config) StreamConfigs() []jetstream.StreamConfig {
-	var want []jetstream.StreamConfig
-	for _, s := range c.declared() {
-		want = append(want, s.config())
+	var configs []jetstream.StreamConfig
+	for _, s := range c.allStreams() {
+		configs = append(configs, s.config())
 	}
-	return want
+	return configs
 }
 
-// overlap is a subject of each list that some message would match both of.
-func overlap(as, bs []string) (string, string, bool) {
-	for _, a := range as {
-		for _, b := range bs {
-			if subject.Overlap(a, b) {
-				return a, b, true
-			}
-		}
-	}
-	return "", "", false
-}
-
-// StreamFor is the declared stream that stores messages of the subject, or empty.
+// StreamFor returns the declared stream that stores messages of the subject, or empty.
 func (c *Config) StreamFor(published string) string {
-	for _, s := range c.declared() {
-		for _, taken := range s.Subjects {
-			if subject.Covers(taken, published) {
+	for _, s := range c.allStreams() {
+		for _, stored := range s.Subjects {
+			if subject.Covers(stored, published) {
 				return s.Name
 			}
 		}
 	}
 	return ""
-}
-
-// Unbounded are the declared streams that no limit keeps from filling the disk.
-func (c *Config) Unbounded() []string {
-	var names []string
-	for _, s := range c.declared() {
-		if s.MaxBytes <= 0 && s.Storage == "file" {
-			names = append(names, s.Name)
-		}
-	}
-	return names
 }

@@ -11,14 +11,15 @@ import (
 
 type streamConfig = jetstream.StreamConfig
 
-// field is one part of a stream that can be declared, by the key that declares it.
+// field is one field of a stream that can be declared.
 type field struct {
-	name string
-	text func(*streamConfig) string
-	set  func(to, from *streamConfig)
+	name string                       // its key in the configuration
+	text func(*streamConfig) string   // its value, for comparing and for people
+	set  func(to, from *streamConfig) // copies its value
 }
 
-// fields are all that is compared. What else a stream has on the server stays as it is.
+// fields lists every field that Plan compares. Other fields of an existing stream stay as
+// they are.
 var fields = []field{
 	{"description", func(c *streamConfig) string { return strconv.Quote(c.Description) },
 		func(to, from *streamConfig) { to.Description = from.Description }},

@@ -9,18 +9,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Action is what would be done to a stream.
+// Action is the kind of a change.
 type Action string
 
-// The actions. The last two delete messages, and are done only when that is asked for.
+// The actions. Shrink and Recreate delete messages; they need deleteMessages.
 const (
 	Create   Action = "create"
 	Update   Action = "update"
-	Shrink   Action = "shrink"   // an update after which stored messages are over a limit
-	Recreate Action = "recreate" // what the server cannot change in place
+	Shrink   Action = "shrink"   // an update after which stored messages exceed a limit
+	Recreate Action = "recreate" // delete and create, for what the server cannot update
 )
 
-// StreamInfo is a stream that is there. The server's pages and its API write it the same way.
+// StreamInfo is an existing stream, in the same JSON as NATS's API and its /jsz.
 type StreamInfo struct {
 	Config jetstream.StreamConfig `json:"config"`
 	State  jetstream.StreamState  `json:"state"`
@@ -28,26 +28,26 @@ type StreamInfo struct {
 
 // Difference is one field that is not as declared.
 type Difference struct {
-	Field string `json:"field"`
-	Have  string `json:"have"`
-	Want  string `json:"want"`
+	Field string `json:"field"` // its key in the configuration
+	Have  string `json:"have"`  // as it exists
+	Want  string `json:"want"`  // as declared
 }
 
-// Change is what would make a stream as declared.
+// Change makes one stream as declared.
 type Change struct {
 	Stream      string       `json:"stream"`
 	Action      Action       `json:"action"`
 	Differences []Difference `json:"differences,omitempty"`
-	Why         string       `json:"why,omitempty"` // for actions that delete messages
+	Why         string       `json:"why,omitempty"` // why messages would be deleted; empty if none
 
-	config jetstream.StreamConfig
-	before jetstream.StreamConfig // of a stream that is there
+	config jetstream.StreamConfig // after the change
+	before jetstream.StreamConfig // of the existing stream; zero for Create
 }
 
-// DeletesMessages tells whether the change costs messages that are stored.
+// DeletesMessages reports whether the change deletes stored messages.
 func (c Change) DeletesMessages() bool { return c.Action == Shrink || c.Action == Recreate }
 
-// String is the change in one line.
+// String returns the change on one line.
 func (c Change) String() string {
 	line := string(c.Action) + " " + c.Stream
 	var parts []string
@@ -63,82 +63,85 @@ func (c Change) String() string {
 	return line
 }
 
-// Plan compares what is there with what is declared. A stream that is not declared is
-// left alone; one whose subjects a declared stream wants is an error.
-func Plan(have []StreamInfo, want []jetstream.StreamConfig, now time.Time) ([]Change, error) {
-	there := map[string]StreamInfo{}
-	for _, h := range have {
-		there[h.Config.Name] = h
+// Plan returns the changes that make the existing streams as declared. Streams that are not
+// declared stay as they are; if one has a subject of a declared stream, Plan returns an
+// ErrOverlap. Changes that free subjects come before those that need them.
+func Plan(existing []StreamInfo, declared []jetstream.StreamConfig, now time.Time) ([]Change, error) {
+	byName := map[string]StreamInfo{}
+	for _, e := range existing {
+		byName[e.Config.Name] = e
+	}
+	if err := checkUndeclared(existing, declared); err != nil {
+		return nil, err
 	}
 	var changes []Change
-	for _, w := range want {
-		if err := checkOverlap(w, have, want); err != nil {
-			return nil, err
-		}
-		h, exists := there[w.Name]
+	for _, d := range declared {
+		e, exists := byName[d.Name]
 		if !exists {
-			changes = append(changes, Change{Stream: w.Name, Action: Create, config: w})
+			changes = append(changes, Change{Stream: d.Name, Action: Create, config: d})
 			continue
 		}
-		if change, differs := compare(h, w, now); differs {
+		if change, differs := compare(e, d, now); differs {
 			changes = append(changes, change)
 		}
 	}
-	slices.SortStableFunc(changes, func(a, b Change) int { return a.turn() - b.turn() })
+	slices.SortStableFunc(changes, func(a, b Change) int { return a.rank() - b.rank() })
 	return changes, nil
 }
 
-// turn puts updates first: they may give up subjects that others take.
-func (c Change) turn() int {
+// rank orders changes: updates come first, because they may free subjects that others need.
+func (c Change) rank() int {
 	if c.Action == Update || c.Action == Shrink {
 		return 0
 	}
 	return 1
 }
 
-// checkOverlap looks at the streams that are there and not declared: those that are
-// declared have been checked against each other, and may be changed.
-func checkOverlap(w jetstream.StreamConfig, have []StreamInfo, want []jetstream.StreamConfig) error {
-	for _, h := range have {
-		declared := false
-		for _, other := range want {
-			declared = declared || other.Name == h.Config.Name
-		}
-		if declared {
-			continue
-		}
-		if a, b, clash := overlap(w.Subjects, h.Config.Subjects); clash {
-			return fmt.Errorf("%w: stream %s: its subject %q overlaps %q of stream %s, which exists and is not declared; remove that one (nats stream rm %s), or declare it with other subjects",
-				ErrOverlap, w.Name, a, b, h.Config.Name, h.Config.Name)
+// checkUndeclared returns an ErrOverlap if an existing stream that is not declared has a
+// subject of a declared one. Declared streams are not compared with each other: Validate has
+// done it, and their existing subjects may change.
+func checkUndeclared(existing []StreamInfo, declared []jetstream.StreamConfig) error {
+	for _, d := range declared {
+		for _, e := range existing {
+			isDeclared := func(c jetstream.StreamConfig) bool { return c.Name == e.Config.Name }
+			if slices.ContainsFunc(declared, isDeclared) {
+				continue
+			}
+			if a, b, overlaps := findOverlap(d.Subjects, e.Config.Subjects); overlaps {
+				return fmt.Errorf("%w: subject %q of declared stream %s overlaps %q of existing stream %s, "+
+					"which is not declared; remove that one (nats stream rm %s), or declare it with other subjects",
+					ErrOverlap, a, d.Name, b, e.Config.Name, e.Config.Name)
+			}
 		}
 	}
 	return nil
 }
 
-// compare makes the change that turns a stream into what is declared.
-func compare(h StreamInfo, w jetstream.StreamConfig, now time.Time) (Change, bool) {
-	change := Change{Stream: w.Name, Action: Update, config: h.Config, before: h.Config}
+// compare returns the change that makes an existing stream as declared, and whether they
+// differ at all.
+func compare(e StreamInfo, declared jetstream.StreamConfig, now time.Time) (Change, bool) {
+	change := Change{Stream: declared.Name, Action: Update, config: e.Config, before: e.Config}
 	for _, f := range fields {
-		have, want := f.text(&h.Config), f.text(&w)
+		have, want := f.text(&e.Config), f.text(&declared)
 		if have == want {
 			continue
 		}
 		change.Differences = append(change.Differences, Difference{f.name, have, want})
-		f.set(&change.config, &w)
+		f.set(&change.config, &declared)
 	}
 	if len(change.Differences) == 0 {
 		return Change{}, false
 	}
-	if why := immutable(&h.Config, &w); why != "" {
-		change.Action, change.config = Recreate, w
-		change.Why = fmt.Sprintf("%s; recreating deletes %d messages and all consumers", why, h.State.Msgs)
-	} else if why := deletes(h, &w, now); why != "" {
+	if why := immutable(&e.Config, &declared); why != "" {
+		change.Action, change.config = Recreate, declared
+		change.Why = fmt.Sprintf("%s; recreating deletes %d messages and all consumers", why, e.State.Msgs)
+	} else if why := deletes(e, &declared, now); why != "" {
 		change.Action, change.Why = Shrink, why
 	}
 	return change, true
 }
 
-// immutable says why the server would refuse the update.
+// immutable returns why the server would refuse the update, or an empty text.
 func immutable(have, want *jetstream.StreamConfig) string {
 	workqueue := func(c *jetstream.StreamConfig) bool { return c.Retention == jetstream.WorkQueuePolicy }
 	switch {
@@ -151,37 +154,37 @@ func immutable(have, want *jetstream.StreamConfig) string {
 	case workqueue(have) != workqueue(want):
 		return "retention cannot be changed to or from workqueue"
 	case have.DenyDelete && !want.DenyDelete:
-		return "deny_delete cannot be taken back"
+		return "deny_delete cannot be unset"
 	case have.DenyPurge && !want.DenyPurge:
-		return "deny_purge cannot be taken back"
+		return "deny_purge cannot be unset"
 	}
 	return ""
 }
 
-// deletes says which lowered limit would cost stored messages.
-func deletes(h StreamInfo, want *jetstream.StreamConfig, now time.Time) string {
-	have, state := &h.Config, &h.State
+// deletes returns why the update would delete stored messages, or an empty text.
+func deletes(e StreamInfo, declared *jetstream.StreamConfig, now time.Time) string {
+	have, state := &e.Config, &e.State
 	if state.Msgs == 0 {
 		return ""
 	}
-	// No subject can have more messages than all have, less one for each other subject.
-	fullest := int64(state.Msgs-state.NumSubjects) + 1
+	// Each subject has at least one message, so no subject can have more than this.
+	maxPerSubject := int64(state.Msgs-state.NumSubjects) + 1
 	switch {
-	case lowered(int64(have.MaxAge), int64(want.MaxAge)) && state.FirstTime.Before(now.Add(-want.MaxAge)):
+	case isLower(declared.MaxAge, have.MaxAge) && state.FirstTime.Before(now.Add(-declared.MaxAge)):
 		return fmt.Sprintf("the oldest message is from %s", state.FirstTime.UTC().Format(time.RFC3339))
-	case lowered(have.MaxBytes, want.MaxBytes) && int64(state.Bytes) > want.MaxBytes:
+	case isLower(declared.MaxBytes, have.MaxBytes) && int64(state.Bytes) > declared.MaxBytes:
 		return fmt.Sprintf("%d bytes are stored", state.Bytes)
-	case lowered(have.MaxMsgs, want.MaxMsgs) && int64(state.Msgs) > want.MaxMsgs:
+	case isLower(declared.MaxMsgs, have.MaxMsgs) && int64(state.Msgs) > declared.MaxMsgs:
 		return fmt.Sprintf("%d messages are stored", state.Msgs)
-	case lowered(have.MaxMsgsPerSubject, want.MaxMsgsPerSubject) && fullest > want.MaxMsgsPerSubject:
+	case isLower(declared.MaxMsgsPerSubject, have.MaxMsgsPerSubject) && maxPerSubject > declared.MaxMsgsPerSubject:
 		return fmt.Sprintf("%d messages are stored on %d subjects", state.Msgs, state.NumSubjects)
-	case have.Retention != want.Retention:
-		return fmt.Sprintf("%d messages are stored, and those that no consumer wants would go", state.Msgs)
+	case have.Retention != declared.Retention:
+		return fmt.Sprintf("%d messages are stored, and those that no consumer needs would be deleted", state.Msgs)
 	}
 	return ""
 }
 
-// lowered tells whether a limit, of which 0 and less are none, became stricter.
-func lowered(have, want int64) bool {
-	return want > 0 && (have <= 0 || want < have)
+// isLower reports whether limit is stricter than before. 0 and less mean unlimited.
+func isLower[T ~int64](limit, before T) bool {
+	return limit > 0 && (before <= 0 || limit < before)
 }

@@ -1,29 +1,29 @@
 package jsconfig
 
 import (
-	"encoding/json"
-	"os"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/config"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// stored is a stream as declared by edit, with 100 messages on 50 subjects, the oldest a day old.
-func stored(edit func(*Stream)) StreamInfo {
+// storedStream returns the stream of declareStream with 100 messages on 50 subjects, the oldest
+// a day old.
+func storedStream(edit func(*Stream)) StreamInfo {
 	return StreamInfo{
-		Config: declare(edit),
+		Config: declareStream(edit),
 		State: jetstream.StreamState{
 			Msgs: 100, Bytes: 1 << 20, NumSubjects: 50, FirstTime: now.Add(-24 * time.Hour),
 		},
 	}
 }
 
-func declare(edit func(*Stream)) jetstream.StreamConfig {
+// declareStream returns stream S with the edit applied; nil edits nothing.
+func declareStream(edit func(*Stream)) jetstream.StreamConfig {
 	s := NewStream("S")
 	s.Subjects = []string{"s.>"}
 	if edit != nil {
@@ -32,143 +32,135 @@ func declare(edit func(*Stream)) jetstream.StreamConfig {
 	return s.config()
 }
 
-func TestPlanSaysWhatEachDifferenceCosts(t *testing.T) {
-	for name, test := range map[string]struct {
-		have, want func(*Stream)
-		action     Action
-		text       string
+func TestPlan_ReportsEachDifference(t *testing.T) {
+	for _, test := range []struct {
+		name               string
+		existing, declared func(*Stream)
+		action             Action
+		text               string
 	}{
-		"description":            {nil, func(s *Stream) { s.Description = "x" }, Update, `description "" → "x"`},
-		"a subject more":         {nil, func(s *Stream) { s.Subjects = []string{"s.>", "t"} }, Update, `subjects s.> → s.> t`},
-		"longer age":             {func(s *Stream) { s.MaxAge = 48 * time.Hour }, func(s *Stream) { s.MaxAge = 72 * time.Hour }, Update, `max_age 2d → 3d`},
-		"age for ever":           {func(s *Stream) { s.MaxAge = 48 * time.Hour }, nil, Update, `max_age 2d → unlimited`},
-		"shorter, still older":   {nil, func(s *Stream) { s.MaxAge = 25 * time.Hour }, Update, `max_age unlimited → 25h`},
-		"shorter than the first": {nil, func(s *Stream) { s.MaxAge = 23 * time.Hour }, Shrink, `the oldest message is from 2026-11-22T12:00:00Z`},
-		"fewer bytes, room":      {nil, func(s *Stream) { s.MaxBytes = 2 << 20 }, Update, `max_bytes unlimited → 2MiB`},
-		"fewer bytes":            {nil, func(s *Stream) { s.MaxBytes = 1 << 19 }, Shrink, `1048576 bytes are stored`},
-		"fewer messages":         {nil, func(s *Stream) { s.MaxMsgs = 99 }, Shrink, `100 messages are stored`},
-		"enough messages":        {nil, func(s *Stream) { s.MaxMsgs = 100 }, Update, `max_msgs unlimited → 100`},
-		"fewer each":             {nil, func(s *Stream) { s.MaxMsgsPerSubject = 50 }, Shrink, `100 messages are stored on 50 subjects`},
-		"enough each":            {nil, func(s *Stream) { s.MaxMsgsPerSubject = 51 }, Update, `max_msgs_per_subject unlimited → 51`},
-		"interest":               {nil, func(s *Stream) { s.Retention = "interest" }, Shrink, `those that no consumer wants`},
-		"workqueue":              {nil, func(s *Stream) { s.Retention = "workqueue" }, Recreate, `recreating deletes 100 messages and all consumers`},
-		"memory":                 {nil, func(s *Stream) { s.Storage = "memory" }, Recreate, `storage cannot be changed`},
-		"deletes again":          {func(s *Stream) { s.DenyDelete = true }, nil, Recreate, `deny_delete cannot be taken back`},
-		"purges again":           {func(s *Stream) { s.DenyPurge = true }, nil, Recreate, `deny_purge cannot be taken back`},
-		"no more deletes":        {nil, func(s *Stream) { s.DenyDelete = true }, Update, `deny_delete false → true`},
-		"discard new":            {nil, func(s *Stream) { s.Discard = "new" }, Update, `discard old → new`},
-		"compression":            {nil, func(s *Stream) { s.Compression = "s2" }, Update, `compression none → s2`},
-		"direct":                 {nil, func(s *Stream) { s.AllowDirect = true }, Update, `allow_direct false → true`},
-		"window":                 {nil, func(s *Stream) { s.DuplicateWindow = time.Minute }, Update, `duplicate_window 2m → 1m`},
-		"transform":              {nil, func(s *Stream) { s.Transform = Transform{"s.>", "t.>"} }, Update, `subject_transform none → s.> to t.>`},
+		{"description", nil,
+			func(s *Stream) { s.Description = "x" },
+			Update, `description "" → "x"`},
+		{"another subject", nil,
+			func(s *Stream) { s.Subjects = []string{"s.>", "t"} },
+			Update, `subjects s.> → s.> t`},
+		{"longer max_age", func(s *Stream) { s.MaxAge = 48 * time.Hour },
+			func(s *Stream) { s.MaxAge = 72 * time.Hour },
+			Update, `max_age 2d → 3d`},
+		{"unlimited max_age", func(s *Stream) { s.MaxAge = 48 * time.Hour },
+			nil,
+			Update, `max_age 2d → unlimited`},
+		{"shorter max_age, longer than the age of all messages", nil,
+			func(s *Stream) { s.MaxAge = 25 * time.Hour },
+			Update, `max_age unlimited → 25h`},
+		{"max_age shorter than the age of the oldest message", nil,
+			func(s *Stream) { s.MaxAge = 23 * time.Hour },
+			Shrink, `the oldest message is from 2026-11-22T12:00:00Z`},
+		{"max_bytes above what is stored", nil,
+			func(s *Stream) { s.MaxBytes = 2 << 20 },
+			Update, `max_bytes unlimited → 2MiB`},
+		{"max_bytes below what is stored", nil,
+			func(s *Stream) { s.MaxBytes = 1 << 19 },
+			Shrink, `1048576 bytes are stored`},
+		{"max_msgs below what is stored", nil,
+			func(s *Stream) { s.MaxMsgs = 99 },
+			Shrink, `100 messages are stored`},
+		{"max_msgs for all that is stored", nil,
+			func(s *Stream) { s.MaxMsgs = 100 },
+			Update, `max_msgs unlimited → 100`},
+		{"max_msgs_per_subject below what may be stored", nil,
+			func(s *Stream) { s.MaxMsgsPerSubject = 50 },
+			Shrink, `100 messages are stored on 50 subjects`},
+		{"max_msgs_per_subject for all that may be stored", nil,
+			func(s *Stream) { s.MaxMsgsPerSubject = 51 },
+			Update, `max_msgs_per_subject unlimited → 51`},
+		{"retention interest", nil,
+			func(s *Stream) { s.Retention = "interest" },
+			Shrink, `those that no consumer needs`},
+		{"retention workqueue", nil,
+			func(s *Stream) { s.Retention = "workqueue" },
+			Recreate, `recreating deletes 100 messages and all consumers`},
+		{"storage memory", nil,
+			func(s *Stream) { s.Storage = "memory" },
+			Recreate, `storage cannot be changed`},
+		{"deny_delete unset", func(s *Stream) { s.DenyDelete = true },
+			nil,
+			Recreate, `deny_delete cannot be unset`},
+		{"deny_purge unset", func(s *Stream) { s.DenyPurge = true },
+			nil,
+			Recreate, `deny_purge cannot be unset`},
+		{"deny_delete set", nil,
+			func(s *Stream) { s.DenyDelete = true },
+			Update, `deny_delete false → true`},
+		{"discard new", nil,
+			func(s *Stream) { s.Discard = "new" },
+			Update, `discard old → new`},
+		{"compression", nil,
+			func(s *Stream) { s.Compression = "s2" },
+			Update, `compression none → s2`},
+		{"allow_direct", nil,
+			func(s *Stream) { s.AllowDirect = true },
+			Update, `allow_direct false → true`},
+		{"duplicate_window", nil,
+			func(s *Stream) { s.DuplicateWindow = time.Minute },
+			Update, `duplicate_window 2m → 1m`},
+		{"subject_transform", nil,
+			func(s *Stream) { s.Transform = Transform{"s.>", "t.>"} },
+			Update, `subject_transform none → s.> to t.>`},
 	} {
-		changes, err := Plan([]StreamInfo{stored(test.have)}, []jetstream.StreamConfig{declare(test.want)}, now)
-		if err != nil || len(changes) != 1 {
-			t.Errorf("%s: %v %v", name, changes, err)
-			continue
-		}
-		c := changes[0]
-		if c.Action != test.action || !strings.Contains(c.String(), test.text) {
-			t.Errorf("%s: %s", name, c)
-		}
-		if deletes := test.action == Shrink || test.action == Recreate; c.DeletesMessages() != deletes {
-			t.Errorf("%s: deletes messages: %v", name, !deletes)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			existing := []StreamInfo{storedStream(test.existing)}
+			changes, err := Plan(existing, []jetstream.StreamConfig{declareStream(test.declared)}, now)
+			if err != nil || len(changes) != 1 {
+				t.Fatalf("%v %v", changes, err)
+			}
+			c := changes[0]
+			if c.Action != test.action || !strings.Contains(c.String(), test.text) {
+				t.Errorf("have %s\nwant %s with %s", c, test.action, test.text)
+			}
+			if deletes := test.action == Shrink || test.action == Recreate; c.DeletesMessages() != deletes {
+				t.Errorf("DeletesMessages is %v", !deletes)
+			}
+		})
 	}
 }
 
-func TestPlanLeavesAloneWhatNeedsNothing(t *testing.T) {
-	have := stored(nil)
-	have.Config.Metadata = map[string]string{"_nats.ver": "2.15.2"}
+func TestPlan_LeavesStreamsAsDeclaredAlone(t *testing.T) {
+	existing := storedStream(nil)
+	existing.Config.Metadata = map[string]string{"_nats.ver": "2.15.2"}
 	other := StreamInfo{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}}
-	changes, err := Plan([]StreamInfo{have, other}, []jetstream.StreamConfig{declare(nil)}, now)
+	changes, err := Plan([]StreamInfo{existing, other}, []jetstream.StreamConfig{declareStream(nil)}, now)
 	if err != nil || len(changes) != 0 {
 		t.Errorf("%v %v", changes, err)
 	}
-	empty := StreamInfo{Config: have.Config}
-	changes, err = Plan([]StreamInfo{empty}, []jetstream.StreamConfig{declare(func(s *Stream) { s.MaxAge = time.Hour })}, now)
+}
+
+func TestPlan_DeletesNothingFromAnEmptyStream(t *testing.T) {
+	empty := StreamInfo{Config: declareStream(nil)}
+	declared := declareStream(func(s *Stream) { s.MaxAge = time.Hour })
+	changes, err := Plan([]StreamInfo{empty}, []jetstream.StreamConfig{declared}, now)
 	if err != nil || len(changes) != 1 || changes[0].Action != Update {
-		t.Errorf("an empty stream has nothing to lose: %v %v", changes, err)
+		t.Errorf("%v %v", changes, err)
 	}
 }
 
-func TestPlanRefusesSubjectsOfAStreamThatIsNotDeclared(t *testing.T) {
+func TestPlan_RefusesSubjectsOfAnUndeclaredStream(t *testing.T) {
 	other := StreamInfo{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"s.a.*"}}}
-	_, err := Plan([]StreamInfo{other}, []jetstream.StreamConfig{declare(nil)}, now)
-	if err == nil || !strings.Contains(err.Error(), `"s.>" overlaps "s.a.*" of stream OTHER`) {
+	_, err := Plan([]StreamInfo{other}, []jetstream.StreamConfig{declareStream(nil)}, now)
+	if !errors.Is(err, ErrOverlap) ||
+		!strings.Contains(err.Error(), `"s.>" of declared stream S overlaps "s.a.*" of existing stream OTHER`) {
 		t.Errorf("have %v", err)
 	}
 }
 
-// TestDefaultsAreThoseOfAChoriaBroker compares with the requests that a Choria broker was
-// seen to send: all is the same but the bounds, which Choria does not have, and that events
-// are not acknowledged.
-func TestDefaultsAreThoseOfAChoriaBroker(t *testing.T) {
-	want := map[string]jetstream.StreamConfig{}
-	defaults := DefaultConfig()
-	for _, w := range defaults.StreamConfigs() {
-		want[w.Name] = w
-	}
-	for _, name := range []string{"CHORIA_EVENTS", "CHORIA_MACHINE", "CHORIA_STREAM_ADVISORIES", "CHORIA_EXECUTOR", "KV_CHORIA_LEADER_ELECTION"} {
-		text, err := os.ReadFile("testdata/" + name + ".create.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var captured jetstream.StreamConfig
-		if err := json.Unmarshal(text, &captured); err != nil {
-			t.Fatal(err)
-		}
-		captured.Duplicates = duplicateWindow(0, captured.MaxAge)
-		ours := want[name]
-		if ours.MaxBytes <= 0 {
-			t.Errorf("%s is not bounded", name)
-		}
-		captured.MaxBytes, captured.NoAck = ours.MaxBytes, ours.NoAck
-		changes, err := Plan([]StreamInfo{{Config: captured}}, []jetstream.StreamConfig{ours}, now)
-		if err != nil || len(changes) != 0 {
-			t.Errorf("%s: %v %v", name, changes, err)
-		}
-	}
-}
-
-func TestTheDefaultsFitAndAreValid(t *testing.T) {
-	if err := config.Load("", nil, &declared{DefaultConfig(), 20 << 30}); err != nil {
-		t.Error(err)
-	}
-}
-
-// declared is the part of a configuration file that this package reads.
-type declared struct {
-	Config
-	room int64
-}
-
-func (d *declared) Validate(c *config.Check) { d.Config.Validate(c, d.room, 1<<20) }
-
-func TestMistakesInDeclaredStreams(t *testing.T) {
-	for text, want := range map[string]string{
-		`[stream.A]`:                                                              `x:1: stream.A.subjects: none`,
-		"[stream.A]\nsubjects = 'a..b'":                                           `x:2: stream.A.subjects: "a..b" has an empty token`,
-		"[stream.A]\nsubjects = ['choria.machine.x']":                             `x:2: stream.A.subjects: "choria.machine.x" overlaps "choria.machine.>" of stream CHORIA_MACHINE`,
-		"[stream.CHORIA_EVENTS]\nmax_bytes = '12GiB'":                             `jetstream.max_storage: 20GiB is less than the max_bytes of the streams in file together`,
-		"[stream.'A.B']\nsubjects = 'a'":                                          `"A.B" is no name for a stream`,
-		"[stream.A]\nsubjects = 'a'\nmax_age = '1m'\nduplicate_window = '2m'":     `x:4: stream.A.duplicate_window: 2m is longer than max_age, 1m`,
-		"[stream.A]\nsubjects = 'a'\ndiscard_new_per_subject = true":              `x:3: stream.A.discard_new_per_subject: true has no effect`,
-		"[stream.A]\nsubjects = 'a'\nmax_age = '1ms'":                             `x:3: stream.A.max_age: 1ms is too short`,
-		"[stream.A]\nsubjects = 'a'\ndeny_purge = true\nallow_rollup_hdrs = true": `stream.A.deny_purge: true cannot go with`,
-		"[stream.A]\nsubjects = 'a'\nstorage = 'memory'\nmax_bytes = '2MiB'":      `jetstream.max_memory: 1MiB is less than the max_bytes of the streams in memory together, 2MiB`,
-		"[stream.A]\nsubjects = 'a'\nsubject_transform = {src = 'a'}":             `x:3: stream.A.subject_transform: needs both src and dest`,
-		"[bucket.'a b']":           `"a b" is no name for a bucket`,
-		"[bucket.B]\nhistory = 65": `x:2: bucket.B.history: 65 is out of range; it must be from 1 to 64`,
-	} {
-		err := config.Load("x", []byte(text), &declared{DefaultConfig(), 20 << 30})
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s\nhave %v\nwant %s", text, err, want)
-		}
-	}
-	d := &declared{DefaultConfig(), 20 << 30}
-	err := config.Load("x", []byte("[stream.CHORIA_EVENTS]\nenabled = false\n[stream.MINE]\nsubjects = 'choria.lifecycle.>'\n"), d)
-	if err != nil {
-		t.Errorf("a default stream cannot be taken away: %v", err)
+func TestPlan_UpdatesBeforeItCreates(t *testing.T) {
+	existing := StreamInfo{Config: declareStream(nil)}
+	smaller := declareStream(func(s *Stream) { s.Subjects = []string{"s.a.>"} })
+	created := declareStream(func(s *Stream) { s.Subjects = []string{"s.b.>"} })
+	created.Name = "A"
+	changes, err := Plan([]StreamInfo{existing}, []jetstream.StreamConfig{created, smaller}, now)
+	if err != nil || len(changes) != 2 || changes[0].Action != Update || changes[1].Action != Create {
+		t.Errorf("%v %v", changes, err)
 	}
 }

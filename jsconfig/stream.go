@@ -1,6 +1,6 @@
-// Package jsconfig declares streams and buckets and brings them into being: it compares
-// what is declared with what is there and makes the difference. It never touches what is
-// not declared, and deletes no message unless it is told to.
+// Package jsconfig makes JetStream's streams and buckets as the configuration declares them.
+// Plan compares the declared streams with the existing ones, Apply makes the changes. It
+// changes no stream that is not declared, and deletes messages only if the caller allows it.
 package jsconfig
 
 import (
@@ -14,14 +14,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// most is the largest age, size or count that a limit may be.
+// The largest age, count and size that the configuration accepts for a limit.
 const (
-	mostAge   = 100 * 365 * 24 * time.Hour
-	mostCount = math.MaxInt64
-	mostBytes = 1 << 60
+	maxAge   = 100 * 365 * 24 * time.Hour
+	maxCount = math.MaxInt64
+	maxBytes = 1 << 60
 )
 
-// Stream is a [stream.NAME] table, in NATS's names for the fields. Limits of 0 or -1 are none.
+// Stream is a [stream.NAME] table, with NATS's names for the fields. Limits of 0 or -1 mean
+// unlimited.
 type Stream struct {
 	Name                 string
 	Enabled              bool
@@ -47,71 +48,93 @@ type Stream struct {
 	Transform            Transform
 }
 
-// NewStream is a stream as NATS makes one when nothing but its name is said.
+// NewStream returns a stream with NATS's defaults.
 func NewStream(name string) *Stream {
 	return &Stream{
-		Name: name, Enabled: true, Storage: "file", Retention: "limits", Discard: "old", Compression: "none", Replicas: 1,
-		MaxBytes: -1, MaxMsgs: -1, MaxMsgsPerSubject: -1, MaxMsgSize: -1,
+		Name:              name,
+		Enabled:           true,
+		Storage:           "file",
+		Retention:         "limits",
+		MaxBytes:          -1,
+		MaxMsgs:           -1,
+		MaxMsgsPerSubject: -1,
+		MaxMsgSize:        -1,
+		Discard:           "old",
+		Replicas:          1,
+		Compression:       "none",
 	}
 }
 
 // Keys lists the keys of [stream.NAME].
 func (s *Stream) Keys() []config.Key {
 	return []config.Key{
-		{Name: "enabled", Value: config.Bool(&s.Enabled), Help: "false: leave the stream to others"},
+		{Name: "enabled", Value: config.Bool(&s.Enabled), Help: "false: do not create or change the stream"},
 		{Name: "description", Value: config.String(&s.Description), Help: "free text"},
 		{Name: "subjects", Value: config.Strings(&s.Subjects), Help: "subjects that the stream stores"},
 		{Name: "storage", Value: config.OneOf(&s.Storage, "file", "memory"), Help: "file or memory"},
-		{Name: "retention", Value: config.OneOf(&s.Retention, "limits", "interest", "workqueue"), Help: "limits, interest or workqueue"},
-		{Name: "max_age", Value: config.Duration(&s.MaxAge, 0, mostAge), Help: "oldest message that is kept; 0 for ever"},
-		{Name: "max_bytes", Value: config.Size(&s.MaxBytes, -1, mostBytes), Help: "most that the stream takes; -1 unlimited"},
-		{Name: "max_msgs", Value: config.Int(&s.MaxMsgs, -1, mostCount), Help: "most messages; -1 unlimited"},
-		{Name: "max_msgs_per_subject", Value: config.Int(&s.MaxMsgsPerSubject, -1, mostCount), Help: "most messages of one subject; -1 unlimited"},
-		{Name: "max_msg_size", Value: config.Size(&s.MaxMsgSize, -1, 64<<20), Help: "largest message; -1 unlimited"},
-		{Name: "discard", Value: config.OneOf(&s.Discard, "old", "new"), Help: "what goes at a limit: old messages, or new ones are refused"},
-		{Name: "discard_new_per_subject", Value: config.Bool(&s.DiscardNewPerSubject), Help: "discard = \"new\" also at max_msgs_per_subject"},
-		{Name: "duplicate_window", Value: config.Duration(&s.DuplicateWindow, 0, mostAge), Help: "how long a message id is remembered; 0: NATS's 2m"},
-		{Name: "replicas", Value: config.Int(&s.Replicas, 1, 5), Help: "copies, in a cluster"},
+		{Name: "retention", Value: config.OneOf(&s.Retention, "limits", "interest", "workqueue"),
+			Help: "limits, interest or workqueue"},
+		{Name: "max_age", Value: config.Duration(&s.MaxAge, 0, maxAge),
+			Help: "how long a message is kept; 0: unlimited"},
+		{Name: "max_bytes", Value: config.Size(&s.MaxBytes, -1, maxBytes),
+			Help: "largest size of the stream; -1: unlimited"},
+		{Name: "max_msgs", Value: config.Int(&s.MaxMsgs, -1, maxCount), Help: "most messages kept; -1: unlimited"},
+		{Name: "max_msgs_per_subject", Value: config.Int(&s.MaxMsgsPerSubject, -1, maxCount),
+			Help: "most messages kept of each subject; -1: unlimited"},
+		{Name: "max_msg_size", Value: config.Size(&s.MaxMsgSize, -1, 64<<20), Help: "largest message; -1: unlimited"},
+		{Name: "discard", Value: config.OneOf(&s.Discard, "old", "new"),
+			Help: "at a limit: old deletes old messages, new refuses new ones"},
+		{Name: "discard_new_per_subject", Value: config.Bool(&s.DiscardNewPerSubject),
+			Help: "true: discard = \"new\" applies at max_msgs_per_subject too"},
+		{Name: "duplicate_window", Value: config.Duration(&s.DuplicateWindow, 0, maxAge),
+			Help: "how long a message id is remembered; 0: NATS's default, 2m"},
+		{Name: "replicas", Value: config.Int(&s.Replicas, 1, 5), Help: "number of copies in a cluster"},
 		{Name: "compression", Value: config.OneOf(&s.Compression, "none", "s2"), Help: "none or s2"},
-		{Name: "allow_direct", Value: config.Bool(&s.AllowDirect), Help: "let readers get single messages from any copy"},
-		{Name: "allow_rollup_hdrs", Value: config.Bool(&s.AllowRollup), Help: "let a message replace all before it"},
-		{Name: "no_ack", Value: config.Bool(&s.NoAck), Help: "who publishes gets no answer"},
-		{Name: "deny_delete", Value: config.Bool(&s.DenyDelete), Help: "nobody may delete single messages; cannot be undone"},
-		{Name: "deny_purge", Value: config.Bool(&s.DenyPurge), Help: "nobody may purge the stream; cannot be undone"},
+		{Name: "allow_direct", Value: config.Bool(&s.AllowDirect),
+			Help: "true: readers may use Direct Get"},
+		{Name: "allow_rollup_hdrs", Value: config.Bool(&s.AllowRollup),
+			Help: "true: a message may replace all earlier ones (Nats-Rollup)"},
+		{Name: "no_ack", Value: config.Bool(&s.NoAck), Help: "true: publishers get no acknowledgement"},
+		{Name: "deny_delete", Value: config.Bool(&s.DenyDelete),
+			Help: "true: single messages cannot be deleted; cannot be undone"},
+		{Name: "deny_purge", Value: config.Bool(&s.DenyPurge),
+			Help: "true: the stream cannot be purged; cannot be undone"},
 		{Name: "subject_transform", Value: config.Sub(&s.Transform), Help: "store messages under another subject"},
 	}
 }
 
-// Validate holds the rules that NATS has for the fields of a stream.
+// Validate checks the rules that NATS has for the fields of a stream. A stream that is not
+// enabled is not checked.
 func (s *Stream) Validate(c *config.Check) {
 	if !s.Enabled {
 		return
 	}
 	if !contract.ValidName(s.Name) {
-		c.Problem("", "%q is no name for a stream; use A-Z, a-z, 0-9, _ and -", s.Name)
+		c.Problem("", "%q is not a valid name for a stream; use 1 to 64 of A-Z, a-z, 0-9, _ and -", s.Name)
 	}
 	if len(s.Subjects) == 0 {
-		c.Problem("subjects", "none; name what the stream stores, such as [\"fleet.>\"]")
+		c.Problem("subjects", "no subjects; name at least one that the stream stores, such as [\"fleet.>\"]")
 	}
 	s.validateSubjects(c)
 	if strings.HasPrefix(s.Name, bucketPrefix) {
-		c.Problem("", "streams named %s… belong to buckets; declare [bucket.%s]", bucketPrefix, strings.TrimPrefix(s.Name, bucketPrefix))
+		c.Problem("", "streams whose names begin with %s belong to buckets; declare [bucket.%s]",
+			bucketPrefix, strings.TrimPrefix(s.Name, bucketPrefix))
 	}
 	if s.Replicas > 1 {
-		c.Problem("replicas", "%d copies need a cluster, and this is one server; write 1", s.Replicas)
+		c.Problem("replicas", "%d copies need a cluster, but this is a single server; write 1", s.Replicas)
 	}
 	if s.DiscardNewPerSubject && (s.Discard != "new" || s.MaxMsgsPerSubject <= 0) {
 		c.Problem("discard_new_per_subject", "true has no effect without discard = \"new\" and max_msgs_per_subject")
 	}
 	if s.MaxAge > 0 && s.MaxAge < 100*time.Millisecond {
-		c.Problem("max_age", "%s is too short; NATS wants at least 100ms", s.MaxAge)
+		c.Problem("max_age", "%s is too short; NATS requires at least 100ms", s.MaxAge)
 	}
 	if s.MaxAge > 0 && s.DuplicateWindow > s.MaxAge {
 		c.Problem("duplicate_window", "%s is longer than max_age, %s",
 			config.FormatDuration(s.DuplicateWindow), config.FormatDuration(s.MaxAge))
 	}
 	if s.DenyPurge && s.AllowRollup {
-		c.Problem("deny_purge", "true cannot go with allow_rollup_hdrs = true, which purges")
+		c.Problem("deny_purge", "true cannot be combined with allow_rollup_hdrs = true, which purges the stream")
 	}
 }
 
@@ -123,12 +146,12 @@ func (s *Stream) validateSubjects(c *config.Check) {
 		}
 		for _, other := range s.Subjects[:n] {
 			if subject.Overlap(text, other) {
-				c.Problem("subjects", "%q overlaps %q; one of them is enough, or make them apart", text, other)
+				c.Problem("subjects", "%q overlaps %q; remove one, or change them so that no message matches both", text, other)
 			}
 		}
 		for _, own := range []string{"$JS.API.>", "$JS.ACK.>", "$SYS.>"} {
 			if subject.Overlap(text, own) {
-				c.Problem("subjects", "%q overlaps %q, which the server keeps to itself", text, own)
+				c.Problem("subjects", "%q overlaps %q, which is reserved for the server", text, own)
 			}
 		}
 	}
@@ -140,19 +163,19 @@ type Transform struct{ Source, Destination string }
 // Keys lists the keys of subject_transform.
 func (t *Transform) Keys() []config.Key {
 	return []config.Key{
-		{Name: "src", Value: config.String(&t.Source), Help: "subjects to change"},
-		{Name: "dest", Value: config.String(&t.Destination), Help: "what they become"},
+		{Name: "src", Value: config.String(&t.Source), Help: "subjects to transform"},
+		{Name: "dest", Value: config.String(&t.Destination), Help: "subject under which messages are stored"},
 	}
 }
 
-// Validate wants both or none.
+// Validate requires both keys or neither.
 func (t *Transform) Validate(c *config.Check) {
 	if (t.Source == "") != (t.Destination == "") {
 		c.Problem("", "needs both src and dest")
 	}
 }
 
-// config is the stream as the server will report it once it is made.
+// config returns the stream as the server reports it once it exists.
 func (s *Stream) config() jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:                 s.Name,
@@ -174,7 +197,9 @@ func (s *Stream) config() jetstream.StreamConfig {
 		DenyPurge:            s.DenyPurge,
 	}
 	if s.Transform.Source != "" {
-		c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: s.Transform.Source, Destination: s.Transform.Destination}
+		c.SubjectTransform = &jetstream.SubjectTransformConfig{
+			Source: s.Transform.Source, Destination: s.Transform.Destination,
+		}
 	}
 	if s.Storage == "memory" {
 		c.Storage = jetstream.MemoryStorage
@@ -194,7 +219,7 @@ func (s *Stream) config() jetstream.StreamConfig {
 	return c
 }
 
-// unlimited is how the server writes a limit that is none.
+// unlimited returns the limit as the server reports it: -1 for no limit.
 func unlimited(n int64) int64 {
 	if n <= 0 {
 		return -1
@@ -202,7 +227,7 @@ func unlimited(n int64) int64 {
 	return n
 }
 
-// duplicateWindow is the declared one, or else what the server takes: 2m, at most max_age.
+// duplicateWindow returns the declared window, or the server's default: 2m, at most max_age.
 func duplicateWindow(declared, maxAge time.Duration) time.Duration {
 	if declared > 0 {
 		return declared

@@ -23,7 +23,7 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 		return err
 	}
 	log := a.log.Named("jsconfig")
-	outcomes, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
+	results, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
 	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
 		log.Error("streams not changed", "error", err)
 		return nil
@@ -31,12 +31,12 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, outcome := range outcomes {
-		if outcome.Err != nil {
-			log.Warn("stream is not as declared", "change", outcome.Change, "error", outcome.Err)
+	for _, result := range results {
+		if result.Err != nil {
+			log.Warn("stream is not as declared", "change", result.Change, "error", result.Err)
 			continue
 		}
-		log.Debug("stream changed", "change", outcome.Change)
+		log.Debug("stream changed", "change", result.Change)
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (c *hostCheck) lookDisk() (string, monitoring.Status, error) {
 	if err != nil {
 		return "", monitoring.Unknown, err
 	}
-	want := uint64(c.cfg.Declared.OnDisk(c.cfg.JetStream.MaxStorage))
+	want := uint64(c.cfg.Declared.MaxDiskBytes(c.cfg.JetStream.MaxStorage))
 	if have := used + space.Free; have < want {
 		return fmt.Sprintf("%s: streams may take %s and have room for %s: give it %s more, or lower their max_bytes",
 			dir, humanize.IBytes(want), humanize.IBytes(have), humanize.IBytes(want-have)), monitoring.Warning, nil

@@ -171,55 +171,55 @@ func (s *streams) apply(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), s.deletes)
+	results, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), s.deletes)
 	if err != nil {
 		return err
 	}
-	return s.printOutcomes(outcomes)
+	return s.printResults(results)
 }
 
-// printOutcomes says what was done; a change that was not made fails the command.
-func (s *streams) printOutcomes(outcomes []jsconfig.Outcome) error {
+// printResults says what was done; a change that was not made fails the command.
+func (s *streams) printResults(results []jsconfig.Result) error {
 	if s.asJSON {
-		if err := s.printJSON(outcomeRows(outcomes)); err != nil {
+		if err := s.printJSON(resultRows(results)); err != nil {
 			return err
 		}
-	} else if len(outcomes) == 0 {
+	} else if len(results) == 0 {
 		fmt.Fprintln(s.out, "All streams are as declared.")
 	}
 	failed := 0
-	for _, o := range outcomes {
+	for _, o := range results {
 		if o.Err != nil {
 			failed++
 		}
 		if !s.asJSON {
-			fmt.Fprintln(s.out, outcomeLine(o))
+			fmt.Fprintln(s.out, resultLine(o))
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d changes were not made", failed, len(outcomes))
+		return fmt.Errorf("%d of %d changes were not made", failed, len(results))
 	}
 	return nil
 }
 
-func outcomeLine(o jsconfig.Outcome) string {
+func resultLine(o jsconfig.Result) string {
 	if o.Err != nil {
 		return fmt.Sprintf("not done: %s: %s", o.Change, o.Err)
 	}
 	return "done: " + o.Change.String()
 }
 
-// outcomeRow is a line of streams apply --json.
-type outcomeRow struct {
+// resultRow is a line of streams apply --json.
+type resultRow struct {
 	jsconfig.Change
 	Done  bool   `json:"done"`
 	Error string `json:"error,omitempty"`
 }
 
-func outcomeRows(outcomes []jsconfig.Outcome) []outcomeRow {
-	rows := []outcomeRow{}
-	for _, o := range outcomes {
-		row := outcomeRow{Change: o.Change, Done: o.Err == nil}
+func resultRows(results []jsconfig.Result) []resultRow {
+	rows := []resultRow{}
+	for _, o := range results {
+		row := resultRow{Change: o.Change, Done: o.Err == nil}
 		if o.Err != nil {
 			row.Error = o.Err.Error()
 		}
