@@ -34,8 +34,8 @@ func (two) Nodes(q fleet.Query) (page fleet.Page, err error) {
 		return page, fmt.Errorf("%w: the fact %q is not kept", fleet.ErrQuery, q.Where[0].Fact)
 	}
 	since := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
-	page.Nodes = []fleet.Node{}
-	for _, n := range []fleet.Node{
+	page.Nodes = []fleet.NodeStatus{}
+	for _, n := range []fleet.NodeStatus{
 		{Name: "db1", State: fleet.Down, Since: since, Reason: "its connection ended, and none came back", Site: "ams", Registered: since},
 		{
 			Name: "web1", State: fleet.Up, Since: since, Reason: "registered", Site: "ams", Registered: since, Classes: []string{"apache", "base"},
@@ -57,7 +57,7 @@ func (two) Detail(_ context.Context, name string) (fleet.Detail, bool, error) {
 	if name == "db1" {
 		return fleet.Detail{}, true, errors.New("the stream is gone")
 	}
-	return fleet.Detail{Node: fleet.Node{Name: name, State: fleet.Up}, Arrivals: []fleet.Arrival{{Sequence: 7}}}, name == "web1", nil
+	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: name, State: fleet.Up}, Arrivals: []fleet.Arrival{{Sequence: 7}}}, name == "web1", nil
 }
 
 func (two) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
@@ -196,7 +196,7 @@ func (m *many) Nodes(q fleet.Query) (page fleet.Page, err error) {
 		first++
 	}
 	for n := first; n < min(first+q.Limit, m.nodes); n++ {
-		page.Nodes = append(page.Nodes, fleet.Node{Name: fmt.Sprintf("%07d", n), State: fleet.Up})
+		page.Nodes = append(page.Nodes, fleet.NodeStatus{Name: fmt.Sprintf("%07d", n), State: fleet.Up})
 	}
 	if first+q.Limit < m.nodes {
 		page.Next = page.Nodes[q.Limit-1].Name
@@ -270,7 +270,7 @@ type breaking struct {
 
 func (b breaking) Nodes(fleet.Query) (page fleet.Page, err error) {
 	for n := b.first; n < 10; n++ {
-		page.Nodes = append(page.Nodes, fleet.Node{Name: fmt.Sprintf("web%d", n)})
+		page.Nodes = append(page.Nodes, fleet.NodeStatus{Name: fmt.Sprintf("web%d", n)})
 	}
 	return page, nil
 }

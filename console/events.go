@@ -37,7 +37,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 	}
 	if followed(r) {
 		if q.Latest {
-			q.After = fleet.ToCome
+			q.After = fleet.OnlyNew
 		}
 		a.follow(w, r, q.After)
 		return

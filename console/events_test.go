@@ -24,7 +24,7 @@ type endless struct {
 }
 
 func (e endless) FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error {
-	if after == fleet.ToCome {
+	if after == fleet.OnlyNew {
 		after = 0
 	}
 	for n := after + 1; ctx.Err() == nil; n++ {

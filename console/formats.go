@@ -24,7 +24,7 @@ const WithoutInventory = "Muster-Without-Inventory"
 
 // writer writes nodes in a format.
 type writer interface {
-	nodes([]fleet.Node) error
+	nodes([]fleet.NodeStatus) error
 	end() error
 }
 
@@ -49,7 +49,7 @@ func (a api) writer(ctx context.Context, w http.ResponseWriter, format string) w
 // lines are nodes as JSON objects, one a line.
 type lines struct{ *json.Encoder }
 
-func (l lines) nodes(nodes []fleet.Node) error {
+func (l lines) nodes(nodes []fleet.NodeStatus) error {
 	for _, n := range nodes {
 		if err := l.Encode(n); err != nil {
 			return err
@@ -63,7 +63,7 @@ func (lines) end() error { return nil }
 // names are nodes' names, one a line.
 type names struct{ io.Writer }
 
-func (l names) nodes(nodes []fleet.Node) error {
+func (l names) nodes(nodes []fleet.NodeStatus) error {
 	for _, n := range nodes {
 		if _, err := io.WriteString(l, n.Name+"\n"); err != nil {
 			return err
@@ -84,7 +84,7 @@ type table struct {
 // columns are those of every node; the indexed facts follow, each under "facts." and its name.
 var columns = []string{"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents"}
 
-func (t *table) nodes(nodes []fleet.Node) error {
+func (t *table) nodes(nodes []fleet.NodeStatus) error {
 	if !t.header {
 		t.header = true
 		header := slices.Clone(columns)
@@ -125,7 +125,7 @@ type inventory struct {
 	without int
 }
 
-func (f *inventory) nodes(nodes []fleet.Node) error {
+func (f *inventory) nodes(nodes []fleet.NodeStatus) error {
 	names := make([]string, len(nodes))
 	for i, n := range nodes {
 		names[i] = n.Name

@@ -119,7 +119,7 @@ func (b *book) relink(name string, l *link, now time.Time) {
 // goodbye notes that a node says that it stops.
 func (b *book) goodbye(name string, at, now time.Time) {
 	if n := b.nodes[name]; n != nil {
-		n.Goodbye = at
+		n.ShutdownAt = at
 		b.judge(n, now)
 	}
 }
@@ -186,9 +186,9 @@ func (b *book) restore(e *Event) {
 		}
 		n = b.add(&node{name: e.Node, site: e.Site})
 	}
-	n.Signals = Signals{Received: e.Received, Before: e.To}
+	n.Signals = Signals{Received: e.Received, Restored: e.To}
 	if e.To == Down || e.To == Stopped { // otherwise it was there again, or its grace was not over
-		n.Ended, n.Goodbye = e.Ended, e.Goodbye
+		n.Ended, n.ShutdownAt = e.Ended, e.ShutdownAt
 	}
 	b.times.set(n, b.rules.Started) // the first tick looks at it
 	b.become(n, e.To, e.Since)

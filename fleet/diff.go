@@ -33,11 +33,11 @@ const (
 // Diff is what a node's last registration changed. Without one before there is nothing to
 // compare.
 type Diff struct {
-	Node    string   `json:"node"`
-	Now     *Arrival `json:"now,omitempty"`
-	Before  *Arrival `json:"before,omitempty"`
-	Changes []Change `json:"changes"`
-	Left    int      `json:"volatile"` // changes of volatile facts, which are left out
+	Node     string   `json:"node"`
+	Now      *Arrival `json:"now,omitempty"`
+	Before   *Arrival `json:"before,omitempty"`
+	Changes  []Change `json:"changes"`
+	Volatile int      `json:"volatile"` // changes of volatile facts, which are left out
 }
 
 // Diff compares a node's last two registrations, if it is in the view.
@@ -57,7 +57,7 @@ func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err err
 	d.Before = &last[1].Arrival
 	for _, c := range compare(last[1].content, last[0].content) {
 		if c.Kind == "fact" && volatile(c.Name, f.cfg.Volatile) {
-			d.Left++
+			d.Volatile++
 			continue
 		}
 		d.Changes = append(d.Changes, c)

@@ -19,17 +19,17 @@ const (
 
 // Event is one change, of a node or a site, as it is stored.
 type Event struct {
-	Event    string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm
-	Node     string    `json:"node,omitempty"` //
-	From     State     `json:"from,omitempty"` // empty where the node is new
-	To       State     `json:"to,omitempty"`   //
-	Reason   string    `json:"reason"`         // in words
-	Since    time.Time `json:"since"`          // when its cause was
-	Received time.Time `json:"received,omitzero"`
-	Ended    time.Time `json:"ended,omitzero"`   // the end of the node's last connection
-	Goodbye  time.Time `json:"goodbye,omitzero"` // when it said that it stops
-	Address  string    `json:"address,omitempty"`
-	Site     string    `json:"site"`
+	Event      string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm
+	Node       string    `json:"node,omitempty"` //
+	From       State     `json:"from,omitempty"` // empty where the node is new
+	To         State     `json:"to,omitempty"`   //
+	Reason     string    `json:"reason"`         // in words
+	Since      time.Time `json:"since"`          // when its cause was
+	Received   time.Time `json:"received,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`   // the end of the node's last connection
+	ShutdownAt time.Time `json:"goodbye,omitzero"` // when it said that it stops
+	Address    string    `json:"address,omitempty"`
+	Site       string    `json:"site"`
 
 	Storm string `json:"storm,omitempty"` // id of the storm, the same from its beginning to its end
 	Nodes int    `json:"nodes,omitempty"` // how many have gone in it

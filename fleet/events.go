@@ -28,7 +28,7 @@ type EventPage struct {
 // Events are stored events, in their order.
 func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	page := EventPage{Events: []*Event{}}
-	if !f.o.Stored {
+	if !f.o.StoreEvents {
 		return page, nil
 	}
 	s, err := f.js.Stream(ctx, contract.StreamFleet)
@@ -67,14 +67,14 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	return page, nil
 }
 
-// ToCome is the sequence after which only those events follow that are not stored yet.
-const ToCome = math.MaxUint64
+// OnlyNew is the sequence after which only those events follow that are not stored yet.
+const OnlyNew = math.MaxUint64
 
 // FollowEvents hands over the events after a sequence, and goes on until it is not wanted any
 // more. Where the stream was made anew, and the sequence is none of it yet, it begins with
 // the first.
 func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event) error) error {
-	if !f.o.Stored {
+	if !f.o.StoreEvents {
 		return errors.New("events are not stored: the configuration has no stream " + contract.StreamFleet)
 	}
 	s, err := f.js.Stream(ctx, contract.StreamFleet)
@@ -83,7 +83,7 @@ func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event
 	}
 	from := jetstream.OrderedConsumerConfig{}
 	switch {
-	case after == ToCome:
+	case after == OnlyNew:
 		from.DeliverPolicy = jetstream.DeliverNewPolicy
 	case after > s.CachedInfo().State.LastSeq:
 		from.DeliverPolicy = jetstream.DeliverAllPolicy

@@ -63,7 +63,7 @@ func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
 	defer cancel()
 	var first, anew atomic.Uint64
 	go func() {
-		_ = f.FollowEvents(ctx, ToCome, func(e *Event) error { first.CompareAndSwap(0, e.Sequence); return nil })
+		_ = f.FollowEvents(ctx, OnlyNew, func(e *Event) error { first.CompareAndSwap(0, e.Sequence); return nil })
 	}()
 	go func() {
 		_ = f.FollowEvents(ctx, 1000, func(e *Event) error { anew.CompareAndSwap(0, e.Sequence); return nil })
@@ -83,7 +83,7 @@ func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
 		}
 		return nil
 	})
-	f.o.Stored = false
+	f.o.StoreEvents = false
 	if err := f.FollowEvents(ctx, 0, nil); err == nil {
 		t.Error("without a stream there is nothing to follow")
 	}

@@ -79,7 +79,7 @@ func lastOfEach(headersOnly bool) jetstream.OrderedConsumerConfig {
 
 // restore reads from the events what the nodes were when the last process ended.
 func (f *Fleet) restore(ctx context.Context) error {
-	if !f.o.Stored {
+	if !f.o.StoreEvents {
 		return nil
 	}
 	s, err := f.js.Stream(ctx, contract.StreamFleet)

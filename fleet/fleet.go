@@ -23,12 +23,12 @@ const tickInterval = 500 * time.Millisecond
 
 // Options is what the fleet is given by the appliance around it.
 type Options struct {
-	Site    string
-	Stored  bool // events are stored: their stream is declared
-	Now     func() time.Time
-	Connect func(name string, options ...nats.Option) (*nats.Conn, error) // into the account of nodes
-	Events  func(name string, options ...nats.Option) (*nats.Conn, error) // into the system account
-	Log     hclog.Logger
+	Site          string
+	StoreEvents   bool // events are stored: their stream is declared
+	Now           func() time.Time
+	Connect       func(name string, options ...nats.Option) (*nats.Conn, error) // into the account of nodes
+	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // into the system account
+	Log           hclog.Logger
 }
 
 // Fleet is the view, and what keeps it up to date.
@@ -76,14 +76,14 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.conn, err = f.o.Connect("fleet"); err != nil {
 		return err
 	}
-	if f.system, err = f.o.Events("fleet"); err != nil {
+	if f.system, err = f.o.ConnectSystem("fleet"); err != nil {
 		return err
 	}
 	if f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked), jetstream.WithPublishAsyncTimeout(answerWait)); err != nil {
 		return err
 	}
 	tell := func(*Event) {}
-	if f.o.Stored {
+	if f.o.StoreEvents {
 		f.outbox = newOutbox(f.js, f.advisory(), f.o.Log)
 		f.wg.Go(f.outbox.run)
 		tell = f.outbox.put

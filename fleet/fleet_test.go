@@ -68,7 +68,7 @@ func (s *stage) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Lo
 // open watches the stage's nodes until the test ends.
 func (s *stage) open(cfg Config) *Fleet {
 	s.tb.Helper()
-	f := New(cfg, Options{Site: "ams", Stored: true, Now: s.now, Connect: s.broker.Connect, Events: s.broker.ConnectSystem, Log: hclog.NewNullLogger()})
+	f := New(cfg, Options{Site: "ams", StoreEvents: true, Now: s.now, Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Log: hclog.NewNullLogger()})
 	if err := f.Open(s.tb.Context()); err != nil {
 		s.tb.Fatal(err)
 	}

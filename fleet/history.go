@@ -32,10 +32,10 @@ type Arrival struct {
 // Registration is what a node has registered, unpacked.
 type Registration struct {
 	Arrival
-	Kind string          `json:"kind"`           // inventory, file or body
-	Data json.RawMessage `json:"data,omitempty"` // where it is JSON
-	Text string          `json:"text,omitempty"` // where it is text
-	Fail string          `json:"error,omitempty"`
+	Kind  string          `json:"kind"`           // inventory, file or body
+	Data  json.RawMessage `json:"data,omitempty"` // where it is JSON
+	Text  string          `json:"text,omitempty"` // where it is text
+	Error string          `json:"error,omitempty"`
 
 	content content
 }
@@ -112,7 +112,7 @@ func registration(m jetstream.Msg, sequence uint64) Registration {
 	r.Received, _ = time.Parse(time.RFC3339Nano, header.Get(contract.HeaderReceived)) // zero: not an adapter's
 	var err error
 	if r.content, err = open(header.Get(contract.HeaderContent), m.Data()); err != nil {
-		r.Fail = err.Error()
+		r.Error = err.Error()
 	}
 	switch r.Kind = r.content.kind; {
 	case json.Valid(r.content.data):
@@ -120,21 +120,21 @@ func registration(m jetstream.Msg, sequence uint64) Registration {
 	case utf8.Valid(r.content.data):
 		r.Text = string(r.content.data)
 	default:
-		r.Fail = "neither JSON nor text"
+		r.Error = "neither JSON nor text"
 	}
 	return r
 }
 
 // Detail is a node with what it has registered.
 type Detail struct {
-	Node
+	NodeStatus
 	Arrivals     []Arrival     `json:"arrivals"`               // the latest first
 	Registration *Registration `json:"registration,omitempty"` // the last
 }
 
 // Detail is one node, if it is in the view, with what is still in the stream of it.
 func (f *Fleet) Detail(ctx context.Context, name string) (d Detail, ok bool, err error) {
-	if d.Node, ok = f.Node(name); !ok {
+	if d.NodeStatus, ok = f.Node(name); !ok {
 		return d, false, nil
 	}
 	registrations, err := f.Registrations(ctx, name, mostArrivals)

@@ -45,7 +45,7 @@ func TestWhatTheLastRegistrationChanged(t *testing.T) {
 		inventoryBody(t, `{"classes":["base","db"],"agents":[{"name":"rpcutil"},{"name":"puppet"}],"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":4,"uptime":9,"memory":{"used":2},"disks":[ "sda", "sdb" ],"new":null,"empty":{}}}`),
 	)
 	d, known, err := f.Diff(t.Context(), name(0))
-	if err != nil || !known || d.Before == nil || d.Now == nil || d.Now.Sequence != 3 || d.Before.Sequence != 2 || d.Left != 2 {
+	if err != nil || !known || d.Before == nil || d.Now == nil || d.Now.Sequence != 3 || d.Before.Sequence != 2 || d.Volatile != 2 {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	var have []string

@@ -126,7 +126,7 @@ func (h *history) restart() {
 		if e := told[name]; e != nil && e.To != Forgotten {
 			o.received, o.before = e.Received, string(e.To)
 			if e.To == Down || e.To == Stopped {
-				o.ended, o.goodbye = e.Ended, e.Goodbye
+				o.ended, o.goodbye = e.Ended, e.ShutdownAt
 			}
 		}
 		if a := h.last[name]; a.received.After(o.received) {

@@ -39,7 +39,7 @@ func (n *node) adopt() {
 func (n *node) event(to State, r *Rules) *Event {
 	e := &Event{
 		Event: string(to), Node: n.name, From: n.state, To: to, Site: n.site,
-		Received: n.Received, Ended: n.Ended, Goodbye: n.Goodbye, Since: n.causeOf(to, r), Reason: n.reason(to, r),
+		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt, Since: n.causeOf(to, r), Reason: n.reason(to, r),
 	}
 	if n.state == "" {
 		e.Event = kindNew

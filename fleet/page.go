@@ -37,7 +37,7 @@ func (f *Fleet) Nodes(q Query) (Page, error) {
 
 // page is in the order of names.
 func (f *Fleet) page(meets *selection, q Query) Page {
-	page := Page{Nodes: []Node{}}
+	page := Page{Nodes: []NodeStatus{}}
 	last := ""
 	f.walk(q.After, func(n *node, r *Rules) bool {
 		if meets.work >= mostWork && q.Limit > 0 {
@@ -117,7 +117,7 @@ func (f *Fleet) first(meets *selection, o order, limit int) Page {
 		return true
 	})
 	slices.SortFunc(best, compare)
-	page := Page{Nodes: []Node{}}
+	page := Page{Nodes: []NodeStatus{}}
 	f.with(func(b *book, _ time.Time) {
 		for _, r := range best[:min(limit, len(best))] {
 			if b.nodes[r.node.name] == r.node && meets.all(r.node) { // others had their turn since it was looked at

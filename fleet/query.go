@@ -27,8 +27,8 @@ type Query struct {
 // Page is some of the nodes that were asked for. It may have fewer than the limit, or none,
 // and one that follows.
 type Page struct {
-	Nodes []Node `json:"nodes"`
-	Next  string `json:"next,omitempty"` // Query.After of the page that follows; empty: this is the last
+	Nodes []NodeStatus `json:"nodes"`
+	Next  string       `json:"next,omitempty"` // Query.After of the page that follows; empty: this is the last
 }
 
 // Sort is an order of nodes; with a minus before it, the other way round.

@@ -20,11 +20,11 @@ var States = []State{Up, Late, Down, Stopped}
 // Signals are what a node's state follows from. There are two of them, kept apart: that it
 // registers, and that it is connected.
 type Signals struct {
-	Received  time.Time // its last registration, by the site's clock
-	Connected bool      // a connection of it is open, here
-	Ended     time.Time // when its last connection ended; zero: none has been seen to end
-	Goodbye   time.Time // when it last said that it stops; zero: never
-	Before    State     // what it was when this process began to watch; empty: not known then
+	Received   time.Time // its last registration, by the site's clock
+	Connected  bool      // a connection of it is open, here
+	Ended      time.Time // when its last connection ended; zero: none has been seen to end
+	ShutdownAt time.Time // when it last said that it stops; zero: never
+	Restored   State     // what it was when this process began to watch; empty: not known then
 }
 
 // State is what the signals say at that moment. Limits are inclusive: a node is late when
@@ -33,7 +33,7 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 	silent := now.Sub(s.Received)
 	// What was up must have had the time to register here, since we began to listen.
 	listened := func(limit time.Duration) bool {
-		return s.Before != Up && s.Before != Late || now.Sub(r.Started) >= limit
+		return s.Restored != Up && s.Restored != Late || now.Sub(r.Started) >= limit
 	}
 	switch {
 	case s.gone(r) && !s.Connected && now.Sub(s.Ended) >= r.Grace:
@@ -43,7 +43,7 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 			return Forgotten
 		}
 		return Down
-	case silent >= r.Late && (s.Before == Late || listened(r.Late)):
+	case silent >= r.Late && (s.Restored == Late || listened(r.Late)):
 		return Late
 	default:
 		return Up
@@ -61,7 +61,7 @@ func (s *Signals) afterEnd(now time.Time, r *Rules) State {
 	if now.Sub(latest(s.Ended, s.Received)) >= r.Forget {
 		return Forgotten
 	}
-	if !s.Goodbye.IsZero() && s.Goodbye.Sub(s.Ended).Abs() <= r.Grace {
+	if !s.ShutdownAt.IsZero() && s.ShutdownAt.Sub(s.Ended).Abs() <= r.Grace {
 		return Stopped
 	}
 	return Down
@@ -73,7 +73,7 @@ func (s *Signals) afterEnd(now time.Time, r *Rules) State {
 func (s *Signals) cause(state State, began time.Time, r *Rules) time.Time {
 	gone := !s.Connected && s.gone(r)
 	limit := func(d time.Duration) time.Time {
-		if s.Before == Up || s.Before == Late {
+		if s.Restored == Up || s.Restored == Late {
 			return latest(s.Received, r.Started).Add(d)
 		}
 		return s.Received.Add(d)

@@ -27,25 +27,25 @@ type Summary struct {
 	} `json:"events"`
 }
 
-// Node is one node as it is shown.
-type Node struct {
-	Name       string     `json:"name"`
-	State      State      `json:"state"`
-	Since      time.Time  `json:"since"`  // of that state
-	Reason     string     `json:"reason"` // in words
-	Site       string     `json:"site"`
-	Registered time.Time  `json:"registered"`                        // when last, by the site's clock
-	Every      float64    `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
-	Connection Connection `json:"connection"`
-	Goodbye    time.Time  `json:"goodbye,omitzero"` // when it last said that it stops
-	Classes    []string   `json:"classes,omitempty"`
-	Agents     []string   `json:"agents,omitempty"`
+// NodeStatus is one node as it is shown.
+type NodeStatus struct {
+	Name                  string     `json:"name"`
+	State                 State      `json:"state"`
+	Since                 time.Time  `json:"since"`  // of that state
+	Reason                string     `json:"reason"` // in words
+	Site                  string     `json:"site"`
+	Registered            time.Time  `json:"registered"`                        // when last, by the site's clock
+	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
+	Connection            Connection `json:"connection"`
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last said that it stops
+	Classes               []string   `json:"classes,omitempty"`
+	Agents                []string   `json:"agents,omitempty"`
 
 	Facts map[string]json.RawMessage `json:"facts,omitempty"` // those that are indexed
 }
 
 // FactText is an indexed fact as text: strings as they are, everything else as JSON.
-func (n *Node) FactText(name string) string { return gjson.ParseBytes(n.Facts[name]).String() }
+func (n *NodeStatus) FactText(name string) string { return gjson.ParseBytes(n.Facts[name]).String() }
 
 // Summary is the fleet at this moment.
 func (f *Fleet) Summary() Summary {
@@ -71,7 +71,7 @@ func (f *Fleet) Summary() Summary {
 }
 
 // Node is one node, if it is in the view.
-func (f *Fleet) Node(name string) (shown Node, ok bool) {
+func (f *Fleet) Node(name string) (shown NodeStatus, ok bool) {
 	f.with(func(b *book, _ time.Time) {
 		if n := b.nodes[name]; n != nil {
 			shown, ok = f.show(n, &b.rules), true
@@ -80,10 +80,10 @@ func (f *Fleet) Node(name string) (shown Node, ok bool) {
 	return shown, ok
 }
 
-func (f *Fleet) show(n *node, rules *Rules) Node {
-	shown := Node{
+func (f *Fleet) show(n *node, rules *Rules) NodeStatus {
+	shown := NodeStatus{
 		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, rules), Site: n.site,
-		Registered: n.Received, Every: n.every.Round(time.Second).Seconds(), Connection: n.link.connection(), Goodbye: n.Goodbye,
+		Registered: n.Received, RegistersEverySeconds: n.every.Round(time.Second).Seconds(), Connection: n.link.connection(), ShutdownAt: n.ShutdownAt,
 	}
 	if n.inside == nil {
 		return shown

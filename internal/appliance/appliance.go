@@ -118,12 +118,12 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		}
 	}
 	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
-		Site:    a.cfg.Site,
-		Stored:  a.cfg.keepsEvents(),
-		Now:     time.Now,
-		Connect: a.broker.Connect,
-		Events:  a.broker.ConnectSystem,
-		Log:     a.log.Named("fleet"),
+		Site:          a.cfg.Site,
+		StoreEvents:   a.cfg.keepsEvents(),
+		Now:           time.Now,
+		Connect:       a.broker.Connect,
+		ConnectSystem: a.broker.ConnectSystem,
+		Log:           a.log.Named("fleet"),
 	})
 	return a.fleet.Open(ctx)
 }

@@ -77,9 +77,9 @@ func summary(t *testing.T, console string) fleet.Summary {
 	return s
 }
 
-func node(t *testing.T, console string, index int) fleet.Node {
+func node(t *testing.T, console string, index int) fleet.NodeStatus {
 	t.Helper()
-	var n fleet.Node
+	var n fleet.NodeStatus
 	getJSON(t, fmt.Sprintf("%s/api/v1/nodes/node%05d.example.net", console, index), &n)
 	return n
 }

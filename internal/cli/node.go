@@ -64,12 +64,12 @@ func detailRows(d fleet.Detail) [][]string {
 		{"site", d.Site},
 		{"registered", at(d.Registered)},
 	}
-	if d.Every > 0 {
-		rows = append(rows, []string{"usually", "every " + (time.Duration(d.Every) * time.Second).String()})
+	if d.RegistersEverySeconds > 0 {
+		rows = append(rows, []string{"usually", "every " + (time.Duration(d.RegistersEverySeconds) * time.Second).String()})
 	}
 	rows = append(rows, connectionRows(d.Connection)...)
-	if !d.Goodbye.IsZero() {
-		rows = append(rows, []string{"said goodbye", at(d.Goodbye)})
+	if !d.ShutdownAt.IsZero() {
+		rows = append(rows, []string{"said goodbye", at(d.ShutdownAt)})
 	}
 	for _, a := range d.Arrivals {
 		rows = append(rows, []string{"arrived", fmt.Sprintf("%s, %s, verified: %s", at(a.Received), humanize.IBytes(uint64(a.Bytes)), a.Verified)})
@@ -98,7 +98,7 @@ func (o *one) registered(d fleet.Detail) error {
 		_, err := fmt.Fprintln(o.out, strings.TrimSuffix(r.Text, "\n"))
 		return err
 	default:
-		return fmt.Errorf("the registration of %s cannot be shown: %s", d.Name, r.Fail)
+		return fmt.Errorf("the registration of %s cannot be shown: %s", d.Name, r.Error)
 	}
 }
 
@@ -118,7 +118,7 @@ func (o *one) changes(ctx context.Context, path string) error {
 		rows = append(rows, []string{c.Kind, c.Name, c.Change, short(c.Before), short(c.Now)})
 	}
 	fmt.Fprintf(o.err, "%d changes from %s to %s, and %d of volatile facts\n", len(d.Changes), d.Before.Received.UTC().Format(time.RFC3339),
-		d.Now.Received.UTC().Format(time.RFC3339), d.Left)
+		d.Now.Received.UTC().Format(time.RFC3339), d.Volatile)
 	if len(rows) == 0 {
 		return nil
 	}

@@ -134,7 +134,7 @@ func (n *nodes) table(ctx context.Context) error {
 	defer body.Close()
 	var rows [][]string
 	for decoder := json.NewDecoder(body); ; {
-		var node fleet.Node
+		var node fleet.NodeStatus
 		if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {

@@ -22,7 +22,7 @@ import (
 // from here. Times are so long ago that they are the same in words for a while.
 type stage struct {
 	ready   []console.Reason
-	nodes   []fleet.Node
+	nodes   []fleet.NodeStatus
 	streams console.Streams
 	cases   []rejected.Entry
 	events  []*fleet.Event
@@ -37,15 +37,15 @@ func inhabited() *stage {
 	facts := map[string]json.RawMessage{"os.name": json.RawMessage(`"Debian"`), "cores": json.RawMessage("8")}
 	return &stage{
 		ready: []console.Reason{{Code: "disk-short", What: "/var/lib/muster", Detail: "512 MiB of 100 GiB is free; make room, or lower the streams' max_bytes"}},
-		nodes: []fleet.Node{
+		nodes: []fleet.NodeStatus{
 			{
 				Name: "db1.example.net", State: fleet.Down, Since: hoursAgo(3), Reason: "its connection ended 3h ago, and none came back within 20s", Site: "ams", Registered: hoursAgo(4),
 				Connection: fleet.Connection{Connected: "no", Ended: hoursAgo(3), Reason: "Stale Connection"},
 			},
-			{Name: "db2.example.net", State: fleet.Stopped, Since: hoursAgo(26), Reason: "it said goodbye", Site: "fra", Registered: hoursAgo(27), Goodbye: hoursAgo(26)},
+			{Name: "db2.example.net", State: fleet.Stopped, Since: hoursAgo(26), Reason: "it said goodbye", Site: "fra", Registered: hoursAgo(27), ShutdownAt: hoursAgo(26)},
 			{Name: "web1.example.net", State: fleet.Late, Since: hoursAgo(1), Reason: "no registration for longer than 6m", Site: "ams", Registered: hoursAgo(2)},
 			{
-				Name: "web2.example.net", State: fleet.Up, Since: hoursAgo(50), Reason: "registered", Site: "ams", Registered: hoursAgo(1), Every: 300,
+				Name: "web2.example.net", State: fleet.Up, Since: hoursAgo(50), Reason: "registered", Site: "ams", Registered: hoursAgo(1), RegistersEverySeconds: 300,
 				Connection: fleet.Connection{Connected: "yes", Since: hoursAgo(50), Address: "192.0.2.7", Verified: true},
 				Facts:      facts, Classes: []string{"apache", "base"}, Agents: []string{"puppet", "rpcutil"},
 			},
@@ -134,7 +134,7 @@ func (s *stage) Summary() fleet.Summary {
 }
 
 func (s *stage) Nodes(q fleet.Query) (fleet.Page, error) {
-	page := fleet.Page{Nodes: []fleet.Node{}}
+	page := fleet.Page{Nodes: []fleet.NodeStatus{}}
 	for _, n := range s.nodes {
 		if len(q.States) == 0 || slices.Contains(q.States, n.State) {
 			page.Nodes = append(page.Nodes, n)
@@ -144,18 +144,18 @@ func (s *stage) Nodes(q fleet.Query) (fleet.Page, error) {
 }
 
 func (s *stage) Detail(_ context.Context, name string) (d fleet.Detail, known bool, err error) {
-	i := slices.IndexFunc(s.nodes, func(n fleet.Node) bool { return n.Name == name })
+	i := slices.IndexFunc(s.nodes, func(n fleet.NodeStatus) bool { return n.Name == name })
 	if i < 0 {
 		return d, false, nil
 	}
 	arrival := fleet.Arrival{Sequence: 12, Received: s.nodes[i].Registered, Verified: "x509", Request: "a1", Bytes: 5700}
 	registration := fleet.Registration{Arrival: arrival, Kind: "inventory", Data: json.RawMessage(`{"facts":{"cores":8},"classes":["apache"]}`)}
-	return fleet.Detail{Node: s.nodes[i], Arrivals: []fleet.Arrival{arrival}, Registration: &registration}, true, nil
+	return fleet.Detail{NodeStatus: s.nodes[i], Arrivals: []fleet.Arrival{arrival}, Registration: &registration}, true, nil
 }
 
 func (s *stage) Diff(_ context.Context, name string) (d fleet.Diff, known bool, err error) {
 	arrivals := []fleet.Arrival{{Sequence: 12, Received: hoursAgo(1), Verified: "x509"}, {Sequence: 11, Received: hoursAgo(2), Verified: "x509"}}
-	return fleet.Diff{Node: name, Now: &arrivals[0], Before: &arrivals[1], Left: 3, Changes: []fleet.Change{
+	return fleet.Diff{Node: name, Now: &arrivals[0], Before: &arrivals[1], Volatile: 3, Changes: []fleet.Change{
 		{Kind: "fact", Name: "cores", Change: "changed", Before: json.RawMessage("4"), Now: json.RawMessage("8")},
 		{Kind: "class", Name: "apache", Change: "added"},
 	}}, len(s.nodes) > 0, nil
