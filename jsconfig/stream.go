@@ -201,6 +201,13 @@ func (s *Stream) config() jetstream.StreamConfig {
 			Source: s.Transform.Source, Destination: s.Transform.Destination,
 		}
 	}
+	s.setChoices(&c)
+	return c
+}
+
+// setChoices sets the fields for which the configuration holds a word. NATS's zero values are
+// the other words: file, limits, old and none.
+func (s *Stream) setChoices(c *jetstream.StreamConfig) {
 	if s.Storage == "memory" {
 		c.Storage = jetstream.MemoryStorage
 	}
@@ -216,7 +223,6 @@ func (s *Stream) config() jetstream.StreamConfig {
 	case "workqueue":
 		c.Retention = jetstream.WorkQueuePolicy
 	}
-	return c
 }
 
 // unlimited returns the limit as the server reports it: -1 for no limit.
