@@ -31,7 +31,7 @@ func (two) Summary() fleet.Summary {
 
 func (two) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	if len(q.Where) > 0 {
-		return page, fmt.Errorf("%w: the fact %q is not kept", fleet.ErrQuery, q.Where[0].Fact)
+		return page, fmt.Errorf("%w: the fact %q is not indexed", fleet.ErrQuery, q.Where[0].Fact)
 	}
 	since := time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 	page.Nodes = []fleet.NodeStatus{}
@@ -116,7 +116,7 @@ func TestTheAPIAnswersOrSaysWhyNot(t *testing.T) {
 		"/api/v1/nodes?statee=up":                           {400, `\"statee\" is nothing that nodes can be asked by; after, agent,`},
 		"/api/v1/nodes?format=xml":                          {400, `\"xml\" is no format`},
 		"/api/v1/nodes?where=os":                            {400, `\"os\" is not a valid fact filter`},
-		"/api/v1/nodes?where=role=web":                      {400, `the fact \"role\" is not kept`},
+		"/api/v1/nodes?where=role=web":                      {400, `the fact \"role\" is not indexed`},
 		"/api/v1/nodes?state=%zz":                           {400, `the address cannot be read`},
 		"/api/v1/nodes?state=dead":                          {400, `"error":"\"dead\" is no state`},
 		"/api/v1/nodes/web1":                                {200, `"state":"up"`},

@@ -72,11 +72,11 @@ func (n *node) reason(state State, r *Rules) string {
 	case state == Late:
 		return "no registration for " + config.FormatDuration(r.Late)
 	case state == Stopped:
-		return "said that it stops, and its connection ended"
+		return "announced its shutdown and disconnected"
 	case state == Forgotten:
 		return fmt.Sprintf("%s for %s", n.state, config.FormatDuration(r.Forget))
 	case n.gone(r):
-		return n.ending() + ", and none came back within " + config.FormatDuration(r.Grace)
+		return n.ending() + " and the node did not reconnect within " + config.FormatDuration(r.Grace)
 	default:
 		return "no registration for " + config.FormatDuration(r.Down)
 	}
@@ -85,7 +85,7 @@ func (n *node) reason(state State, r *Rules) string {
 // ending says why the node's connection ended, as the server put it.
 func (n *node) ending() string {
 	if n.link == nil || n.link.reason == "" {
-		return "its connection ended"
+		return "connection ended"
 	}
-	return "its connection ended (" + n.link.reason + ")"
+	return "connection ended (" + n.link.reason + ")"
 }

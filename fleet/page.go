@@ -28,9 +28,9 @@ func (f *Fleet) Nodes(q Query) (Page, error) {
 	order, ok := orders[q.Sort]
 	switch {
 	case !ok:
-		return Page{}, queryError{fmt.Errorf("%q is no order; want one of %v", q.Sort, Sorts)}
+		return Page{}, queryError{fmt.Errorf("sort=%s is not valid; valid are %v", q.Sort, Sorts)}
 	case q.After != "" || q.Limit == 0:
-		return Page{}, queryError{fmt.Errorf("of the order %q there is one page, with a limit; in the order of names there is the rest", q.Sort)}
+		return Page{}, queryError{fmt.Errorf("sort=%s returns one page and needs limit; only sort=name can be paged", q.Sort)}
 	}
 	return f.first(meets, order, q.Limit), nil
 }

@@ -39,7 +39,7 @@ type Sort string
 var Sorts = []Sort{"name", "received", "since", "-received", "-since"}
 
 // ErrQuery is that something cannot be asked; what stands in the error's own words.
-var ErrQuery = errors.New("cannot be asked")
+var ErrQuery = errors.New("invalid query")
 
 type queryError struct{ error }
 
@@ -108,12 +108,12 @@ func (s *selection) named(identities []string) error {
 // within adds the conditions on what nodes have registered.
 func (f *Fleet) within(q Query, s *selection) error {
 	if f.index.empty() && len(q.Where)+len(q.Classes)+len(q.Agents) > 0 {
-		return errors.New("facts, classes and agents are not kept; name facts to keep in fleet.index")
+		return errors.New("facts, classes and agents are not indexed; list facts in fleet.index")
 	}
 	for _, where := range q.Where {
 		at, ok := f.index.at(where.Fact)
 		if !ok {
-			return fmt.Errorf("the fact %q is not kept; fleet.index names %s", where.Fact, strings.Join(f.index.names, ", "))
+			return fmt.Errorf("the fact %q is not indexed; fleet.index lists %s", where.Fact, strings.Join(f.index.names, ", "))
 		}
 		match, err := where.Matcher()
 		if err != nil {

@@ -90,17 +90,17 @@ func TestAQuerySelectsWhatMeetsAllOfIt(t *testing.T) {
 func TestWhatCannotBeAskedIsSaid(t *testing.T) {
 	f, blind := shelf(t, 3), New(DefaultConfig(), Options{Now: time.Now})
 	for want, q := range map[string]Query{
-		`"role" is not kept; fleet.index names os.name, cores`:    {Where: where(t, "role=web")},
+		`"role" is not indexed; fleet.index lists os.name, cores`: {Where: where(t, "role=web")},
 		`is not a valid regular expression`:                       {Identities: []string{"/(/"}},
-		`"size" is no order`:                                      {Sort: "size"},
-		`of the order "since" there is one page`:                  {Sort: "since", After: "web1", Limit: 5},
-		`of the order "received" there is one page, with a limit`: {Sort: "received"},
+		`sort=size is not valid`:                                  {Sort: "size"},
+		`sort=since returns one page`:                             {Sort: "since", After: "web1", Limit: 5},
+		`sort=received returns one page and needs limit`:          {Sort: "received"},
 	} {
 		if _, err := f.Nodes(q); !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", q, err)
 		}
 	}
-	if _, err := blind.Nodes(Query{Classes: []string{"apache"}}); !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), "name facts to keep in fleet.index") {
+	if _, err := blind.Nodes(Query{Classes: []string{"apache"}}); !errors.Is(err, ErrQuery) || !strings.Contains(err.Error(), "list facts in fleet.index") {
 		t.Errorf("without an index: %v", err)
 	}
 }

@@ -22,8 +22,8 @@ func (r *Rules) Words() map[State]string {
 	return map[State]string{
 		Up:        "registered within the last " + late,
 		Late:      "no registration for " + late,
-		Down:      fmt.Sprintf("its connection ended and none came back within %s, or, never seen connected here, no registration for %s", grace, down),
-		Stopped:   fmt.Sprintf("said that it stops, and its connection ended, within %s of each other", grace),
-		Forgotten: "down or stopped for " + forget + "; not in the view any more",
+		Down:      fmt.Sprintf("connection ended and the node did not reconnect within %s; or never connected here and no registration for %s", grace, down),
+		Stopped:   fmt.Sprintf("announced its shutdown and disconnected, within %s of each other", grace),
+		Forgotten: "down or stopped for " + forget + "; no longer in the view",
 	}
 }

@@ -238,7 +238,7 @@ func refusals(t *testing.T, console string) {
 		`{}`:   `the protocol is ""`,
 		`{"x`:  `malformed`,
 		"\xff": `not-utf8`,
-		request(fact("os.family=Debian"), `null`):                                              `the fact "os.family" is not kept; fleet.index names os.name`,
+		request(fact("os.family=Debian"), `null`):                                              `the fact "os.family" is not indexed; fleet.index lists os.name`,
 		request(`{"compound":[[{"expr":"with('apache')"}]]}`, `null`):                          `compound filters are not supported`,
 		request(`{"identity":["/(/"]}`, `null`):                                                `not a valid regular expression`,
 		request(`{"cf_class":["/[/"]}`, `null`):                                                `not a valid regular expression`,

@@ -161,7 +161,7 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 		t.Errorf("events: %d %v", status, counts)
 	}
 	status, out, _ = muster(t, "fleet", "--server", p.console)
-	if status != 0 || !strings.Contains(out, "none came back within 2s") {
+	if status != 0 || !strings.Contains(out, "did not reconnect within 2s") {
 		t.Errorf("fleet: %d %s", status, out)
 	}
 }

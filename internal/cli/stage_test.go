@@ -39,7 +39,7 @@ func inhabited() *stage {
 		ready: []console.Reason{{Code: "disk-short", What: "/var/lib/muster", Detail: "512 MiB of 100 GiB is free; make room, or lower the streams' max_bytes"}},
 		nodes: []fleet.NodeStatus{
 			{
-				Name: "db1.example.net", State: fleet.Down, Since: hoursAgo(3), Reason: "its connection ended 3h ago, and none came back within 20s", Site: "ams", Registered: hoursAgo(4),
+				Name: "db1.example.net", State: fleet.Down, Since: hoursAgo(3), Reason: "connection ended (Stale Connection) and the node did not reconnect within 20s", Site: "ams", Registered: hoursAgo(4),
 				Connection: fleet.Connection{Connected: "no", Ended: hoursAgo(3), Reason: "Stale Connection"},
 			},
 			{Name: "db2.example.net", State: fleet.Stopped, Since: hoursAgo(26), Reason: "it said goodbye", Site: "fra", Registered: hoursAgo(27), ShutdownAt: hoursAgo(26)},
@@ -66,7 +66,7 @@ func inhabited() *stage {
 		},
 		events: []*fleet.Event{
 			{Event: "new", Node: "db1.example.net", To: fleet.Up, Reason: "registered", Since: hoursAgo(9), Site: "ams", Sequence: 7},
-			{Event: "down", Node: "db1.example.net", From: fleet.Up, To: fleet.Down, Reason: "its connection ended, and none came back within 20s", Since: hoursAgo(3), Site: "ams", Sequence: 9},
+			{Event: "down", Node: "db1.example.net", From: fleet.Up, To: fleet.Down, Reason: "connection ended (Stale Connection) and the node did not reconnect within 20s", Since: hoursAgo(3), Site: "ams", Sequence: 9},
 			{Event: "storm", Reason: "12 of 40 nodes have gone at once", Since: hoursAgo(2), Site: "fra", Storm: "fra-1", Nodes: 12, Of: 40, Sequence: 10},
 		},
 	}
