@@ -206,7 +206,7 @@ func TestInitAndEnrollSayWhatIsWrong(t *testing.T) {
 		{[]string{"init", "--name", "x"}, statusUsage, "--dir is needed"},
 		{[]string{"init", "--dir", dir}, statusUsage, "--name is needed"},
 		{[]string{"init", "--dir", dir, "--name", "x", "--listen", "4222"}, statusUsage, `--listen "4222"`},
-		{[]string{"init", "--dir", dir, "--name", "a b"}, statusFailed, `the name "a b" cannot be that of a host`},
+		{[]string{"init", "--dir", dir, "--name", "a b"}, statusFailed, `the name "a b" is not a valid host name`},
 		{[]string{"enroll"}, statusUsage, "accepts 1 arg"},
 		{[]string{"enroll", "web1"}, statusUsage, "--dir is needed"},
 		{[]string{"enroll", "web1", "--dir", dir}, statusFailed, "make it with"},
@@ -232,7 +232,7 @@ func TestInitReplacesAConfigurationThatSaysNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, _, errOut := muster(t, "init", "--dir", dir, "--name", "collector1.example.net")
-		if status != want || (want == 1) != strings.Contains(errOut, "appliance.toml is there already; --force overwrites it") {
+		if status != want || (want == 1) != strings.Contains(errOut, "appliance.toml exists already; --force overwrites it") {
 			t.Errorf("with %q: %d %s", more, status, errOut)
 		}
 	}

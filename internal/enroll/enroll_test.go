@@ -220,7 +220,7 @@ func TestNothingIsOverwrittenUnlessThatIsSaid(t *testing.T) {
 	s := site(t, false)
 	before := read(t, s.Dir, "ca.pem")
 	o := Options{Dir: s.Dir, Name: "x", Listen: "0.0.0.0:4222"}
-	if _, err := Init(o, time.Now()); err == nil || !strings.Contains(err.Error(), "ca.pem is there already; --force overwrites it") {
+	if _, err := Init(o, time.Now()); err == nil || !strings.Contains(err.Error(), "ca.pem exists already; --force overwrites it") {
 		t.Errorf("have %v", err)
 	}
 	// One file that is there keeps all the others from being written.

@@ -9,35 +9,35 @@ import (
 	"syscall"
 )
 
-// Who may read a file.
+// Modes of the files.
 const (
 	public fs.FileMode = 0o644
-	secret fs.FileMode = 0o600 // keys: only the owner
-	shared fs.FileMode = 0o640 // what the broker reads, where the directory has a group of its own
+	secret fs.FileMode = 0o600 // keys: readable by the owner only
+	shared fs.FileMode = 0o640 // for the broker, if the directory belongs to the service's group
 )
 
-// file is one that is to be written.
+// file is a file to be written.
 type file struct {
 	name string
 	text string
 	mode fs.FileMode
-	// The broker reads it. In a directory that has a group of its own, as a package's has, the
-	// service is in that group and owns nothing.
-	brokers bool
+	// forBroker means that the broker reads the file. A package gives its configuration directory
+	// to the group of the service; there the file gets that group and the mode shared.
+	forBroker bool
 }
 
 type files []file
 
-// write writes all files into a directory, or none where one is there already and may not
-// be overwritten.
-func (f files) write(dir string, may func(name string) bool) error {
+// write writes all files into a directory, which it makes if needed. If one of them exists and may
+// not be overwritten, it writes none.
+func (f files) write(dir string, mayOverwrite func(name string) bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	for _, one := range f {
 		path := filepath.Join(dir, one.name)
-		if _, err := os.Lstat(path); err == nil && !may(one.name) {
-			return fmt.Errorf("%s is there already; --force overwrites it", path)
+		if _, err := os.Lstat(path); err == nil && !mayOverwrite(one.name) {
+			return fmt.Errorf("%s exists already; --force overwrites it", path)
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -50,7 +50,8 @@ func (f files) write(dir string, may func(name string) bool) error {
 	return nil
 }
 
-// write puts the file in its place whole, and readable for nobody else at any moment.
+// write writes the file under a temporary name and renames it, so that it is never incomplete and
+// never readable with a wider mode than its own.
 func (f file) write(dir string) error {
 	temporary, err := os.CreateTemp(dir, f.name+".") // mode 0600
 	if err != nil {
@@ -58,7 +59,7 @@ func (f file) write(dir string) error {
 	}
 	defer os.Remove(temporary.Name())
 	mode := f.mode
-	if group, has := groupOf(dir); f.brokers && has {
+	if group, has := serviceGroup(dir); f.forBroker && has {
 		mode, err = shared, temporary.Chown(-1, group)
 	}
 	if err == nil {
@@ -73,8 +74,9 @@ func (f file) write(dir string) error {
 	return os.Rename(temporary.Name(), filepath.Join(dir, f.name))
 }
 
-// groupOf is the group of a directory, where it is not root's and root writes there.
-func groupOf(dir string) (group int, has bool) {
+// serviceGroup returns the group of a directory. has is false if that is root's group, or if the
+// process is not root and cannot give files to a group.
+func serviceGroup(dir string) (group int, has bool) {
 	info, err := os.Stat(dir)
 	if err != nil || os.Getuid() != 0 {
 		return 0, false

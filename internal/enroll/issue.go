@@ -16,8 +16,8 @@ import (
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
-// brokerPair is a certificate of the broker with its key. Nodes on the same machine may
-// call it by the names of loopback too.
+// brokerPair returns a new certificate and key for the broker, both PEM. The certificate also
+// holds the loopback names, for nodes on the same machine.
 func (s *Site) brokerPair(name string, now time.Time) (certificate, key string, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -38,27 +38,29 @@ func (s *Site) brokerPair(name string, now time.Time) (certificate, key string, 
 	return certificate, key, err
 }
 
-// Certificate is a node's certificate for its key, as PEM. Choria signs with RSA keys.
+// Certificate issues a node's certificate for its public key, as PEM. Choria signs with RSA keys.
 func (s *Site) Certificate(node string, key crypto.PublicKey, now time.Time) (string, error) {
 	template := leaf(node, x509.ExtKeyUsageClientAuth, now)
 	template.DNSNames = []string{node}
 	return s.authority.Issue(template, key)
 }
 
+// leaf returns the template of a certificate that is not an authority.
 func leaf(name string, usage x509.ExtKeyUsage, now time.Time) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:   pkix.Name{CommonName: name},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(yearsOfOthers, 0, 0),
+		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(leafYears, 0, 0),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{usage},
 	}
 }
 
-// Token is a node's token for its key.
+// Token issues a node's token for its public key. It permits the node to publish
+// submissions, as a node with a certificate may.
 func (s *Site) Token(node, collective string, key ed25519.PublicKey, now time.Time) (string, error) {
 	claims := choria.ServerClaims(node, []string{collective}, key)
 	claims.Permissions = map[string]bool{"submission": true}
-	return choria.IssueToken(claims, s.issuer, now, now.AddDate(yearsOfOthers, 0, 0).Sub(now))
+	return choria.IssueToken(claims, s.issuer, now, now.AddDate(leafYears, 0, 0).Sub(now))
 }
 
-// Roots trusts the site's authority, and so its broker.
+// Roots returns a pool that holds the certificate of the site's authority.
 func (s *Site) Roots() *x509.CertPool { return s.authority.Pool() }

@@ -17,7 +17,7 @@ import (
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
-// Files of a node beside those of the same name in the site's directory.
+// Files in a node's directory, beside ca.pem, cert.pem and key.pem.
 const (
 	fileServerConf = "server.conf"
 	fileFacts      = "facts.json"
@@ -25,51 +25,55 @@ const (
 	fileSeed       = "server.seed"
 )
 
-// rsaBits is what Choria's own certificates have.
+// rsaBits is the size of the keys that Choria's own tools make.
 const rsaBits = 2048
 
-// Node is what a node is to be.
+// Node describes the node to be enrolled.
 type Node struct {
 	Identity   string
 	Broker     string // host and port
-	Collective string // empty: the usual one, "mcollective" with certificates and "choria" with tokens
-	InstallDir string // where its files will be, on the node
-	Force      bool   // overwrite what is there
+	Collective string // empty: "mcollective" with certificates, "choria" with tokens
+	InstallDir string // absolute path of the directory of the files on the node
+	Force      bool   // overwrite existing files
 }
 
-// Enroll makes a node's certificate or token, and the configuration for its Choria server,
-// and writes them to a directory, which it returns.
+// Enroll issues a node's certificate or token, writes it with a server.conf for the node's Choria
+// server to a directory under nodes/ in the site's directory, and returns that directory.
 func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err := choria.CheckSender(n.Identity); err != nil {
-		return "", fmt.Errorf("the name %q cannot be that of a node", n.Identity)
+		return "", fmt.Errorf("the node name %q is not valid; use A-Z, a-z, 0-9 and ._:@=+-", n.Identity)
 	}
 	if n.Collective != "" && !contract.ValidName(n.Collective) {
-		return "", fmt.Errorf("the name %q cannot be that of a collective; use A-Z, a-z, 0-9, _ and -", n.Collective)
+		return "", fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", n.Collective)
 	}
 	if strings.ContainsAny(n.InstallDir, "\r\n") || !path.IsAbs(n.InstallDir) {
-		return "", fmt.Errorf("the directory %q on the node is not absolute", n.InstallDir)
+		return "", fmt.Errorf("the directory %q on the node is not an absolute path", n.InstallDir)
 	}
 	facts, err := json.MarshalIndent(map[string]any{"networking": map[string]string{"fqdn": n.Identity}}, "", "  ")
 	if err != nil {
 		return "", err
 	}
 	conf := serverConf{
-		Identity: n.Identity, Broker: n.Broker, Collective: n.Collective, Dir: n.InstallDir, Facts: fileFacts, CA: fileCA,
+		Identity: n.Identity, Broker: n.Broker, Collective: n.Collective,
+		Dir: n.InstallDir, Facts: fileFacts, CA: fileCA,
 	}
-	prove := s.certificateFiles
+	credentials := s.certificateFiles
 	if s.IssuesTokens() {
-		prove = s.tokenFiles
+		credentials = s.tokenFiles
 	}
-	made, err := prove(&conf, now)
+	made, err := credentials(&conf, now)
 	if err != nil {
 		return "", err
 	}
-	made = append(made, file{name: fileCA, text: s.authority.PEM(), mode: public}, file{name: fileFacts, text: string(facts) + "\n", mode: public},
+	made = append(made,
+		file{name: fileCA, text: s.authority.PEM(), mode: public},
+		file{name: fileFacts, text: string(facts) + "\n", mode: public},
 		file{name: fileServerConf, text: conf.text(), mode: public})
 	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
 	return dir, made.write(dir, func(string) bool { return n.Force })
 }
 
+// certificateFiles issues a certificate and completes the configuration.
 func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "mcollective"
@@ -84,9 +88,13 @@ func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) 
 		return nil, err
 	}
 	key, err := pki.KeyPEM(private)
-	return files{{name: fileCert, text: certificate, mode: public}, {name: fileKey, text: key, mode: secret}}, err
+	return files{
+		{name: fileCert, text: certificate, mode: public},
+		{name: fileKey, text: key, mode: secret},
+	}, err
 }
 
+// tokenFiles issues a token and completes the configuration.
 func (s *Site) tokenFiles(conf *serverConf, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "choria"
@@ -97,5 +105,8 @@ func (s *Site) tokenFiles(conf *serverConf, now time.Time) (files, error) {
 		return nil, err
 	}
 	token, err := s.Token(conf.Identity, conf.Collective, publicKey, now)
-	return files{{name: fileToken, text: token, mode: secret}, {name: fileSeed, text: hex.EncodeToString(private.Seed()), mode: secret}}, err
+	return files{
+		{name: fileToken, text: token, mode: secret},
+		{name: fileSeed, text: hex.EncodeToString(private.Seed()), mode: secret},
+	}, err
 }

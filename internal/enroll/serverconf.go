@@ -6,37 +6,38 @@ import (
 	"strings"
 )
 
-// serverConf is what a Choria server needs to know to register with an appliance.
+// serverConf holds the settings with which a Choria server registers with an appliance.
 type serverConf struct {
 	Identity   string
 	Broker     string // host and port
 	Collective string
-	Dir        string // on the node, where the files below are
-	Facts      string // name of the file that it registers
+	Dir        string // directory on the node of the files below
+	Facts      string // name of the file that the node registers
 
 	Certificate, Key string // protocol 1: names of PEM files
 	Token, Seed      string // protocol 2: names of files
-	CA               string // name of a PEM file, for the broker's certificate
+	CA               string // name of a PEM file, to verify the broker's certificate
 	Issuer           string // protocol 2: hex public key of the organization "choria"
 }
 
-// text is the configuration as a file. Lines hold a key and a value, comments begin a line,
-// and nothing is quoted: so Choria's parser has it.
+// text returns the configuration as Choria's parser reads it: a key and a value per line, without
+// quotes, and comments on lines of their own.
 func (s serverConf) text() string {
 	var b strings.Builder
 	line := func(key, value string) { fmt.Fprintf(&b, "%s = %s\n", key, value) }
 	file := func(key, name string) { line(key, path.Join(s.Dir, name)) }
 
-	fmt.Fprintf(&b, "# Choria server %s, which registers with the Muster appliance at\n# %s. \"muster enroll\" wrote this file.\n", s.Identity, s.Broker)
+	fmt.Fprintf(&b, "# Configuration of the Choria server %s, written by \"muster enroll\".\n"+
+		"# It registers with the Muster appliance at %s.\n", s.Identity, s.Broker)
 	line("identity", s.Identity)
 	line("collectives", s.Collective)
 
-	fmt.Fprintf(&b, "\n# Where to connect.\n")
+	fmt.Fprintf(&b, "\n# The broker.\n")
 	line("plugin.choria.use_srv", "false")
 	line("plugin.choria.middleware_hosts", "nats://"+s.Broker)
 
 	if s.Token != "" {
-		fmt.Fprintf(&b, "\n# Who this node is: a token of the organization, and the key that it is for.\n")
+		fmt.Fprintf(&b, "\n# The identity of this node: a token of the organization, and the key of the token.\n")
 		line("plugin.security.provider", "choria")
 		file("plugin.security.choria.token_file", s.Token)
 		file("plugin.security.choria.seed_file", s.Seed)
@@ -44,16 +45,16 @@ func (s serverConf) text() string {
 		line("plugin.security.issuer.names", "choria")
 		line("plugin.security.issuer.choria.public", s.Issuer)
 	} else {
-		fmt.Fprintf(&b, "\n# Who this node is: a certificate under the appliance's CA.\n")
+		fmt.Fprintf(&b, "\n# The identity of this node: a certificate of the appliance's CA.\n")
 		line("plugin.security.provider", "file")
 		file("plugin.security.file.certificate", s.Certificate)
 		file("plugin.security.file.key", s.Key)
 		file("plugin.security.file.ca", s.CA)
 	}
 
-	fmt.Fprintf(&b, "\n# What it registers: this file, every five minutes. Let something keep it up to date,\n"+
-		"# such as cron with \"facter --json\". Without a file, \"inventory_content\" in the place of\n"+
-		"# \"file_content\" registers what Choria knows of the node by itself.\n")
+	fmt.Fprintf(&b, "\n# The node registers this file every five minutes. Keep it up to date, for example with\n"+
+		"# \"facter --json\" run by cron. To register Choria's own inventory of the node instead of a\n"+
+		"# file, set registration = inventory_content.\n")
 	line("registration", "file_content")
 	line("registerinterval", "300")
 	line("registration_splay", "true")

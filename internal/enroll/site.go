@@ -1,6 +1,6 @@
-// Package enroll makes what a broker and its nodes need to prove to each other who they
-// are: an authority with certificates, or an organization issuer with tokens, and the
-// configuration files that use them. It connects to nobody.
+// Package enroll makes the files with which a broker and its nodes authenticate each other: a
+// certificate authority with certificates, or an organization issuer with tokens, and the
+// configurations that use them. It opens no connection.
 package enroll
 
 import (
@@ -21,13 +21,13 @@ import (
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
-// How long what is made is good. A node whose certificate or token ends is enrolled again.
+// Validity in years. A node whose certificate or token has expired must be enrolled again.
 const (
 	authorityYears = 20
-	yearsOfOthers  = 5
+	leafYears      = 5 // certificates and tokens
 )
 
-// Files of a site's directory; those of each node are under nodes/.
+// Files in a site's directory. The files of each node are in nodes/NODE/.
 const (
 	fileCA           = "ca.pem"
 	fileCAKey        = "ca.key"
@@ -39,50 +39,53 @@ const (
 	nodesDir         = "nodes"
 )
 
-// validHost is the name of a host.
-var validHost = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$`)
+// hostLabel matches one label of a host name, validHost a whole one.
+const hostLabel = `[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?`
 
-// Site is who may issue certificates and tokens at a place.
+var validHost = regexp.MustCompile(`^` + hostLabel + `(\.` + hostLabel + `)*$`)
+
+// Site issues the certificates and tokens of a site.
 type Site struct {
 	Dir       string
 	authority *pki.Authority
-	issuer    ed25519.PrivateKey // nil: nodes have certificates
+	issuer    ed25519.PrivateKey // nil: nodes get certificates
 }
 
-// Options are what a new site is made of.
+// Options describe a new site.
 type Options struct {
 	Dir    string
-	Name   string // of the broker: what nodes call it, a host name or an address
-	Listen string // where it listens, address and port
-	Issuer bool   // nodes have tokens, not certificates
-	Data   string // where the appliance stores; empty: in the same directory
-	Force  bool   // overwrite what is there
+	Name   string // host name or IP address under which nodes reach the broker
+	Listen string // address and port of the broker's listener
+	Issuer bool   // nodes get tokens instead of certificates
+	Data   string // data directory of the appliance; empty: data in Dir
+	Force  bool   // overwrite existing files
 
-	ReplaceConfig bool // overwrite an appliance.toml, which says nothing
+	ReplaceConfig bool // overwrite an existing appliance.toml, which sets nothing
 }
 
-// Init makes a site, with a configuration for its appliance, and writes it.
+// Init makes a new site and writes its files, with a configuration for the appliance.
 func Init(o Options, now time.Time) (*Site, error) {
 	if !validHost.MatchString(o.Name) && net.ParseIP(o.Name) == nil {
-		return nil, fmt.Errorf("the name %q cannot be that of a host; the port is given with --listen", o.Name)
+		return nil, fmt.Errorf("the name %q is not a valid host name or IP address; set the port with --listen", o.Name)
 	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Site{Dir: dir}
-	if s.authority, err = pki.NewAuthority("Muster CA of "+o.Name, now.Add(-time.Hour), now.AddDate(authorityYears, 0, 0)); err != nil {
+	from, till := now.Add(-time.Hour), now.AddDate(authorityYears, 0, 0)
+	if s.authority, err = pki.NewAuthority("Muster CA of "+o.Name, from, till); err != nil {
 		return nil, err
 	}
 	files, err := s.brokerFiles(o, now)
 	if err != nil {
 		return nil, err
 	}
-	may := func(name string) bool { return o.Force || o.ReplaceConfig && name == fileConfig }
-	if err := files.write(s.Dir, may); err != nil || o.Issuer {
+	mayOverwrite := func(name string) bool { return o.Force || o.ReplaceConfig && name == fileConfig }
+	if err := files.write(s.Dir, mayOverwrite); err != nil || o.Issuer {
 		return s, err
 	}
-	// An issuer that was there before would go on issuing tokens.
+	// The site would go on issuing tokens with an issuer left by an earlier Init.
 	for _, name := range []string{fileIssuerSeed, fileIssuerPublic} {
 		if err := os.Remove(filepath.Join(s.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return s, err
@@ -91,6 +94,7 @@ func Init(o Options, now time.Time) (*Site, error) {
 	return s, nil
 }
 
+// brokerFiles makes the files of the broker and, if o asks for one, the issuer.
 func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 	cert, key, err := s.brokerPair(o.Name, now)
 	if err != nil {
@@ -101,24 +105,27 @@ func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 		return nil, err
 	}
 	made := files{
-		{name: fileCA, text: s.authority.PEM(), mode: public}, {name: fileCAKey, text: caKey, mode: secret},
-		{name: fileCert, text: cert, mode: public}, {name: fileKey, text: key, mode: secret, brokers: true},
+		{name: fileCA, text: s.authority.PEM(), mode: public},
+		{name: fileCAKey, text: caKey, mode: secret},
+		{name: fileCert, text: cert, mode: public},
+		{name: fileKey, text: key, mode: secret, forBroker: true},
 	}
 	if o.Issuer {
 		if _, s.issuer, err = ed25519.GenerateKey(rand.Reader); err != nil {
 			return nil, err
 		}
-		made = append(made, file{name: fileIssuerSeed, text: hex.EncodeToString(s.issuer.Seed()), mode: secret},
+		made = append(made,
+			file{name: fileIssuerSeed, text: hex.EncodeToString(s.issuer.Seed()), mode: secret},
 			file{name: fileIssuerPublic, text: s.IssuerKey(), mode: public})
 	}
-	return append(made, file{name: fileConfig, text: s.config(o), mode: public, brokers: true}), nil
+	return append(made, file{name: fileConfig, text: s.config(o), mode: public, forBroker: true}), nil
 }
 
-// config is the appliance's configuration.
+// config returns the text of the appliance's configuration.
 func (s *Site) config(o Options) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# A Muster appliance, written by "muster init". What is not here has its default;
-# the appliance.toml that comes with Muster shows every key.
+	fmt.Fprintf(&b, `# Configuration of a Muster appliance, written by "muster init". Keys that are not set
+# have their defaults; the appliance.toml that Muster ships lists every key.
 identity = %q
 data_dir = %q
 
@@ -126,7 +133,7 @@ data_dir = %q
 listen = %q
 `, o.Name, cmp.Or(o.Data, filepath.Join(s.Dir, "data")), o.Listen)
 	if s.issuer != nil {
-		// The CA is the broker's alone: nodes prove who they are with tokens.
+		// Without a CA here the broker accepts no client certificates: nodes have tokens.
 		fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\n\n[broker.issuers]\nchoria = %q\n",
 			filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), s.IssuerKey())
 		return b.String()
@@ -136,7 +143,7 @@ listen = %q
 	return b.String()
 }
 
-// Open reads a site that Init has written.
+// Open reads a site that Init wrote.
 func Open(dir string) (*Site, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -170,28 +177,28 @@ func Open(dir string) (*Site, error) {
 	return s, nil
 }
 
-// readSeed reads an ed25519 seed as Choria writes it: 64 hex characters.
+// readSeed parses an ed25519 seed in Choria's form: 64 hex characters.
 func readSeed(text string) (ed25519.PrivateKey, error) {
 	seed, err := hex.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, errors.New("no ed25519 seed: want 64 hex characters")
+		return nil, errors.New("not an ed25519 seed: expected 64 hex characters")
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// Config is the path of the appliance's configuration.
+// Config returns the path of the appliance's configuration.
 func (s *Site) Config() string { return filepath.Join(s.Dir, fileConfig) }
 
-// Files are the paths of the broker's certificate, its key and the CA.
+// Files returns the paths of the broker's certificate, its key and the CA's certificate.
 func (s *Site) Files() (f struct{ Cert, Key, CA string }) {
 	f.Cert, f.Key, f.CA = filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA)
 	return f
 }
 
-// IssuesTokens tells whether nodes have tokens here, and not certificates.
+// IssuesTokens reports whether nodes get tokens instead of certificates.
 func (s *Site) IssuesTokens() bool { return s.issuer != nil }
 
-// IssuerKey is the public key of the organization issuer, in hex.
+// IssuerKey returns the public key of the organization issuer in hex. There must be an issuer.
 func (s *Site) IssuerKey() string {
 	return hex.EncodeToString(s.issuer.Public().(ed25519.PublicKey))
 }

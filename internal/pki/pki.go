@@ -1,5 +1,5 @@
-// Package pki makes certificates: an authority, and what is under it. It writes no file,
-// and nobody trusts what it makes by itself.
+// Package pki makes certificate authorities and issues certificates. It works in memory: callers
+// read and write the files.
 package pki
 
 import (
@@ -16,13 +16,14 @@ import (
 	"time"
 )
 
-// Authority issues certificates.
+// Authority is a certificate authority: a certificate and its private key.
 type Authority struct {
 	key  crypto.Signer
 	cert *x509.Certificate
 }
 
-// NewAuthority makes an authority with a key of its own, good for the time given.
+// NewAuthority makes an authority with a new ECDSA P-256 key and a self-signed certificate that is
+// valid from one time until the other.
 func NewAuthority(name string, from, till time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -33,7 +34,7 @@ func NewAuthority(name string, from, till time.Time) (*Authority, error) {
 		Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: till,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	a.cert = template // it is under itself
+	a.cert = template // self-signed
 	der, err := a.issue(template, key.Public())
 	if err != nil {
 		return nil, err
@@ -42,47 +43,49 @@ func NewAuthority(name string, from, till time.Time) (*Authority, error) {
 	return a, err
 }
 
-// ReadAuthority reads an authority's certificate and key, both PEM.
+// ReadAuthority parses an authority's certificate and its private key (PKCS #8), both PEM. It
+// returns an error if the two do not belong together.
 func ReadAuthority(certificate, key []byte) (*Authority, error) {
 	block, _ := pem.Decode(certificate)
 	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("the authority's certificate is not PEM")
+		return nil, errors.New("the authority's certificate is not PEM of the type CERTIFICATE")
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("read the authority's certificate: %w", err)
+		return nil, fmt.Errorf("parse the authority's certificate: %w", err)
 	}
 	private, err := readKey(key)
 	if err != nil {
-		return nil, fmt.Errorf("read the authority's key: %w", err)
+		return nil, fmt.Errorf("parse the authority's key: %w", err)
 	}
 	public, ok := private.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(cert.PublicKey) {
-		return nil, errors.New("the authority's key is not that of its certificate")
+		return nil, errors.New("the authority's key does not belong to its certificate")
 	}
 	return &Authority{key: private, cert: cert}, nil
 }
 
-// PEM is the authority's own certificate.
-func (a *Authority) PEM() string { return encode("CERTIFICATE", a.cert.Raw) }
+// PEM returns the authority's own certificate.
+func (a *Authority) PEM() string { return encodePEM("CERTIFICATE", a.cert.Raw) }
 
-// KeyPEM is the authority's private key.
+// KeyPEM returns the authority's private key as PKCS #8 in PEM.
 func (a *Authority) KeyPEM() (string, error) { return KeyPEM(a.key) }
 
-// Pool trusts this authority alone.
+// Pool returns a pool that holds the certificate of this authority only.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return pool
 }
 
-// Issue makes a certificate of the template for the key, as PEM; the serial number is made.
+// Issue returns a certificate for the public key as PEM, made from the template. It sets the
+// template's serial number to a random one.
 func (a *Authority) Issue(template *x509.Certificate, key crypto.PublicKey) (string, error) {
 	der, err := a.issue(template, key)
 	if err != nil {
 		return "", err
 	}
-	return encode("CERTIFICATE", der), nil
+	return encodePEM("CERTIFICATE", der), nil
 }
 
 func (a *Authority) issue(template *x509.Certificate, key crypto.PublicKey) ([]byte, error) {
@@ -98,20 +101,20 @@ func (a *Authority) issue(template *x509.Certificate, key crypto.PublicKey) ([]b
 	return der, nil
 }
 
-// KeyPEM is a private key as PKCS #8.
+// KeyPEM returns a private key as PKCS #8 in PEM.
 func KeyPEM(key crypto.Signer) (string, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		return "", fmt.Errorf("write a key: %w", err)
+		return "", fmt.Errorf("encode a key: %w", err)
 	}
-	return encode("PRIVATE KEY", der), nil
+	return encodePEM("PRIVATE KEY", der), nil
 }
 
-// readKey reads a private key that is PKCS #8 in PEM.
+// readKey parses a private key that is PKCS #8 in PEM.
 func readKey(text []byte) (crypto.Signer, error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, errors.New("it is not PEM")
+		return nil, errors.New("not PEM")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
@@ -119,11 +122,11 @@ func readKey(text []byte) (crypto.Signer, error) {
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, fmt.Errorf("a %T cannot sign", key)
+		return nil, fmt.Errorf("a key of the type %T cannot sign", key)
 	}
 	return signer, nil
 }
 
-func encode(kind string, der []byte) string {
+func encodePEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
