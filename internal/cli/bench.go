@@ -61,7 +61,7 @@ max_msgs_per_subject deletes is counted as missing.`,
 	cmd.Flags().BoolVar(&b.ceiling, "ceiling", false, "put the same load into a stream without an adapter too, and compare")
 	cmd.Flags().StringVar(&b.buffer, "buffer", "1GiB", "buffer of the appliance that is started")
 	cmd.Flags().StringVar(&b.console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
-	cmd.Flags().StringVar(&b.config, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
+	cmd.Flags().StringVar(&b.configFile, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
 	cmd.Flags().IntVar(&b.pid, "pid", 0, "process of the appliance that --server names, for its processor time and memory")
 	cmd.Flags().BoolVar(&b.asJSON, "json", false, "print JSON")
 	cmd.AddCommand(b.generateCommand(), p.idleCommand())
@@ -169,7 +169,7 @@ func (b *benchmark) openSite() (done func(), err error) {
 // measure puts the load on the appliance that is named, or on one that is started for it.
 func (b *benchmark) measure(ctx context.Context) (bench.Result, error) {
 	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: contract.StreamRegistration, PID: b.pid}
-	config := b.config
+	config := b.configFile
 	if b.load.Server == "" {
 		server, err := b.startServer(ctx)
 		if err != nil {

@@ -32,7 +32,7 @@ started and nothing is changed.`,
 }
 
 func (p *program) check(asJSON bool) error {
-	cfg, err := loadChecked(p.config)
+	cfg, err := loadChecked(p.configFile)
 	var problems config.Problems
 	if err != nil && !(asJSON && errors.As(err, &problems)) {
 		return err
@@ -42,7 +42,7 @@ func (p *program) check(asJSON bool) error {
 			return err
 		}
 		if len(problems) > 0 {
-			return statusOnly{statusConfig}
+			return silentError{statusConfig}
 		}
 		return nil
 	}

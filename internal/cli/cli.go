@@ -1,5 +1,5 @@
-// Package cli is the commands of muster. It alone prints, and it alone decides the exit
-// status; what the commands do is done elsewhere.
+// Package cli implements the muster command line: it parses arguments, prints, and sets the exit
+// status. What the commands do is implemented in other packages.
 package cli
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit statuses. systemd does not restart a service that ends with statusConfig.
+// Exit statuses. systemd does not restart a service that exits with statusConfig.
 const (
 	statusOK     = 0
 	statusFailed = 1
@@ -24,41 +24,52 @@ const (
 	statusConfig = 78 // EX_CONFIG of sysexits.h
 )
 
-// usageError is a command line that cannot be understood.
+// usageError reports an invalid command line. The program exits with statusUsage.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// program is one run of muster.
+// silentError sets the exit status of a command that has already printed the reason.
+type silentError struct{ status int }
+
+func (e silentError) Error() string { return fmt.Sprintf("exit status %d", e.status) }
+
+// program is one run of the command line.
 type program struct {
-	out, err io.Writer
-	config   string // --config
+	out, err   io.Writer // standard output and standard error
+	configFile string    // value of --config; empty: the command's default
 }
 
-// Main runs the command line and returns the exit status. A first SIGINT or SIGTERM asks
-// the command to end; a second one ends the process at once.
+// Main runs the command line and returns the exit status. The first SIGINT or SIGTERM asks the
+// command to end; a second one ends the process at once.
 func Main(args []string, out, errOut io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // from now on a signal does what it does by itself
+	context.AfterFunc(ctx, stop) // restores the default action of both signals
 	return Run(ctx, args, out, errOut)
 }
 
-// Run is Main without signals: the context asks the command to end.
+// Run runs the command line without handling signals, and returns the exit status. Canceling the
+// context asks the command to end.
 func Run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	p := &program{out: out, err: errOut}
 	root := p.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	status := p.status(err)
-	if isCheck := cmd.Parent() != nil && cmd.Parent().Name() == "check"; isCheck && (status == statusUsage || status == statusConfig) && !errors.As(err, new(statusOnly)) {
-		return int(monitoring.Unknown) // to monitoring the others would be an answer
+	status := p.reportError(err)
+	if isPlugin(cmd) && (status == statusUsage || status == statusConfig) && !errors.As(err, new(silentError)) {
+		return int(monitoring.Unknown) // a monitoring system would read 2 as CRITICAL
 	}
 	return status
 }
 
-// usage is the end of each help text: the examples come last, where they are seen.
-const usage = `Usage:{{if .Runnable}}
+// isPlugin reports whether cmd is a monitoring plugin: "check health" or "check host".
+func isPlugin(cmd *cobra.Command) bool {
+	return cmd.Parent() != nil && cmd.Parent().Name() == "check"
+}
+
+// usageTemplate ends each help text. The examples come last, where a terminal still shows them.
+const usageTemplate = `Usage:{{if .Runnable}}
   {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
   {{.CommandPath}} COMMAND
 
@@ -75,9 +86,9 @@ Examples:
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "muster",
-		Short: "Collects the registrations of a Choria fleet",
-		Long: `Muster is one binary that a Choria fleet registers to: a NATS server with
-JetStream, the Choria data adapter in the same process, and a view of every node.`,
+		Short: "Collect the registrations of a Choria fleet",
+		Long: `Muster collects the registrations of a Choria fleet. One binary is a NATS server with
+JetStream, the Choria data adapter in the same process, and a live view of every node.`,
 		Example: `  muster demo
   muster run --config /etc/muster/appliance.toml`,
 		SilenceErrors: true,
@@ -86,18 +97,21 @@ JetStream, the Choria data adapter in the same process, and a view of every node
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(), p.nodeCommand(),
-		p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(), p.importCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand())
-	root.SetUsageTemplate(usage)
+	root.AddCommand(
+		p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(),
+		p.nodeCommand(), p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(),
+		p.importCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand(),
+	)
+	root.SetUsageTemplate(usageTemplate)
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	root.InitDefaultCompletionCmd() // which remembers where the output goes
-	wantArgs(root)
+	root.InitDefaultCompletionCmd() // after SetOut: the completion command keeps the writer
+	wrapArgErrors(root)
 	return root
 }
 
-// wantArgs makes of every command's complaint about its arguments a usage error.
-func wantArgs(cmd *cobra.Command) {
+// wrapArgErrors makes every argument error of cmd and of its subcommands a usageError.
+func wrapArgErrors(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
@@ -107,15 +121,15 @@ func wantArgs(cmd *cobra.Command) {
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		wantArgs(sub)
+		wrapArgErrors(sub)
 	}
 }
 
-// status prints what went wrong and gives the exit status for it.
-func (p *program) status(err error) int {
+// reportError prints err to standard error and returns the exit status for it.
+func (p *program) reportError(err error) int {
 	var problems config.Problems
 	var usage usageError
-	var said statusOnly
+	var silent silentError
 	switch {
 	case err == nil:
 		return statusOK
@@ -125,15 +139,10 @@ func (p *program) status(err error) int {
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.err, "muster: %s\nTry: muster --help\n", usage)
 		return statusUsage
-	case errors.As(err, &said):
-		return said.status
+	case errors.As(err, &silent):
+		return silent.status
 	default:
 		fmt.Fprintf(p.err, "muster: %s\n", err)
 		return statusFailed
 	}
 }
-
-// statusOnly ends a command that has said itself what went wrong.
-type statusOnly struct{ status int }
-
-func (s statusOnly) Error() string { return fmt.Sprintf("exit status %d", s.status) }

@@ -336,7 +336,7 @@ func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
 	} {
 		p := &program{out: &buffer{}, err: &buffer{}}
 		err := (&demo{program: p}).settle(test.stats, test.sent, 0)
-		if status := p.status(err); status != test.status {
+		if status := p.reportError(err); status != test.status {
 			t.Errorf("%s: status %d", name, status)
 		}
 	}

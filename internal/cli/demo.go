@@ -218,7 +218,7 @@ func (d *demo) settle(s adapter.Stats, sent, failed uint64) error {
 	fmt.Fprintf(d.out, "nodes:  %d sent, %d not sent for want of a connection\n", sent, failed)
 	if s.Received != sent || !s.Balanced() || s.Pending > 0 {
 		fmt.Fprintln(d.out, "the ledger does NOT balance: messages are unaccounted for")
-		return statusOnly{statusFailed}
+		return silentError{statusFailed}
 	}
 	fmt.Fprintln(d.out, "the ledger balances: every message that was sent is accounted for")
 	return nil

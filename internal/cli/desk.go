@@ -77,8 +77,8 @@ func (a *asker) named() (*desk, error) {
 // installed names the configuration, or that of an appliance that is installed here; a lab is
 // asked where there is none.
 func (a *asker) installed() string {
-	if a.config != "" {
-		return a.config
+	if a.configFile != "" {
+		return a.configFile
 	}
 	if file, err := os.Open(installedConfig); err == nil { // not everybody may read it
 		_ = file.Close()

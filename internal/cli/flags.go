@@ -20,12 +20,12 @@ const (
 // likely an unset shell variable, and falling back to the default would surprise the user.
 func (p *program) configFlag(cmd *cobra.Command, help string) {
 	addPreRun(cmd, func() error {
-		if cmd.Flags().Changed("config") && p.config == "" {
+		if cmd.Flags().Changed("config") && p.configFile == "" {
 			return usageError{errors.New("--config: the file name is empty")}
 		}
 		return nil
 	})
-	cmd.Flags().StringVar(&p.config, "config", "", help)
+	cmd.Flags().StringVar(&p.configFile, "config", "", help)
 	_ = cmd.MarkFlagFilename("config", "toml")
 }
 
@@ -57,4 +57,24 @@ func addPreRun(cmd *cobra.Command, check func() error) {
 		}
 		return check()
 	}
+}
+
+// helpWidth is the width of help texts in columns.
+const helpWidth = 90
+
+// wrapText returns the words of a paragraph on lines of at most width columns.
+func wrapText(text string, width int) string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			lines, line = append(lines, line), word
+		default:
+			line += " " + word
+		}
+	}
+	return strings.Join(append(lines, line), "\n")
 }

@@ -74,17 +74,17 @@ func (c *check) run(ctx context.Context) error {
 	}
 	for name, text := range c.limits {
 		var err error
-		if c.parsed[name], err = monitoring.Parse(*text); err != nil {
+		if c.parsed[name], err = monitoring.ParseThresholds(*text); err != nil {
 			return usageError{fmt.Errorf("--%s: %w", name, err)}
 		}
 	}
 	for _, look := range []func(context.Context) error{c.ready, c.nodes, c.messages} {
 		if err := look(ctx); err != nil {
-			c.result.Report("look", err.Error(), monitoring.Unknown)
+			c.result.AddStatus("look", err.Error(), monitoring.Unknown)
 			break // the others would say the same
 		}
 	}
-	return c.end(&c.result, c.format, "muster")
+	return c.writeResult(&c.result, c.format, "muster")
 }
 
 // ready says why the appliance is not ready: streams, disk, adapters.
@@ -94,10 +94,10 @@ func (c *check) ready(ctx context.Context) error {
 		return err
 	}
 	for _, r := range reasons {
-		c.result.Report("ready", fmt.Sprintf("%s %s: %s", r.Code, r.What, r.Detail), monitoring.Critical)
+		c.result.AddStatus("ready", fmt.Sprintf("%s %s: %s", r.Code, r.What, r.Detail), monitoring.Critical)
 	}
 	if ready {
-		c.result.Report("ready", "ready", monitoring.OK)
+		c.result.AddStatus("ready", "ready", monitoring.OK)
 	}
 	return nil
 }
@@ -105,7 +105,7 @@ func (c *check) ready(ctx context.Context) error {
 // nodes judges how many there are and how many are down or late. Where none of that is
 // wanted, nobody may watch them.
 func (c *check) nodes(ctx context.Context) error {
-	if !c.parsed["nodes"].Set() && !c.parsed["down"].Set() && !c.parsed["late"].Set() {
+	if !c.parsed["nodes"].IsSet() && !c.parsed["down"].IsSet() && !c.parsed["late"].IsSet() {
 		return nil
 	}
 	var s fleet.Summary
@@ -113,13 +113,13 @@ func (c *check) nodes(ctx context.Context) error {
 		return fmt.Errorf(`%w; --down "" --late "" judges no nodes`, err)
 	}
 	all := float64(s.Nodes)
-	c.result.Judge("nodes", count(uint64(s.Nodes))+" nodes", all, all, c.parsed["nodes"])
+	c.result.Evaluate("nodes", count(uint64(s.Nodes))+" nodes", all, all, c.parsed["nodes"])
 	for _, state := range []fleet.State{fleet.Down, fleet.Late} {
 		text := fmt.Sprintf("%s %s", count(uint64(s.States[state])), state)
 		if s.States[state] > 0 {
 			text += " (" + c.named(ctx, state) + ")"
 		}
-		c.result.Judge(string(state), text, float64(s.States[state]), all, c.parsed[string(state)])
+		c.result.Evaluate(string(state), text, float64(s.States[state]), all, c.parsed[string(state)])
 	}
 	return nil
 }
@@ -159,7 +159,7 @@ func (c *check) messages(ctx context.Context) error {
 		counts[one.name] = sum(families[one.metric])
 	}
 	if left := certificate(families); left != nil {
-		c.result.Judge("certificate", fmt.Sprintf("certificate for %.1f days", *left), *left, *left, c.parsed["certificate"])
+		c.result.Evaluate("certificate", fmt.Sprintf("certificate for %.1f days", *left), *left, *left, c.parsed["certificate"])
 	}
 	last, err := c.remembered()
 	if err != nil {
@@ -170,7 +170,7 @@ func (c *check) messages(ctx context.Context) error {
 		if before := last.Counts[one.name]; before <= grown { // otherwise it has started again
 			grown -= before
 		}
-		c.result.Judge(one.name, fmt.Sprintf("%s %s%s", count(uint64(grown)), one.text, last.since()), grown, grown, c.parsed[one.name])
+		c.result.Evaluate(one.name, fmt.Sprintf("%s %s%s", count(uint64(grown)), one.text, last.since()), grown, grown, c.parsed[one.name])
 	}
 	return c.remember(memory{time.Now().UTC(), counts})
 }

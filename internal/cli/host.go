@@ -44,8 +44,8 @@ func (c *hostCheck) run(ctx context.Context) (err error) {
 		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
 	}
 	if c.cfg, err = appliance.Load(c.installed()); err != nil {
-		c.result.Report("look", err.Error(), monitoring.Unknown)
-		return c.end(&c.result, c.format, "muster host")
+		c.result.AddStatus("look", err.Error(), monitoring.Unknown)
+		return c.writeResult(&c.result, c.format, "muster host")
 	}
 	c.askRunning(ctx)
 	for _, look := range []struct {
@@ -60,18 +60,18 @@ func (c *hostCheck) run(ctx context.Context) (err error) {
 		if err != nil {
 			text, status = err.Error(), monitoring.Unknown
 		}
-		c.result.Report(look.name, look.name+": "+text, status)
+		c.result.AddStatus(look.name, look.name+": "+text, status)
 	}
-	return c.end(&c.result, c.format, "muster host")
+	return c.writeResult(&c.result, c.format, "muster host")
 }
 
-// end writes what a check has found, and is its exit status.
-func (p *program) end(result *monitoring.Result, format, name string) error {
+// writeResult writes what a check has found, and is its exit status.
+func (p *program) writeResult(result *monitoring.Result, format, name string) error {
 	if err := result.Write(p.out, format, name); err != nil {
 		return err
 	}
 	if status := result.Status(); status != monitoring.OK {
-		return statusOnly{int(status)}
+		return silentError{int(status)}
 	}
 	return nil
 }

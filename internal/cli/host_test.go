@@ -64,10 +64,10 @@ func TestCheckHostSaysWhatIsMissingAndTheCure(t *testing.T) {
 		"nor the port":     {func(m *machine) { m.listen = refuse(":4222", unknown) }, 3, "UNKNOWN   broker.listen: listen: nobody knows\n"},
 	} {
 		var out bytes.Buffer
-		p := &program{out: &out, err: &out, config: config}
+		p := &program{out: &out, err: &out, configFile: config}
 		c := &hostCheck{asker: asker{program: p}, machine: good(), format: "text"}
 		test.change(&c.machine)
-		if status := p.status(c.run(t.Context())); status != test.status || !strings.Contains(out.String(), test.line) || strings.Count(out.String(), "\n") != 8 {
+		if status := p.reportError(c.run(t.Context())); status != test.status || !strings.Contains(out.String(), test.line) || strings.Count(out.String(), "\n") != 8 {
 			t.Errorf("%s: status %d\n%s", label, status, &out)
 		}
 	}

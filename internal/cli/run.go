@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -18,14 +19,17 @@ import (
 func (p *program) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run",
-		Short: "Run an appliance until it is told to stop",
-		Long: `Run an appliance in the foreground. Without a configuration file it is a lab: it
-listens on loopback only, without TLS, and keeps its data in ./muster-data.
+		Short: "Run an appliance in the foreground",
+		Long: `Run an appliance in the foreground and log to standard error. Without a configuration
+file it is a lab: it listens on loopback only, without TLS, and keeps its data in
+./muster-data.
 
-SIGTERM and SIGINT stop it: nodes are disconnected, what they have sent is stored,
-and the last line of the log says what became of every message. A second signal
-stops it at once. SIGHUP reads the configuration and the certificates again and applies
-the log level and the roles of certificates.`,
+Stop it with SIGTERM or SIGINT: it disconnects the nodes, stores what they have sent, and
+logs the outcome of every message in its last line. A second signal stops it at once.
+
+` + wrapText("Send SIGHUP to read the configuration and the certificates again. New certificates and "+
+			"these keys apply without a restart: "+strings.Join(reloadedKeys(), ", ")+
+			". Other changed keys need a restart; the log names them.", helpWidth),
 		Example: `  muster run
   muster run --config /etc/muster/appliance.toml`,
 		Args: cobra.NoArgs,
@@ -35,8 +39,16 @@ the log level and the roles of certificates.`,
 	return cmd
 }
 
+// reloadedKeys returns the dotted configuration keys that SIGHUP applies, in the order of the file.
+func reloadedKeys() []string {
+	return slices.DeleteFunc(config.Paths(appliance.DefaultConfig()), func(key string) bool {
+		return !appliance.Reloaded(key)
+	})
+}
+
+// run opens an appliance, reloads it on each SIGHUP, and closes it when ctx is done.
 func (p *program) run(ctx context.Context) error {
-	cfg, err := loadChecked(p.config)
+	cfg, err := loadChecked(p.configFile)
 	if err != nil {
 		return err
 	}
@@ -47,10 +59,11 @@ func (p *program) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	a, systemd := appliance.New(cfg, appliance.Options{Version: version(), Log: log}), service{log}
-	if err := systemd.opening(func() error { return a.Open(ctx) }); err != nil {
+	a := appliance.New(cfg, appliance.Options{Version: version(), Log: log})
+	systemd := systemd{log}
+	if err := systemd.whileOpening(func() error { return a.Open(ctx) }); err != nil {
 		if ctx.Err() != nil {
-			log.Info("told to stop before it was ready")
+			log.Info("stopped before it was ready")
 			return nil
 		}
 		return err
@@ -58,8 +71,8 @@ func (p *program) run(ctx context.Context) error {
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
 		"console", cfg.Console.URL(a.ConsoleAddress()), "data", a.DataDir(), "version", version())
 	systemd.ready("nodes register at " + a.BrokerAddress())
-	var watching sync.WaitGroup
-	watching.Go(func() { systemd.watch(ctx, a.Alive) })
+	var watchdog sync.WaitGroup
+	watchdog.Go(func() { systemd.feedWatchdog(ctx, a.Alive) })
 	for {
 		select {
 		case <-hup:
@@ -67,15 +80,16 @@ func (p *program) run(ctx context.Context) error {
 		case <-ctx.Done():
 			log.Info("stopping")
 			systemd.notify(daemon.SdNotifyStopping)
-			watching.Wait()
+			watchdog.Wait()
 			return a.Close(context.Background())
 		}
 	}
 }
 
-// reload applies what can change while the appliance runs, and names what cannot.
+// reload reads the configuration again, applies the keys of reloadedKeys and the certificates, and
+// logs the other changed keys. An invalid file changes nothing.
 func (p *program) reload(a *appliance.Appliance, running *appliance.Config, log hclog.Logger) {
-	cfg, err := appliance.Load(p.config)
+	cfg, err := appliance.Load(p.configFile)
 	if err != nil {
 		log.Error("configuration not reloaded", "error", err)
 		return
@@ -86,14 +100,14 @@ func (p *program) reload(a *appliance.Appliance, running *appliance.Config, log 
 	log.Info("configuration reloaded", "level", cfg.Log.Level, "needs_restart", restart)
 }
 
-// newLog logs to standard error.
+// newLog returns a logger that writes to standard error.
 func (p *program) newLog(cfg appliance.Log) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{
 		Name:       "muster",
 		Level:      hclog.LevelFromString(cfg.Level),
 		JSONFormat: cfg.Format == "json",
-		// The journal has its own times.
-		DisableTime: cfg.Format == "text" && journaled(p.err),
+		// The journal adds a time to each line.
+		DisableTime: cfg.Format == "text" && isJournal(p.err),
 		Output:      p.err,
 	})
 }

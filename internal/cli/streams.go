@@ -112,7 +112,7 @@ func lastTime(state jetstream.StreamState) string {
 
 // wantConfig keeps what a lab declares from being held against an installed appliance.
 func (s *streams) wantConfig() error {
-	if s.config != "" {
+	if s.configFile != "" {
 		return nil
 	}
 	cfg, err := appliance.Load("")
@@ -129,7 +129,7 @@ func (s *streams) plan(ctx context.Context, _ []string) error {
 	if err := s.wantConfig(); err != nil {
 		return err
 	}
-	cfg, err := appliance.Load(s.config)
+	cfg, err := appliance.Load(s.configFile)
 	if err != nil {
 		return err
 	}
@@ -158,7 +158,7 @@ func (s *streams) apply(ctx context.Context, _ []string) error {
 	if err := s.wantConfig(); err != nil {
 		return err
 	}
-	cfg, err := appliance.Load(s.config)
+	cfg, err := appliance.Load(s.configFile)
 	if err != nil {
 		return err
 	}

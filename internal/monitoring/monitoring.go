@@ -34,8 +34,8 @@ type Thresholds struct {
 	set               bool
 }
 
-// Parse reads "5,20", "1%,10%" or, for too few, "90,50". Empty: nothing is wrong.
-func Parse(text string) (Thresholds, error) {
+// ParseThresholds reads "5,20", "1%,10%" or, for too few, "90,50". Empty: nothing is wrong.
+func ParseThresholds(text string) (Thresholds, error) {
 	if text == "" {
 		return Thresholds{}, nil
 	}
@@ -55,8 +55,8 @@ func Parse(text string) (Thresholds, error) {
 	return t, nil
 }
 
-// Set tells whether there are any.
-func (t Thresholds) Set() bool { return t.set }
+// IsSet tells whether there are any.
+func (t Thresholds) IsSet() bool { return t.set }
 
 // of are the thresholds as figures of that whole.
 func (t Thresholds) of(whole float64) (warning, critical float64) {
@@ -85,8 +85,8 @@ type Result struct {
 	Items []Item
 }
 
-// Judge adds a figure. Of a whole that is nothing, no share is too many or too few.
-func (r *Result) Judge(name, text string, value, whole float64, t Thresholds) Status {
+// Evaluate adds a figure. Of a whole that is nothing, no share is too many or too few.
+func (r *Result) Evaluate(name, text string, value, whole float64, t Thresholds) Status {
 	i := Item{Name: name, Text: text, Value: &value, set: t.set, fewer: t.critical < t.warning}
 	i.Warning, i.Critical = t.of(whole)
 	beyond := func(limit float64) bool {
@@ -106,8 +106,8 @@ func (r *Result) Judge(name, text string, value, whole float64, t Thresholds) St
 	return i.Status
 }
 
-// Report adds what is no figure.
-func (r *Result) Report(name, text string, status Status) {
+// AddStatus adds what is no figure.
+func (r *Result) AddStatus(name, text string, status Status) {
 	r.add(Item{Name: name, Text: text, Status: status})
 }
 

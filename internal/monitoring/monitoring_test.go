@@ -22,17 +22,17 @@ func TestThresholds(t *testing.T) {
 		{"1%,10%", 0, 200, OK}, {"1%,10%", 2, 200, Warning}, {"1%,10%", 20, 200, Critical}, {"1%,10%", 0, 0, OK},
 		{"2.5%, 5%", 5, 200, Warning}, {"95%,90%", 200, 200, OK}, {"95%,90%", 190, 200, Warning}, {"95%,90%", 10, 200, Critical},
 	} {
-		thresholds, err := Parse(test.thresholds)
+		thresholds, err := ParseThresholds(test.thresholds)
 		if err != nil {
 			t.Errorf("%s: %v", test.thresholds, err)
 		}
 		var r Result
-		if have := r.Judge("x", "", test.value, test.whole, thresholds); have != test.want || r.Status() != test.want {
+		if have := r.Evaluate("x", "", test.value, test.whole, thresholds); have != test.want || r.Status() != test.want {
 			t.Errorf("%g of %g with %q: %s, want %s", test.value, test.whole, test.thresholds, have, test.want)
 		}
 	}
 	for _, text := range []string{"5", "5,", ",5", "5,10%", "5%,10", "a,b", "-1,5", "1,2,3", "NaN,1", "1,Inf", "%,%"} {
-		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "are no thresholds") {
+		if _, err := ParseThresholds(text); err == nil || !strings.Contains(err.Error(), "are no thresholds") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -40,19 +40,19 @@ func TestThresholds(t *testing.T) {
 
 func example(t *testing.T) *Result {
 	t.Helper()
-	down, err := Parse("5%,20%")
+	down, err := ParseThresholds("5%,20%")
 	if err != nil {
 		t.Fatal(err)
 	}
-	few, err := Parse("250,100")
+	few, err := ParseThresholds("250,100")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &Result{}
-	r.Judge("nodes", "200 nodes", 200, 0, few)
-	r.Judge("down", "40 down (web1|web2)", 40, 200, down)
-	r.Judge("late", "none late", 0, 200, Thresholds{})
-	r.Report("ready", "stream-unwritable:\nCHORIA_REGISTRATION", Critical)
+	r.Evaluate("nodes", "200 nodes", 200, 0, few)
+	r.Evaluate("down", "40 down (web1|web2)", 40, 200, down)
+	r.Evaluate("late", "none late", 0, 200, Thresholds{})
+	r.AddStatus("ready", "stream-unwritable:\nCHORIA_REGISTRATION", Critical)
 	return r
 }
 
@@ -71,7 +71,7 @@ func TestFormats(t *testing.T) {
 	}
 	var out bytes.Buffer
 	r := example(t)
-	r.Report("ready", "again", OK)
+	r.AddStatus("ready", "again", OK)
 	if err := r.Write(&out, "prometheus", "muster"); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestUnknownIsWorseThanWarning(t *testing.T) {
 		t.Errorf("nothing: %s", r.Status())
 	}
 	for _, step := range []struct{ add, want Status }{{Warning, Warning}, {Unknown, Unknown}, {Warning, Unknown}, {Critical, Critical}, {Unknown, Critical}} {
-		if r.Report("x", "", step.add); r.Status() != step.want {
+		if r.AddStatus("x", "", step.add); r.Status() != step.want {
 			t.Errorf("with %s: %s", step.add, r.Status())
 		}
 	}

@@ -102,7 +102,7 @@ func TestTheJournalHasItsOwnTimes(t *testing.T) {
 	if text, err := os.ReadFile(out.Name()); err != nil || string(text) != "[INFO]  muster: ready\n" {
 		t.Errorf("%q %v", text, err)
 	}
-	if journaled(&buffer{}) || journaled(os.Stdin) {
+	if isJournal(&buffer{}) || isJournal(os.Stdin) {
 		t.Error("everything is the journal")
 	}
 }
@@ -148,7 +148,7 @@ func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
 	for begin := time.Now(); !quiet && time.Since(begin) < 30*time.Second; {
 		quiet = socket.told(3*time.Second) == ""
 	}
-	if !quiet || !strings.Contains(p.log.String(), "not alive: ") {
+	if !quiet || !strings.Contains(p.log.String(), "appliance does not respond") {
 		t.Errorf("a store that hangs keeps on feeding the watchdog:\n%s", p.log)
 	}
 	thaw()
