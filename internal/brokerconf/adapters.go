@@ -16,51 +16,57 @@ import (
 
 const (
 	adapterKeys = "plugin.choria.adapter."
-	// sender stands for any of them.
-	sender = "web1.example.net"
+	// exampleSender replaces %s in a topic to find the stream that takes it.
+	exampleSender = "web1.example.net"
 )
 
-// kinds are those of Choria's adapters, and gone how one was called that it had.
 var (
-	kinds = []string{"choria_streams", "jetstream"}
-	gone  = []string{"nats_stream", "natsstream", "nats-stream"}
+	adapterTypes = []string{"choria_streams", "jetstream"}
+	// streamingTypes are the names of the type that published to NATS Streaming, which no longer
+	// exists.
+	streamingTypes = []string{"nats_stream", "natsstream", "nats-stream"}
 )
 
-// added is a stream that is declared for an adapter.
-type added struct{ name, subject string }
+// newStream is a stream that is declared for an adapter.
+type newStream struct{ name, subject string }
 
+// adapters translates all adapters.
 func (t *translation) adapters() {
-	var streams []added
+	var streams []newStream
 	for _, name := range list(t.get("plugin.choria.adapters")) {
 		if !contract.ValidName(name) {
-			t.remark(Remark{Key: "plugin.choria.adapters", Value: name, Reason: "no name for an adapter: use A-Z, a-z, 0-9, _ and -"})
+			t.remark(Remark{Key: "plugin.choria.adapters", Value: name,
+				Reason: "not imported: not a valid name of an adapter; use A-Z, a-z, 0-9, _ and -"})
 			continue
 		}
 		streams = t.adapter(name, streams)
 	}
 }
 
-// adapter writes one, with the stream that it needs.
-func (t *translation) adapter(name string, streams []added) []added {
+// adapter translates one adapter and declares its stream if needed. streams are those declared so
+// far; it returns them with the new one.
+func (t *translation) adapter(name string, streams []newStream) []newStream {
 	at, table := adapterKeys+name+".", "adapter."+name
 	kind, topic := t.get(at+"type"), t.get(at+"ingest.topic")
 	switch {
-	case !slices.Contains(kinds, kind) && !slices.Contains(gone, kind):
-		t.leaveOut(at, Remark{Key: at + "type", Value: kind, Reason: "no adapter that Choria has; it is left out, with all its keys"})
+	case !slices.Contains(adapterTypes, kind) && !slices.Contains(streamingTypes, kind):
+		t.leaveOut(at, Remark{Key: at + "type", Value: kind,
+			Reason: "not a type of Choria's adapters; the adapter is left out"})
 		return streams
 	case topic == "":
-		t.leaveOut(at, Remark{Key: at + "ingest.topic", Reason: "an adapter needs one; it is left out, with all its keys"})
+		t.leaveOut(at, Remark{Key: at + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
 		return streams
-	case slices.Contains(gone, kind):
-		t.out.set(table, "type", `"jetstream"`, "was "+kind+": NATS Streaming is gone, the rest stays the same")
-		t.note(at+"type", "NATS Streaming is gone; it is a jetstream adapter here. Who reads its stream must read JetStream now")
+	case slices.Contains(streamingTypes, kind):
+		t.out.set(table, "type", `"jetstream"`, "was "+kind+"; NATS Streaming no longer exists")
+		t.note(at+"type", "changed to jetstream: NATS Streaming no longer exists; "+
+			"programs that read its stream must read from JetStream")
 	default:
 		t.out.set(table, "type", quote(kind), "")
 	}
 	if n := t.number(at+"queue_len", 0); n < 0 {
-		t.note(at+"queue_len", "less than nothing: it is left out")
+		t.note(at+"queue_len", "not imported: it is negative")
 	} else if n > 0 {
-		t.out.set(table, "queue_len", strconv.Itoa(n), "without it as many messages as the buffer holds")
+		t.out.set(table, "queue_len", strconv.Itoa(n), "default: as many messages as the buffer holds")
 	}
 	protocol := t.protocol(at + "ingest.protocol")
 	t.out.set(table+".ingest", "topic", quote(topic), "")
@@ -74,30 +80,33 @@ func (t *translation) adapter(name string, streams []added) []added {
 	return streams
 }
 
+// protocol returns request or reply, as Choria reads the key.
 func (t *translation) protocol(key string) string {
 	switch given := t.get(key); given {
 	case "request":
 		return "request"
 	case "", "reply":
 	default:
-		t.warn(key, "Choria takes everything but request, written so, for reply")
+		t.warn(key, "Choria reads every value but request, in lower case, as reply")
 	}
 	return "reply"
 }
 
-// servers are where an adapter publishes that has no broker beside it.
+// servers translates the servers that an adapter publishes to. Choria uses them only if it runs no
+// broker in the same process.
 func (t *translation) servers(at, table string) {
 	servers := list(t.get(at + "stream.servers"))
 	switch {
 	case len(servers) == 0:
 	case isTrue(t.entries["plugin.choria.broker_network"].value):
-		t.note(at+"stream.servers", "Choria does not look at it where the broker runs in the same process; here stream.servers does publish elsewhere")
+		t.note(at+"stream.servers", "without effect in Choria: its broker runs in the same process; "+
+			"in Muster an adapter with stream.servers publishes to those servers")
 	default:
-		t.out.set(table+".stream", "servers", quoteAll(servers), "no broker runs beside this adapter")
+		t.out.set(table+".stream", "servers", quoteAll(servers), "Choria ran no broker in the same process")
 	}
 }
 
-// leaveOut leaves all keys of an adapter out, and says why.
+// leaveOut leaves out all keys of an adapter and adds the remark.
 func (t *translation) leaveOut(at string, why Remark) {
 	t.remark(why)
 	for key := range t.entries {
@@ -107,12 +116,12 @@ func (t *translation) leaveOut(at string, why Remark) {
 	}
 }
 
-// unneeded are keys of an adapter that do nothing here.
+// unneeded remarks on the keys of an adapter that Muster does not need.
 func (t *translation) unneeded(at string) {
 	for key, reason := range map[string]string{
-		"ingest.workers":   "as many are parsed in parallel as there are cores; ingest.workers says otherwise",
-		"stream.workers":   "one connection publishes for all",
-		"stream.clusterid": "NATS Streaming is gone",
+		"ingest.workers":   "not imported: an appliance parses on every core; set ingest.workers to change that",
+		"stream.workers":   "not needed: one connection publishes all messages",
+		"stream.clusterid": "not needed: NATS Streaming no longer exists",
 	} {
 		if t.get(at+key) != "" {
 			t.note(at+key, reason)
@@ -120,11 +129,12 @@ func (t *translation) unneeded(at string) {
 	}
 }
 
-// streamFor is the stream that takes what an adapter publishes; one is declared where there is
-// none, because Choria's adapters leave that to somebody else.
-func (t *translation) streamFor(name, topic string, streams []added) (string, []added) {
+// streamFor returns the name of the stream that takes what an adapter publishes. If there is none it
+// declares one, because Choria expects the stream to exist. The name is empty if that would
+// overlap another stream.
+func (t *translation) streamFor(name, topic string, streams []newStream) (string, []newStream) {
 	defaults := jsconfig.DefaultConfig()
-	filled := strings.ReplaceAll(topic, "%s", sender)
+	filled := strings.ReplaceAll(topic, "%s", exampleSender)
 	if stream := defaults.StreamFor(filled); stream != "" {
 		return stream, streams
 	}
@@ -137,21 +147,23 @@ func (t *translation) streamFor(name, topic string, streams []added) (string, []
 	if i := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") }); i >= 0 {
 		tokens = append(tokens[:i:i], ">")
 	}
-	s := added{strings.ToUpper(name), strings.Join(tokens, ".")}
-	clash := func(other string) bool { return subject.Overlap(s.subject, other) }
-	taken := slices.ContainsFunc(streams, func(other added) bool { return clash(other.subject) })
-	for slices.ContainsFunc(streams, func(other added) bool { return other.name == s.name }) {
+	s := newStream{strings.ToUpper(name), strings.Join(tokens, ".")}
+	overlaps := func(other string) bool { return subject.Overlap(s.subject, other) }
+	taken := slices.ContainsFunc(streams, func(other newStream) bool { return overlaps(other.subject) })
+	for slices.ContainsFunc(streams, func(other newStream) bool { return other.name == s.name }) {
 		s.name += "_2"
 	}
 	for _, declared := range defaults.StreamConfigs() {
-		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, clash)
+		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, overlaps)
 	}
 	if taken || subject.Check(s.subject) != nil {
-		t.remark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic, Reason: "declare a stream that takes it: what would be " + s.subject + " overlaps others. Until then the adapter waits"})
+		t.remark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic,
+			Reason: "declare a stream for this topic, or the adapter waits; " +
+				"none was made because its subject " + s.subject + " would overlap another stream"})
 		return "", streams
 	}
 	table := "stream." + s.name
-	t.out.line(table, "# Choria's adapter leaves its stream to somebody else; here it is declared. How much is to be kept?")
+	t.out.line(table, "# Choria expects this stream to exist; Muster declares it. Check how much it should keep.")
 	t.out.set(table, "subjects", quoteAll([]string{s.subject}), "")
 	t.out.set(table, "max_age", `"7d"`, "")
 	t.out.set(table, "max_bytes", `"1GiB"`, "")
@@ -161,18 +173,22 @@ func (t *translation) streamFor(name, topic string, streams []added) (string, []
 	return s.name, append(streams, s)
 }
 
-// registrations lets an adapter that takes them do so alone, and the view follow its stream.
+// registrations replaces the default adapter with an adapter that takes registrations, and lets the
+// fleet view follow its stream. Only the first such adapter counts.
 func (t *translation) registrations(name, topic, protocol, stream string) {
 	own := adapter.DefaultConfig()
-	takes := protocol == "request" && slices.ContainsFunc(own.Ingest.Topics, func(other string) bool { return subject.Overlap(topic, other) })
+	overlaps := func(other string) bool { return subject.Overlap(topic, other) }
+	takes := protocol == "request" && slices.ContainsFunc(own.Ingest.Topics, overlaps)
 	if name == own.Name && !takes {
-		t.remark(Remark{Key: adapterKeys + name, Reason: "it has the name, and so the place, of the adapter that an appliance has by itself, which takes " + strings.Join(own.Ingest.Topics, " and ")})
+		t.remark(Remark{Key: adapterKeys + name, Reason: "replaces the default adapter of the same name, which takes " +
+			strings.Join(own.Ingest.Topics, " and ")})
 	}
 	if !takes {
 		return
 	}
 	if t.registrar != "" {
-		t.remark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf("another adapter takes registrations too: the view of the nodes follows one of their streams, not that of %s", name)})
+		t.remark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
+			"adapter %s takes registrations too; the fleet view follows its stream, not that of %s", t.registrar, name)})
 		return
 	}
 	t.registrar = name

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// output is an appliance.toml that is being written, table by table.
+// output collects the lines of an appliance.toml by table.
 type output struct {
-	tables map[string][]string // lines, by name
-	order  []string
+	tables map[string][]string // lines by the name of the table
+	order  []string            // names of the tables in the order of their first line
 }
 
 // line adds a line to a table.
@@ -22,21 +22,22 @@ func (o *output) line(table, text string) {
 	o.tables[table] = append(o.tables[table], text)
 }
 
-// set adds a key, with where it comes from, if that is not plain.
-func (o *output) set(table, key, value, from string) {
+// set adds a key to a table, with a comment unless that is empty. The value is TOML.
+func (o *output) set(table, key, value, comment string) {
 	line := key + " = " + value
-	if from != "" {
-		line += "  # " + from
+	if comment != "" {
+		line += "  # " + comment
 	}
 	o.line(table, line)
 }
 
-// tables are how tables begin, in the order of the file.
-var tables = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "fleet", "console"}
+// tableOrder lists the tables in the order of the file. A name that ends in a dot stands for all
+// tables that begin with it.
+var tableOrder = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "fleet", "console"}
 
-// turn is where a table stands in the file.
-func turn(table string) int {
-	for i, prefix := range tables {
+// rank returns the place of a table in tableOrder.
+func rank(table string) int {
+	for i, prefix := range tableOrder {
 		if table == prefix || strings.HasSuffix(prefix, ".") && strings.HasPrefix(table, prefix) {
 			return i
 		}
@@ -44,12 +45,13 @@ func turn(table string) int {
 	return 0
 }
 
+// text returns the whole file: the head, the tables, and the remarks as comments.
 func (o *output) text(head string, remarks []Remark) string {
 	var b strings.Builder
 	b.WriteString(head)
-	for at := range tables {
+	for at := range tableOrder {
 		for _, table := range o.order {
-			if turn(table) != at {
+			if rank(table) != at {
 				continue
 			}
 			if table != "" {
@@ -59,7 +61,7 @@ func (o *output) text(head string, remarks []Remark) string {
 		}
 	}
 	if len(remarks) > 0 {
-		b.WriteString("\n# What is not above, and why:\n#\n")
+		b.WriteString("\n# Settings of Choria that were not imported, or that need your attention:\n#\n")
 		for _, r := range remarks {
 			fmt.Fprintf(&b, "# %s\n", r)
 		}

@@ -1,5 +1,6 @@
-// Package brokerconf reads the configuration of a Choria broker and writes what an appliance
-// would make of it. It looks at no other file than those, and starts nothing.
+// Package brokerconf translates the configuration of a Choria broker to an appliance.toml, with
+// remarks about everything that cannot be translated. It reads the broker's configuration files
+// and no others, and writes none.
 package brokerconf
 
 import (
@@ -12,25 +13,25 @@ import (
 	"unicode"
 )
 
-// longestLine is where Choria's parser stops reading, without a word.
-const longestLine = 64 << 10
+// maxLine is the length of a line, in bytes, beyond which Choria's parser stops without an error.
+const maxLine = 64 << 10
 
-// entry is a key with the value that counts.
+// entry is a key with its effective value.
 type entry struct {
 	key, value string
-	file       string // base name of where it stands
+	file       string // name relative to the directory of the main file
 	line       int
 }
 
-// File is a broker's configuration, with what lies in plugin.d beside it.
+// File is a broker's configuration, including the files in plugin.d beside it.
 type File struct {
 	Path    string
-	entries map[string]entry
+	entries map[string]entry // by key
 	remarks []Remark
 }
 
 // Read reads a configuration as Choria does: a line is a key, "=" and a value; there are no
-// quotes, no comments behind a value, no sections. The last line of a key counts.
+// quotes, no sections, and no comments after a value. The last line of a key counts.
 func Read(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -55,51 +56,56 @@ func Read(path string) (*File, error) {
 	return f, nil
 }
 
-// parse lays a text over what is there.
+// parse adds the entries of a file, and replaces those of earlier files.
 func (f *File) parse(file, prefix, text string) {
 	if strings.HasPrefix(text, "\ufeff") {
-		f.remark(Remark{Key: file, Danger: true, Reason: "it begins with a byte order mark, which Choria takes for a part of the first key"})
+		f.remark(Remark{Key: file, Danger: true,
+			Reason: "the file begins with a byte order mark, which Choria reads as part of the first key"})
 	}
 	for number, line := range strings.Split(text, "\n") {
-		if len(line) > longestLine {
-			f.remark(Remark{Key: file, Reason: fmt.Sprintf("line %d is longer than 64 KiB: Choria reads nothing from there on", number+1)})
+		if len(line) > maxLine {
+			reason := fmt.Sprintf("line %d is longer than 64 KiB; Choria ignores it and everything after it", number+1)
+			f.remark(Remark{Key: file, Reason: reason})
 			return
 		}
 		line = strings.TrimSpace(line)
 		key, value, found := strings.Cut(line, "=")
 		key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-		if strings.HasPrefix(line, "#") || !found || key == "" || value == "" { // such lines are none
-			continue
+		if strings.HasPrefix(line, "#") || !found || key == "" || value == "" {
+			continue // Choria ignores such lines
 		}
-		f.take(entry{prefix + key, value, file, number + 1})
+		f.add(entry{prefix + key, value, file, number + 1})
 	}
 }
 
-// raw are the keys that Choria looks up as they are. All others it has in fields of its own,
-// which the main file alone sets, and for plugin.choria plugin.d/choria.cfg too.
-var raw = regexp.MustCompile(`^plugin\.(choria\.(adapter\..+|network\.(gateway_remote|leafnode_remote|mapping)\..+)|security\.issuer\.[^.]+\.public)$`)
+// pluginKeys matches the keys that Choria looks up by name, wherever they are set. All others are
+// fields of its configuration, which only the main file sets and, for those of plugin.choria,
+// plugin.d/choria.cfg.
+var pluginKeys = regexp.MustCompile(`^plugin\.(choria\.(adapter\..+|` +
+	`network\.(gateway_remote|leafnode_remote|mapping)\..+)|security\.issuer\.[^.]+\.public)$`)
 
-func (f *File) take(e entry) {
-	fields := !strings.HasPrefix(e.file, "plugin.d/") || e.file == "plugin.d/choria.cfg"
-	if !fields && !raw.MatchString(e.key) {
-		f.remark(e.remark("Choria takes it from its main file alone, and leaves out what stands in " + e.file))
+// add sets an entry unless Choria ignores it, and remarks on entries that have no effect.
+func (f *File) add(e entry) {
+	setsFields := !strings.HasPrefix(e.file, "plugin.d/") || e.file == "plugin.d/choria.cfg"
+	if !setsFields && !pluginKeys.MatchString(e.key) {
+		f.remark(e.remark("without effect in Choria: it reads this key from the main file only, not from " + e.file))
 		return
 	}
 	if before, has := f.entries[e.key]; has && before.value != e.value {
-		f.remark(before.remark(fmt.Sprintf("%s:%d says otherwise, and what comes last counts", e.file, e.line)))
+		f.remark(before.remark(fmt.Sprintf("replaced by the later value at %s:%d", e.file, e.line)))
 	}
 	f.entries[e.key] = e
 }
 
-// Remark is something that who imports should know.
+// Remark tells the operator about a setting that was not imported or needs attention.
 type Remark struct {
 	Key    string
-	Value  string
-	Reason string
-	Danger bool // it does not do what its author thought
+	Value  string // empty if the key is not set
+	Reason string // a clause in lower case, without a period
+	Danger bool   // the setting does something else than it seems to
 }
 
-// String is the remark in one line.
+// String returns the remark as one line.
 func (r Remark) String() string {
 	text := r.Key
 	if r.Value != "" {
@@ -108,11 +114,12 @@ func (r Remark) String() string {
 	if r.Danger {
 		text = "CAUTION " + text
 	}
-	return plain(text + ": " + r.Reason)
+	return printable(text + ": " + r.Reason)
 }
 
-// plain does nothing to a terminal, and is what a comment in TOML may be.
-func plain(text string) string {
+// printable returns the text with control characters and invalid UTF-8 replaced: safe for a terminal
+// and valid in a TOML comment.
+func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -124,12 +131,12 @@ func plain(text string) string {
 func (f *File) remark(r Remark) { f.remarks = append(f.remarks, r) }
 
 var (
-	// secretKey is a key whose value may be one, login a name and password in an address.
+	// secretKey matches keys whose value may be a secret, login a name and password in a URL.
 	secretKey = regexp.MustCompile(`(?i)pass|token|secret|credential|seed|pin\b|key$`)
 	login     = regexp.MustCompile(`://[^/@\s]*@`)
 )
 
-// remark is about an entry. What may be a secret is not shown.
+// remark returns a remark about an entry. It does not show a value that may be a secret.
 func (e entry) remark(reason string) Remark {
 	value := login.ReplaceAllString(e.value, "://…@")
 	if secretKey.MatchString(e.key) {

@@ -2,51 +2,76 @@ package brokerconf
 
 import "strings"
 
-// reasons are why keys, or all that begin so, are not in an appliance.toml.
+// Reasons that several keys share.
+const (
+	reasonNoSRV      = "not needed: an appliance looks up no other servers"
+	reasonFederation = "not supported: Muster has no federations"
+	reasonStop       = "not needed: an appliance stops within 30 seconds and loses no message that it has read"
+	reasonTimeouts   = "not supported: an appliance uses the default time-outs of NATS"
+	reasonAnonymous  = "not needed: an appliance has its own certificate; nodes and clients with tokens need none"
+)
+
+// reasons say why keys that begin with a prefix are not in appliance.toml. The first match counts.
 var reasons = []struct{ prefix, reason string }{
-	{"main_collective", "a broker is in no collective"},
-	{"logfile", "an appliance logs to standard error, which systemd keeps in the journal"},
-	{"libdir", "nothing is loaded from there"},
-	{"plugin.choria.use_srv", "an appliance looks for nobody"},
-	{"plugin.choria.srv_domain", "an appliance looks for nobody"},
-	{"plugin.choria.middleware_hosts", "adapters take what reaches this appliance: let the nodes connect to it"},
-	{"plugin.choria.federation", "there is no federation"},
-	{"plugin.choria.broker_federation", "there is no federation"},
-	{"plugin.choria.security.privileged_users", "nobody speaks for others: each message is held against who signed it"},
-	{"plugin.choria.security.", "is for Choria's own servers and clients"},
-	{"plugin.choria.adapter.", "is not among plugin.choria.adapters, so Choria does not run it, or it is a key that the adapter does not have"},
-	{"plugin.choria.legacy_lifecycle_format", "an appliance tells of itself in other ways; it reads both formats"},
-	{"plugin.choria.ssldir", "the provider is not puppet"},
-	{"plugin.choria.network.public_url", "nodes are told of no other address"},
-	{"plugin.choria.network.websocket_", "there are no WebSockets"},
-	{"plugin.choria.network.peer", "an appliance is no cluster; a second site is a second appliance"},
-	{"plugin.choria.network.gateway_", "an appliance has no gateways; a second site is a second appliance"},
-	{"plugin.choria.network.leafnode_", "an appliance takes no leafnodes, and is none"},
-	{"plugin.choria.network.provisioning.", "nobody is let in unproved: nodes are provisioned elsewhere, or enrolled with muster enroll"},
-	{"plugin.choria.network.mapping", "subjects are as they are; a stream's subject_transform stores them under others"},
-	{"plugin.choria.network.pprof_port", "there is no profiling port"},
-	{"plugin.choria.network.client_tls_force_required", "beyond loopback there is always TLS, unless broker.plaintext says otherwise"},
-	{"plugin.choria.network.soft_shutdown_timeout", "an appliance stops within half a minute, and loses nothing that it has read"},
-	{"soft_shutdown_timeout", "an appliance stops within half a minute, and loses nothing that it has read"},
-	{"plugin.choria.network.tls_timeout", "NATS's own time-outs hold"},
-	{"plugin.choria.network.auth_timeout", "NATS's own time-outs hold"},
-	{"plugin.choria.network.connect_timeout", "an appliance connects to nobody"},
-	{"plugin.choria.network.write_deadline", "NATS's own time-outs hold"},
-	{"plugin.nats.", "an adapter that publishes elsewhere has user, password and credentials of its own, in [adapter.NAME.stream]"},
-	{"plugin.security.support_legacy_certificates", "names stand in the certificate's subject alternative names"},
-	{"plugin.security.cipher_suites", "Go's choice of cipher suites holds"},
-	{"plugin.security.ecc_curves", "Go's choice of curves holds"},
-	{"plugin.security.server_anon_tls", "an appliance has a certificate of its own; nodes with tokens need none"},
-	{"plugin.security.client_anon_tls", "an appliance has a certificate of its own; clients with tokens need none"},
-	{"plugin.security.issuer.", "is not among plugin.security.issuer.names"},
-	{"plugin.security.", "is of a provider that is not in use, or of who connects"},
+	{"main_collective", "not needed: a broker is not a member of a collective"},
+	{"logfile", "not supported: an appliance logs to standard error, which systemd keeps in the journal"},
+	{"libdir", "not needed: an appliance loads no plugins"},
+	{"plugin.choria.use_srv", reasonNoSRV},
+	{"plugin.choria.srv_domain", reasonNoSRV},
+	{"plugin.choria.middleware_hosts",
+		"not needed: adapters read the messages that reach this appliance; let the nodes connect to it"},
+	{"plugin.choria.federation", reasonFederation},
+	{"plugin.choria.broker_federation", reasonFederation},
+	{"plugin.choria.security.privileged_users",
+		"not supported: a caller cannot sign for other callers; every message is verified against its own sender"},
+	{"plugin.choria.security.", "not needed: this key is for Choria's servers and clients"},
+	{"plugin.choria.adapter.",
+		"without effect in Choria: plugin.choria.adapters does not list the adapter, or adapters have no such key"},
+	{"plugin.choria.legacy_lifecycle_format",
+		"not needed: an appliance publishes no lifecycle events about itself; it reads both formats"},
+	{"plugin.choria.ssldir", "without effect in Choria: the security provider is not puppet"},
+	{"plugin.choria.network.public_url", "not supported: an appliance advertises no other address to nodes"},
+	{"plugin.choria.network.websocket_", "not supported: an appliance has no WebSocket listener"},
+	{"plugin.choria.network.peer",
+		"not supported: an appliance is not part of a cluster; use a second appliance for a second site"},
+	{"plugin.choria.network.gateway_",
+		"not supported: an appliance has no gateways; use a second appliance for a second site"},
+	{"plugin.choria.network.leafnode_",
+		"not supported: an appliance neither accepts leaf nodes nor connects as one"},
+	{"plugin.choria.network.provisioning.",
+		"not supported: an appliance admits no node without credentials; " +
+			"provision nodes elsewhere, or use \"muster enroll\""},
+	{"plugin.choria.network.mapping",
+		"not supported: an appliance does not map subjects; " +
+			"the subject_transform of a stream stores messages under other subjects"},
+	{"plugin.choria.network.pprof_port", "not supported: an appliance has no profiling port"},
+	{"plugin.choria.network.client_tls_force_required",
+		"not needed: beyond loopback an appliance always requires TLS, unless broker.plaintext allows connections without"},
+	{"plugin.choria.network.soft_shutdown_timeout", reasonStop},
+	{"soft_shutdown_timeout", reasonStop},
+	{"plugin.choria.network.tls_timeout", reasonTimeouts},
+	{"plugin.choria.network.auth_timeout", reasonTimeouts},
+	{"plugin.choria.network.connect_timeout", "not needed: the broker of an appliance connects to no other broker"},
+	{"plugin.choria.network.write_deadline", reasonTimeouts},
+	{"plugin.nats.",
+		"not imported: if an adapter publishes to other servers, set user, password or credentials " +
+			"in its table [adapter.NAME.stream]"},
+	{"plugin.security.support_legacy_certificates",
+		"not supported: the names of a certificate must be in its subject alternative names"},
+	{"plugin.security.cipher_suites", "not supported: an appliance uses Go's choice of cipher suites"},
+	{"plugin.security.ecc_curves", "not supported: an appliance uses Go's choice of curves"},
+	{"plugin.security.server_anon_tls", reasonAnonymous},
+	{"plugin.security.client_anon_tls", reasonAnonymous},
+	{"plugin.security.issuer.", "without effect in Choria: plugin.security.issuer.names does not list the issuer"},
+	{"plugin.security.", "not needed: this key is for a security provider that is not in use, or for nodes and clients"},
 }
 
+// reasonFor returns the reason why a key is not in appliance.toml.
 func reasonFor(key string) string {
 	for _, r := range reasons {
 		if strings.HasPrefix(key, r.prefix) {
 			return r.reason
 		}
 	}
-	return "means nothing to a broker, as far as is known here"
+	return "not imported: a broker is not known to use this key"
 }

@@ -18,22 +18,25 @@ const (
 	security = "plugin.security."
 )
 
-// translation is one on its way.
+// translation is the state of one Translate.
 type translation struct {
 	*File
-	host string // the machine's name, as Choria would find it
+	host string // the host's name, Choria's default identity
 	out  output
-	used map[string]bool
+	used map[string]bool // keys that were translated or remarked on
 
-	port      int    // of the nodes
-	registrar string // the adapter that takes registrations
+	port      int    // on which nodes connect
+	registrar string // name of the adapter that takes registrations; empty until one is found
 }
 
-// Translate gives the appliance.toml that does the same, and what is not in it. The host is
-// the machine's name, which Choria takes where no identity is given.
+// Translate returns the text of an appliance.toml that does what the broker's configuration does,
+// and remarks, those with Danger first. host is the host's name, which Choria uses as identity if
+// none is set.
 func (f *File) Translate(host string) (text string, remarks []Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
-	for _, part := range []func(){t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.rest} {
+	for _, part := range []func(){
+		t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.unused,
+	} {
 		part()
 	}
 	slices.SortStableFunc(t.remarks, func(a, b Remark) int {
@@ -45,58 +48,64 @@ func (f *File) Translate(host string) (text string, remarks []Remark) {
 		}
 		return 1
 	})
-	head := fmt.Sprintf("# What %s says, for an appliance; made by \"muster import\".\n# What is not here has its default; the appliance.toml that comes with Muster shows every key.\n", plain(f.Path))
+	head := fmt.Sprintf("# Made by \"muster import\" from %s\n"+
+		"# Keys that are not set have their defaults; the appliance.toml that Muster ships lists every key.\n",
+		printable(f.Path))
 	return t.out.text(head, t.remarks), t.remarks
 }
 
-// get is the value of a key, or empty.
+// get returns the value of a key, or "" if it is not set, and marks the key as used.
 func (t *translation) get(key string) string {
 	t.used[key] = true
 	return t.entries[key].value
 }
 
-// note is a remark on a key that is there.
+// note adds a remark on a key that is set.
 func (t *translation) note(key, reason string) { t.remark(t.entries[key].remark(reason)) }
 
+// warn adds a remark on a key that does something else than it seems to.
 func (t *translation) warn(key, reason string) {
 	r := t.entries[key].remark(reason)
 	r.Danger = true
 	t.remark(r)
 }
 
-// number is an integer; what is none is to Choria as if it were not there.
-func (t *translation) number(key string, otherwise int) int {
+// number returns an integer, or the fallback if the key is not set. Choria treats a value that is
+// not an integer like one that is not set.
+func (t *translation) number(key string, fallback int) int {
 	value := t.get(key)
 	if value == "" {
-		return otherwise
+		return fallback
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		reason := fmt.Sprintf("no integer: Choria goes on with %d", otherwise)
+		reason := fmt.Sprintf("not an integer; Choria uses %d instead", fallback)
 		if strings.HasPrefix(key, adapterKeys) {
-			reason = "no integer: Choria does not start with it"
+			reason = "not an integer; Choria does not start with this value"
 		}
 		t.warn(key, reason)
-		return otherwise
+		return fallback
 	}
 	return n
 }
 
-// is tells whether Choria takes a key for true.
-func (t *translation) is(key string) bool {
+// enabled reports whether Choria reads a key as true, and marks the key as used.
+func (t *translation) enabled(key string) bool {
 	t.used[key] = true
-	return t.boolean(key)
+	return t.checkBool(key)
 }
 
-// boolean is is, of a key that has no place here.
-func (t *translation) boolean(key string) bool {
+// checkBool reports whether Choria reads a key as true, and warns if the value is neither true nor
+// false.
+func (t *translation) checkBool(key string) bool {
 	value := t.entries[key].value
 	if value != "" && !isTrue(value) && !isFalse(value) {
-		t.warn(key, "Choria takes this for false; only 1, yes, true, y and t are true to it")
+		t.warn(key, "Choria reads this value as false; only 1, yes, true, y and t mean true")
 	}
 	return isTrue(value)
 }
 
+// general translates the identity, the log level and the collectives.
 func (t *translation) general() {
 	if identity := t.get("identity"); identity != "" {
 		t.out.set("", "identity", quote(identity), "")
@@ -105,10 +114,10 @@ func (t *translation) general() {
 	if level := t.get("loglevel"); level != "" {
 		word, known := levels[strings.ToLower(level)]
 		if strings.EqualFold(level, "fatal") {
-			t.note("loglevel", "error is the least that there is")
+			t.note("loglevel", "changed to error, the highest level of an appliance")
 		}
 		if !known {
-			t.note("loglevel", "no level that Choria knows; info it is")
+			t.note("loglevel", "not a level that Choria knows; the appliance uses info")
 		} else if word != "info" {
 			t.out.set("log", "level", quote(word), "")
 		}
@@ -120,8 +129,8 @@ func (t *translation) general() {
 	if len(collectives) > 0 && !slices.Equal(collectives, []string{"mcollective"}) {
 		t.out.set("broker", "collectives", quoteAll(collectives), "")
 	}
-	if network := "plugin.choria.broker_network"; !t.is(network) && t.get(network) != "" {
-		t.note("plugin.choria.broker_network", "this Choria runs no network broker; an appliance always does")
+	if key := "plugin.choria.broker_network"; !t.enabled(key) && t.get(key) != "" {
+		t.note(key, "not imported: this Choria runs no network broker, but an appliance always does")
 	}
 }
 
@@ -131,7 +140,8 @@ func (t *translation) provider() string {
 	return strings.ToLower(cmp.Or(t.get(security+"provider"), "puppet"))
 }
 
-// certificate is where the broker's certificate, its key and the CA lie; empty: nowhere.
+// certificate returns the paths of the broker's certificate, its key and the CA. They are empty if
+// not set, or if the security provider keeps them elsewhere.
 func (t *translation) certificate() (cert, key, ca string) {
 	switch provider := t.provider(); provider {
 	case "file", "choria":
@@ -142,15 +152,16 @@ func (t *translation) certificate() (cert, key, ca string) {
 		name := t.identity() + ".pem"
 		return path.Join(dir, "certs", name), path.Join(dir, "private_keys", name), path.Join(dir, "certs/ca.pem")
 	default:
-		t.note(security+"provider", "its certificates are in no files: give files in [broker.tls]")
+		t.note(security+"provider", "the certificates of this provider are not in files; set files in [broker.tls]")
 		return "", "", ""
 	}
 }
 
+// listen translates the listener for nodes, with TLS.
 func (t *translation) listen() {
 	host := strings.Trim(cmp.Or(t.get(network+"listen_address"), "::"), "[]")
 	if host == "*" {
-		t.warn(network+"listen_address", "no address; it listens on all")
+		t.warn(network+"listen_address", "not an address; the appliance listens on all addresses")
 		host = "::"
 	}
 	t.port = t.number(network+"client_port", 4222)
@@ -158,11 +169,13 @@ func (t *translation) listen() {
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
-		t.remark(Remark{Key: "broker.tls", Danger: true, Reason: "no certificate is named, so the appliance listens on loopback until [broker.tls] has one"})
+		t.remark(Remark{Key: "broker.tls", Danger: true,
+			Reason: "no certificate is set, so the appliance listens on loopback only; set files in [broker.tls]"})
 	} else {
 		for name, file := range map[string]string{"cert": cert, "key": key, "ca": ca} {
 			if strings.HasPrefix(file, "~") || file != "" && !path.IsAbs(file) {
-				t.remark(Remark{Key: "broker.tls." + name, Value: file, Reason: "write the whole path: Choria takes it from its working directory or home"})
+				t.remark(Remark{Key: "broker.tls." + name, Value: file, Reason: "not an absolute path; " +
+					"set the absolute one: Choria starts from its working directory or the home directory"})
 			}
 		}
 		t.out.set("broker.tls", "cert", quote(cert), "")
@@ -172,51 +185,57 @@ func (t *translation) listen() {
 		}
 	}
 	t.out.set("broker", "listen", quote(net.JoinHostPort(host, port)), "")
-	if t.is(network + "deny_server_connections") {
+	if t.enabled(network + "deny_server_connections") {
 		t.out.set("broker", "deny_servers", "true", "")
 	}
 	t.clientHosts()
 }
 
+// clientHosts translates the addresses of clients.
 func (t *translation) clientHosts() {
 	const key = network + "client_hosts"
 	var hosts []string
 	for _, host := range list(t.get(key)) {
 		_, err := netip.ParsePrefix(host)
 		if _, other := netip.ParseAddr(host); err != nil && other != nil {
-			t.note(key, host+" is no address and no network")
+			t.note(key, host+" is left out: it is neither an address nor a network")
 			continue
 		}
 		hosts = append(hosts, host)
 	}
 	if t.entries[key].value != "" {
-		t.warn(key, "in Choria it takes from every holder of a certificate what clients may do, wherever they come from; here it says from where clients may connect. Is that what is meant?")
+		t.warn(key, "in Choria this key takes the permissions of a client from every certificate, whatever its address; "+
+			"in Muster it lists the addresses from which clients may connect; check that you want this")
 	}
 	if len(hosts) > 0 {
 		t.out.set("broker", "client_hosts", quoteAll(hosts), "")
 	}
 }
 
-// publicKey is an ed25519 public key in hex.
+// publicKey matches an ed25519 public key in hex.
 var publicKey = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
+// tokens translates the issuers and signers of tokens.
 func (t *translation) tokens() {
 	for _, name := range list(t.get(security + "issuer.names")) {
 		key := security + "issuer." + name + ".public"
 		public := t.get(key)
 		switch {
 		case public == "":
-			t.remark(Remark{Key: key, Reason: "it is among the names, but has no key"})
+			t.remark(Remark{Key: key, Reason: "not set, although plugin.security.issuer.names lists the issuer"})
 		case !publicKey.MatchString(public):
-			t.note(key, "no ed25519 public key in hex")
+			t.note(key, "not imported: it is not an ed25519 public key in hex")
 		default:
 			t.out.set("broker.issuers", quoteKey(name), quote(public), "")
 		}
 	}
 	if t.get(security+"choria.trusted_signers") != "" {
-		t.note(security+"choria.trusted_signers", "Choria lets nobody in by them; if they sign tokens of nodes or clients, name them in [broker.signers]")
+		t.note(security+"choria.trusted_signers", "not imported: Choria's broker admits no connections by these keys; "+
+			"if they sign the tokens of nodes or clients, list them in [broker.signers]")
 	}
-	for kind, key := range map[string]string{"server": network + "server_signer_cert", "client": network + "client_signer_cert"} {
+	for kind, key := range map[string]string{
+		"server": network + "server_signer_cert", "client": network + "client_signer_cert",
+	} {
 		if signers := list(t.get(key)); len(signers) > 0 {
 			t.out.set("broker.signers", kind, quoteAll(signers), "")
 		}
@@ -224,61 +243,70 @@ func (t *translation) tokens() {
 	slices.Sort(t.out.tables["broker.signers"])
 }
 
-// quoteKey is a key in TOML.
+// bareKey matches keys that TOML allows without quotes.
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// quoteKey returns a name as a TOML key.
 func quoteKey(name string) string {
-	if regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(name) {
+	if bareKey.MatchString(name) {
 		return name
 	}
 	return quote(name)
 }
 
+// roles translates the names of client certificates.
 func (t *translation) roles() {
 	const key = "plugin.choria.security.certname_whitelist"
 	var patterns []string
 	for _, expression := range list(t.get(key)) {
 		p, err := pattern(expression)
 		if err != nil {
-			t.note(key, expression+" is "+err.Error()+", in broker.roles.client")
+			t.note(key, expression+" "+err.Error()+"; add patterns for it to broker.roles.client")
 			continue
 		}
 		patterns = append(patterns, p)
 	}
 	if len(patterns) > 0 {
-		t.out.set("broker.roles", "client", quoteAll(patterns), "who else has a certificate is a node, with what nodes need")
+		t.out.set("broker.roles", "client", quoteAll(patterns), "all other certificates are those of nodes")
 	}
 }
 
+// system translates the user of the system account.
 func (t *translation) system() {
 	user, password := t.get(network+"system.user"), t.get(network+"system.password")
 	switch {
 	case user == "" && password == "":
 	case user == "" || password == "":
-		t.remark(Remark{Key: network + "system", Reason: "the user needs a password, and the password a user; there is access to the system account with both"})
+		t.remark(Remark{Key: network + "system",
+			Reason: "not imported: access to the system account needs both a user and a password, and one is missing"})
 	case t.out.tables["broker.tls"] == nil:
-		t.note(network+"system.user", "the system account is there over TLS alone")
+		t.note(network+"system.user", "not imported: the system account requires [broker.tls]")
 	default:
 		t.out.set("broker.system", "user", quote(user), "")
-		t.out.set("broker.system", "password", quote(password), `better "file:PATH"`)
+		t.out.set("broker.system", "password", quote(password), `better: "file:PATH"`)
 	}
 }
 
-// booleans are keys that are true or false and have no place here.
+// booleans are the boolean keys that are not translated.
 var booleans = []string{
-	"plugin.choria.broker_federation", "plugin.choria.use_srv", "plugin.choria.legacy_lifecycle_format", "plugin.security.server_anon_tls", "plugin.security.client_anon_tls",
-	"plugin.security.support_legacy_certificates", "plugin.security.choria.sign_replies", network + "client_tls_force_required", network + "provisioning.provisioner_without_token",
+	"plugin.choria.broker_federation", "plugin.choria.use_srv", "plugin.choria.legacy_lifecycle_format",
+	"plugin.security.server_anon_tls", "plugin.security.client_anon_tls",
+	"plugin.security.support_legacy_certificates", "plugin.security.choria.sign_replies",
+	network + "client_tls_force_required", network + "provisioning.provisioner_without_token",
 }
 
-// rest are the keys that nothing has asked for, and what is wrong with any.
-func (t *translation) rest() {
+// unused remarks on the keys that were not translated, and warns of values in a form that Choria
+// does not support.
+func (t *translation) unused() {
 	for _, key := range slices.Sorted(maps.Keys(t.entries)) {
 		if value := t.entries[key].value; strings.Contains(value, " #") || strings.Contains(value, "\t#") {
-			t.warn(key, "Choria has no comments behind a value: all of this is the value")
+			t.warn(key, "Choria does not support comments after a value; all of this is the value")
 		}
 		if value := t.entries[key].value; len(value) > 1 && strings.Trim(value, `"'`) == value[1:len(value)-1] {
-			t.warn(key, "Choria has no quotes: they are a part of the value")
+			t.warn(key, "Choria does not support quotes; they are part of the value")
 		}
 		if slices.Contains(booleans, key) {
-			t.boolean(key)
+			t.checkBool(key)
 		}
 		if t.used[key] {
 			continue

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// quote is a text in TOML.
+// quote returns a text as a TOML string.
 func quote(text string) string {
 	var b strings.Builder
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string always can be
+	_ = encoder.Encode(text) // encoding a string cannot fail
 	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
 }
 
-// quoteAll is a list of texts in TOML.
+// quoteAll returns texts as a TOML array.
 func quoteAll(texts []string) string {
 	quoted := make([]string, len(texts))
 	for i, text := range texts {
@@ -29,7 +29,7 @@ func quoteAll(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// list is a value that Choria splits at commas, without what is there already.
+// list splits a value at commas, as Choria does, and drops duplicates.
 func list(value string) (texts []string) {
 	for text := range strings.SplitSeq(value, ",") {
 		if text = strings.TrimSpace(text); text != "" && !slices.Contains(texts, text) {
@@ -39,51 +39,57 @@ func list(value string) (texts []string) {
 	return texts
 }
 
-// isTrue is what Choria takes for true; everything else is false to it.
+// isTrue reports whether Choria reads a value as true. It reads every other value as false.
 func isTrue(value string) bool {
 	return slices.Contains([]string{"1", "yes", "true", "y", "t"}, strings.ToLower(value))
 }
 
+// isFalse reports whether a value is one of the words for false.
 func isFalse(value string) bool {
 	return slices.Contains([]string{"0", "no", "false", "n", "f"}, strings.ToLower(value))
 }
 
-var units = map[byte]time.Duration{'d': 24 * time.Hour, 'w': 7 * 24 * time.Hour, 'M': 30 * 24 * time.Hour, 'y': 365 * 24 * time.Hour}
+const day = 24 * time.Hour
 
-// duration is Choria's: seconds, or a number with d, w, M (30 days) or y, or as Go writes it.
+// units are the units of durations that Choria adds to Go's; M is a month of 30 days.
+var units = map[byte]time.Duration{'d': day, 'w': 7 * day, 'M': 30 * day, 'y': 365 * day}
+
+// duration parses a duration as Choria does: whole seconds, a number with one of the units, or Go's
+// form. The value must not be empty.
 func duration(value string) (time.Duration, error) {
-	wrong := fmt.Errorf("%q is no time that Choria reads", value)
+	invalid := fmt.Errorf("%q is not a duration that Choria reads", value)
 	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
 		return time.Duration(seconds) * time.Second, nil
 	}
 	if unit, ok := units[value[len(value)-1]]; ok {
 		n, err := strconv.ParseFloat(value[:len(value)-1], 64)
 		if err != nil || !(n >= 0 && n*unit.Hours() < 24*365*200) {
-			return 0, wrong
+			return 0, invalid
 		}
 		return time.Duration(n * float64(unit)), nil
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil {
-		return 0, wrong
+		return 0, invalid
 	}
 	return d, nil
 }
 
 var (
-	// endsWith and isName are the regular expressions that patterns can say too.
-	endsWith = regexp.MustCompile(`^((?:\\\.)?[A-Za-z0-9@_-]+(?:\\\.[A-Za-z0-9@_-]+)*)\$$`)
-	isName   = regexp.MustCompile(`^\^([A-Za-z0-9@_-]+(?:\\\.[A-Za-z0-9@_-]+)*)\$$`)
+	// suffixRegexp and nameRegexp match the regular expressions that patterns can express: those
+	// for names with a certain end, and those for a single name.
+	suffixRegexp = regexp.MustCompile(`^((?:\\\.)?[A-Za-z0-9@_-]+(?:\\\.[A-Za-z0-9@_-]+)*)\$$`)
+	nameRegexp   = regexp.MustCompile(`^\^([A-Za-z0-9@_-]+(?:\\\.[A-Za-z0-9@_-]+)*)\$$`)
 )
 
-// pattern is a regular expression on names as a pattern with *.
+// pattern returns the pattern with * that matches the same names as the regular expression.
 func pattern(expression string) (string, error) {
-	plain := func(text string) string { return strings.ReplaceAll(text, `\.`, ".") }
-	if m := isName.FindStringSubmatch(expression); m != nil {
-		return plain(m[1]), nil
+	unescape := func(text string) string { return strings.ReplaceAll(text, `\.`, ".") }
+	if m := nameRegexp.FindStringSubmatch(expression); m != nil {
+		return unescape(m[1]), nil
 	}
-	if m := endsWith.FindStringSubmatch(expression); m != nil {
-		return "*" + plain(m[1]), nil
+	if m := suffixRegexp.FindStringSubmatch(expression); m != nil {
+		return "*" + unescape(m[1]), nil
 	}
-	return "", errors.New("an expression that no pattern with * says: write one for it")
+	return "", errors.New("cannot be expressed as a pattern with *")
 }

@@ -61,7 +61,7 @@ func TestTheGrammarIsChorias(t *testing.T) {
 	if len(f.entries) != 4 { // and the one with the byte order mark, which Choria takes for a part of the key
 		t.Errorf("%+v", f.entries)
 	}
-	f = read(t, "a = 1\nb = "+strings.Repeat("x", longestLine)+"\nc = 2\n")
+	f = read(t, "a = 1\nb = "+strings.Repeat("x", maxLine)+"\nc = 2\n")
 	if len(f.entries) != 1 || len(f.remarks) != 1 || !strings.Contains(f.remarks[0].Reason, "line 2 is longer than 64 KiB") {
 		t.Errorf("%+v %+v", f.entries, f.remarks)
 	}
