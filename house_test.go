@@ -41,16 +41,18 @@ var floors = map[string]int{
 	"internal/brokerconf": 3,
 	"internal/simnode":    3,
 
+	"internal/apiclient": 4,
 	"internal/appliance": 4,
-	"internal/bench":     4,
 
-	"internal/cli":     5,
-	"internal/testkit": 5, // imported by tests alone, as is the next
+	"internal/bench": 5,
+
+	"internal/cli":     6,
+	"internal/testkit": 6, // imported by tests alone, as is the next
 
 	"internal/testkit/authority": 2,
 
-	"packaging/bom": 6,
-	".":             6,
+	"packaging/bom": 7,
+	".":             7,
 }
 
 // only lists packages that a single package may import.

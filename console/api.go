@@ -8,136 +8,143 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
-// Fleet is the view that the API shows.
+// Fleet is the fleet view that the API shows.
 type Fleet interface {
 	Summary() fleet.Summary
 	Nodes(q fleet.Query) (fleet.Page, error)
 }
 
-// Registrations are what the nodes of the view have registered.
+// Registrations reads what nodes of the fleet view registered. known is false for a node that
+// is not in the view.
 type Registrations interface {
 	Detail(ctx context.Context, name string) (detail fleet.Detail, known bool, err error)
 	Diff(ctx context.Context, name string) (diff fleet.Diff, known bool, err error)
 	Inventories(ctx context.Context, names []string, take func(name string, i *choria.Inventory) error) error
 }
 
-// Events is the stream of what has become of the nodes.
+// Events reads the stream of the fleet view's events.
 type Events interface {
 	Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPage, error)
 	FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error
 }
 
-// api is /api/v1.
-type api struct {
-	fleet         Fleet
-	registrations Registrations
-	changes       Events
-	followers     chan struct{} // a place for each that may follow events
-	patience      time.Duration // how long who asked may take to read a part of an answer
-	log           hclog.Logger
+// Rejected is the answer of /api/v1/rejected: connections that the broker refused and messages
+// that adapters rejected since the start, the latest first.
+type Rejected struct {
+	Cases     []rejected.Entry `json:"cases"`
+	Forgotten uint64           `json:"forgotten"` // entries that were discarded to make room for later ones
 }
 
-func (a api) register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /api/v1/fleet", plain(a.summary))
+// Streams is the answer of /api/v1/streams: the streams that exist, and the changes that would
+// make them as the configuration declares them.
+type Streams struct {
+	Streams []jsconfig.StreamInfo `json:"streams"`
+	Changes []jsconfig.Change     `json:"changes"`
+	Overlap string                `json:"overlap,omitempty"` // why the changes are unknown: two streams share subjects
+}
+
+// api serves /api/v1.
+type api struct {
+	opts         Options
+	followers    chan struct{} // holds one element for each client that follows events
+	writeTimeout time.Duration // for each write of a long answer
+}
+
+func newAPI(o Options) *api {
+	return &api{opts: o, followers: make(chan struct{}, maxFollowers), writeTimeout: writeTimeout}
+}
+
+func (a *api) register(mux *http.ServeMux) {
+	mux.HandleFunc("GET /api/v1/rejected", noParams(a.rejected))
+	mux.HandleFunc("GET /api/v1/streams", noParams(a.streams))
+	mux.HandleFunc("/api/", noEndpoint)
+	if a.opts.Fleet == nil {
+		mux.HandleFunc("GET /api/v1/", fleetDisabled)
+		return
+	}
+	mux.HandleFunc("GET /api/v1/fleet", noParams(a.summary))
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
-	mux.HandleFunc("GET /api/v1/nodes/{name}", plain(a.node))
-	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", plain(a.diff))
+	mux.HandleFunc("GET /api/v1/nodes/{name}", noParams(a.node))
+	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", noParams(a.diff))
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
-// FleetDisabled is what is answered for all of it where there is no fleet.
-const FleetDisabled = "nobody watches the nodes: fleet.enabled is false"
+func (a *api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.opts.Fleet.Summary()) }
 
-func nobodyWatches(w http.ResponseWriter, _ *http.Request) {
-	writeError(w, http.StatusNotFound, FleetDisabled)
+func (a *api) node(w http.ResponseWriter, r *http.Request) {
+	detail, known, err := a.opts.Registrations.Detail(r.Context(), r.PathValue("name"))
+	writeNode(w, r, detail, known, err)
 }
 
-func (a api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.fleet.Summary()) }
-
-func (a api) node(w http.ResponseWriter, r *http.Request) {
-	detail, known, err := a.registrations.Detail(r.Context(), r.PathValue("name"))
-	writeOfNode(w, r, detail, known, err)
+func (a *api) diff(w http.ResponseWriter, r *http.Request) {
+	diff, known, err := a.opts.Registrations.Diff(r.Context(), r.PathValue("name"))
+	writeNode(w, r, diff, known, err)
 }
 
-func (a api) diff(w http.ResponseWriter, r *http.Request) {
-	diff, known, err := a.registrations.Diff(r.Context(), r.PathValue("name"))
-	writeOfNode(w, r, diff, known, err)
-}
-
-// writeOfNode answers what is known of a node, or why nothing is.
-func writeOfNode(w http.ResponseWriter, r *http.Request, v any, known bool, err error) {
+// writeNode answers with v, or with the error why nothing is known of the node.
+func writeNode(w http.ResponseWriter, r *http.Request, v any, known bool, err error) {
 	switch {
 	case !known:
-		writeError(w, http.StatusNotFound, fmt.Sprintf("no node %q has registered, or it is forgotten", r.PathValue("name")))
+		writeError(w, CodeNotFound, fmt.Sprintf("no node %q has registered, or it is forgotten", r.PathValue("name")))
 	case err != nil:
-		writeError(w, http.StatusServiceUnavailable, err.Error())
+		writeError(w, CodeUnavailable, err.Error())
 	default:
 		writeJSON(w, v)
 	}
 }
 
-// writeRejected answers who was turned away, the latest first.
-func writeRejected(w http.ResponseWriter, rejected func() ([]rejected.Entry, uint64)) {
-	cases, forgotten := rejected()
-	writeJSON(w, Rejected{cases, forgotten})
+func (a *api) rejected(w http.ResponseWriter, _ *http.Request) {
+	entries, forgotten := a.opts.Rejected()
+	writeJSON(w, Rejected{entries, forgotten})
 }
 
-// Rejected is who was turned away since the start.
-type Rejected struct {
-	Cases     []rejected.Entry `json:"cases"`
-	Forgotten uint64           `json:"forgotten"` // cases that there was no room for
-}
-
-// Streams are those that are there, and what would make them as they are declared.
-type Streams struct {
-	Streams []jsconfig.StreamInfo `json:"streams"`
-	Changes []jsconfig.Change     `json:"changes"`
-	Overlap string                `json:"overlap,omitempty"` // why no change can be told: subjects that two streams want
-}
-
-func writeStreams(w http.ResponseWriter, r *http.Request, streams func(context.Context) (Streams, error)) {
-	answer, err := streams(r.Context())
+func (a *api) streams(w http.ResponseWriter, r *http.Request) {
+	answer, err := a.opts.Streams(r.Context())
 	if err != nil {
-		writeError(w, http.StatusServiceUnavailable, err.Error())
+		writeError(w, CodeUnavailable, err.Error())
 		return
 	}
 	writeJSON(w, answer)
 }
 
-// plain is a page that nothing is asked of: a parameter would be one that its author thinks is
-// heeded.
-func plain(page http.HandlerFunc) http.HandlerFunc {
+// fleetDisabled answers on every endpoint of the fleet view when there is none.
+func fleetDisabled(w http.ResponseWriter, _ *http.Request) {
+	writeError(w, CodeFleetDisabled, "the fleet view is disabled: fleet.enabled is false")
+}
+
+// noParams refuses parameters on an endpoint that takes none. Ignoring them would let a client
+// believe that they had an effect.
+func noParams(endpoint http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.RawQuery != "" {
-			writeError(w, http.StatusBadRequest, fmt.Sprintf("%s takes no parameters", r.URL.Path))
+			writeError(w, CodeBadRequest, fmt.Sprintf("%s takes no parameters", r.URL.Path))
 			return
 		}
-		page(w, r)
+		endpoint(w, r)
 	}
 }
 
-// noPage answers where the API has nothing, or does not do what is asked.
-func noPage(w http.ResponseWriter, r *http.Request) {
+// noEndpoint answers requests that no other handler of the API takes.
+func noEndpoint(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		writeError(w, http.StatusMethodNotAllowed, "the API changes nothing: GET is all that it takes")
+		writeError(w, CodeMethodNotAllowed, "the API is read-only: use GET")
 		return
 	}
-	writeError(w, http.StatusNotFound, fmt.Sprintf("the API has no page %s; see docs/api.md", r.URL.Path))
+	writeError(w, CodeNotFound, fmt.Sprintf("the API has no endpoint %s; see docs/api.md", r.URL.Path))
 }
 
-// parseForm is what the URL asks. What it cannot be read as is an error, not left out.
-func parseForm(r *http.Request) (url.Values, error) {
+// parseParams returns the parameters in the URL. A malformed one is an error, not left out.
+func parseParams(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, fmt.Errorf("the address cannot be read: %w", err)
+		return nil, fmt.Errorf("the query of the URL is malformed: %w", err)
 	}
 	return values, nil
 }
@@ -145,15 +152,6 @@ func parseForm(r *http.Request) (url.Values, error) {
 func writeJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false) // subjects are full of what HTML would have escaped
-	_ = encoder.Encode(v)        // who has gone away is told nothing
-}
-
-// writeError answers with a sentence.
-func writeError(w http.ResponseWriter, status int, sentence string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Error string `json:"error"`
-	}{sentence})
+	encoder.SetEscapeHTML(false) // subjects contain >, which HTML would have escaped
+	_ = encoder.Encode(v)        // fails only when the client is gone
 }

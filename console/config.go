@@ -10,10 +10,10 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// Config is the [console] table: where people and monitoring ask.
+// Config is the [console] table.
 type Config struct {
-	Listen string
-	Token  string // who asks must have it; empty: nobody must
+	Listen string // host:port
+	Token  string // bearer token that every request must carry; empty: none is required
 	TLS    TLS
 }
 
@@ -23,13 +23,13 @@ type TLS struct {
 	Key  string
 }
 
-// Enabled tells whether the console speaks HTTPS.
+// Enabled reports whether the console speaks HTTPS.
 func (t TLS) Enabled() bool { return t.Cert != "" }
 
-// DefaultConfig listens on loopback, where NATS's own monitoring would.
+// DefaultConfig listens on loopback, on the port of NATS's own monitoring.
 func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8222"} }
 
-// URL is that of a console with this configuration which listens there.
+// URL returns the URL of a console with this configuration that listens on the address.
 func (c *Config) URL(address string) string {
 	if c.TLS.Enabled() {
 		return "https://" + address
@@ -37,14 +37,17 @@ func (c *Config) URL(address string) string {
 	return "http://" + address
 }
 
-// leastToken is how long a token must be: it is all that there is to guess.
-const leastToken = 16
+// minToken is how many characters a token must have. A token is all that an attacker has to
+// guess.
+const minToken = 16
 
 // Keys lists the keys of [console].
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
-		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port for the API, metrics, health and monitoring; beyond loopback only with a token and TLS"},
-		{Name: "token", Value: config.Secret(&c.Token), Help: "who asks must show this as a bearer token, or file:PATH; none: nobody must"},
+		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port of the API, metrics, " +
+			"health and monitoring; beyond loopback a token and TLS are required"},
+		{Name: "token", Value: config.Secret(&c.Token), Help: "bearer token that every request must carry, or file:PATH; " +
+			"empty: none is required"},
 		{Name: "tls", Value: config.Sub(&c.TLS), Help: "HTTPS"},
 	}
 }
@@ -52,12 +55,12 @@ func (c *Config) Keys() []config.Key {
 // Keys lists the keys of [console.tls].
 func (t *TLS) Keys() []config.Key {
 	return []config.Key{
-		{Name: "cert", Value: config.Path(&t.Cert), Help: "path of the certificate, PEM, with what it is signed by"},
-		{Name: "key", Value: config.Path(&t.Key), Help: "path of its key, PEM"},
+		{Name: "cert", Value: config.Path(&t.Cert), Help: "path of the certificate and its intermediates, PEM"},
+		{Name: "key", Value: config.Path(&t.Key), Help: "path of the key of the certificate, PEM"},
 	}
 }
 
-// Validate refuses a half.
+// Validate reports a certificate without its key, and a key without its certificate.
 func (t *TLS) Validate(check *config.Check) {
 	switch {
 	case t.Cert == "" && t.Key == "":
@@ -66,7 +69,7 @@ func (t *TLS) Validate(check *config.Check) {
 	}
 }
 
-// Check tells whether the files can be used.
+// Check reads the files and returns why they cannot be used.
 func (t *TLS) Check() error {
 	if !t.Enabled() {
 		return nil
@@ -77,10 +80,10 @@ func (t *TLS) Check() error {
 	return nil
 }
 
-// Validate keeps the console on this machine, unless who asks is known and nobody listens in.
+// Validate requires a token and TLS of a console that listens beyond loopback.
 func (c *Config) Validate(check *config.Check) {
-	if c.Token != "" && len(c.Token) < leastToken {
-		check.Problem("token", "it has %d characters, and less than %d can be guessed", len(c.Token), leastToken)
+	if c.Token != "" && len(c.Token) < minToken {
+		check.Problem("token", "has %d characters, and a token shorter than %d can be guessed", len(c.Token), minToken)
 	}
 	host, port, err := net.SplitHostPort(c.Listen)
 	if err != nil {

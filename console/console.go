@@ -1,5 +1,5 @@
-// Package console answers over HTTP: metrics, readiness and the NATS server's own
-// monitoring pages. It changes nothing and keeps nothing.
+// Package console serves HTTP: the API under /api/v1, metrics, readiness and the NATS server's
+// own monitoring endpoints. It changes nothing and stores nothing.
 package console
 
 import (
@@ -20,36 +20,42 @@ import (
 )
 
 const (
-	headerTimeout = 10 * time.Second
-	closeTimeout  = 5 * time.Second
+	headerTimeout = 10 * time.Second // for the header of a request
+	closeTimeout  = 5 * time.Second  // for answers that are under way when the console closes
 )
 
 // Reason is why the appliance is not ready.
 type Reason struct {
 	Code   string `json:"code"`   // one word: starting, stream-unwritable, disk-short, adapter-disconnected
-	What   string `json:"what"`   // the stream, directory or adapter that it is about
+	What   string `json:"what"`   // the stream, directory or adapter that is affected
 	Detail string `json:"detail"` // a sentence
 }
 
-// Options are where the console takes its answers from, and its logger.
+// Readiness is the answer of /readyz. Its status is 200 when ready, otherwise 503.
+type Readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []Reason `json:"reasons"` // empty when ready
+}
+
+// Options are the sources of the console's answers, and its logger.
 type Options struct {
 	Log      hclog.Logger
-	Ready    func() []Reason                                   // nothing: ready
-	Metrics  prometheus.Gatherer                               // /metrics
-	Choria   prometheus.Gatherer                               // /choria/prometheus, in Choria's names
-	NATS     map[string]http.HandlerFunc                       // the server's own pages, by path
-	Rejected func() (cases []rejected.Entry, forgotten uint64) // /api/v1/rejected
-	Streams  func(context.Context) (Streams, error)            // /api/v1/streams
-	Fleet    Fleet                                             // /api/v1; nil: nobody watches the nodes
+	Ready    func() []Reason                                     // none: ready
+	Metrics  prometheus.Gatherer                                 // /metrics
+	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
+	NATS     map[string]http.HandlerFunc                         // the NATS server's own endpoints, by path
+	Rejected func() (entries []rejected.Entry, forgotten uint64) // /api/v1/rejected
+	Streams  func(context.Context) (Streams, error)              // /api/v1/streams
+	Fleet    Fleet                                               // nil: the fleet view is disabled
 
-	Registrations Registrations // where somebody does
-	Events        Events
+	Registrations Registrations // nil with Fleet
+	Events        Events        // nil with Fleet
 }
 
 // Console is the HTTP server.
 type Console struct {
 	cfg    Config
-	log    hclog.Logger
+	opts   Options
 	server *http.Server
 	listen net.Listener
 	once   sync.Once
@@ -58,19 +64,19 @@ type Console struct {
 	wg          sync.WaitGroup
 }
 
-// New makes a console that does not listen yet.
+// New returns a console that does not listen yet.
 func New(cfg Config, o Options) *Console {
 	c := &Console{
 		cfg:    cfg,
-		log:    o.Log,
+		opts:   o,
 		server: &http.Server{Handler: guard(cfg.Token, handler(o)), ReadHeaderTimeout: headerTimeout},
 	}
-	// What goes wrong with a connection is the fault of who asks.
+	// Errors of a single connection are the client's fault, so they are logged at Debug.
 	c.server.ErrorLog = o.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
-	// Answers that would go on for ever end with the console.
-	answering, end := context.WithCancel(context.Background())
-	c.server.BaseContext = func(net.Listener) context.Context { return answering }
-	c.server.RegisterOnShutdown(end)
+	// Answers without an end, such as followed events, end when the console shuts down.
+	requests, cancel := context.WithCancel(context.Background())
+	c.server.BaseContext = func(net.Listener) context.Context { return requests }
+	c.server.RegisterOnShutdown(cancel)
 	return c
 }
 
@@ -79,35 +85,25 @@ func handler(o Options) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.Ready()) })
-	for path, page := range o.NATS {
-		mux.HandleFunc("GET "+path, page)
+	for path, endpoint := range o.NATS {
+		mux.HandleFunc("GET "+path, endpoint)
 	}
-	mux.HandleFunc("GET /api/v1/rejected", plain(func(w http.ResponseWriter, _ *http.Request) { writeRejected(w, o.Rejected) }))
-	mux.HandleFunc("GET /api/v1/streams", plain(func(w http.ResponseWriter, r *http.Request) { writeStreams(w, r, o.Streams) }))
-	mux.HandleFunc("/api/", noPage)
-	if o.Fleet == nil {
-		mux.HandleFunc("GET /api/v1/", nobodyWatches)
-	} else {
-		api{o.Fleet, o.Registrations, o.Events, make(chan struct{}, mostFollowers), writeWait, o.Log}.register(mux)
-	}
+	newAPI(o).register(mux)
 	return mux
 }
 
 func writeReady(w http.ResponseWriter, reasons []Reason) {
 	if reasons == nil {
-		reasons = []Reason{}
+		reasons = []Reason{} // an empty list in JSON, not null
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if len(reasons) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(struct {
-		Ready   bool     `json:"ready"`
-		Reasons []Reason `json:"reasons"`
-	}{len(reasons) == 0, reasons})
+	_ = json.NewEncoder(w).Encode(Readiness{len(reasons) == 0, reasons})
 }
 
-// Open listens and answers.
+// Open listens and serves. It returns once requests are accepted.
 func (c *Console) Open(context.Context) error {
 	if err := c.cfg.TLS.Check(); err != nil {
 		return fmt.Errorf("console.tls: %w", err)
@@ -118,7 +114,7 @@ func (c *Console) Open(context.Context) error {
 	}
 	c.listen = l
 	if c.cfg.TLS.Enabled() {
-		c.certificate = &renewed{files: c.cfg.TLS, log: c.log}
+		c.certificate = &renewed{files: c.cfg.TLS, log: c.opts.Log}
 		c.listen = tls.NewListener(l, &tls.Config{GetCertificate: c.certificate.certificate, MinVersion: tls.VersionTLS12})
 	}
 	c.wg.Go(c.serve)
@@ -127,11 +123,11 @@ func (c *Console) Open(context.Context) error {
 
 func (c *Console) serve() {
 	if err := c.server.Serve(c.listen); !errors.Is(err, http.ErrServerClosed) {
-		c.log.Error("console stopped", "error", err)
+		c.opts.Log.Error("console stopped", "error", err)
 	}
 }
 
-// Expires is the end of the certificate that is in use; zero without one.
+// Expires returns when the certificate in use expires; zero without TLS.
 func (c *Console) Expires() time.Time {
 	if c.certificate == nil {
 		return time.Time{}
@@ -139,10 +135,11 @@ func (c *Console) Expires() time.Time {
 	return c.certificate.expires()
 }
 
-// Address is where the console listens, as host and port.
+// Address returns the host and port on which the console listens. Call it after Open.
 func (c *Console) Address() string { return c.listen.Addr().String() }
 
-// Close answers what has been asked and stops. It may be called twice, and before Open.
+// Close finishes the answers that are under way, within 5 s, and stops. It may be called twice,
+// and before Open.
 func (c *Console) Close(ctx context.Context) error {
 	var err error
 	c.once.Do(func() {

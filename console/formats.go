@@ -15,130 +15,135 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// formats are how nodes are written; json is pages, the others are all of them.
+// formats are the values of format=. json is one page; the others write every selected node.
 var formats = []string{"json", "jsonl", "csv", "names", "flatfile", "inventory"}
 
-// WithoutInventory is the trailer of an inventory file with how many of its nodes have
-// registered neither an inventory nor facts.
+// WithoutInventory is the trailer of an inventory file that counts its nodes which registered
+// neither an inventory nor facts.
 const WithoutInventory = "Muster-Without-Inventory"
 
-// writer writes nodes in a format.
-type writer interface {
-	nodes([]fleet.NodeStatus) error
+// nodeWriter writes nodes in one format: write once for each page, then end.
+type nodeWriter interface {
+	write([]fleet.NodeStatus) error
 	end() error
 }
 
-func (a api) writer(ctx context.Context, w http.ResponseWriter, format string) writer {
+// newNodeWriter sets the headers of the answer and returns a writer for one of formats, other
+// than json.
+func (a *api) newNodeWriter(ctx context.Context, w http.ResponseWriter, format string) nodeWriter {
 	switch format {
 	case "csv":
 		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-		return &table{csv: csv.NewWriter(w), facts: a.fleet.Summary().Index}
-	case "names", "flatfile": // Choria's flat file has a name on each line
+		return &csvWriter{csv: csv.NewWriter(w), facts: a.opts.Fleet.Summary().Index}
+	case "names", "flatfile": // Choria's flat file is one name a line, too
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		return names{w}
+		return nameWriter{w}
 	case "inventory":
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Trailer", WithoutInventory)
-		return &inventory{ctx: ctx, from: a.registrations, w: w, file: choria.NewInventoryFile(w)}
+		return &inventoryWriter{ctx: ctx, source: a.opts.Registrations, w: w, file: choria.NewInventoryFile(w)}
 	default:
 		w.Header().Set("Content-Type", "application/x-ndjson")
-		return lines{json.NewEncoder(w)}
+		return jsonlWriter{json.NewEncoder(w)}
 	}
 }
 
-// lines are nodes as JSON objects, one a line.
-type lines struct{ *json.Encoder }
+// jsonlWriter writes one JSON object a line.
+type jsonlWriter struct{ *json.Encoder }
 
-func (l lines) nodes(nodes []fleet.NodeStatus) error {
+func (w jsonlWriter) write(nodes []fleet.NodeStatus) error {
 	for _, n := range nodes {
-		if err := l.Encode(n); err != nil {
+		if err := w.Encode(n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (lines) end() error { return nil }
+func (jsonlWriter) end() error { return nil }
 
-// names are nodes' names, one a line.
-type names struct{ io.Writer }
+// nameWriter writes one name a line.
+type nameWriter struct{ io.Writer }
 
-func (l names) nodes(nodes []fleet.NodeStatus) error {
+func (w nameWriter) write(nodes []fleet.NodeStatus) error {
 	for _, n := range nodes {
-		if _, err := io.WriteString(l, n.Name+"\n"); err != nil {
+		if _, err := io.WriteString(w, n.Name+"\n"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (names) end() error { return nil }
+func (nameWriter) end() error { return nil }
 
-// table is nodes as rows, under a header.
-type table struct {
-	csv    *csv.Writer
-	facts  []string
-	header bool // is written
+// csvWriter writes a header and one row for each node.
+type csvWriter struct {
+	csv           *csv.Writer
+	facts         []string // indexed facts
+	headerWritten bool
 }
 
-// columns are those of every node; the indexed facts follow, each under "facts." and its name.
-var columns = []string{"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents"}
+// columns are those of every node. The indexed facts follow, each named "facts." and its path.
+var columns = []string{
+	"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents",
+}
 
-func (t *table) nodes(nodes []fleet.NodeStatus) error {
-	if !t.header {
-		t.header = true
+func (w *csvWriter) write(nodes []fleet.NodeStatus) error {
+	if !w.headerWritten {
+		w.headerWritten = true
 		header := slices.Clone(columns)
-		for _, fact := range t.facts {
+		for _, fact := range w.facts {
 			header = append(header, "facts."+fact)
 		}
-		_ = t.csv.Write(header) // Error below tells
+		_ = w.csv.Write(header) // Error below returns the error
 	}
 	for _, n := range nodes {
 		row := []string{
-			n.Name, string(n.State), moment(n.Since), n.Reason, n.Site, moment(n.Registered), n.Connection.Connected, n.Connection.Address,
-			strings.Join(n.Classes, " "), strings.Join(n.Agents, " "),
+			n.Name, string(n.State), formatTime(n.Since), n.Reason, n.Site, formatTime(n.Registered),
+			n.Connection.Connected, n.Connection.Address, strings.Join(n.Classes, " "), strings.Join(n.Agents, " "),
 		}
-		for _, fact := range t.facts {
+		for _, fact := range w.facts {
 			row = append(row, n.FactText(fact))
 		}
-		_ = t.csv.Write(row)
+		_ = w.csv.Write(row)
 	}
-	t.csv.Flush()
-	return t.csv.Error()
+	w.csv.Flush()
+	return w.csv.Error()
 }
 
-func (*table) end() error { return nil }
+func (*csvWriter) end() error { return nil }
 
-func moment(t time.Time) string {
+// formatTime returns the time as RFC 3339, or nothing for the zero time.
+func formatTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
 }
 
-// inventory is Choria's inventory file.
-type inventory struct {
+// inventoryWriter writes Choria's inventory file, with facts read from the stream.
+type inventoryWriter struct {
 	ctx     context.Context
-	from    Registrations
+	source  Registrations
 	w       http.ResponseWriter
 	file    *choria.InventoryFile
-	without int
+	without int // nodes that registered neither an inventory nor facts
 }
 
-func (f *inventory) nodes(nodes []fleet.NodeStatus) error {
+func (w *inventoryWriter) write(nodes []fleet.NodeStatus) error {
 	names := make([]string, len(nodes))
 	for i, n := range nodes {
 		names[i] = n.Name
 	}
-	return f.from.Inventories(f.ctx, names, func(name string, i *choria.Inventory) error {
+	return w.source.Inventories(w.ctx, names, func(name string, i *choria.Inventory) error {
 		if i == nil {
-			f.without++
+			w.without++
 		}
-		return f.file.Add(name, i)
+		return w.file.Add(name, i)
 	})
 }
 
-func (f *inventory) end() error {
-	f.w.Header().Set(WithoutInventory, strconv.Itoa(f.without))
-	return f.file.Close()
+func (w *inventoryWriter) end() error {
+	w.w.Header().Set(WithoutInventory, strconv.Itoa(w.without))
+	return w.file.Close()
 }

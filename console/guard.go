@@ -12,7 +12,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// guard lets in who has the token, see RFC 6750. Comparing takes as long for any token.
+// guard admits requests that carry the token as a bearer token, see RFC 6750. Without a token it
+// admits all. It compares hashes, so that the time it takes reveals nothing of the token.
 func guard(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
@@ -23,7 +24,7 @@ func guard(token string, next http.Handler) http.Handler {
 		have := sha256.Sum256([]byte(given))
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(w, http.StatusUnauthorized, "the console wants its token, and got none or another one")
+			writeError(w, CodeUnauthorized, "the console requires its token, and the request has none or a wrong one")
 			return
 		}
 		next.ServeHTTP(w, r)

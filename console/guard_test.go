@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,25 +18,38 @@ import (
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
-func TestWithATokenNothingIsAnsweredWithoutIt(t *testing.T) {
+func TestGuard_RequiresToken(t *testing.T) {
 	const token = "a token that is long enough"
-	from := Options{Ready: func() []Reason { return nil }, Fleet: two{}, Events: two{}}
-	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes", "/metrics", "/readyz", "/nowhere"} {
-		for header, want := range map[string]bool{
-			"": false, token: false, "Bearer": false, "Bearer ": false, "Basic " + token: false, "Bearer x" + token: false, "Bearer " + token[1:]: false,
-			"Bearer " + token: true, "bearer " + token: true,
-		} {
-			request := httptest.NewRequest(http.MethodGet, path, nil)
-			if header != "" {
-				request.Header.Set("Authorization", header)
+	h := guard(token, newHandler(Options{Ready: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{}}))
+	for _, test := range []struct {
+		name, header string
+		admitted     bool
+	}{
+		{"no header", "", false},
+		{"no scheme", token, false},
+		{"no token", "Bearer", false},
+		{"empty token", "Bearer ", false},
+		{"another scheme", "Basic " + token, false},
+		{"longer token", "Bearer x" + token, false},
+		{"shorter token", "Bearer " + token[1:], false},
+		{"token", "Bearer " + token, true},
+		{"lower-case scheme", "bearer " + token, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes", "/metrics", "/readyz", "/nowhere"} {
+				r := httptest.NewRequest(http.MethodGet, path, nil)
+				if test.header != "" {
+					r.Header.Set("Authorization", test.header)
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				refused := w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "Bearer" &&
+					strings.Contains(w.Body.String(), `{"code":"unauthorized","error":"the console requires its token`)
+				if refused == test.admitted {
+					t.Errorf("%s: %d %s", path, w.Code, w.Body)
+				}
 			}
-			w := httptest.NewRecorder()
-			guard(token, handlerOf(from)).ServeHTTP(w, request)
-			refused := w.Code == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "Bearer" && strings.Contains(w.Body.String(), `"error":"the console wants its token`)
-			if refused == want {
-				t.Errorf("%s with %q: %d %s", path, header, w.Code, w.Body)
-			}
-		}
+		})
 	}
 }
 
@@ -58,8 +70,8 @@ func TestACertificateIsReplacedWhileTheConsoleRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, files.Cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-		write(t, files.Key, text)
+		writeFile(t, files.Cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+		writeFile(t, files.Key, text)
 	}
 	issue(1)
 	log := &strings.Builder{}
@@ -77,19 +89,12 @@ func TestACertificateIsReplacedWhileTheConsoleRuns(t *testing.T) {
 	serves(1)
 	issue(2)
 	serves(2)
-	write(t, files.Cert, "broken")
+	writeFile(t, files.Cert, "broken")
 	serves(2)
 	serves(2)
 	issue(3)
 	serves(3)
 	if strings.Count(log.String(), "not read again") != 1 {
 		t.Errorf("the log says\n%s", log)
-	}
-}
-
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

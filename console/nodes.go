@@ -9,87 +9,92 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 )
 
-// atOnce is how many nodes of a long answer are in memory.
-const atOnce = 1000
+// batchSize is how many nodes of a long answer are in memory at the same time.
+const batchSize = 1000
 
-func (a api) nodes(w http.ResponseWriter, r *http.Request) {
-	values, err := parseForm(r)
+// nodes answers with one page of nodes as JSON, or with all selected nodes in another format.
+func (a *api) nodes(w http.ResponseWriter, r *http.Request) {
+	values, err := parseParams(r)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		writeError(w, CodeBadRequest, err.Error())
 		return
 	}
-	asked, err := parseQuery(values)
+	query, err := parseNodeQuery(values)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		writeError(w, CodeBadRequest, err.Error())
 		return
 	}
-	part := asked.Query
-	if asked.format != "json" && (part.Sort == "" || part.Sort == "name") {
-		part.Limit = atOnce
-		if asked.Limit > 0 {
-			part.Limit = min(atOnce, asked.Limit)
+	batch := query.Query
+	// Only the order of names can be read in batches; sorted by time there is one page.
+	if query.format != "json" && (batch.Sort == "" || batch.Sort == "name") {
+		batch.Limit = batchSize
+		if query.Limit > 0 {
+			batch.Limit = min(batchSize, query.Limit)
 		}
 	}
-	page, err := a.fleet.Nodes(part)
+	page, err := a.opts.Fleet.Nodes(batch)
 	switch {
 	case errors.Is(err, fleet.ErrQuery):
-		writeError(w, http.StatusBadRequest, err.Error())
+		writeError(w, CodeBadRequest, err.Error())
 	case err != nil:
-		writeError(w, http.StatusServiceUnavailable, err.Error())
-	case asked.format == "json":
+		writeError(w, CodeUnavailable, err.Error())
+	case query.format == "json":
 		writeJSON(w, page)
 	default:
-		a.writeAll(w, r, asked, part, page)
+		a.writeNodes(w, r, query, batch, page)
 	}
 }
 
-// writeAll writes every page. Who reads an answer that breaks off is not left to take it for
-// the whole.
-func (a api) writeAll(w http.ResponseWriter, r *http.Request, asked asked, part fleet.Query, page fleet.Page) {
-	p := &patient{ResponseWriter: w, patience: a.patience}
-	err := a.stream(r.Context(), p, asked, part, page)
+// writeNodes writes every page, beginning with the one given. When that fails midway it aborts
+// the connection, so that the client does not take a part for the whole.
+func (a *api) writeNodes(w http.ResponseWriter, r *http.Request, query nodeQuery, batch fleet.Query, page fleet.Page) {
+	d := &deadlineWriter{ResponseWriter: w, timeout: a.writeTimeout}
+	err := a.writePages(r.Context(), d, query, batch, page)
 	switch {
-	case err != nil && !p.begun:
-		writeError(w, http.StatusServiceUnavailable, err.Error())
+	case err != nil && !d.begun:
+		writeError(w, CodeUnavailable, err.Error())
 	case err != nil:
-		if r.Context().Err() == nil { // otherwise it is who asked that has gone
-			a.log.Warn("answer broken off", "path", r.URL.Path, "error", err)
+		if r.Context().Err() == nil { // otherwise the client is gone
+			a.opts.Log.Warn("answer aborted", "path", r.URL.Path, "error", err)
 		}
-		_ = http.NewResponseController(w).Flush() // so that it has begun for who reads, too
+		_ = http.NewResponseController(w).Flush() // the client must see that the answer had begun
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// patient is an answer that may take as long as it is read, part by part.
-type patient struct {
+// deadlineWriter is an answer that may take any time in all, but each write only its timeout.
+type deadlineWriter struct {
 	http.ResponseWriter
-	patience time.Duration // with who reads
-	begun    bool
+	timeout time.Duration
+	begun   bool // a write was tried
 }
 
-func (p *patient) Write(part []byte) (int, error) {
-	p.begun = true
-	_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(time.Now().Add(p.patience)) // a server can
-	return p.ResponseWriter.Write(part)
+func (d *deadlineWriter) Write(part []byte) (int, error) {
+	d.begun = true
+	control := http.NewResponseController(d.ResponseWriter)
+	_ = control.SetWriteDeadline(time.Now().Add(d.timeout)) // the net/http server supports it
+	return d.ResponseWriter.Write(part)
 }
 
-// stream writes page after page, until there is none or who asked has gone.
-func (a api) stream(ctx context.Context, w http.ResponseWriter, asked asked, part fleet.Query, page fleet.Page) error {
-	out := a.writer(ctx, w, asked.format)
-	for left := asked.Limit; ; {
-		if err := out.nodes(page.Nodes); err != nil {
+// writePages writes page after page until the last one or the query's limit.
+func (a *api) writePages(
+	ctx context.Context, w http.ResponseWriter, query nodeQuery, batch fleet.Query, page fleet.Page,
+) error {
+	out := a.newNodeWriter(ctx, w, query.format)
+	for left := query.Limit; ; {
+		if err := out.write(page.Nodes); err != nil {
 			return err
 		}
 		left -= len(page.Nodes)
-		if page.Next == "" || asked.Limit > 0 && left == 0 {
+		if page.Next == "" || query.Limit > 0 && left == 0 {
 			return out.end()
 		}
-		if asked.Limit > 0 {
-			part.Limit = min(atOnce, left)
+		if query.Limit > 0 {
+			batch.Limit = min(batchSize, left)
 		}
-		part.After = page.Next
+		batch.After = page.Next
 		var err error
-		if page, err = a.fleet.Nodes(part); err != nil {
+		if page, err = a.opts.Fleet.Nodes(batch); err != nil {
 			return err
 		}
 	}

@@ -12,92 +12,91 @@ import (
 )
 
 const (
-	// mostNodes is how many can be asked for, mostOnPage how many of them on a page, which is
-	// made as a whole; usualNodes come without being asked for.
-	mostNodes  = 10_000
-	mostOnPage = 1000
-	usualNodes = 100
+	maxNodes     = 10_000 // limit=, in every format but json
+	maxPageNodes = 1000   // limit= in the format json: a page is built in memory
+	defaultNodes = 100    // on a page in the format json, without limit=
 )
 
-// asked is what a URL asks about nodes.
-type asked struct {
+// nodeQuery is what the parameters of /api/v1/nodes select, and how to write it.
+type nodeQuery struct {
 	fleet.Query
-	format string // of formats
+	format string // one of formats
 }
 
-// keys are what a URL may say, each as often as given. A key that is not among them is an
-// error: a filter that is misspelt would select everybody.
-var keys = map[string]func(a *asked, value string) error{
-	"state": func(a *asked, value string) error {
+// nodeParams maps each parameter to the function that reads one of its values. Any other
+// parameter is an error: a misspelt filter would select every node.
+var nodeParams = map[string]func(q *nodeQuery, value string) error{
+	"state": func(q *nodeQuery, value string) error {
 		if !slices.Contains(fleet.States, fleet.State(value)) {
-			return fmt.Errorf("%q is no state; a node is one of %v", value, fleet.States)
+			return fmt.Errorf("state=%q is not a state; give one of %v", value, fleet.States)
 		}
-		a.States = append(a.States, fleet.State(value))
+		q.States = append(q.States, fleet.State(value))
 		return nil
 	},
-	"where": func(a *asked, value string) error {
-		condition, err := choria.ParseFactFilter(value)
-		a.Where = append(a.Where, condition)
+	"where": func(q *nodeQuery, value string) error {
+		filter, err := choria.ParseFactFilter(value)
+		q.Where = append(q.Where, filter)
 		return err
 	},
-	"limit": func(a *asked, value string) (err error) {
-		if a.Limit, err = strconv.Atoi(value); err != nil || a.Limit < 1 || a.Limit > mostNodes {
-			return fmt.Errorf("limit: want a number from 1 to %d", mostNodes)
+	"limit": func(q *nodeQuery, value string) (err error) {
+		if q.Limit, err = strconv.Atoi(value); err != nil || q.Limit < 1 || q.Limit > maxNodes {
+			return fmt.Errorf("limit=%q is not a number from 1 to %d", value, maxNodes)
 		}
 		return nil
 	},
-	"format": func(a *asked, value string) error {
-		if a.format = value; !slices.Contains(formats, value) {
-			return fmt.Errorf("%q is no format; want one of %v", value, formats)
+	"format": func(q *nodeQuery, value string) error {
+		if q.format = value; !slices.Contains(formats, value) {
+			return fmt.Errorf("format=%q is not a format; give one of %v", value, formats)
 		}
 		return nil
 	},
-	"site":     func(a *asked, value string) error { a.Sites = append(a.Sites, value); return nil },
-	"identity": func(a *asked, value string) error { a.Identities = append(a.Identities, value); return nil },
-	"class":    func(a *asked, value string) error { a.Classes = append(a.Classes, value); return nil },
-	"agent":    func(a *asked, value string) error { a.Agents = append(a.Agents, value); return nil },
-	"text":     func(a *asked, value string) error { a.Text = value; return nil },
-	"sort":     func(a *asked, value string) error { a.Sort = fleet.Sort(value); return nil },
-	"after":    func(a *asked, value string) error { a.After = value; return nil },
+	"site":     func(q *nodeQuery, value string) error { q.Sites = append(q.Sites, value); return nil },
+	"identity": func(q *nodeQuery, value string) error { q.Identities = append(q.Identities, value); return nil },
+	"class":    func(q *nodeQuery, value string) error { q.Classes = append(q.Classes, value); return nil },
+	"agent":    func(q *nodeQuery, value string) error { q.Agents = append(q.Agents, value); return nil },
+	"text":     func(q *nodeQuery, value string) error { q.Text = value; return nil },
+	"sort":     func(q *nodeQuery, value string) error { q.Sort = fleet.Sort(value); return nil },
+	"after":    func(q *nodeQuery, value string) error { q.After = value; return nil },
 }
 
-// once are the keys that have one value.
-var once = []string{"limit", "format", "text", "sort", "after"}
+// singleParams are the parameters that may be given once; the others are repeatable.
+var singleParams = []string{"limit", "format", "text", "sort", "after"}
 
-// parseQuery reads what a URL asks. An empty value is as good as none.
-func parseQuery(values url.Values) (asked, error) {
-	a := asked{format: "json"}
-	for key, given := range values {
-		set, ok := keys[key]
+// parseNodeQuery reads the parameters of /api/v1/nodes. An empty value counts as not given.
+func parseNodeQuery(values url.Values) (nodeQuery, error) {
+	q := nodeQuery{format: "json"}
+	for name, given := range values {
+		parse, ok := nodeParams[name]
 		switch {
 		case !ok:
-			return a, fmt.Errorf("%q is nothing that nodes can be asked by; %s are", key, strings.Join(known(), ", "))
-		case slices.Contains(once, key) && len(given) > 1:
-			return a, fmt.Errorf("%s is given %d times", key, len(given))
+			return q, fmt.Errorf("unknown parameter %q; nodes can be selected by %s", name, strings.Join(paramNames(), ", "))
+		case slices.Contains(singleParams, name) && len(given) > 1:
+			return q, fmt.Errorf("%s is given %d times; give it once", name, len(given))
 		}
 		for _, value := range given {
 			if value == "" {
 				continue
 			}
-			if err := set(&a, value); err != nil {
-				return a, err
+			if err := parse(&q, value); err != nil {
+				return q, err
 			}
 		}
 	}
 	switch {
-	case a.format != "json":
-	case a.Limit > mostOnPage:
-		return a, fmt.Errorf("limit: a page has at most %d nodes; format=jsonl has more", mostOnPage)
-	case a.Limit == 0:
-		a.Limit = usualNodes
+	case q.format != "json":
+	case q.Limit > maxPageNodes:
+		return q, fmt.Errorf("limit=%d is more than a page holds, %d nodes; format=jsonl takes up to %d",
+			q.Limit, maxPageNodes, maxNodes)
+	case q.Limit == 0:
+		q.Limit = defaultNodes
 	}
-	return a, nil
+	return q, nil
 }
 
-func known() []string {
+func paramNames() []string {
 	var names []string
-	for key := range keys {
-		names = append(names, key)
+	for name := range nodeParams {
+		names = append(names, name)
 	}
 	slices.Sort(names)
 	return names

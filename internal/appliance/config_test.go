@@ -140,7 +140,7 @@ var mistakes = map[string]string{
 	"[adapter.registration.stream]\nuser = 'x'":                                           `adapter.registration.stream.servers: none, but what to log in with is given`,
 	"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}":                         `"a.b" is no name for an adapter`,
 	"[console]\nlisten = '0.0.0.0:8222'\ntoken = 'sixteen or longer'":                     `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network; give a token and certificates`,
-	"[console]\ntoken = 'short'":                                                          `test.toml:2: console.token: it has 5 characters`,
+	"[console]\ntoken = 'short'":                                                          `test.toml:2: console.token: has 5 characters`,
 	"[console.tls]\ncert = '/nowhere'":                                                    `console.tls.cert: a certificate needs its key`,
 	"[console]\nlisten = '0.0.0.0:8222'":                                                  `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network; give a token and certificates`,
 	"[fleet]\nadvisories = true\n[stream.CHORIA_REGISTRATION_ADVISORIES]\nsubjects = 'x'": `test.toml:2: fleet.advisories: true, but no declared stream takes choria.stream.input.registration_advisories`,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"time"
 
@@ -40,13 +39,4 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 		return nil, fmt.Errorf("no broker lets us in at %s: %w; start the appliance with \"muster run\", or run this as its user", address, err)
 	}
 	return nc, nil
-}
-
-// reachable is an address that can be connected to for one that is listened on.
-func reachable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return net.JoinHostPort("127.0.0.1", port)
-	}
-	return listen
 }

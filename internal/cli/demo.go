@@ -25,9 +25,6 @@ import (
 const (
 	// nextPorts is how many ports are tried where the usual one is taken.
 	nextPorts = 50
-	// The line that lives is drawn anew so often on a terminal, and printed so often elsewhere.
-	drawInterval  = 500 * time.Millisecond
-	printInterval = 5 * time.Second
 )
 
 // demo is a lab with a simulated fleet.
@@ -197,13 +194,13 @@ func (d *demo) live(ctx context.Context, a *appliance.Appliance, fleet *simnode.
 		chaos.Go(func() { fleet.Chaos(running) })
 	}
 	defer chaos.Wait()
-	line := d.newLine(a)
+	line := d.newLedgerLine(a)
 	ticker := time.NewTicker(line.interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case err := <-registered:
-			line.end()
+			line.finish()
 			return err
 		case now := <-ticker.C:
 			line.show(now)

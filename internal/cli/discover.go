@@ -1,67 +1,69 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/spf13/cobra"
 )
 
-// identitiesAtOnce is how many identities one question has: an address has its limit, and a
-// client may name a whole fleet.
-const identitiesAtOnce = 500
+// maxIdentities is how many identities one request to the console names: a URL must stay short,
+// and a client may name a whole fleet.
+const maxIdentities = 500
 
-// discoverOptions are what --do may say; command is what Choria runs.
+// discoverOptions are the keys that --do of a Choria client may set. Choria itself uses command.
 var discoverOptions = []string{"command", "server", "state"}
 
-// discover is the discover command.
-type discover struct{ asker }
+// discoverCommand is the discover command.
+type discoverCommand struct{ consoleCommand }
 
 func (p *program) discoverCommand() *cobra.Command {
-	d := &discover{asker{program: p}}
+	c := &discoverCommand{consoleCommand{program: p}}
 	cmd := &cobra.Command{
 		Use:   "discover [REQUEST REPLY PROTOCOL]",
-		Short: "Find nodes for Choria's clients, as their external discovery method",
-		Long: `Find nodes for Choria's clients, as their external discovery method. Choria names a file
-with the request and one for the reply, and runs this with its own environment, where
-only PATH is set. Nodes are matched as Choria matches them, in whatever state they are;
-"--do state=up" has those that are up. What cannot be matched here is answered with an
-error: compound filters, and facts that fleet.index does not name.`,
+		Short: "Find nodes for Choria clients, as their external discovery method",
+		Long: `Find nodes for Choria clients, as their external discovery method. Choria runs this
+command with two files, one with the request and one for the reply, and with an
+environment in which only PATH is set. Nodes are matched as Choria matches them,
+whatever their state; "--do state=up" selects those that are up. A request that cannot
+be matched here gets an error: one with compound filters, or with facts that fleet.index
+does not name.`,
 		Example: `  choria ping --dm external --do command="muster discover"
   choria ping -W os.name=Debian --dm external --do command="muster discover" --do state=up`,
 		Args: cobra.MaximumNArgs(3),
-		RunE: func(cmd *cobra.Command, args []string) error { return d.run(cmd.Context(), args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
-	d.configFlag(cmd, configHelpConsole)
-	d.serverFlag(cmd)
+	c.configFlag(cmd, configHelpConsole)
+	c.consoleFlags(cmd)
 	return cmd
 }
 
-// run answers in the reply's file, with what went wrong too: Choria shows that to its user,
+// run writes the reply, also when discovery fails: Choria shows the error in a reply to its user,
 // and nothing of a command that fails.
-func (d *discover) run(ctx context.Context, args []string) error {
+func (c *discoverCommand) run(ctx context.Context, args []string) error {
 	files := []string{os.Getenv("CHORIA_EXTERNAL_REQUEST"), os.Getenv("CHORIA_EXTERNAL_REPLY")}
 	copy(files, args)
 	if files[0] == "" || files[1] == "" {
-		return usageError{errors.New(`there are no files: Choria runs this, with one for the request and one for the reply: choria ping --dm external --do command="muster discover"`)}
+		return usageError{errors.New(`the files for request and reply are missing; Choria runs this command and ` +
+			`names them: choria ping --dm external --do command="muster discover"`)}
 	}
-	nodes, err := d.answer(ctx, files[0])
-	reply, err := choria.EncodeDiscoveryReply(nodes, err)
+	nodes, err := c.discover(ctx, files[0])
+	reply, err := choria.EncodeDiscoveryReply(nodes, explain(err))
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(files[1], reply, 0o600)
 }
 
-func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
+// discover returns the names of the nodes that the request in a file selects, sorted.
+func (c *discoverCommand) discover(ctx context.Context, file string) ([]string, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -77,19 +79,36 @@ func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
 	}
 	for option := range request.Options {
 		if !slices.Contains(discoverOptions, option) {
-			return nil, fmt.Errorf("--do %s is none of %v", option, discoverOptions)
+			return nil, fmt.Errorf("--do %s is unknown; give one of %v", option, discoverOptions)
 		}
 	}
 	if server := request.Options["server"]; server != "" {
-		d.server = server
+		c.server = server
+	}
+	client, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	return findNodes(ctx, client, request)
+}
+
+// findNodes asks the console for the nodes of a request, in batches of maxIdentities.
+func findNodes(ctx context.Context, client *apiclient.Client, request *choria.DiscoveryRequest) ([]string, error) {
+	query := apiclient.NodeQuery{Classes: request.Filter.Classes, Agents: request.Filter.Agents}
+	if states := request.Options["state"]; states != "" {
+		query.States = strings.Split(states, ",")
+	}
+	for _, f := range request.Filter.Facts {
+		query.Where = append(query.Where, f.String())
 	}
 	identities := request.Filter.Identities
 	if len(identities) == 0 {
-		identities = []string{""} // everybody
+		return client.NodeNames(ctx, query)
 	}
 	var nodes []string
-	for some := range slices.Chunk(identities, identitiesAtOnce) {
-		found, err := d.find(ctx, request, some)
+	for batch := range slices.Chunk(identities, maxIdentities) {
+		query.Identities = batch
+		found, err := client.NodeNames(ctx, query)
 		if err != nil {
 			return nil, err
 		}
@@ -97,30 +116,4 @@ func (d *discover) answer(ctx context.Context, file string) ([]string, error) {
 	}
 	slices.Sort(nodes)
 	return slices.Compact(nodes), nil
-}
-
-// find asks for the nodes of some of the identities.
-func (d *discover) find(ctx context.Context, request *choria.DiscoveryRequest, identities []string) (nodes []string, err error) {
-	query := url.Values{
-		"format": {"names"}, "identity": identities, "class": request.Filter.Classes, "agent": request.Filter.Agents,
-	}
-	if states := request.Options["state"]; states != "" {
-		query["state"] = strings.Split(states, ",")
-	}
-	for _, f := range request.Filter.Facts {
-		query.Add("where", f.String())
-	}
-	body, err := d.fetch(ctx, "/api/v1/nodes?"+query.Encode())
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	lines := bufio.NewScanner(body)
-	for lines.Scan() {
-		nodes = append(nodes, lines.Text())
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read the answer: %w", err)
-	}
-	return nodes, nil
 }

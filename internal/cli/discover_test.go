@@ -246,12 +246,12 @@ func refusals(t *testing.T, console string) {
 		request(`{"fact":[{"fact":"os.name","operator":"","value":"x"}]}`, `null`):             `is not a valid fact filter`,
 		request(`{"fact":[{"fact":"","operator":"==","value":"x"}]}`, `null`):                  `is not a valid fact filter`,
 		request(`{"fact":"os.name=x"}`, `null`):                                                `cannot unmarshal string`,
-		request(`{}`, `{"sate":"up"}`):                                                         `--do sate is none of [command server state]`,
+		request(`{}`, `{"sate":"up"}`):                                                         `--do sate is unknown; give one of [command server state]`,
 		request(`{"identity":[""]}`, `null`):                                                   `a filter of the kind "identity" is empty`,
 		request(`{"cf_class":["apache",""]}`, `null`):                                          `a filter of the kind "cf_class" is empty`,
 		request(`{"agent":[""]}`, `null`):                                                      `a filter of the kind "agent" is empty`,
 		request(`{"compund":[[{"expr":"x"}]]}`, `null`):                                        `filters of the kind "compund" are not supported`,
-		request(`{}`, `{"state":"dead"}`):                                                      `"dead" is no state`,
+		request(`{}`, `{"state":"dead"}`):                                                      `state="dead" is not a state`,
 		request(`{}`, `{"server":"127.0.0.1:1"}`):                                              `no appliance answers at http://127.0.0.1:1`,
 		strings.Replace(request(`{}`, `null`), `"federations":null`, `"federations":["a"]`, 1): `federations are not supported`,
 	} {
@@ -262,7 +262,7 @@ func refusals(t *testing.T, console string) {
 	if nodes, failure := discovered(t, request(`{}`, `{"state":"up,late"}`), "--server", console); len(nodes) != 13 || failure != "" {
 		t.Errorf("state=up,late: %v %s", nodes, failure)
 	}
-	many := make([]string, 3*identitiesAtOnce) // of which one is here
+	many := make([]string, 3*maxIdentities) // of which one is here
 	for i := range many {
 		many[i] = fmt.Sprintf("node%05d.example.net", i+12)
 	}

@@ -34,7 +34,7 @@ func TestEventsAreFollowedThroughARestart(t *testing.T) {
 	connectNodes(t, p.broker, 8) // three of them new
 	told(8)
 	cancel()
-	if status := <-done; status != 0 || !strings.Contains(errOut.String(), "asking again") {
+	if status := <-done; status != 0 || !strings.Contains(errOut.String(), "reconnecting") {
 		t.Errorf("status %d, %s", status, errOut)
 	}
 	// Those that are stored, on their own.

@@ -131,7 +131,7 @@ func TestAWatchedListIsDrawnAgainFromTheTop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() {
-		done <- Run(ctx, []string{"nodes", "--watch", "--state", "down", "--server", inhabited().open(t, "")}, terminal, terminal)
+		done <- Run(ctx, []string{"nodes", "--watch", "--state", "down", "--server", fourNodes().open(t, "")}, terminal, terminal)
 		_ = terminal.Close()
 	}()
 	text, drawn := make([]byte, 4096), ""
@@ -146,7 +146,7 @@ func TestAWatchedListIsDrawnAgainFromTheTop(t *testing.T) {
 	if status := <-done; status != 0 || strings.Count(drawn, "db1.example.net") < 1 || strings.Contains(drawn, "web2") {
 		t.Errorf("%d %q", status, drawn)
 	}
-	if status, _, errOut := muster(t, "nodes", "--watch"); status != 2 || !strings.Contains(errOut, "--watch draws on a terminal, and this is none") {
+	if status, _, errOut := muster(t, "nodes", "--watch"); status != 2 || !strings.Contains(errOut, "--watch needs a terminal") {
 		t.Errorf("%d %s", status, errOut)
 	}
 }
@@ -164,7 +164,7 @@ var times = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
 func TestWhatTheCommandsPrint(t *testing.T) {
 	const nobody, token = "http://127.0.0.1:1", "a token that is long enough"
 	for name, server := range map[string]string{
-		"inhabited": inhabited().open(t, ""), "deserted": deserted().open(t, ""), "unreachable": nobody, "token": inhabited().open(t, token),
+		"nodes": fourNodes().open(t, ""), "empty": noNodes().open(t, ""), "unreachable": nobody, "token": fourNodes().open(t, token),
 	} {
 		var transcript strings.Builder
 		for _, line := range commandLines {
@@ -175,7 +175,7 @@ func TestWhatTheCommandsPrint(t *testing.T) {
 }
 
 func TestWhatTheAPIAnswers(t *testing.T) {
-	server := inhabited().open(t, "")
+	server := fourNodes().open(t, "")
 	var transcript strings.Builder
 	for _, page := range pages {
 		fmt.Fprintf(&transcript, "%s\n", answered(t, page, server))

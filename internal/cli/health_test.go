@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,102 +12,177 @@ import (
 	"testing"
 )
 
-// answers is a console that answers as it is told.
-func answers(t *testing.T, pages map[string]string) (url string) {
+// fakeConsole serves fixed answers by path. A path without one answers that the fleet view is
+// disabled.
+func fakeConsole(t *testing.T, answers map[string]string) (url string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		page, ok := pages[r.URL.Path]
+		answer, ok := answers[r.URL.Path]
 		if !ok {
 			w.WriteHeader(http.StatusNotFound)
-			page = `{"error":"nobody watches the nodes: fleet.enabled is false"}`
+			answer = `{"code":"fleet-disabled","error":"the fleet view is disabled: fleet.enabled is false"}`
 		}
-		if strings.Contains(page, `"ready":false`) {
+		if strings.Contains(answer, `"ready":false`) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprint(w, page)
+		fmt.Fprint(w, answer)
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
 }
 
-// well is an appliance with nodes so many of which are down.
-func well(down, dropped int) map[string]string {
+// ready returns the answers of a ready appliance with 200 nodes, of which some are down, that
+// dropped one message more than given.
+func ready(down, dropped int) map[string]string {
+	metrics := `# TYPE muster_adapter_dropped_total counter
+muster_adapter_dropped_total{adapter="a",reason="buffer"} %d
+muster_adapter_dropped_total{adapter="a",reason="shutdown"} 1
+# TYPE muster_broker_certificate_days gauge
+muster_broker_certificate_days 90.25
+`
 	return map[string]string{
 		"/readyz":       `{"ready":true,"reasons":[]}`,
 		"/api/v1/fleet": fmt.Sprintf(`{"nodes":200,"states":{"up":%d,"late":0,"down":%d,"stopped":0}}`, 200-down, down),
 		"/api/v1/nodes": "web1\nweb2\nweb3\nweb4\nweb5\nweb6\n",
-		"/metrics": fmt.Sprintf("# TYPE muster_adapter_dropped_total counter\nmuster_adapter_dropped_total{adapter=\"a\",reason=\"buffer\"} %d\n"+
-			"muster_adapter_dropped_total{adapter=\"a\",reason=\"shutdown\"} 1\n# TYPE muster_broker_certificate_days gauge\nmuster_broker_certificate_days 90.25\n", dropped),
+		"/metrics":      fmt.Sprintf(metrics, dropped),
 	}
 }
 
-func TestCheckHealth(t *testing.T) {
-	short := well(0, 0)
-	short["/readyz"] = `{"ready":false,"reasons":[{"code":"disk-short","what":"/data","detail":"3 % are free"}]}`
-	alone := well(0, 0)
-	delete(alone, "/api/v1/fleet")
-	other := map[string]string{"/readyz": "<html>"}
-	for label, test := range map[string]struct {
-		pages  map[string]string
-		args   []string
-		status int
-		out    string
+// with returns the answers with one of them replaced; empty: removed.
+func with(answers map[string]string, path, answer string) map[string]string {
+	answers = maps.Clone(answers)
+	answers[path] = answer
+	if answer == "" {
+		delete(answers, path)
+	}
+	return answers
+}
+
+func TestHealth(t *testing.T) {
+	notReady := with(ready(0, 0), "/readyz",
+		`{"ready":false,"reasons":[{"code":"disk-short","what":"/data","detail":"3 % are free"}]}`)
+	noFleet := with(ready(0, 0), "/api/v1/fleet", "")
+	for _, test := range []struct {
+		name    string
+		answers map[string]string
+		args    []string
+		status  int
+		out     string // how the output begins; SERVER: the URL of the console
 	}{
-		"well": {well(0, 0), []string{"--dropped", "5,10"}, 0,
-			"MUSTER OK ready; 200 nodes; 0 down; 0 late; certificate for 90.2 days; 1 messages dropped; 0 messages rejected; 0 connections refused | " +
-				"nodes=200 down=0;10;40 late=0;20;80 certificate=90.25;30:;7: dropped=1;5;10 rejected=0;1;1000 refused=0\n"},
-		"down":            {well(12, 0), []string{"--dropped", ""}, 1, "MUSTER WARNING 12 down (web1 web2 web3 web4 web5 …); ready; 200 nodes;"},
-		"many down":       {well(40, 0), nil, 2, "MUSTER CRITICAL 40 down (web1"},
-		"too few":         {well(0, 0), []string{"--nodes", "300,250", "--dropped", ""}, 2, "MUSTER CRITICAL 200 nodes;"},
-		"dropped":         {well(0, 0), nil, 2, "MUSTER CRITICAL 1 messages dropped;"},
-		"certificate":     {well(0, 0), []string{"--certificate", "100,20", "--dropped", ""}, 1, "MUSTER WARNING certificate for 90.2 days;"},
-		"not ready":       {short, []string{"--dropped", ""}, 2, "MUSTER CRITICAL disk-short /data: 3 % are free;"},
-		"nobody watches":  {alone, []string{"--dropped", ""}, 3, `MUSTER UNKNOWN nobody watches the nodes: fleet.enabled is false; --down "" --late "" judges no nodes; ready`},
-		"nobody needs to": {alone, []string{"--dropped", "", "--down", "", "--late", ""}, 0, "MUSTER OK ready; certificate"},
-		"another server":  {other, nil, 3, "MUSTER UNKNOWN /readyz answers something else; is it the console of an appliance?\n"},
-		"as text":         {well(0, 0), []string{"--format", "text", "--dropped", ""}, 0, "muster: OK\n  OK        ready\n"},
-		"as JSON":         {well(0, 0), []string{"--format", "json", "--dropped", ""}, 0, `{"check":"muster","status":"OK","items":[{"name":"ready","status":"OK","text":"ready"}`},
-		"as metrics":      {well(0, 0), []string{"--format", "prometheus", "--dropped", ""}, 0, "# HELP muster_check_status"},
+		{
+			"ok", ready(0, 0), []string{"--dropped", "5,10"}, 0,
+			"MUSTER OK ready; 200 nodes; 0 down; 0 late; certificate expires in 90.2 days; 1 messages dropped; " +
+				"0 messages rejected; 0 connections refused | nodes=200 down=0;10;40 late=0;20;80 " +
+				"certificate=90.25;30:;7: dropped=1;5;10 rejected=0;1;1000 refused=0\n",
+		},
+		{
+			"some nodes down", ready(12, 0), []string{"--dropped", ""}, 1,
+			"MUSTER WARNING 12 down (web1 web2 web3 web4 web5 …); ready; 200 nodes;",
+		},
+		{"many nodes down", ready(40, 0), nil, 2, "MUSTER CRITICAL 40 down (web1"},
+		{
+			"too few nodes", ready(0, 0), []string{"--nodes", "300,250", "--dropped", ""}, 2,
+			"MUSTER CRITICAL 200 nodes;",
+		},
+		{"messages dropped", ready(0, 0), nil, 2, "MUSTER CRITICAL 1 messages dropped;"},
+		{
+			"certificate expires soon", ready(0, 0), []string{"--certificate", "100,20", "--dropped", ""}, 1,
+			"MUSTER WARNING certificate expires in 90.2 days;",
+		},
+		{
+			"not ready", notReady, []string{"--dropped", ""}, 2,
+			"MUSTER CRITICAL disk-short /data: 3 % are free;",
+		},
+		{
+			"fleet view disabled", noFleet, []string{"--dropped", ""}, 3,
+			`MUSTER UNKNOWN the fleet view is disabled: fleet.enabled is false; ` +
+				`--down "" --late "" turns the checks of nodes off; ready`,
+		},
+		{
+			"fleet view disabled and not checked", noFleet, []string{"--dropped", "", "--down", "", "--late", ""}, 0,
+			"MUSTER OK ready; certificate",
+		},
+		{
+			"another server", map[string]string{"/readyz": "<html>"}, nil, 3,
+			"MUSTER UNKNOWN SERVER/readyz gave an unexpected answer; is it the console of an appliance?\n",
+		},
+		{
+			"text", ready(0, 0), []string{"--format", "text", "--dropped", ""}, 0,
+			"muster: OK\n  OK        ready\n",
+		},
+		{
+			"JSON", ready(0, 0), []string{"--format", "json", "--dropped", ""}, 0,
+			`{"check":"muster","status":"OK","items":[{"name":"ready","status":"OK","text":"ready"}`,
+		},
+		{
+			"Prometheus", ready(0, 0), []string{"--format", "prometheus", "--dropped", ""}, 0,
+			"# HELP muster_check_status",
+		},
 	} {
-		status, out, errOut := muster(t, append([]string{"check", "health", "--server", answers(t, test.pages)}, test.args...)...)
-		if status != test.status || !strings.HasPrefix(out, test.out) || errOut != "" {
-			t.Errorf("%s: status %d\n%s%s", label, status, out, errOut)
-		}
-	}
-	if status, out, _ := muster(t, "check", "health", "--server", "127.0.0.1:1"); status != 3 || !strings.HasPrefix(out, "MUSTER UNKNOWN no appliance answers at http://127.0.0.1:1") || strings.Count(out, "\n") != 1 {
-		t.Errorf("unreachable: %d %s", status, out)
-	}
-	for _, args := range [][]string{{"--down", "5"}, {"--format", "xml"}, {"--bogus"}, {"now"}, {"--config", ""}} {
-		if status, _, errOut := muster(t, append([]string{"check", "health"}, args...)...); status != 3 || !strings.Contains(errOut, "Try: muster --help") {
-			t.Errorf("%v: %d %s", args, status, errOut)
-		}
+		t.Run(test.name, func(t *testing.T) {
+			url := fakeConsole(t, test.answers)
+			status, out, errOut := muster(t, append([]string{"check", "health", "--server", url}, test.args...)...)
+			out = strings.ReplaceAll(out, url, "SERVER")
+			if status != test.status || !strings.HasPrefix(out, test.out) || errOut != "" {
+				t.Errorf("status %d\n%s%s", status, out, errOut)
+			}
+		})
 	}
 }
 
-func TestCheckHealthRemembersCounts(t *testing.T) {
+func TestHealth_Unreachable(t *testing.T) {
+	status, out, _ := muster(t, "check", "health", "--server", "127.0.0.1:1")
+	want := "MUSTER UNKNOWN no appliance answers at http://127.0.0.1:1"
+	if status != 3 || !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 1 {
+		t.Errorf("%d %s", status, out)
+	}
+}
+
+// A usage error is UNKNOWN to monitoring, because 2 would be CRITICAL.
+func TestHealth_UsageErrors(t *testing.T) {
+	for _, args := range []string{"--down 5", "--format xml", "--bogus", "now", "--config="} {
+		t.Run(args, func(t *testing.T) {
+			status, _, errOut := muster(t, append([]string{"check", "health"}, strings.Fields(args)...)...)
+			if status != 3 || !strings.Contains(errOut, "Try: muster --help") {
+				t.Errorf("%d %s", status, errOut)
+			}
+		})
+	}
+}
+
+func TestHealthState_CountsSinceTheLastCheck(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state.json")
-	for i, step := range []struct {
+	for _, step := range []struct { // one after the other
+		name            string
 		dropped, status int
 		out             string
 	}{
-		{4, 2, `5 messages dropped; `}, // since the start
-		{4, 0, `0 messages dropped since `},
-		{7, 2, `3 messages dropped since `},
-		{1, 2, `2 messages dropped since `}, // it has started again
+		{"first check counts since the start", 4, 2, `5 messages dropped; `},
+		{"nothing new", 4, 0, `0 messages dropped since `},
+		{"three more", 7, 2, `3 messages dropped since `},
+		{"counter restarted", 1, 2, `2 messages dropped since `},
 	} {
-		status, out, errOut := muster(t, "check", "health", "--state", state, "--server", answers(t, well(0, step.dropped)))
-		if status != step.status || !strings.Contains(out, step.out) || errOut != "" {
-			t.Errorf("check %d: status %d\n%s%s", i, status, out, errOut)
-		}
+		t.Run(step.name, func(t *testing.T) {
+			url := fakeConsole(t, ready(0, step.dropped))
+			status, out, errOut := muster(t, "check", "health", "--state", state, "--server", url)
+			if status != step.status || !strings.Contains(out, step.out) || errOut != "" {
+				t.Errorf("status %d\n%s%s", status, out, errOut)
+			}
+		})
 	}
 	if files, err := filepath.Glob(filepath.Join(filepath.Dir(state), "*")); len(files) != 1 {
-		t.Errorf("%v is left, %v", files, err)
+		t.Errorf("temporary files are left: %v, %v", files, err)
 	}
+}
+
+func TestHealthState_BrokenFile(t *testing.T) {
+	state := filepath.Join(t.TempDir(), "state.json")
 	if err := os.WriteFile(state, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	status, out, _ := muster(t, "check", "health", "--state", state, "--server", answers(t, well(0, 0)))
-	if status != 3 || !regexp.MustCompile(`^MUSTER UNKNOWN \S+ is not what a check has written; remove it`).MatchString(out) {
-		t.Errorf("broken state: %d %s", status, out)
+	status, out, _ := muster(t, "check", "health", "--state", state, "--server", fakeConsole(t, ready(0, 0)))
+	want := regexp.MustCompile(`^MUSTER UNKNOWN \S+ is not a state file of muster check health; remove it`)
+	if status != 3 || !want.MatchString(out) {
+		t.Errorf("%d %s", status, out)
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // hostCheck is the check host command.
 type hostCheck struct {
-	asker
+	consoleCommand
 	machine
 	format  string
 	cfg     *appliance.Config
@@ -21,7 +21,7 @@ type hostCheck struct {
 }
 
 func (p *program) hostCommand() *cobra.Command {
-	c := &hostCheck{asker: asker{program: p}, machine: thisMachine()}
+	c := &hostCheck{consoleCommand: consoleCommand{program: p}, machine: thisMachine()}
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "Check whether this machine has what the configuration needs",
@@ -43,7 +43,7 @@ func (c *hostCheck) run(ctx context.Context) (err error) {
 	if !slices.Contains(monitoring.Formats, c.format) {
 		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
 	}
-	if c.cfg, err = appliance.Load(c.installed()); err != nil {
+	if c.cfg, err = appliance.Load(c.configPath()); err != nil {
 		c.result.AddStatus("look", err.Error(), monitoring.Unknown)
 		return c.writeResult(&c.result, c.format, "muster host")
 	}
@@ -78,15 +78,17 @@ func (p *program) writeResult(result *monitoring.Result, format, name string) er
 
 // askRunning finds out whether the appliance of the configuration runs, and its limits then.
 func (c *hostCheck) askRunning(ctx context.Context) {
-	var varz struct {
-		Name string `json:"server_name"`
+	client, err := c.connect()
+	if err != nil {
+		return
 	}
-	if err := c.ask(ctx, "/varz", &varz); err != nil || varz.Name != c.cfg.Identity {
+	server, err := client.Server(ctx)
+	if err != nil || server.Name != c.cfg.Identity {
 		return
 	}
 	c.running = true
-	families, err := c.metrics(ctx)
-	if most := families["process_max_fds"].GetMetric(); err == nil && len(most) > 0 {
-		c.descriptors = func() (uint64, error) { return uint64(most[0].GetGauge().GetValue()), nil }
+	metrics, err := client.Metrics(ctx)
+	if limit, ok := metrics.Min("process_max_fds"); err == nil && ok {
+		c.descriptors = func() (uint64, error) { return uint64(limit), nil }
 	}
 }

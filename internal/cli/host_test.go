@@ -65,7 +65,7 @@ func TestCheckHostSaysWhatIsMissingAndTheCure(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		p := &program{out: &out, err: &out, configFile: config}
-		c := &hostCheck{asker: asker{program: p}, machine: good(), format: "text"}
+		c := &hostCheck{consoleCommand: consoleCommand{program: p}, machine: good(), format: "text"}
 		test.change(&c.machine)
 		if status := p.reportError(c.run(t.Context())); status != test.status || !strings.Contains(out.String(), test.line) || strings.Count(out.String(), "\n") != 8 {
 			t.Errorf("%s: status %d\n%s", label, status, &out)

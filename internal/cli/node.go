@@ -5,29 +5,30 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/spf13/cobra"
 )
 
-// one is the node command.
-type one struct {
-	asker
+// nodeCommand is the node command.
+type nodeCommand struct {
+	consoleCommand
 	facts bool
 	diff  bool
 }
 
 func (p *program) nodeCommand() *cobra.Command {
-	o := &one{asker: asker{program: p}}
-	cmd := o.asking("node NAME", "Show what is known of a node, what it registered, or what that changed",
-		"  muster node web1.example.net\n  muster node web1.example.net --diff", oneNode, o.run)
-	cmd.Flags().BoolVar(&o.facts, "facts", false, "print what it registered last, as it did")
-	cmd.Flags().BoolVar(&o.diff, "diff", false, "print what its last registration changed; fleet.volatile names facts that do not count")
+	c := &nodeCommand{consoleCommand: consoleCommand{program: p}}
+	cmd := c.newQuery("node NAME", "Show one node: its state, its registrations, and what the last one changed",
+		"  muster node web1.example.net\n  muster node web1.example.net --diff", oneNode, c.run)
+	cmd.Flags().BoolVar(&c.facts, "facts", false, "print the content of the last registration")
+	cmd.Flags().BoolVar(&c.diff, "diff", false,
+		"print what the last registration changed, without the facts that fleet.volatile names")
 	mutuallyExclusive(cmd, "facts", "diff")
 	return cmd
 }
@@ -39,22 +40,24 @@ func oneNode(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-func (o *one) run(ctx context.Context, args []string) error {
-	path := "/api/v1/nodes/" + url.PathEscape(args[0])
-	if o.diff {
-		return o.changes(ctx, path)
-	}
-	var d fleet.Detail
-	if err := o.ask(ctx, path, &d); err != nil {
+func (c *nodeCommand) run(ctx context.Context, args []string) error {
+	client, err := c.connect()
+	if err != nil {
 		return err
 	}
+	if c.diff {
+		return c.printDiff(ctx, client, args[0])
+	}
+	detail, err := client.Node(ctx, args[0])
 	switch {
-	case o.facts:
-		return o.registered(d)
-	case o.asJSON:
-		return o.printJSON(d)
+	case err != nil:
+		return err
+	case c.facts:
+		return c.printRegistration(detail)
+	case c.asJSON:
+		return c.printJSON(detail)
 	default:
-		return o.printTable([]string{d.Name, ""}, detailRows(d))
+		return c.printTable([]string{detail.Name, ""}, detailRows(detail))
 	}
 }
 
@@ -62,17 +65,18 @@ func detailRows(d fleet.Detail) [][]string {
 	rows := [][]string{
 		{"state", fmt.Sprintf("%s since %s: %s", d.State, ago(d.Since), d.Reason)},
 		{"site", d.Site},
-		{"registered", at(d.Registered)},
+		{"registered", agoAndTimestamp(d.Registered)},
 	}
 	if d.RegistersEverySeconds > 0 {
-		rows = append(rows, []string{"usually", "every " + (time.Duration(d.RegistersEverySeconds) * time.Second).String()})
+		rows = append(rows, []string{"registers", "every " + (time.Duration(d.RegistersEverySeconds) * time.Second).String()})
 	}
-	rows = append(rows, connectionRows(d.Connection)...)
+	rows = append(rows, connectionRow(d.Connection))
 	if !d.ShutdownAt.IsZero() {
-		rows = append(rows, []string{"said goodbye", at(d.ShutdownAt)})
+		rows = append(rows, []string{"shutdown event", agoAndTimestamp(d.ShutdownAt)})
 	}
 	for _, a := range d.Arrivals {
-		rows = append(rows, []string{"arrived", fmt.Sprintf("%s, %s, verified: %s", at(a.Received), humanize.IBytes(uint64(a.Bytes)), a.Verified)})
+		rows = append(rows, []string{"registration", fmt.Sprintf("%s, %s, verified: %s",
+			agoAndTimestamp(a.Received), humanize.IBytes(uint64(a.Bytes)), a.Verified)})
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Facts)) {
 		rows = append(rows, []string{"fact " + name, d.FactText(name)})
@@ -86,50 +90,58 @@ func detailRows(d fleet.Detail) [][]string {
 	return rows
 }
 
-// registered prints a registration: JSON with indents, anything else as it is.
-func (o *one) registered(d fleet.Detail) error {
+func connectionRow(c fleet.Connection) []string {
+	switch c.Connected {
+	case "yes":
+		name := "name verified"
+		if !c.Verified {
+			name = "name not verified"
+		}
+		return []string{"connected", fmt.Sprintf("from %s since %s, %s", c.Address, ago(c.Since), name)}
+	case "no":
+		return []string{"connected", fmt.Sprintf("no, ended %s: %s", ago(c.Ended), c.Reason)}
+	default:
+		return []string{"connected", "unknown: no connection seen by this appliance"}
+	}
+}
+
+// printRegistration prints the content of the last registration: JSON indented, other text as it
+// is.
+func (c *nodeCommand) printRegistration(d fleet.Detail) error {
 	r := d.Registration
 	switch {
 	case r == nil:
-		return fmt.Errorf("no registration of %s is in the stream any more", d.Name)
+		return fmt.Errorf("the stream has no registration of %s any more", d.Name)
 	case r.Data != nil:
-		return o.printJSON(r.Data)
+		return c.printJSON(r.Data)
 	case r.Text != "":
-		_, err := fmt.Fprintln(o.out, strings.TrimSuffix(r.Text, "\n"))
+		_, err := fmt.Fprintln(c.out, strings.TrimSuffix(r.Text, "\n"))
 		return err
 	default:
 		return fmt.Errorf("the registration of %s cannot be shown: %s", d.Name, r.Error)
 	}
 }
 
-func (o *one) changes(ctx context.Context, path string) error {
-	var d fleet.Diff
-	if err := o.ask(ctx, path+"/diff", &d); err != nil {
-		return err
-	}
+func (c *nodeCommand) printDiff(ctx context.Context, client *apiclient.Client, name string) error {
+	d, err := client.Diff(ctx, name)
 	switch {
-	case o.asJSON:
-		return o.printJSON(d)
+	case err != nil:
+		return err
+	case c.asJSON:
+		return c.printJSON(d)
 	case d.Before == nil:
-		return fmt.Errorf("fewer than two registrations of %s are in the stream, so there is nothing to compare", d.Node)
+		return fmt.Errorf("the stream has fewer than two registrations of %s, so there is nothing to compare", d.Node)
 	}
-	var rows [][]string
-	for _, c := range d.Changes {
-		rows = append(rows, []string{c.Kind, c.Name, c.Change, short(c.Before), short(c.Now)})
-	}
-	fmt.Fprintf(o.err, "%d changes from %s to %s, and %d of volatile facts\n", len(d.Changes), d.Before.Received.UTC().Format(time.RFC3339),
-		d.Now.Received.UTC().Format(time.RFC3339), d.Volatile)
-	if len(rows) == 0 {
+	fmt.Fprintf(c.err, "%d changes between the registrations of %s and %s; %d changes of volatile facts are not shown\n",
+		len(d.Changes), timestamp(d.Before.Received), timestamp(d.Now.Received), d.Volatile)
+	if len(d.Changes) == 0 {
 		return nil
 	}
-	return o.printTable([]string{"KIND", "NAME", "CHANGE", "BEFORE", "NOW"}, rows)
-}
-
-// short is the beginning of a value, where it is long.
-func short(value []byte) string {
-	const most = 60
-	if text := []rune(string(value)); len(text) > most {
-		return string(text[:most]) + "…"
+	var rows [][]string
+	for _, change := range d.Changes {
+		rows = append(rows, []string{
+			change.Kind, change.Name, change.Change, shorten(string(change.Before)), shorten(string(change.Now)),
+		})
 	}
-	return string(value)
+	return c.printTable([]string{"KIND", "NAME", "CHANGE", "BEFORE", "NOW"}, rows)
 }

@@ -9,52 +9,58 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// rejectedCommand is the rejected command.
+type rejectedCommand struct{ consoleCommand }
+
 func (p *program) rejectedCommand() *cobra.Command {
-	a := &asker{program: p}
-	return a.listing("rejected", "Show who is refused by the broker or rejected by an adapter, and why",
-		"  muster rejected\n  muster rejected --json", a.rejected)
+	c := &rejectedCommand{consoleCommand{program: p}}
+	return c.newList("rejected", "List refused connections and rejected messages, with the reasons",
+		"  muster rejected\n  muster rejected --json", c.run)
 }
 
-func (a *asker) rejected(ctx context.Context, _ []string) error {
-	var answer console.Rejected
-	if err := a.ask(ctx, "/api/v1/rejected", &answer); err != nil {
+func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
+	client, err := c.connect()
+	if err != nil {
 		return err
 	}
-	if a.asJSON {
-		return a.printJSON(answer)
-	}
-	if a.asCSV {
+	answer, err := client.Rejected(ctx)
+	switch {
+	case err != nil:
+		return err
+	case c.asJSON:
+		return c.printJSON(answer)
+	case c.asCSV:
 		rows := [][]string{{"name", "address", "by", "reason", "count", "first", "last", "detail"}}
-		for _, c := range answer.Cases {
-			rows = append(rows, []string{c.Name, c.Address, c.By, c.Reason, strconv.FormatUint(c.Count, 10), moment(c.First), moment(c.Last), c.Detail})
+		for _, e := range answer.Cases {
+			rows = append(rows, []string{
+				e.Name, e.Address, e.By, e.Reason, strconv.FormatUint(e.Count, 10),
+				timestamp(e.First), timestamp(e.Last), e.Detail,
+			})
 		}
-		return a.printCSV(rows...)
+		return c.printCSV(rows...)
+	default:
+		return c.printEntries(answer)
 	}
+}
+
+func (c *rejectedCommand) printEntries(answer console.Rejected) error {
 	if len(answer.Cases) == 0 {
-		_, err := fmt.Fprintln(a.err, "nobody was refused or rejected since the start")
+		_, err := fmt.Fprintln(c.err, "no connection was refused and no message rejected since the start")
 		return err
 	}
 	var rows [][]string
-	for _, c := range answer.Cases {
-		rows = append(rows, []string{given(c.Name), c.Address, c.By, c.Reason, count(c.Count), ago(c.First), ago(c.Last), given(short([]byte(c.Detail)))})
+	for _, e := range answer.Cases {
+		rows = append(rows, []string{
+			quoteUnsafe(e.Name), e.Address, e.By, e.Reason, count(e.Count),
+			ago(e.First), ago(e.Last), quoteUnsafe(shorten(e.Detail)),
+		})
 	}
-	if err := a.printTable([]string{"NAME", "ADDRESS", "BY", "REASON", "TIMES", "FIRST", "LAST", "DETAIL"}, rows); err != nil {
+	header := []string{"NAME", "ADDRESS", "BY", "REASON", "TIMES", "FIRST", "LAST", "DETAIL"}
+	if err := c.printTable(header, rows); err != nil {
 		return err
 	}
 	if answer.Forgotten > 0 {
-		fmt.Fprintf(a.err, "%s more are forgotten\n", count(answer.Forgotten))
+		fmt.Fprintf(c.err, "%s earlier ones are no longer kept\n", count(answer.Forgotten))
 	}
 	return nil
-}
-
-// given is a name that nobody has proved, so that it does nothing to a terminal or a table.
-func given(name string) string {
-	if name == "" {
-		return "-"
-	}
-	quoted := fmt.Sprintf("%q", name)
-	if quoted == `"`+name+`"` {
-		return name
-	}
-	return quoted
 }

@@ -11,31 +11,34 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
-	dto "github.com/prometheus/client_model/go"
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/spf13/cobra"
 )
 
-// overview is what status shows, gathered from the console's pages.
+// statusCommand is the status command.
+type statusCommand struct{ consoleCommand }
+
+// overview is what status shows, gathered from several endpoints.
 type overview struct {
 	Name        string                       `json:"name"`
 	Version     string                       `json:"version"`
 	Started     time.Time                    `json:"started"`
 	Ready       bool                         `json:"ready"`
-	Reasons     []console.Reason             `json:"reasons"`
+	Reasons     []console.Reason             `json:"reasons"` // why it is not ready
 	Connections int                          `json:"connections"`
-	Memory      uint64                       `json:"memory_bytes"`
+	Memory      uint64                       `json:"memory_bytes"` // resident; 0: unknown
 	Storage     storage                      `json:"storage"`
-	Nodes       *nodeCounts                  `json:"nodes,omitempty"` // where somebody watches them
-	Adapters    map[string]map[string]uint64 `json:"adapters"`        // the ledger of each
-	Refused     uint64                       `json:"refused"`         // connections
-	Certificate *float64                     `json:"certificate_days,omitempty"`
-	Changes     []string                     `json:"not_as_declared"` // streams
+	Nodes       *nodeCounts                  `json:"nodes,omitempty"`            // nil: the fleet view is disabled
+	Adapters    map[string]map[string]uint64 `json:"adapters"`                   // ledger of each adapter, by term
+	Refused     uint64                       `json:"refused"`                    // connections, since the start
+	Certificate *float64                     `json:"certificate_days,omitempty"` // until it expires; nil: no TLS
+	Changes     []string                     `json:"not_as_declared"`            // of streams
 }
 
-// storage is what the streams take of the disk, in bytes.
+// storage is the disk space of the streams, in bytes.
 type storage struct {
 	Used uint64 `json:"used_bytes"`
-	Most uint64 `json:"max_bytes"`
+	Max  uint64 `json:"max_bytes"`
 }
 
 type nodeCounts struct {
@@ -43,105 +46,82 @@ type nodeCounts struct {
 	States map[fleet.State]int `json:"states"`
 }
 
-// ledgerMetrics are the terms of an adapter's ledger, in its order.
-var ledgerMetrics = []struct{ term, metric string }{
-	{"received", "muster_adapter_received_total"},
-	{"stored", "muster_adapter_stored_total"},
-	{"duplicate", "muster_adapter_duplicate_total"},
-	{"rejected", "muster_adapter_rejected_total"},
-	{"dropped", "muster_adapter_dropped_total"},
-	{"pending", "muster_adapter_pending"},
-}
-
 func (p *program) statusCommand() *cobra.Command {
-	a := &asker{program: p}
-	cmd := a.asking("status", "Show how a running appliance is, on one screen",
-		"  muster status\n  muster status --json", cobra.NoArgs, a.status)
-	cmd.Long = `Show how a running appliance is, on one screen. It judges nothing and its exit status is
-0 whenever it could look; for monitoring there is muster check health.`
+	c := &statusCommand{consoleCommand{program: p}}
+	cmd := c.newQuery("status", "Show the state of a running appliance on one screen",
+		"  muster status\n  muster status --json", cobra.NoArgs, c.run)
+	cmd.Long = `Show the state of a running appliance on one screen. The exit status is 0 whenever the
+appliance answers, also when it is not ready; for monitoring use muster check health.`
 	return cmd
 }
 
-func (a *asker) status(ctx context.Context, _ []string) error {
-	var o overview
-	for _, look := range []func(context.Context, *overview) error{a.lookReady, a.lookServer, a.lookNodes, a.lookMetrics, a.lookStreams} {
-		if err := look(ctx, &o); err != nil {
-			return err
-		}
-	}
-	if a.asJSON {
-		return a.printJSON(o)
-	}
-	return a.printTable([]string{o.Name, o.readiness()}, o.rows())
-}
-
-func (a *asker) lookReady(ctx context.Context, o *overview) (err error) {
-	o.Ready, o.Reasons, err = a.readiness(ctx)
-	return err
-}
-
-func (a *asker) lookServer(ctx context.Context, o *overview) error {
-	var varz struct {
-		Name        string    `json:"server_name"`
-		Start       time.Time `json:"start"`
-		Connections int       `json:"connections"`
-		JetStream   struct {
-			Config struct {
-				MaxStorage uint64 `json:"max_storage"`
-			} `json:"config"`
-			Stats struct {
-				Storage uint64 `json:"storage"`
-			} `json:"stats"`
-		} `json:"jetstream"`
-	}
-	err := a.ask(ctx, "/varz", &varz)
-	o.Name, o.Started, o.Connections = varz.Name, varz.Start, varz.Connections
-	o.Storage = storage{varz.JetStream.Stats.Storage, varz.JetStream.Config.MaxStorage}
-	return err
-}
-
-func (a *asker) lookNodes(ctx context.Context, o *overview) error {
-	var s fleet.Summary
-	err := a.ask(ctx, "/api/v1/fleet", &s)
-	switch {
-	case err == nil:
-		o.Nodes = &nodeCounts{s.Nodes, s.States}
-	case err.Error() == console.FleetDisabled:
-		return nil
-	}
-	return err
-}
-
-func (a *asker) lookMetrics(ctx context.Context, o *overview) error {
-	families, err := a.metrics(ctx)
+func (c *statusCommand) run(ctx context.Context, _ []string) error {
+	client, err := c.connect()
 	if err != nil {
 		return err
 	}
-	o.Adapters = map[string]map[string]uint64{}
-	for _, l := range ledgerMetrics {
-		for _, m := range families[l.metric].GetMetric() {
-			name := label(m, "adapter")
-			if o.Adapters[name] == nil {
-				o.Adapters[name] = map[string]uint64{}
-			}
-			o.Adapters[name][l.term] += uint64(m.GetCounter().GetValue() + m.GetGauge().GetValue())
+	var o overview
+	for _, add := range []func(context.Context, *apiclient.Client) error{
+		o.addReadiness, o.addServer, o.addNodes, o.addMetrics, o.addStreams,
+	} {
+		if err := add(ctx, client); err != nil {
+			return err
 		}
 	}
-	for _, m := range families["muster_build_info"].GetMetric() {
-		o.Version = label(m, "version")
+	if c.asJSON {
+		return c.printJSON(o)
 	}
-	for _, m := range families["process_resident_memory_bytes"].GetMetric() {
-		o.Memory = uint64(m.GetGauge().GetValue())
+	readiness := "NOT READY"
+	if o.Ready {
+		readiness = "ready"
 	}
-	o.Refused = uint64(sum(families["muster_broker_refused_total"]))
-	o.Certificate = certificate(families)
+	return c.printTable([]string{o.Name, readiness}, o.rows())
+}
+
+func (o *overview) addReadiness(ctx context.Context, client *apiclient.Client) error {
+	r, err := client.Ready(ctx)
+	o.Ready, o.Reasons = r.Ready, r.Reasons
+	return err
+}
+
+func (o *overview) addServer(ctx context.Context, client *apiclient.Client) error {
+	s, err := client.Server(ctx)
+	o.Name, o.Started, o.Connections = s.Name, s.Start, s.Connections
+	o.Storage = storage{s.JetStream.Stats.Storage, s.JetStream.Config.MaxStorage}
+	return err
+}
+
+func (o *overview) addNodes(ctx context.Context, client *apiclient.Client) error {
+	summary, err := client.Fleet(ctx)
+	switch {
+	case apiclient.HasCode(err, console.CodeFleetDisabled):
+		return nil
+	case err != nil:
+		return err
+	}
+	o.Nodes = &nodeCounts{summary.Nodes, summary.States}
 	return nil
 }
 
-func (a *asker) lookStreams(ctx context.Context, o *overview) error {
-	var streams console.Streams
-	if err := a.ask(ctx, "/api/v1/streams", &streams); err != nil && o.Ready {
-		return err // otherwise the reasons say it
+func (o *overview) addMetrics(ctx context.Context, client *apiclient.Client) error {
+	metrics, err := client.Metrics(ctx)
+	if err != nil {
+		return err
+	}
+	o.Adapters = ledgers(metrics)
+	o.Version = metrics.Label("muster_build_info", "version")
+	o.Memory = uint64(metrics.Sum("process_resident_memory_bytes"))
+	o.Refused = uint64(metrics.Sum("muster_broker_refused_total"))
+	if days, ok := minCertificateDays(metrics); ok {
+		o.Certificate = &days
+	}
+	return nil
+}
+
+func (o *overview) addStreams(ctx context.Context, client *apiclient.Client) error {
+	streams, err := client.Streams(ctx)
+	if err != nil && o.Ready {
+		return err // an appliance that is not ready gives the reason already
 	}
 	o.Changes = []string{}
 	for _, change := range streams.Changes {
@@ -153,22 +133,6 @@ func (a *asker) lookStreams(ctx context.Context, o *overview) error {
 	return nil
 }
 
-func label(m *dto.Metric, name string) string {
-	for _, l := range m.GetLabel() {
-		if l.GetName() == name {
-			return l.GetValue()
-		}
-	}
-	return ""
-}
-
-func (o *overview) readiness() string {
-	if o.Ready {
-		return "ready"
-	}
-	return "NOT READY"
-}
-
 func (o *overview) rows() (rows [][]string) {
 	row := func(name, format string, values ...any) {
 		rows = append(rows, []string{name, fmt.Sprintf(format, values...)})
@@ -178,7 +142,7 @@ func (o *overview) rows() (rows [][]string) {
 	}
 	row("version", "%s, started %s", o.Version, ago(o.Started))
 	if o.Nodes == nil {
-		row("nodes", console.FleetDisabled)
+		row("nodes", "the fleet view is disabled: fleet.enabled is false")
 	} else {
 		var states []string
 		for _, state := range fleet.States {
@@ -189,17 +153,17 @@ func (o *overview) rows() (rows [][]string) {
 	row("connections", "%s, %s refused", count(uint64(o.Connections)), count(o.Refused))
 	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
 		var terms []string
-		for _, l := range ledgerMetrics {
-			terms = append(terms, count(o.Adapters[name][l.term])+" "+l.term)
+		for _, m := range ledgerMetrics {
+			terms = append(terms, count(o.Adapters[name][m.term])+" "+m.term)
 		}
 		row("adapter "+name, "%s", strings.Join(terms, ", "))
 	}
-	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Most))
-	if o.Memory > 0 { // the appliance knows
+	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Max))
+	if o.Memory > 0 {
 		row("memory", "%s", humanize.IBytes(o.Memory))
 	}
 	if o.Certificate != nil {
-		row("certificate", "for %d more days", int(*o.Certificate))
+		row("certificate", "expires in %d days", int(*o.Certificate))
 	}
 	for _, change := range o.Changes {
 		row("not as declared", "%s", change)

@@ -16,87 +16,105 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// streams is the streams command and those under it.
-type streams struct {
-	asker
-	deletes bool
+// streamsCommand is the streams command, with plan and apply under it.
+type streamsCommand struct {
+	consoleCommand
+	deleteMessages bool
 }
 
 func (p *program) streamsCommand() *cobra.Command {
-	s := &streams{asker: asker{program: p}}
-	list := s.listing("streams", "List the streams of a running appliance",
-		"  muster streams\n  muster streams --json", s.list)
-	list.Long = `List the streams of a running appliance: a table on a terminal, one name a line otherwise.`
-	plan := s.asking("plan", "Show what would change to make the streams as declared",
-		"  muster streams plan --config /etc/muster/appliance.toml\n  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, s.plan)
-	plan.Flags().Lookup("config").Usage = configHelpStreams
-	list.AddCommand(plan, s.applyCommand())
+	c := &streamsCommand{consoleCommand: consoleCommand{program: p}}
+	list := c.newList("streams", "List the streams of a running appliance",
+		"  muster streams\n  muster streams --json", c.list)
+	list.Long = `List the streams of a running appliance: as a table on a terminal, otherwise one name a
+line. Differences from the configuration are printed to standard error.`
+	list.AddCommand(c.planCommand(), c.applyCommand())
 	return list
 }
 
-func (s *streams) applyCommand() *cobra.Command {
-	cmd := s.command("apply", "Make the streams as declared",
-		"  muster streams apply --config /etc/muster/appliance.toml\n  muster streams apply --config /etc/muster/appliance.toml --delete-messages", cobra.NoArgs, s.apply)
+func (c *streamsCommand) planCommand() *cobra.Command {
+	cmd := c.newQuery("plan", "Show the changes that would make the streams as declared",
+		"  muster streams plan --config /etc/muster/appliance.toml\n"+
+			"  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, c.plan)
 	cmd.Flags().Lookup("config").Usage = configHelpStreams
-	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
-appliance does this by itself when it starts, but never what would delete stored
-messages: that is left to this command, with --delete-messages.`
-	cmd.Flags().BoolVar(&s.deletes, "delete-messages", false, "make also the changes that delete stored messages")
 	return cmd
 }
 
-func (s *streams) list(ctx context.Context, _ []string) error {
-	var answer console.Streams
-	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
+func (c *streamsCommand) applyCommand() *cobra.Command {
+	cmd := c.newCommand("apply", "Make the streams as declared",
+		"  muster streams apply --config /etc/muster/appliance.toml\n"+
+			"  muster streams apply --config /etc/muster/appliance.toml --delete-messages", cobra.NoArgs, c.apply)
+	cmd.Flags().Lookup("config").Usage = configHelpStreams
+	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
+appliance applies changes automatically when it starts, except those that would delete
+stored messages; this command applies them with --delete-messages.`
+	cmd.Flags().BoolVar(&c.deleteMessages, "delete-messages", false, "also apply changes that delete stored messages")
+	return cmd
+}
+
+func (c *streamsCommand) list(ctx context.Context, _ []string) error {
+	client, err := c.connect()
+	if err != nil {
 		return err
 	}
+	answer, err := client.Streams(ctx)
 	switch {
-	case s.asJSON:
-		return s.printJSON(answer)
-	case s.asCSV:
-		return s.printCSV(streamFigures(answer.Streams)...)
-	case !isTerminal(s.out):
-		for _, h := range answer.Streams {
-			fmt.Fprintln(s.out, h.Config.Name)
-		}
+	case err != nil:
+		return err
+	case c.asJSON:
+		return c.printJSON(answer)
+	case c.asCSV:
+		return c.printCSV(streamRecords(answer.Streams)...)
 	default:
-		if err := s.printTable([]string{"STREAM", "MESSAGES", "SIZE", "OF", "LAST", "SUBJECTS"}, streamRows(answer.Streams)); err != nil {
+		return c.printStreams(answer)
+	}
+}
+
+func (c *streamsCommand) printStreams(answer console.Streams) error {
+	if isTerminal(c.out) {
+		header := []string{"STREAM", "MESSAGES", "SIZE", "LIMIT", "LAST", "SUBJECTS"}
+		if err := c.printTable(header, streamRows(answer.Streams)); err != nil {
 			return err
+		}
+	} else {
+		for _, s := range answer.Streams {
+			fmt.Fprintln(c.out, s.Config.Name)
 		}
 	}
 	for _, change := range answer.Changes {
-		fmt.Fprintf(s.err, "not as declared: %s\n", change)
+		fmt.Fprintf(c.err, "not as declared: %s\n", change)
 	}
 	if answer.Overlap != "" {
-		fmt.Fprintf(s.err, "not as declared: %s\n", answer.Overlap)
+		fmt.Fprintf(c.err, "not as declared: %s\n", answer.Overlap)
 	}
 	return nil
 }
 
+// streamRows are the rows of the table.
 func streamRows(streams []jsconfig.StreamInfo) [][]string {
 	rows := make([][]string, len(streams))
-	for i, h := range streams {
+	for i, s := range streams {
 		rows[i] = []string{
-			h.Config.Name, count(h.State.Msgs), humanize.IBytes(h.State.Bytes),
-			limit(h.Config.MaxBytes), lastTime(h.State), strings.Join(h.Config.Subjects, " "),
+			s.Config.Name, count(s.State.Msgs), humanize.IBytes(s.State.Bytes),
+			byteLimit(s.Config.MaxBytes), lastTime(s.State), strings.Join(s.Config.Subjects, " "),
 		}
 	}
 	return rows
 }
 
-// streamFigures are the same for programs, under their header; without a limit max_bytes is -1, as NATS has it.
-func streamFigures(streams []jsconfig.StreamInfo) [][]string {
-	rows := [][]string{{"name", "messages", "bytes", "max_bytes", "last", "subjects"}}
-	for _, h := range streams {
-		rows = append(rows, []string{
-			h.Config.Name, strconv.FormatUint(h.State.Msgs, 10), strconv.FormatUint(h.State.Bytes, 10),
-			strconv.FormatInt(h.Config.MaxBytes, 10), moment(h.State.LastTime), strings.Join(h.Config.Subjects, " "),
+// streamRecords are the records of the CSV. A stream without a limit has max_bytes -1, as in NATS.
+func streamRecords(streams []jsconfig.StreamInfo) [][]string {
+	records := [][]string{{"name", "messages", "bytes", "max_bytes", "last", "subjects"}}
+	for _, s := range streams {
+		records = append(records, []string{
+			s.Config.Name, strconv.FormatUint(s.State.Msgs, 10), strconv.FormatUint(s.State.Bytes, 10),
+			strconv.FormatInt(s.Config.MaxBytes, 10), timestamp(s.State.LastTime), strings.Join(s.Config.Subjects, " "),
 		})
 	}
-	return rows
+	return records
 }
 
-func limit(n int64) string {
+func byteLimit(n int64) string {
 	if n <= 0 {
 		return "unlimited"
 	}
@@ -110,55 +128,53 @@ func lastTime(state jetstream.StreamState) string {
 	return ago(state.LastTime)
 }
 
-// wantConfig keeps what a lab declares from being held against an installed appliance.
-func (s *streams) wantConfig() error {
-	if s.configFile != "" {
-		return nil
-	}
-	cfg, err := appliance.Load("")
-	if err != nil {
-		return err
+// loadDeclared loads the configuration that declares the streams. Without --config that is a lab
+// in the working directory: what a lab declares must not be compared with the streams of an
+// installed appliance.
+func (c *streamsCommand) loadDeclared() (*appliance.Config, error) {
+	cfg, err := appliance.Load(c.configFile)
+	if err != nil || c.configFile != "" {
+		return cfg, err
 	}
 	if _, err := os.Stat(cfg.TokenFile()); err != nil {
-		return usageError{fmt.Errorf("no lab runs in %s; name the configuration of the appliance with --config", cfg.DataDir)}
+		return nil, usageError{fmt.Errorf("no lab runs in %s; name the configuration of the appliance with --config",
+			cfg.DataDir)}
 	}
-	return nil
+	return cfg, nil
 }
 
-func (s *streams) plan(ctx context.Context, _ []string) error {
-	if err := s.wantConfig(); err != nil {
-		return err
-	}
-	cfg, err := appliance.Load(s.configFile)
+func (c *streamsCommand) plan(ctx context.Context, _ []string) error {
+	cfg, err := c.loadDeclared()
 	if err != nil {
 		return err
 	}
-	var answer console.Streams
-	if err := s.ask(ctx, "/api/v1/streams", &answer); err != nil {
+	client, err := c.connect()
+	if err != nil {
+		return err
+	}
+	answer, err := client.Streams(ctx)
+	if err != nil {
 		return err
 	}
 	changes, err := jsconfig.Plan(answer.Streams, cfg.Declared.StreamConfigs(), time.Now())
 	if err != nil {
 		return err
 	}
-	if s.asJSON {
-		return s.printJSON(append([]jsconfig.Change{}, changes...))
+	if c.asJSON {
+		return c.printJSON(append([]jsconfig.Change{}, changes...))
 	}
 	if len(changes) == 0 {
-		fmt.Fprintln(s.out, "All streams are as declared.")
+		fmt.Fprintln(c.out, "All streams are as declared.")
 	}
 	for _, change := range changes {
-		fmt.Fprintln(s.out, change)
+		fmt.Fprintln(c.out, change)
 	}
 	return nil
 }
 
-// apply connects to the broker itself, because the console changes nothing.
-func (s *streams) apply(ctx context.Context, _ []string) error {
-	if err := s.wantConfig(); err != nil {
-		return err
-	}
-	cfg, err := appliance.Load(s.configFile)
+// apply connects to the broker, because the console is read-only.
+func (c *streamsCommand) apply(ctx context.Context, _ []string) error {
+	cfg, err := c.loadDeclared()
 	if err != nil {
 		return err
 	}
@@ -171,45 +187,45 @@ func (s *streams) apply(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	results, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), s.deletes)
+	results, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), c.deleteMessages)
 	if err != nil {
 		return err
 	}
-	return s.printResults(results)
+	return c.printResults(results)
 }
 
-// printResults says what was done; a change that was not made fails the command.
-func (s *streams) printResults(results []jsconfig.Result) error {
-	if s.asJSON {
-		if err := s.printJSON(resultRows(results)); err != nil {
+// printResults prints what became of each change. It returns an error when one was not applied.
+func (c *streamsCommand) printResults(results []jsconfig.Result) error {
+	if c.asJSON {
+		if err := c.printJSON(resultRows(results)); err != nil {
 			return err
 		}
 	} else if len(results) == 0 {
-		fmt.Fprintln(s.out, "All streams are as declared.")
+		fmt.Fprintln(c.out, "All streams are as declared.")
 	}
 	failed := 0
-	for _, o := range results {
-		if o.Err != nil {
+	for _, r := range results {
+		if r.Err != nil {
 			failed++
 		}
-		if !s.asJSON {
-			fmt.Fprintln(s.out, resultLine(o))
+		if !c.asJSON {
+			fmt.Fprintln(c.out, resultLine(r))
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d changes were not made", failed, len(results))
+		return fmt.Errorf("%d of %d changes were not applied", failed, len(results))
 	}
 	return nil
 }
 
-func resultLine(o jsconfig.Result) string {
-	if o.Err != nil {
-		return fmt.Sprintf("not done: %s: %s", o.Change, o.Err)
+func resultLine(r jsconfig.Result) string {
+	if r.Err != nil {
+		return fmt.Sprintf("not applied: %s: %s", r.Change, r.Err)
 	}
-	return "done: " + o.Change.String()
+	return "applied: " + r.Change.String()
 }
 
-// resultRow is a line of streams apply --json.
+// resultRow is one element of streams apply --json.
 type resultRow struct {
 	jsconfig.Change
 	Done  bool   `json:"done"`
@@ -218,10 +234,10 @@ type resultRow struct {
 
 func resultRows(results []jsconfig.Result) []resultRow {
 	rows := []resultRow{}
-	for _, o := range results {
-		row := resultRow{Change: o.Change, Done: o.Err == nil}
-		if o.Err != nil {
-			row.Error = o.Err.Error()
+	for _, r := range results {
+		row := resultRow{Change: r.Change, Done: r.Err == nil}
+		if r.Err != nil {
+			row.Error = r.Err.Error()
 		}
 		rows = append(rows, row)
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// stage is an appliance of which everything is known: the console is a real one, and answers
+// fakeAppliance is an appliance of which everything is known: the console is a real one, and answers
 // from here. Times are so long ago that they are the same in words for a while.
-type stage struct {
+type fakeAppliance struct {
 	ready   []console.Reason
 	nodes   []fleet.NodeStatus
 	streams console.Streams
@@ -32,10 +32,10 @@ func hoursAgo(n int) time.Time {
 	return time.Now().Add(-time.Duration(n)*time.Hour - 10*time.Minute).Truncate(time.Second).UTC()
 }
 
-// inhabited has four nodes.
-func inhabited() *stage {
+// fourNodes has four nodes.
+func fourNodes() *fakeAppliance {
 	facts := map[string]json.RawMessage{"os.name": json.RawMessage(`"Debian"`), "cores": json.RawMessage("8")}
-	return &stage{
+	return &fakeAppliance{
 		ready: []console.Reason{{Code: "disk-short", What: "/var/lib/muster", Detail: "512 MiB of 100 GiB is free; make room, or lower the streams' max_bytes"}},
 		nodes: []fleet.NodeStatus{
 			{
@@ -72,13 +72,13 @@ func inhabited() *stage {
 	}
 }
 
-// deserted is ready, and nobody has come.
-func deserted() *stage {
-	return &stage{streams: console.Streams{Streams: []jsconfig.StreamInfo{}, Changes: []jsconfig.Change{}}}
+// noNodes is ready, and nobody has come.
+func noNodes() *fakeAppliance {
+	return &fakeAppliance{streams: console.Streams{Streams: []jsconfig.StreamInfo{}, Changes: []jsconfig.Change{}}}
 }
 
 // open is its console.
-func (s *stage) open(t *testing.T, token string) (url string) {
+func (s *fakeAppliance) open(t *testing.T, token string) (url string) {
 	t.Helper()
 	varz := func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"server_name":"collector1.example.net","start":"` + hoursAgo(75).Format(time.RFC3339) + `","connections":1208,"jetstream":{"config":{"max_storage":21474836480},"stats":{"storage":73400320}}}`))
@@ -115,7 +115,7 @@ func figures() *prometheus.Registry {
 	return r
 }
 
-func (s *stage) Summary() fleet.Summary {
+func (s *fakeAppliance) Summary() fleet.Summary {
 	sum := fleet.Summary{
 		Site: "ams", Nodes: len(s.nodes), States: map[fleet.State]int{}, Sites: map[string]int{}, Storms: []string{}, Index: []string{"cores", "os.name"}, At: time.Now().UTC(),
 		Rules: map[fleet.State]string{fleet.Up: "registers", fleet.Late: "no registration for longer than 6m", fleet.Down: "none for 11m", fleet.Stopped: "it said goodbye"},
@@ -133,7 +133,7 @@ func (s *stage) Summary() fleet.Summary {
 	return sum
 }
 
-func (s *stage) Nodes(q fleet.Query) (fleet.Page, error) {
+func (s *fakeAppliance) Nodes(q fleet.Query) (fleet.Page, error) {
 	page := fleet.Page{Nodes: []fleet.NodeStatus{}}
 	for _, n := range s.nodes {
 		if len(q.States) == 0 || slices.Contains(q.States, n.State) {
@@ -143,7 +143,7 @@ func (s *stage) Nodes(q fleet.Query) (fleet.Page, error) {
 	return page, nil
 }
 
-func (s *stage) Detail(_ context.Context, name string) (d fleet.Detail, known bool, err error) {
+func (s *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, known bool, err error) {
 	i := slices.IndexFunc(s.nodes, func(n fleet.NodeStatus) bool { return n.Name == name })
 	if i < 0 {
 		return d, false, nil
@@ -153,7 +153,7 @@ func (s *stage) Detail(_ context.Context, name string) (d fleet.Detail, known bo
 	return fleet.Detail{NodeStatus: s.nodes[i], Arrivals: []fleet.Arrival{arrival}, Registration: &registration}, true, nil
 }
 
-func (s *stage) Diff(_ context.Context, name string) (d fleet.Diff, known bool, err error) {
+func (s *fakeAppliance) Diff(_ context.Context, name string) (d fleet.Diff, known bool, err error) {
 	arrivals := []fleet.Arrival{{Sequence: 12, Received: hoursAgo(1), Verified: "x509"}, {Sequence: 11, Received: hoursAgo(2), Verified: "x509"}}
 	return fleet.Diff{Node: name, Now: &arrivals[0], Before: &arrivals[1], Volatile: 3, Changes: []fleet.Change{
 		{Kind: "fact", Name: "cores", Change: "changed", Before: json.RawMessage("4"), Now: json.RawMessage("8")},
@@ -161,7 +161,7 @@ func (s *stage) Diff(_ context.Context, name string) (d fleet.Diff, known bool, 
 	}}, len(s.nodes) > 0, nil
 }
 
-func (s *stage) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
+func (s *fakeAppliance) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
 	for _, name := range names {
 		var i *choria.Inventory
 		if name == "web2.example.net" {
@@ -174,7 +174,7 @@ func (s *stage) Inventories(_ context.Context, names []string, take func(string,
 	return nil
 }
 
-func (s *stage) Events(_ context.Context, q fleet.EventQuery) (fleet.EventPage, error) {
+func (s *fakeAppliance) Events(_ context.Context, q fleet.EventQuery) (fleet.EventPage, error) {
 	page := fleet.EventPage{Events: []*fleet.Event{}, Last: 10}
 	for _, e := range s.events {
 		if e.Sequence > q.After && !e.Since.Before(q.Since) {
@@ -184,7 +184,7 @@ func (s *stage) Events(_ context.Context, q fleet.EventQuery) (fleet.EventPage, 
 	return page, nil
 }
 
-func (s *stage) FollowEvents(ctx context.Context, _ uint64, _ func(*fleet.Event) error) error {
+func (s *fakeAppliance) FollowEvents(ctx context.Context, _ uint64, _ func(*fleet.Event) error) error {
 	<-ctx.Done()
 	return ctx.Err()
 }

@@ -1,0 +1,51 @@
+package console
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// Codes of API errors. They are stable: programs decide by the code, people read the sentence
+// beside it. docs/api.md lists them.
+const (
+	CodeBadRequest       = "bad-request"        // a parameter is unknown, misspelt or out of range
+	CodeUnauthorized     = "unauthorized"       // the token is missing or wrong
+	CodeNotFound         = "not-found"          // no such node, or no such endpoint
+	CodeFleetDisabled    = "fleet-disabled"     // the appliance keeps no fleet view
+	CodeMethodNotAllowed = "method-not-allowed" // neither GET nor HEAD
+	CodeTooManyFollowers = "too-many-followers" // as many clients follow events as may
+	CodeUnavailable      = "unavailable"        // a stream cannot be read; try again
+)
+
+// status returns the HTTP status of a code.
+func status(code string) int {
+	switch code {
+	case CodeBadRequest:
+		return http.StatusBadRequest
+	case CodeUnauthorized:
+		return http.StatusUnauthorized
+	case CodeNotFound, CodeFleetDisabled:
+		return http.StatusNotFound
+	case CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case CodeTooManyFollowers, CodeUnavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// Error is the body of an answer that is an error.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"error"` // a sentence
+}
+
+// writeError answers with an Error and the status of its code.
+func writeError(w http.ResponseWriter, code, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status(code))
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(Error{code, message}) // fails only when the client is gone
+}
