@@ -88,7 +88,7 @@ cp /root/ca/ca.pem $ssl/certs/ca.pem`)
 	h.write("/etc/choria/broker.conf", "identity = choria1.example.net\nplugin.choria.broker_network = true\nplugin.security.provider = puppet\nplugin.choria.stats_port = 8222\n", 0o644)
 	h.calls()
 	out := h.follow(t, commands(t, "migrate.md", ""))
-	for _, want := range []string{"choria was here", "CHORIA_REGISTRATION", "TLS, certificate for", "nobody was refused or rejected"} {
+	for _, want := range []string{"choria was here", "CHORIA_REGISTRATION", "TLS, certificate for", "no connection was refused"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}

@@ -213,16 +213,16 @@ func (c *streamsCommand) printResults(results []jsconfig.Result) error {
 		}
 	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d changes were not applied", failed, len(results))
+		return fmt.Errorf("%d of %d changes were not made", failed, len(results))
 	}
 	return nil
 }
 
 func resultLine(r jsconfig.Result) string {
 	if r.Err != nil {
-		return fmt.Sprintf("not applied: %s: %s", r.Change, r.Err)
+		return fmt.Sprintf("not done: %s: %s", r.Change, r.Err)
 	}
-	return "applied: " + r.Change.String()
+	return "done: " + r.Change.String()
 }
 
 // resultRow is one element of streams apply --json.
