@@ -29,6 +29,17 @@ func quoteAll(texts []string) string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
+// bareKey matches keys that TOML allows without quotes.
+var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// quoteKey returns a name as a TOML key.
+func quoteKey(name string) string {
+	if bareKey.MatchString(name) {
+		return name
+	}
+	return quote(name)
+}
+
 // list splits a value at commas, as Choria does, and drops duplicates.
 func list(value string) (texts []string) {
 	for text := range strings.SplitSeq(value, ",") {
