@@ -67,8 +67,8 @@ to remember them in, otherwise since the appliance started. The exit status is 0
 }
 
 func (c *healthCommand) run(ctx context.Context) error {
-	if !slices.Contains(monitoring.Formats, c.format) {
-		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
+	if !slices.Contains(monitoring.Formats(), c.format) {
+		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats())}
 	}
 	for name, text := range c.flags {
 		var err error

@@ -40,8 +40,8 @@ The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: it could not look.`,
 }
 
 func (c *hostCheck) run(ctx context.Context) (err error) {
-	if !slices.Contains(monitoring.Formats, c.format) {
-		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats)}
+	if !slices.Contains(monitoring.Formats(), c.format) {
+		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats())}
 	}
 	if c.cfg, err = appliance.Load(c.configPath()); err != nil {
 		c.result.AddStatus("look", err.Error(), monitoring.Unknown)

@@ -31,7 +31,7 @@ type machine struct {
 }
 
 func thisMachine() machine {
-	return machine{host.Descriptors, host.Backlog, host.Tracked, host.ClockKept, host.SpaceOf, tryListen}
+	return machine{host.Descriptors, host.Backlog, host.Tracked, host.ClockSynced, host.SpaceOf, tryListen}
 }
 
 func tryListen(address string) error {

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// Descriptors is how many a process that is started from here may have open at most. It is the
-// hard limit, for a Go program takes all that it can have.
+// Descriptors returns how many files and connections a process that is started from here may have
+// open. It is the hard limit, because the Go runtime raises the soft limit to it.
 func Descriptors() (uint64, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

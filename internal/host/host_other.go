@@ -4,9 +4,11 @@ package host
 
 import "errors"
 
-// Backlog cannot be found out here, and neither can what follows.
+// Backlog returns errors.ErrUnsupported: it is implemented for Linux only.
 func Backlog() (uint64, error) { return 0, errors.ErrUnsupported }
 
+// Tracked returns errors.ErrUnsupported: it is implemented for Linux only.
 func Tracked() (uint64, error) { return 0, errors.ErrUnsupported }
 
-func ClockKept() (bool, error) { return false, errors.ErrUnsupported }
+// ClockSynced returns errors.ErrUnsupported: it is implemented for Linux only.
+func ClockSynced() (bool, error) { return false, errors.ErrUnsupported }

@@ -1,5 +1,6 @@
-// Package host tells what the machine gives: room on its disks, descriptors, the backlog of its
-// ports, its clock. It judges nothing.
+// Package host reads facts about the machine: free disk space, limits of descriptors, listen
+// backlog and connection tracking, and whether the clock is synchronized. It does not evaluate
+// them.
 package host
 
 import (
@@ -7,10 +8,11 @@ import (
 	"syscall"
 )
 
-// Space is the room of a file system for those who are not root, in bytes.
+// Space is the size of a file system and the space that processes other than root's may still use,
+// in bytes.
 type Space struct{ Total, Free uint64 }
 
-// SpaceOf is the space where the directory lies.
+// SpaceOf returns the space of the file system that contains the directory.
 func SpaceOf(dir string) (Space, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(dir, &s); err != nil {
@@ -19,7 +21,7 @@ func SpaceOf(dir string) (Space, error) {
 	return Space{Total: s.Blocks * uint64(s.Bsize), Free: s.Bavail * uint64(s.Bsize)}, nil
 }
 
-// Has tells whether at least so many bytes and so many hundredths of the whole are free.
+// Has reports whether at least that many bytes and at least that percentage of the total are free.
 func (s Space) Has(bytes, percent uint64) bool {
 	return s.Free >= bytes && s.Free >= s.Total/100*percent
 }

@@ -1,6 +1,6 @@
-// Package health judges figures as monitoring plugins do, see
-// https://www.monitoring-plugins.org/doc/guidelines.html: what is warning, what is critical,
-// and how that is written.
+// Package monitoring evaluates measurements against thresholds and writes the results in the
+// formats of monitoring systems, see https://www.monitoring-plugins.org/doc/guidelines.html. It
+// measures nothing itself.
 package monitoring
 
 import (
@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// Status is the exit status of a check. UNKNOWN is for who could not look; it is worse than
-// WARNING and less than CRITICAL.
+// Status is the outcome of a check and the exit status of a monitoring plugin.
 type Status int
 
-// The four that there are.
+// The statuses of monitoring plugins. Unknown means that the check could not be made; it is worse
+// than Warning and better than Critical.
 const (
 	OK Status = iota
 	Warning
@@ -21,92 +21,100 @@ const (
 	Unknown
 )
 
+// String returns the status as monitoring plugins print it.
 func (s Status) String() string { return [...]string{"OK", "WARNING", "CRITICAL", "UNKNOWN"}[s] }
 
-// worse is how bad a status is.
-var worse = map[Status]int{OK: 0, Warning: 1, Unknown: 2, Critical: 3}
+// severity orders the statuses from good to bad.
+func (s Status) severity() int { return [...]int{OK: 0, Warning: 1, Unknown: 2, Critical: 3}[s] }
 
-// Thresholds are from which figure on something is wrong: a number, or a share of a whole.
-// Where critical is less than warning, too few are wrong.
+// Thresholds says which values of a measurement are a warning and which are critical, as numbers
+// or as percentages of a total. If critical is less than warning, low values are bad. The zero
+// value accepts every value.
 type Thresholds struct {
 	warning, critical float64
-	share             bool // per cent
+	percent           bool // both are percentages of a total
 	set               bool
 }
 
-// ParseThresholds reads "5,20", "1%,10%" or, for too few, "90,50". Empty: nothing is wrong.
+// maxThreshold is the largest number that ParseThresholds accepts.
+const maxThreshold = 1e15
+
+// ParseThresholds parses "WARNING,CRITICAL", such as "5,20", "1%,10%" or, where low values are bad,
+// "90,50". The empty string is the zero Thresholds.
 func ParseThresholds(text string) (Thresholds, error) {
 	if text == "" {
 		return Thresholds{}, nil
 	}
-	wrong := fmt.Errorf(`%q are no thresholds; write warning and critical as "5,20" or "1%%,10%%", and for too few as "90,50"`, text)
+	invalid := fmt.Errorf("%q is not a valid pair of thresholds; write WARNING,CRITICAL such as 5,20 or 1%%,10%%, "+
+		"or 90,50 if low values are bad", text)
 	parts := strings.Split(text, ",")
 	if len(parts) != 2 || strings.HasSuffix(parts[0], "%") != strings.HasSuffix(parts[1], "%") {
-		return Thresholds{}, wrong
+		return Thresholds{}, invalid
 	}
-	t := Thresholds{share: strings.HasSuffix(parts[0], "%"), set: true}
+	t := Thresholds{percent: strings.HasSuffix(parts[0], "%"), set: true}
 	for i, to := range []*float64{&t.warning, &t.critical} {
 		value, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(parts[i]), "%"), 64)
-		if err != nil || !(value >= 0 && value <= 1e15) { // no infinity, and no NaN
-			return Thresholds{}, wrong
+		if err != nil || !(value >= 0 && value <= maxThreshold) { // false for NaN too
+			return Thresholds{}, invalid
 		}
 		*to = value
 	}
 	return t, nil
 }
 
-// IsSet tells whether there are any.
+// IsSet reports whether there are thresholds. Without them every value is OK.
 func (t Thresholds) IsSet() bool { return t.set }
 
-// of are the thresholds as figures of that whole.
-func (t Thresholds) of(whole float64) (warning, critical float64) {
-	if t.share {
-		return t.warning * whole / 100, t.critical * whole / 100
+// limits returns the thresholds as numbers, percentages applied to the total.
+func (t Thresholds) limits(total float64) (warning, critical float64) {
+	if t.percent {
+		return t.warning * total / 100, t.critical * total / 100
 	}
 	return t.warning, t.critical
 }
 
-// Item is one figure, judged.
+// Item is the result for one measurement, or for one condition without a value.
 type Item struct {
 	Name     string   `json:"name"`
 	Status   Status   `json:"-"`
-	Word     string   `json:"status"`
+	Word     string   `json:"status"` // Status as text
 	Text     string   `json:"text"`
-	Value    *float64 `json:"value,omitempty"` // nil: it is no figure
+	Value    *float64 `json:"value,omitempty"` // nil for a condition
 	Warning  float64  `json:"warning,omitempty"`
 	Critical float64  `json:"critical,omitempty"`
 
-	fewer bool // too few are wrong
-	set   bool // there are thresholds
+	lowIsBad      bool
+	hasThresholds bool
 }
 
-// Result is all figures of a check.
+// Result is all items of a check, in the order in which they were added.
 type Result struct {
 	Items []Item
 }
 
-// Evaluate adds a figure. Of a whole that is nothing, no share is too many or too few.
-func (r *Result) Evaluate(name, text string, value, whole float64, t Thresholds) Status {
-	i := Item{Name: name, Text: text, Value: &value, set: t.set, fewer: t.critical < t.warning}
-	i.Warning, i.Critical = t.of(whole)
-	beyond := func(limit float64) bool {
-		if i.fewer {
+// Evaluate adds a measurement and returns its status. Percentages are of total; if total is 0,
+// a measurement with percentages is OK.
+func (r *Result) Evaluate(name, text string, value, total float64, t Thresholds) Status {
+	i := Item{Name: name, Text: text, Value: &value, hasThresholds: t.set, lowIsBad: t.critical < t.warning}
+	i.Warning, i.Critical = t.limits(total)
+	reached := func(limit float64) bool {
+		if i.lowIsBad {
 			return value <= limit
 		}
 		return value >= limit
 	}
 	switch {
-	case !t.set || t.share && whole == 0:
-	case beyond(i.Critical):
+	case !t.set || t.percent && total == 0:
+	case reached(i.Critical):
 		i.Status = Critical
-	case beyond(i.Warning):
+	case reached(i.Warning):
 		i.Status = Warning
 	}
 	r.add(i)
 	return i.Status
 }
 
-// AddStatus adds what is no figure.
+// AddStatus adds a condition: an item that has a status and no value.
 func (r *Result) AddStatus(name, text string, status Status) {
 	r.add(Item{Name: name, Text: text, Status: status})
 }
@@ -116,11 +124,11 @@ func (r *Result) add(i Item) {
 	r.Items = append(r.Items, i)
 }
 
-// Status is the worst of all.
+// Status returns the worst status of all items, and OK if there are none.
 func (r *Result) Status() Status {
 	status := OK
 	for _, i := range r.Items {
-		if worse[i.Status] > worse[status] {
+		if i.Status.severity() > status.severity() {
 			status = i.Status
 		}
 	}
