@@ -97,10 +97,18 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &network) && network.Timeout():
 		kind = Timeout
-	case strings.Contains(err.Error(), "malformed HTTP"): // net/http exports no error for it
+	case isNotHTTP(err):
 		kind = NotHTTP
 	}
 	return &ConnectionError{Kind: kind, URL: c.opts.URL, Timeout: c.opts.Timeout, Err: err}
+}
+
+// isNotHTTP reports whether a server answered in another protocol. net/http exports no errors for
+// it. The second text is that of a server which spoke before it was asked, as a NATS server does;
+// its format verb is net/http's own mistake.
+func isNotHTTP(err error) bool {
+	return strings.Contains(err.Error(), "malformed HTTP") ||
+		strings.Contains(err.Error(), "readLoopPeekFailLocked: %!w(<nil>)")
 }
 
 // readError turns an answer that is an error into an Error, or into a ConnectionError when it does

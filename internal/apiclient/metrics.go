@@ -1,8 +1,10 @@
 package apiclient
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -19,10 +21,14 @@ func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
 		return nil, err
 	}
 	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
+	text, err := io.ReadAll(response.Body) // the parser would hide that the answer ended early
 	if err != nil {
 		return nil, fmt.Errorf("read %s/metrics: %w", c.opts.URL, broken(err))
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
+	if err != nil {
+		return nil, fmt.Errorf("read %s/metrics: %w", c.opts.URL, err)
 	}
 	return families, nil
 }

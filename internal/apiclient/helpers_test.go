@@ -1,0 +1,131 @@
+package apiclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/muster-appliance/muster/jsconfig"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// fakeFleet is a fleet of 2500 nodes, node0000 to node2499, and of three events.
+type fakeFleet struct{}
+
+const fakeNodes = 2500
+
+func (fakeFleet) Summary() fleet.Summary { return fleet.Summary{Site: "ams", Nodes: fakeNodes} }
+
+func (fakeFleet) Nodes(q fleet.Query) (page fleet.Page, err error) {
+	page.Nodes = []fleet.NodeStatus{}
+	for i := range fakeNodes {
+		n := fleet.NodeStatus{Name: fmt.Sprintf("node%04d", i), State: fleet.Up}
+		switch {
+		case n.Name <= q.After:
+		case len(page.Nodes) == q.Limit:
+			page.Next = page.Nodes[q.Limit-1].Name
+			return page, nil
+		default:
+			page.Nodes = append(page.Nodes, n)
+		}
+	}
+	return page, nil
+}
+
+func (fakeFleet) Detail(_ context.Context, name string) (fleet.Detail, bool, error) {
+	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: name}}, name == "web 1/a", nil
+}
+
+func (fakeFleet) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
+	return fleet.Diff{Node: name, Volatile: 3}, name == "web 1/a", nil
+}
+
+func (fakeFleet) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
+	for _, name := range names {
+		if err := take(name, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (fakeFleet) Events(_ context.Context, q fleet.EventQuery) (fleet.EventPage, error) {
+	page := fleet.EventPage{Events: []*fleet.Event{}, Last: 3}
+	for n := uint64(1); n <= 3; n++ {
+		if n > q.After && len(page.Events) < q.Limit {
+			page.Events = append(page.Events, &fleet.Event{Event: "down", Node: "web1", Sequence: n, Since: q.Since})
+		}
+	}
+	return page, nil
+}
+
+// FollowEvents sends the three events, and then none.
+func (fakeFleet) FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error {
+	for n := after + 1; n <= 3; n++ {
+		if err := take(&fleet.Event{Event: "down", Node: "web1", Sequence: n}); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+const testToken = "a token that is long enough"
+
+// options are those of a console with the fake fleet.
+func options() console.Options {
+	metrics := prometheus.NewRegistry()
+	for name, value := range map[string]float64{"a": 3, "b": 4} {
+		c := prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "stored_total", ConstLabels: prometheus.Labels{"adapter": name},
+		})
+		c.Add(value)
+		metrics.MustRegister(c)
+	}
+	varz := `{"server_name":"a1","connections":7,"jetstream":{"config":{"max_storage":9},"stats":{"storage":8}}}`
+	return console.Options{
+		Log: hclog.NewNullLogger(), Metrics: metrics, Choria: prometheus.NewRegistry(),
+		Ready: func() []console.Reason { return []console.Reason{{Code: "disk-short", What: "/data"}} },
+		NATS: map[string]http.HandlerFunc{
+			"/varz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(varz)) },
+		},
+		Rejected: func() ([]rejected.Entry, uint64) { return []rejected.Entry{{Name: "web9"}}, 2 },
+		Streams: func(context.Context) (console.Streams, error) {
+			return console.Streams{Streams: []jsconfig.StreamInfo{}, Overlap: "A and B"}, nil
+		},
+		Fleet: fakeFleet{}, Registrations: fakeFleet{}, Events: fakeFleet{},
+	}
+}
+
+// open returns a client of a console with these options, which requires testToken.
+func open(t *testing.T, o console.Options) *Client {
+	t.Helper()
+	c := console.New(console.Config{Listen: "127.0.0.1:0", Token: testToken}, o)
+	if err := c.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return New(Options{URL: "http://" + c.Address(), Token: testToken, Timeout: 10 * time.Second})
+}
+
+// text returns a value as JSON, to compare it.
+func text(t *testing.T, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
