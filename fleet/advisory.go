@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ageAdvisory is what Stream Replicator says of a node, so that who reads that goes on.
+// ageAdvisory is the advisory that the Stream Replicator publishes about a node. Muster
+// publishes the same, so that existing readers of it keep working.
 // Schema: https://choria.io/schemas/sr/v2/age_advisory.json.
 type ageAdvisory struct {
 	Protocol     string `json:"protocol"`
@@ -22,34 +23,35 @@ type ageAdvisory struct {
 	Value        string `json:"value"`
 }
 
-// advisoryEvents are Stream Replicator's words for ours. It knows of no node that is late,
-// or that stopped.
+// advisoryEvents maps events of a node to those of the Stream Replicator, which has none for
+// late or stopped nodes.
 var advisoryEvents = map[string]string{
-	kindNew:           "new",
+	eventNew:          "new",
 	string(Up):        "recover",
 	string(Down):      "timeout",
 	string(Forgotten): "expire",
 }
 
-// advisory makes what is published beside an event, where that is wanted.
-func (f *Fleet) advisory() func(e *Event) *nats.Msg {
+// advisoryFunc returns a function that makes the advisory of an event, or nil if an event has
+// none. It returns nil if advisories are disabled.
+func (f *Fleet) advisoryFunc() func(e *Event) *nats.Msg {
 	if !f.cfg.Advisories {
 		return nil
 	}
 	return func(e *Event) *nats.Msg {
-		word := advisoryEvents[e.Event]
-		if e.Node == "" || word == "" || e.Event == string(Up) && e.From == Late {
+		event := advisoryEvents[e.Event]
+		if e.Node == "" || event == "" || e.Event == string(Up) && e.From == Late {
 			return nil
 		}
-		now := f.o.Now()
+		now := f.opts.Now()
 		data, err := json.Marshal(ageAdvisory{
 			Protocol: "io.choria.sr.v2.age_advisory", EventID: e.ID(), InspectField: "sender",
 			Age: int64(now.Sub(e.Received) / time.Second), Seen: e.Received.Unix(),
-			Replicator: f.o.Site, Timestamp: now.Unix(), Event: word, Value: e.Node,
+			Replicator: f.opts.Site, Timestamp: now.Unix(), Event: event, Value: e.Node,
 		})
 		if err != nil {
 			return nil
 		}
-		return message(contract.SubjectAdvisories, e.ID(), data)
+		return newMessage(contract.SubjectAdvisories, e.ID(), data)
 	}
 }

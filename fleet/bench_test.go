@@ -42,8 +42,8 @@ func BenchmarkOpen(b *testing.B) {
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/open")
 			with := heap()
 			names := uint64(benchNodes * len(name(0)))
-			f.with(func(book *book, _ time.Time) {
-				book.nodes, book.byName, book.times = map[string]*node{}, orderByName(), schedule{}
+			f.withRegistry(func(r *registry, _ time.Time) {
+				r.nodes, r.byName, r.schedule = map[string]*node{}, newNameTree(), schedule{}
 			})
 			b.ReportMetric(float64(with-heap()-names)/benchNodes, "heap-B/node")
 		})
@@ -71,7 +71,7 @@ func BenchmarkTick(b *testing.B) {
 	now := time.Unix(1_000_000, 0)
 	w := newWatched(testRules(now))
 	for n := range benchNodes {
-		w.registered(arrival{name: name(n), site: "ams", received: now}, now)
+		w.registered(update{name: name(n), site: "ams", received: now}, now)
 	}
 	for b.Loop() {
 		w.tick(now)
@@ -85,10 +85,10 @@ func BenchmarkRegistered(b *testing.B) {
 	names := make([]string, benchNodes)
 	for n := range names {
 		names[n] = name(n)
-		w.registered(arrival{name: names[n], site: "ams", received: now}, now)
+		w.registered(update{name: names[n], site: "ams", received: now}, now)
 	}
 	for n := 0; b.Loop(); n++ {
 		now = now.Add(time.Millisecond)
-		w.registered(arrival{name: names[n%benchNodes], site: "ams", received: now}, now)
+		w.registered(update{name: names[n%benchNodes], site: "ams", received: now}, now)
 	}
 }

@@ -11,70 +11,81 @@ import (
 // Config is the [fleet] table.
 type Config struct {
 	Enabled         bool
-	Stream          string
-	LateAfter       time.Duration
-	DownAfter       time.Duration
-	ForgetAfter     time.Duration
-	DisconnectGrace time.Duration
-	StormShare      int64 // per cent
-	Advisories      bool
-	Index           []string
-	Volatile        []string
+	Stream          string        // holds the registrations
+	LateAfter       time.Duration // without a registration
+	DownAfter       time.Duration // without a registration, for a node that never connected here
+	ForgetAfter     time.Duration // down or stopped
+	DisconnectGrace time.Duration // for a node to reconnect
+	StormShare      int64         // percent of the nodes of a site
+	Advisories      bool          // also publish the advisories of the Stream Replicator
+	Index           []string      // paths of facts, such as os.name
+	Volatile        []string      // paths of facts that Diff leaves out
 }
 
-// volatileFacts change by themselves, in Facter's names.
-var volatileFacts = []string{
-	"uptime", "uptime_seconds", "uptime_hours", "uptime_days", "system_uptime", "load_averages",
-	"memory", "memoryfree", "memoryfree_mb", "swapfree", "swapfree_mb", "mountpoints", "last_run",
+// volatileFacts returns the facts of Facter that change on their own between registrations.
+func volatileFacts() []string {
+	return []string{
+		"uptime", "uptime_seconds", "uptime_hours", "uptime_days", "system_uptime", "load_averages",
+		"memory", "memoryfree", "memoryfree_mb", "swapfree", "swapfree_mb", "mountpoints", "last_run",
+	}
 }
 
-// DefaultConfig watches who registers by default, and has an honest node skip an interval
-// of five minutes before it is down.
+// DefaultConfig returns the configuration of a lab. Choria's nodes register every five minutes
+// and may skip one registration, so a node is down after two intervals and a margin.
 func DefaultConfig() Config {
 	return Config{
 		Enabled: true, Stream: contract.StreamRegistration,
 		LateAfter: 6 * time.Minute, DownAfter: 11 * time.Minute, ForgetAfter: 7 * 24 * time.Hour,
-		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts,
+		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts(),
 	}
 }
 
+// The range of every duration in [fleet].
 const (
-	leastTime = time.Second
-	mostTime  = 10 * 365 * 24 * time.Hour
+	minTime = time.Second
+	maxTime = 10 * 365 * 24 * time.Hour
 )
 
-// Keys lists the keys of [fleet].
+// Keys returns the keys of [fleet].
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
-		{Name: "enabled", Value: config.Bool(&c.Enabled), Help: "false: nobody watches the nodes"},
-		{Name: "stream", Value: config.String(&c.Stream), Help: "stream of the registrations"},
-		{Name: "late_after", Value: config.Duration(&c.LateAfter, leastTime, mostTime), Help: "without a registration for so long a node is late"},
-		{Name: "down_after", Value: config.Duration(&c.DownAfter, leastTime, mostTime), Help: "silent for so long, and never seen connected here, it is down"},
-		{Name: "forget_after", Value: config.Duration(&c.ForgetAfter, leastTime, mostTime), Help: "down or stopped for so long, it is forgotten"},
-		{Name: "disconnect_grace", Value: config.Duration(&c.DisconnectGrace, leastTime, mostTime), Help: "its connection ended and none came back for so long: it is down"},
-		{Name: "storm_share", Value: config.Int(&c.StormShare, 1, 100), Help: "more than so many per cent of a site down within a minute are one storm"},
-		{Name: "advisories", Value: config.Bool(&c.Advisories), Help: "true: tell of nodes as Stream Replicator does too"},
-		{Name: "index", Value: config.Strings(&c.Index), Help: "facts to keep in memory, such as os.name; classes and agents too"},
-		{Name: "volatile", Value: config.Strings(&c.Volatile), Help: "facts that change by themselves, with all below them: no difference between registrations"},
+		{Name: "enabled", Value: config.Bool(&c.Enabled), Help: "false: the fleet view is disabled"},
+		{Name: "stream", Value: config.String(&c.Stream), Help: "stream that holds the registrations"},
+		{Name: "late_after", Value: config.Duration(&c.LateAfter, minTime, maxTime),
+			Help: "a node without a registration for this long is late"},
+		{Name: "down_after", Value: config.Duration(&c.DownAfter, minTime, maxTime),
+			Help: "a silent node that never connected here is down after this long"},
+		{Name: "forget_after", Value: config.Duration(&c.ForgetAfter, minTime, maxTime),
+			Help: "a node that is down or stopped for this long is removed"},
+		{Name: "disconnect_grace", Value: config.Duration(&c.DisconnectGrace, minTime, maxTime),
+			Help: "a node that does not reconnect within this time is down"},
+		{Name: "storm_share", Value: config.Int(&c.StormShare, 1, 100),
+			Help: "a storm: more than this percentage of a site down within a minute"},
+		{Name: "advisories", Value: config.Bool(&c.Advisories),
+			Help: "true: also publish advisories as the Stream Replicator does"},
+		{Name: "index", Value: config.Strings(&c.Index),
+			Help: "facts to index, such as os.name; if any, classes and agents too"},
+		{Name: "volatile", Value: config.Strings(&c.Volatile),
+			Help: "facts to ignore, with all below them, when registrations are compared"},
 	}
 }
 
-// validFact is a path into the facts.
+// validFact matches the path of a fact: names joined by dots.
 var validFact = regexp.MustCompile(`^[^\s.]+(\.[^\s.]+)*$`)
 
-// Validate refuses times that do not follow each other.
+// Validate checks that the limits increase, that there is a stream, and that facts are paths.
 func (c *Config) Validate(check *config.Check) {
-	if c.DownAfter <= c.LateAfter {
-		check.Problem("down_after", "%s is not more than late_after, %s", config.FormatDuration(c.DownAfter), config.FormatDuration(c.LateAfter))
+	mustExceed := func(key string, value time.Duration, otherKey string, other time.Duration) {
+		if value <= other {
+			check.Problem(key, "%s must be more than %s, which is %s", config.FormatDuration(value), otherKey,
+				config.FormatDuration(other))
+		}
 	}
-	if c.ForgetAfter <= c.DownAfter {
-		check.Problem("forget_after", "%s is not more than down_after, %s", config.FormatDuration(c.ForgetAfter), config.FormatDuration(c.DownAfter))
-	}
-	if c.ForgetAfter <= c.DisconnectGrace {
-		check.Problem("forget_after", "%s is not more than disconnect_grace, %s", config.FormatDuration(c.ForgetAfter), config.FormatDuration(c.DisconnectGrace))
-	}
+	mustExceed("down_after", c.DownAfter, "late_after", c.LateAfter)
+	mustExceed("forget_after", c.ForgetAfter, "down_after", c.DownAfter)
+	mustExceed("forget_after", c.ForgetAfter, "disconnect_grace", c.DisconnectGrace)
 	if c.Enabled && c.Stream == "" {
-		check.Problem("stream", `empty; name the stream that the adapter fills, such as "CHORIA_REGISTRATION"`)
+		check.Problem("stream", `empty; name the stream that the adapter writes to, such as "CHORIA_REGISTRATION"`)
 	}
 	checkFacts(check, "index", c.Index)
 	checkFacts(check, "volatile", c.Volatile)
@@ -83,12 +94,14 @@ func (c *Config) Validate(check *config.Check) {
 func checkFacts(check *config.Check, key string, facts []string) {
 	for _, fact := range facts {
 		if !validFact.MatchString(fact) {
-			check.Problem(key, "%q is no fact's name; write it as os.name", fact)
+			check.Problem(key, "%q is not a valid fact; write its path, such as os.name", fact)
 		}
 	}
 }
 
-// Rules are those of the configuration, for who begins to listen at that time.
+// Rules returns the configured limits for a process that started at the given time.
 func (c *Config) Rules(started time.Time) Rules {
-	return Rules{Late: c.LateAfter, Down: c.DownAfter, Forget: c.ForgetAfter, Grace: c.DisconnectGrace, Started: started}
+	return Rules{
+		Late: c.LateAfter, Down: c.DownAfter, Forget: c.ForgetAfter, Grace: c.DisconnectGrace, Started: started,
+	}
 }

@@ -11,36 +11,36 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// Change is one thing that a registration says otherwise than the one before.
-type Change struct {
-	Kind   string          `json:"kind"` // fact, class or agent
-	Name   string          `json:"name"` // of a fact: its path
-	Change string          `json:"change"`
-	Before json.RawMessage `json:"before,omitempty"` // facts
-	Now    json.RawMessage `json:"now,omitempty"`
-}
+// maxDepth is how many levels of nested facts are compared one by one; what is nested deeper is
+// compared as one value.
+const maxDepth = 32
 
-// mostDepth is how deep facts are looked into, each level once more.
-const mostDepth = 32
-
-// What a Change is.
+// Values of Change.Change.
 const (
 	changeAdded   = "added"
 	changeRemoved = "removed"
 	changeChanged = "changed"
 )
 
-// Diff is what a node's last registration changed. Without one before there is nothing to
-// compare.
-type Diff struct {
-	Node     string   `json:"node"`
-	Now      *Arrival `json:"now,omitempty"`
-	Before   *Arrival `json:"before,omitempty"`
-	Changes  []Change `json:"changes"`
-	Volatile int      `json:"volatile"` // changes of volatile facts, which are left out
+// Change is one difference between two registrations of a node.
+type Change struct {
+	Kind   string          `json:"kind"`             // fact, class or agent
+	Name   string          `json:"name"`             // of a class or agent, or the path of a fact
+	Change string          `json:"change"`           // added, removed or changed
+	Before json.RawMessage `json:"before,omitempty"` // of a fact
+	Now    json.RawMessage `json:"now,omitempty"`    // of a fact
 }
 
-// Diff compares a node's last two registrations, if it is in the view.
+// Diff is what changed between a node's last two registrations.
+type Diff struct {
+	Node     string   `json:"node"`
+	Now      *Arrival `json:"now,omitempty"`    // nil: there is no registration in the stream
+	Before   *Arrival `json:"before,omitempty"` // nil: there is only one
+	Changes  []Change `json:"changes"`
+	Volatile int      `json:"volatile"` // number of changed volatile facts, which Changes leaves out
+}
+
+// Diff compares a node's last two registrations. ok is false if the node is not in the view.
 func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err error) {
 	if _, ok := f.Node(name); !ok {
 		return d, false, nil
@@ -56,7 +56,7 @@ func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err err
 	}
 	d.Before = &last[1].Arrival
 	for _, c := range compare(last[1].content, last[0].content) {
-		if c.Kind == "fact" && volatile(c.Name, f.cfg.Volatile) {
+		if c.Kind == "fact" && isVolatile(c.Name, f.cfg.Volatile) {
 			d.Volatile++
 			continue
 		}
@@ -65,27 +65,33 @@ func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err err
 	return d, true, nil
 }
 
-// volatile tells whether a fact is among those, or within one of them.
-func volatile(name string, among []string) bool {
-	return slices.ContainsFunc(among, func(fact string) bool { return name == fact || strings.HasPrefix(name, fact+".") })
+// isVolatile reports whether a fact is one of the volatile facts or below one of them.
+func isVolatile(name string, volatile []string) bool {
+	return slices.ContainsFunc(volatile, func(fact string) bool {
+		return name == fact || strings.HasPrefix(name, fact+".")
+	})
 }
 
-// compare tells what is in two registrations, kind by kind.
+// compare returns the differences between two registrations: facts, then classes, then agents,
+// each in the order of names.
 func compare(before, now content) []Change {
+	classes, agents := (*choria.Inventory).ClassNames, (*choria.Inventory).AgentNames
 	return slices.Concat(
 		changes("fact", before.facts(), now.facts()),
-		changes("class", before.names((*choria.Inventory).ClassNames), now.names((*choria.Inventory).ClassNames)),
-		changes("agent", before.names((*choria.Inventory).AgentNames), now.names((*choria.Inventory).AgentNames)))
+		changes("class", before.names(classes), now.names(classes)),
+		changes("agent", before.names(agents), now.names(agents)))
 }
 
+// facts returns the values of all facts by path.
 func (c content) facts() map[string]json.RawMessage {
 	facts := map[string]json.RawMessage{}
 	if c.inventory != nil {
-		flatten("", c.inventory.Facts, mostDepth, facts)
+		flatten("", c.inventory.Facts, maxDepth, facts)
 	}
 	return facts
 }
 
+// names returns the names that of returns, as the keys of a map with nil values.
 func (c content) names(of func(*choria.Inventory) []string) map[string]json.RawMessage {
 	names := map[string]json.RawMessage{}
 	if c.inventory != nil {
@@ -96,8 +102,9 @@ func (c content) names(of func(*choria.Inventory) []string) map[string]json.RawM
 	return names
 }
 
-// flatten finds every value that is no object, by its path, and objects that are too deep.
-// Lists are values: what moved in one is not told apart from what changed.
+// flatten adds every value below path that is not an object to into, by its path; also empty
+// objects, and objects that are nested deeper than depth. A list is one value: an element that
+// moved cannot be told from one that changed.
 func flatten(path string, value json.RawMessage, depth int, into map[string]json.RawMessage) {
 	var object map[string]json.RawMessage
 	if depth == 0 || json.Unmarshal(value, &object) != nil || len(object) == 0 {
@@ -118,15 +125,15 @@ func changes(kind string, before, now map[string]json.RawMessage) (found []Chang
 	all := maps.Clone(before)
 	maps.Copy(all, now)
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		was, wasThere := before[name]
-		is, isThere := now[name]
-		c := Change{Kind: kind, Name: name, Change: changeChanged, Before: was, Now: is}
+		oldValue, existed := before[name]
+		newValue, exists := now[name]
+		c := Change{Kind: kind, Name: name, Change: changeChanged, Before: oldValue, Now: newValue}
 		switch {
-		case !wasThere:
+		case !existed:
 			c.Change = changeAdded
-		case !isThere:
+		case !exists:
 			c.Change = changeRemoved
-		case same(was, is):
+		case equalJSON(oldValue, newValue):
 			continue
 		}
 		found = append(found, c)
@@ -134,11 +141,12 @@ func changes(kind string, before, now map[string]json.RawMessage) (found []Chang
 	return found
 }
 
-// same compares JSON whatever blanks are in it.
-func same(a, b json.RawMessage) bool {
+// equalJSON reports whether two JSON values are equal apart from white space.
+func equalJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true
 	}
-	var one, other bytes.Buffer
-	return json.Compact(&one, a) == nil && json.Compact(&other, b) == nil && bytes.Equal(one.Bytes(), other.Bytes())
+	var compactA, compactB bytes.Buffer
+	return json.Compact(&compactA, a) == nil && json.Compact(&compactB, b) == nil &&
+		bytes.Equal(compactA.Bytes(), compactB.Bytes())
 }

@@ -10,35 +10,33 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
-// Kinds of events. Those of nodes but "new" are their new state.
+// Values of Event.Event. The other values are the new state of the node.
 const (
-	kindNew   = "new"
-	kindStorm = "storm"
-	kindCalm  = "calm"
+	eventNew   = "new"
+	eventStorm = "storm"
+	eventCalm  = "calm" // the end of a storm
 )
 
-// Event is one change, of a node or a site, as it is stored.
+// Event is one change of a node or a site, as it is stored.
 type Event struct {
 	Event      string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm
-	Node       string    `json:"node,omitempty"` //
-	From       State     `json:"from,omitempty"` // empty where the node is new
-	To         State     `json:"to,omitempty"`   //
-	Reason     string    `json:"reason"`         // in words
-	Since      time.Time `json:"since"`          // when its cause was
-	Received   time.Time `json:"received,omitzero"`
-	Ended      time.Time `json:"ended,omitzero"`   // the end of the node's last connection
-	ShutdownAt time.Time `json:"goodbye,omitzero"` // when it said that it stops
-	Address    string    `json:"address,omitempty"`
-	Site       string    `json:"site"`
-
-	Storm string `json:"storm,omitempty"` // id of the storm, the same from its beginning to its end
-	Nodes int    `json:"nodes,omitempty"` // how many have gone in it
-	Of    int    `json:"of,omitempty"`    // how many the site has
-
-	Sequence uint64 `json:"sequence,omitempty"` // of the stream; not in what is stored
+	Node       string    `json:"node,omitempty"` // empty: an event of a site
+	From       State     `json:"from,omitempty"` // empty: the node is new
+	To         State     `json:"to,omitempty"`
+	Reason     string    `json:"reason"`             // for operators
+	Since      time.Time `json:"since"`              // when the cause happened
+	Received   time.Time `json:"received,omitzero"`  // when the node's last registration was received
+	Ended      time.Time `json:"ended,omitzero"`     // when the node's last connection ended
+	ShutdownAt time.Time `json:"goodbye,omitzero"`   // when the node last announced its shutdown
+	Address    string    `json:"address,omitempty"`  // of the node's newest connection
+	Site       string    `json:"site"`               // of the node, or the site itself
+	Storm      string    `json:"storm,omitempty"`    // id, the same for a storm and its calm
+	Nodes      int       `json:"nodes,omitempty"`    // that went down in the storm so far
+	Of         int       `json:"of,omitempty"`       // nodes of the site
+	Sequence   uint64    `json:"sequence,omitempty"` // in the stream of events; not stored
 }
 
-// Subject is where the event is published.
+// Subject returns the subject of the event.
 func (e *Event) Subject() string {
 	if e.Node == "" {
 		return contract.SubjectFleetSite + e.Event + "." + e.Site
@@ -46,7 +44,8 @@ func (e *Event) Subject() string {
 	return contract.SubjectFleetNode + e.Event + "." + e.Node
 }
 
-// ID is the same for the same change, however often it is found.
+// ID returns the message id of the event. It is the same for the same change, so that a change
+// that is found again after a restart is stored once.
 func (e *Event) ID() string {
 	if e.Node == "" {
 		return e.Event + "/" + e.Storm
@@ -54,28 +53,29 @@ func (e *Event) ID() string {
 	return fmt.Sprintf("%s/%s/%d", e.Node, e.Event, e.Since.UnixNano())
 }
 
-// parseEvent reads what is stored.
+// parseEvent parses a stored event. It returns an error for anything that this package does
+// not store.
 func parseEvent(subject string, data []byte) (*Event, error) {
 	if !strings.HasPrefix(subject, contract.SubjectFleetNode) && !strings.HasPrefix(subject, contract.SubjectFleetSite) {
-		return nil, fmt.Errorf("%q is no subject of an event", subject)
+		return nil, fmt.Errorf("%q is not the subject of an event", subject)
 	}
 	e := new(Event)
 	if err := json.Unmarshal(data, e); err != nil {
 		return nil, fmt.Errorf("read event on %s: %w", subject, err)
 	}
 	if e.Subject() != subject {
-		return nil, fmt.Errorf("event on %s tells of %s", subject, e.Subject())
+		return nil, fmt.Errorf("event on %s belongs on %s", subject, e.Subject())
 	}
 	if !e.known() {
-		return nil, fmt.Errorf("event on %s: %q to state %q is none of ours", subject, e.Event, e.To)
+		return nil, fmt.Errorf("event on %s: unknown event %q to state %q", subject, e.Event, e.To)
 	}
 	return e, nil
 }
 
-// known tells whether the event is one that a fleet can have stored.
+// known reports whether the event is one that this package stores.
 func (e *Event) known() bool {
 	if e.Node == "" {
-		return e.Event == kindStorm || e.Event == kindCalm
+		return e.Event == eventStorm || e.Event == eventCalm
 	}
-	return (e.Event == kindNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
+	return (e.Event == eventNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
 }

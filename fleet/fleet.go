@@ -1,10 +1,10 @@
-// Package fleet is the view of every node: who registers, who is connected, and what
-// follows from that. It is kept in memory and rebuilt from streams; it stores nothing but
-// the events of what has changed, and decides nothing about who may connect.
+// Package fleet keeps the state of every node: when it last registered, whether it is
+// connected, and what follows from that. The view is kept in memory and rebuilt from streams.
+// The package stores only an event for each change, and does not decide which node may connect.
 //
-// Three feeds fill it: the stream of registrations, what the broker tells of its
-// connections, and what nodes say of themselves when they stop. A clock lets time pass.
-// Everything goes through the book, which is values in and events out.
+// Three sources feed the view: the stream of registrations, the connect and disconnect events
+// of the broker, and the shutdown events of nodes. A ticker advances time. All of them call the
+// registry, which takes values and emits events.
 package fleet
 
 import (
@@ -14,111 +14,127 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/throttle"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// tickInterval is how often time is let pass: a limit is noticed so much later at most.
-const tickInterval = 500 * time.Millisecond
+const (
+	// tickInterval is how often states are updated: a node is late or down at most this much
+	// after the limit.
+	tickInterval = 500 * time.Millisecond
+	// unreadableInterval is how often unreadable messages are logged at most.
+	unreadableInterval = time.Minute
+)
 
-// Options is what the fleet is given by the appliance around it.
+// Options is what the appliance passes to the fleet. All fields are required.
 type Options struct {
 	Site          string
-	StoreEvents   bool // events are stored: their stream is declared
+	StoreEvents   bool // false: the stream of events is not declared, and no event is stored
 	Now           func() time.Time
-	Connect       func(name string, options ...nats.Option) (*nats.Conn, error) // into the account of nodes
-	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // into the system account
+	Connect       func(name string, options ...nats.Option) (*nats.Conn, error) // to the account of the nodes
+	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Log           hclog.Logger
 }
 
-// Fleet is the view, and what keeps it up to date.
+// Fleet is the fleet view. Its methods are safe for concurrent use once Open has returned.
 type Fleet struct {
 	cfg   Config
-	o     Options
+	opts  Options
 	index *index
 
-	conn   *nats.Conn
-	system *nats.Conn
-	js     jetstream.JetStream
-	outbox *outbox // nil: events are not stored
-	unread unread
+	conn       *nats.Conn
+	system     *nats.Conn
+	js         jetstream.JetStream
+	outbox     *outbox            // nil: events are not stored
+	unreadable *throttle.Throttle // of log lines about messages that cannot be read
 
-	mu   sync.Mutex
-	book *book
+	mu       sync.Mutex
+	registry *registry // guarded by mu
 
-	living context.Context // until it closes
-	end    context.CancelFunc
-	close  sync.Once
-	wg     sync.WaitGroup
+	ctx       context.Context // done once Close is called
+	cancel    context.CancelFunc
+	closeOnce sync.Once
+	wg        sync.WaitGroup
 }
 
-// New makes a fleet that watches nobody yet.
+// New returns a Fleet; Open starts it.
 func New(cfg Config, o Options) *Fleet {
-	f := &Fleet{cfg: cfg, o: o, index: newIndex(cfg.Index)}
-	f.living, f.end = context.WithCancel(context.Background())
+	f := &Fleet{cfg: cfg, opts: o, index: newIndex(cfg.Index), unreadable: throttle.New(unreadableInterval)}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
 
-// Open rebuilds the view from the streams, and watches from then on. It must return before
-// nodes may connect.
+// Open rebuilds the view from the streams and keeps it up to date from then on. The appliance
+// must accept nodes only after Open has returned, so that no connect event is missed.
 func (f *Fleet) Open(ctx context.Context) error {
-	steps := []func(context.Context) error{f.connect, f.restore, f.follow, f.listen}
+	steps := []func(context.Context) error{f.connect, f.restore, f.followRegistrations, f.subscribe}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, f.Close(ctx))
 		}
 	}
-	f.wg.Go(f.run)
+	f.wg.Go(f.tick)
 	return nil
 }
 
+// connect opens both connections and starts the outbox.
 func (f *Fleet) connect(context.Context) (err error) {
-	if f.conn, err = f.o.Connect("fleet"); err != nil {
+	if f.conn, err = f.opts.Connect("fleet"); err != nil {
 		return err
 	}
-	if f.system, err = f.o.ConnectSystem("fleet"); err != nil {
+	if f.system, err = f.opts.ConnectSystem("fleet"); err != nil {
 		return err
 	}
-	if f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked), jetstream.WithPublishAsyncTimeout(answerWait)); err != nil {
+	f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked),
+		jetstream.WithPublishAsyncTimeout(ackTimeout))
+	if err != nil {
 		return err
 	}
-	tell := func(*Event) {}
-	if f.o.StoreEvents {
-		f.outbox = newOutbox(f.js, f.advisory(), f.o.Log)
+	emit := func(*Event) {}
+	if f.opts.StoreEvents {
+		f.outbox = newOutbox(f.js, f.advisoryFunc(), f.opts.Log)
 		f.wg.Go(f.outbox.run)
-		tell = f.outbox.put
+		emit = f.outbox.put
 	}
-	f.book = newBook(f.cfg.Rules(f.o.Now()), f.cfg.StormShare, tell)
+	f.registry = newRegistry(f.cfg.Rules(f.opts.Now()), f.cfg.StormShare, emit)
 	return nil
 }
 
-// run lets time pass.
-func (f *Fleet) run() {
+// tick updates the states until the fleet closes.
+func (f *Fleet) tick() {
 	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-f.living.Done():
+		case <-f.ctx.Done():
 			return
 		case <-ticker.C:
-			f.with(func(b *book, now time.Time) { b.tick(now) })
+			f.withRegistry(func(r *registry, now time.Time) { r.tick(now) })
 		}
 	}
 }
 
-// with has the book to itself.
-func (f *Fleet) with(do func(b *book, now time.Time)) {
+// withRegistry calls do with the registry locked.
+func (f *Fleet) withRegistry(do func(r *registry, now time.Time)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	do(f.book, f.o.Now())
+	do(f.registry, f.opts.Now())
 }
 
-// Reload puts other times and another share in force. Reloaded lists their keys.
+// logUnreadable logs that a message cannot be read, at most once a minute.
+func (f *Fleet) logUnreadable(subject string, err error) {
+	if count, log := f.unreadable.Add("", 1, f.opts.Now()); log {
+		f.opts.Log.Warn("message not read", "subject", subject, "error", err, "count", count)
+	}
+}
+
+// Reload applies the keys of cfg for which Reloaded is true: the time limits and the storm share.
 func (f *Fleet) Reload(cfg Config) {
-	f.with(func(b *book, now time.Time) { b.rule(cfg.Rules(b.rules.Started), cfg.StormShare, now) })
+	f.withRegistry(func(r *registry, now time.Time) { r.setRules(cfg.Rules(r.rules.Started), cfg.StormShare, now) })
 }
 
-// Reloaded tells whether a key of [fleet] is applied by Reload.
+// Reloaded reports whether Reload applies a key of [fleet].
 func Reloaded(key string) bool {
 	switch key {
 	case "late_after", "down_after", "forget_after", "disconnect_grace", "storm_share":
@@ -128,20 +144,20 @@ func Reloaded(key string) bool {
 	}
 }
 
-// IgnoreDisconnects stops listening to the broker: that nodes are disconnected when the appliance stops
-// says nothing about them.
+// IgnoreDisconnects stops reading connect and disconnect events. Call it before the appliance
+// disconnects its nodes to stop: those disconnects say nothing about the nodes.
 func (f *Fleet) IgnoreDisconnects() {
 	if f.system != nil {
 		f.system.Close()
 	}
 }
 
-// Close stores the events that are not stored yet, as long as the context lets it, and
-// stops. It may be called twice, and after an Open that failed.
+// Close waits until the waiting events are stored or ctx is done, and stops every goroutine. It
+// always returns nil. It may be called twice, and after Open returned an error.
 func (f *Fleet) Close(ctx context.Context) error {
-	f.close.Do(func() {
+	f.closeOnce.Do(func() {
 		f.IgnoreDisconnects()
-		f.end()
+		f.cancel()
 		if f.outbox != nil {
 			f.outbox.stop(ctx)
 		}

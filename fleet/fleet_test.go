@@ -80,9 +80,9 @@ func (s *stage) open(cfg Config) *Fleet {
 func (s *stage) crash(f *Fleet) {
 	f.conn.Close()
 	f.system.Close()
-	f.end()
+	f.cancel()
 	close(f.outbox.quit)
-	f.close.Do(f.wg.Wait)
+	f.closeOnce.Do(f.wg.Wait)
 }
 
 func name(n int) string { return fmt.Sprintf("node%05d.example.net", n) }
@@ -107,7 +107,7 @@ func (s *stage) register(nodes int, body func(n int) []byte) {
 // tell publishes what the broker would say of a node's connection.
 func (s *stage) tell(what string, n int) {
 	s.tb.Helper()
-	var a advisory
+	var a connectionEvent
 	a.Server.ID = "S"
 	a.Client.ID, a.Client.Host, a.Client.User = uint64(n+1), "10.0.0.1", name(n)
 	a.Client.Start, a.Client.Stop, a.Reason = s.now(), s.now(), "Client Closed"
@@ -180,7 +180,7 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 	}
 	s.eventually(func() error { // all of them have been heard
 		var left int
-		f.with(func(b *book, _ time.Time) { left = len(b.links) })
+		f.withRegistry(func(r *registry, _ time.Time) { left = len(r.connections) })
 		if n, ok := f.Node(name(nodes - 1)); left > 0 || !ok || n.Connection.Connected != "no" {
 			return fmt.Errorf("%d connections are left", left)
 		}
@@ -206,7 +206,7 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 		was := s.now()
 		s.eventually(func() error {
 			var last time.Time
-			f.with(func(b *book, _ time.Time) { last = b.last })
+			f.withRegistry(func(r *registry, _ time.Time) { last = r.lastTick })
 			if sum := f.Summary(); last.Before(was) || sum.Events.Waiting > 0 {
 				return fmt.Errorf("%+v", sum)
 			}
@@ -227,7 +227,7 @@ func TestAFleetGoneAtOnceIsToldOnceThoughTheTellerIsKilled(t *testing.T) {
 				t.Fatalf("%s is told %d times", subject, n)
 			}
 			downs++
-		case strings.HasPrefix(subject, contract.SubjectFleetSite+kindStorm):
+		case strings.HasPrefix(subject, contract.SubjectFleetSite+eventStorm):
 			storms += n
 		}
 	}
@@ -244,7 +244,7 @@ func TestEventsWaitForTheirStream(t *testing.T) {
 	}
 	s.register(10, nil)
 	s.eventually(func() error {
-		if !f.outbox.fault.Load() {
+		if !f.outbox.failing.Load() {
 			return fmt.Errorf("no event had to wait")
 		}
 		if _, _, waiting := f.outbox.counts(); waiting != 10 {
@@ -284,13 +284,14 @@ func TestWhatIsNoRegistrationAndNoEventStopsNobody(t *testing.T) {
 		}
 	}
 	f := s.open(DefaultConfig())
-	const strange = 11
-	if f.unread.count != strange {
-		t.Errorf("%d messages could not be read, want %d", f.unread.count, strange)
+	const unreadable = 11
+	// The first one was logged; the throttle has the rest.
+	if count, _ := f.unreadable.Add("", 0, s.now().Add(unreadableInterval)); count != unreadable-1 {
+		t.Errorf("%d messages were not read, want %d", 1+count, unreadable)
 	}
 	s.register(1, nil)
 	s.eventually(func() error {
-		if s.subjects()[contract.SubjectFleetNode+kindNew+"."+name(0)] != 1 || f.Summary().Nodes != 1 {
+		if s.subjects()[contract.SubjectFleetNode+eventNew+"."+name(0)] != 1 || f.Summary().Nodes != 1 {
 			return fmt.Errorf("%+v", f.Summary())
 		}
 		return nil

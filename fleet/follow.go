@@ -9,14 +9,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// followAgain is the pause before a stream that cannot be read is tried again.
-const followAgain = 5 * time.Second
+// followRetryDelay is the pause before a stream that cannot be read is tried again.
+const followRetryDelay = 5 * time.Second
 
-// follow reads the last registration of each node, and goes on with those that come.
-func (f *Fleet) follow(ctx context.Context) error {
-	feed, err := f.subscribe(ctx)
+// followRegistrations reads the last registration of each node, and starts to follow new ones.
+func (f *Fleet) followRegistrations(ctx context.Context) error {
+	feed, err := f.openRegistrations(ctx)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		f.o.Log.Warn("no stream of registrations, so there are no nodes to see", "stream", f.cfg.Stream)
+		f.opts.Log.Warn("stream of registrations does not exist, so the fleet view is empty", "stream", f.cfg.Stream)
 	} else if err != nil {
 		return fmt.Errorf("read registrations from %s: %w", f.cfg.Stream, err)
 	}
@@ -24,56 +24,57 @@ func (f *Fleet) follow(ctx context.Context) error {
 	return nil
 }
 
-// subscribe gives a feed of registrations, once those are read that are stored.
-func (f *Fleet) subscribe(ctx context.Context) (*feed, error) {
+// openRegistrations returns a feed of new registrations, after it has read the stored ones.
+func (f *Fleet) openRegistrations(ctx context.Context) (*feed, error) {
 	s, err := f.js.Stream(ctx, f.cfg.Stream)
 	if err != nil {
 		return nil, err
 	}
-	feed, err := newFeed(ctx, s, lastOfEach(f.index.empty()))
+	feed, err := newFeed(ctx, s, lastOfEachSubject(f.index.empty()))
 	if err != nil {
 		return nil, err
 	}
-	if err := feed.catchUp(ctx, 0, f.registered); err != nil {
+	if err := feed.catchUp(ctx, 0, f.handleRegistration); err != nil {
 		feed.messages.Stop()
 		return nil, err
 	}
 	return feed, nil
 }
 
-// keepFollowing reads until the fleet closes. Where the stream went away, or is yet to
-// come, it begins again with the last registration of each node.
+// keepFollowing reads registrations until the fleet closes. When the stream was deleted or does
+// not exist yet (feed is nil), it starts again with the last registration of each node.
 func (f *Fleet) keepFollowing(feed *feed) {
-	ctx := f.living
+	ctx := f.ctx
 	for ctx.Err() == nil {
 		var err error
 		if feed == nil {
-			feed, err = f.subscribe(ctx)
+			feed, err = f.openRegistrations(ctx)
 		}
 		for err == nil {
-			err = feed.next(ctx, f.registered)
+			err = feed.next(ctx, f.handleRegistration)
 		}
 		if feed != nil {
 			feed.messages.Stop()
 			feed = nil
 		}
 		if ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			f.o.Log.Warn("registrations not read", "stream", f.cfg.Stream, "error", err)
+			f.opts.Log.Warn("registrations not read", "stream", f.cfg.Stream, "error", err)
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(followAgain):
+		case <-time.After(followRetryDelay):
 		}
 	}
 }
 
-// registered takes a stored registration.
-func (f *Fleet) registered(m jetstream.Msg, _ uint64) {
-	a, err := f.index.arrival(m.Subject(), m.Headers().Get, m.Data())
+// handleRegistration applies a stored registration. One whose content cannot be read still
+// counts as a registration of its node.
+func (f *Fleet) handleRegistration(m jetstream.Msg, _ uint64) {
+	u, err := f.index.update(m.Subject(), m.Headers().Get, m.Data())
 	if err != nil {
-		f.unread.add(f.o.Log, m.Subject(), err, f.o.Now())
+		f.logUnreadable(m.Subject(), err)
 	}
-	if a.name != "" {
-		f.with(func(b *book, now time.Time) { b.registered(a, now) })
+	if u.name != "" {
+		f.withRegistry(func(r *registry, now time.Time) { r.registered(u, now) })
 	}
 }

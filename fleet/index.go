@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,100 +13,79 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// mostUnpacked is how large a registration may be that is looked into.
-const mostUnpacked = 4 << 20
+// maxUnpacked is the largest registration that is read, in bytes when unpacked.
+const maxUnpacked = 4 << 20
 
-// word is a text that many nodes share.
-type word = unique.Handle[string]
+// interned is a text that many nodes share; equal texts are in memory once.
+type interned = unique.Handle[string]
 
-// inside is what is kept of a node's registrations.
-type inside struct {
-	facts   []word // indexed facts as JSON, in the configuration's order; empty: it has none
-	classes word   // names, one a line
-	agents  word
+// indexedFacts are the values of a node that queries can select by.
+type indexedFacts struct {
+	values  []interned // JSON of each fact, in the order of index.paths; empty: the node lacks the fact
+	classes interned   // names, one per line
+	agents  interned   // names, one per line
 }
 
-// index knows what is to be kept of registrations.
+// index has the configured facts, and reads them from registrations.
 type index struct {
-	names []string // GJSON paths into the facts
+	paths []string // GJSON paths into the facts
 }
 
-func newIndex(facts []string) *index { return &index{names: facts} }
+func newIndex(facts []string) *index { return &index{paths: facts} }
 
-func (i *index) empty() bool { return len(i.names) == 0 }
+// empty reports whether no fact is configured. Registrations are then not read, only their
+// headers.
+func (i *index) empty() bool { return len(i.paths) == 0 }
 
-// at is where a fact is kept.
-func (i *index) at(fact string) (int, bool) {
-	at := slices.Index(i.names, fact)
-	return at, at >= 0
+// position returns the position of a fact in indexedFacts.values.
+func (i *index) position(fact string) (position int, ok bool) {
+	position = slices.Index(i.paths, fact)
+	return position, position >= 0
 }
 
-// arrival reads a registration, by its headers: its node and its site become tokens of the
-// subjects of events. What it carries is looked into only where facts are indexed, and may
-// be anything; with the error comes an arrival then.
-func (i *index) arrival(subject string, header func(key string) string, data []byte) (arrival, error) {
-	a := arrival{name: header(contract.HeaderSender), site: header(contract.HeaderSite), topic: topicOf(subject, header(contract.HeaderSender))}
+// update reads a stored registration: its headers, and its content if facts are indexed. Nodes
+// and sites become tokens of the subjects of events, so the headers are checked. If only the
+// content cannot be read, the update is valid in spite of the error.
+func (i *index) update(subject string, header func(key string) string, data []byte) (update, error) {
+	name, site := header(contract.HeaderSender), header(contract.HeaderSite)
 	received, err := time.Parse(time.RFC3339Nano, header(contract.HeaderReceived))
-	if err := errors.Join(err, choria.CheckSender(a.name), choria.CheckSender(a.site)); err != nil {
-		return arrival{}, fmt.Errorf("its headers are no adapter's: %w", err)
+	if err := errors.Join(err, choria.CheckSender(name), choria.CheckSender(site)); err != nil {
+		return update{}, fmt.Errorf("headers are not those of an adapter: %w", err)
 	}
-	a.received = received
+	u := update{name: name, site: site, received: received, subject: subjectTemplate(subject, name)}
 	if i.empty() {
-		return a, nil
+		return u, nil
 	}
-	a.inside, err = i.look(header(contract.HeaderContent), data)
-	return a, err
+	u.facts, err = i.extract(header(contract.HeaderContent), data)
+	return u, err
 }
 
-// look finds what is to be kept in a registration.
-func (i *index) look(content string, data []byte) (*inside, error) {
-	found, err := open(content, data)
-	if err != nil || found.inventory == nil {
+// extract returns the indexed facts of a registration; nil if it has no facts.
+func (i *index) extract(kind string, data []byte) (*indexedFacts, error) {
+	c, err := unpack(kind, data)
+	if err != nil || c.inventory == nil {
 		return nil, err
 	}
-	return i.keep(found.inventory), nil
+	return i.pick(c.inventory), nil
 }
 
-// content is a registration, unpacked.
-type content struct {
-	kind      string // Choria's: inventory, file or body
-	data      []byte
-	inventory *choria.Inventory // nil: a file or body that is no JSON object
-}
-
-// open unpacks a registration as it is stored: a kind tells that it is unpacked already. A
-// file or body that is a JSON object are facts.
-func open(kind string, data []byte) (content, error) {
-	if kind == "" {
-		body, err := choria.OutputBody(data)
-		if err != nil {
-			return content{}, err
-		}
-		unpacked, err := choria.Unpack(body, mostUnpacked)
-		if err != nil {
-			return content{}, err
-		}
-		kind, data = unpacked.Kind, unpacked.Payload
+// pick returns the indexed facts of an inventory.
+func (i *index) pick(inventory *choria.Inventory) *indexedFacts {
+	facts := &indexedFacts{
+		values: make([]interned, len(i.paths)), classes: internLines(inventory.Classes),
+		agents: internLines(inventory.AgentNames()),
 	}
-	c := content{kind: kind, data: data}
-	switch {
-	case kind == choria.ContentInventory:
-		c.inventory = new(choria.Inventory)
-		if err := json.Unmarshal(data, c.inventory); err != nil {
-			return c, fmt.Errorf("read inventory: %w", err)
-		}
-	case gjson.ValidBytes(data) && gjson.ParseBytes(data).IsObject():
-		c.inventory = &choria.Inventory{Facts: data}
+	for position, path := range i.paths {
+		facts.values[position] = unique.Make(gjson.GetBytes(inventory.Facts, path).Raw)
 	}
-	return c, nil
+	return facts
 }
 
-func (i *index) keep(found *choria.Inventory) *inside {
-	kept := &inside{classes: lines(found.Classes), agents: lines(found.AgentNames()), facts: make([]word, len(i.names))}
-	for at, path := range i.names {
-		kept.facts[at] = unique.Make(gjson.GetBytes(found.Facts, path).Raw)
-	}
-	return kept
-}
+func internLines(names []string) interned { return unique.Make(strings.Join(names, "\n")) }
 
-func lines(names []string) word { return unique.Make(strings.Join(names, "\n")) }
+func splitLines(names interned) []string {
+	if names.Value() == "" {
+		return nil
+	}
+	return strings.Split(names.Value(), "\n")
+}

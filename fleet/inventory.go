@@ -11,10 +11,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Inventories reads what those nodes have registered last, one after another. It is nil for
-// a node that registers neither an inventory nor facts, and for one whose registration has
-// left the stream.
-func (f *Fleet) Inventories(ctx context.Context, names []string, take func(name string, i *choria.Inventory) error) error {
+// Inventories reads the last registration of each named node and calls take with its inventory,
+// in the order of names. The inventory is nil for a node that registers neither an inventory
+// nor facts, that is not in the view, or whose registration is no longer in the stream. If take
+// returns an error, Inventories stops and returns it.
+func (f *Fleet) Inventories(
+	ctx context.Context, names []string, take func(name string, i *choria.Inventory) error,
+) error {
 	s, err := f.js.Stream(ctx, f.cfg.Stream)
 	if err != nil {
 		return fmt.Errorf("read registrations: %w", err)
@@ -33,8 +36,8 @@ func (f *Fleet) Inventories(ctx context.Context, names []string, take func(name 
 
 func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) (*choria.Inventory, error) {
 	var subject string
-	f.with(func(b *book, _ time.Time) { subject = b.nodes[name].subject() })
-	if subject == "" { // forgotten meanwhile
+	f.withRegistry(func(r *registry, _ time.Time) { subject = r.nodes[name].subject() })
+	if subject == "" { // not in the view, perhaps forgotten since the caller read the names
 		return nil, nil
 	}
 	m, err := s.GetLastMsgForSubject(ctx, subject)
@@ -43,16 +46,16 @@ func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) 
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case m.Header.Get(contract.HeaderSender) != name: // others share the subject
+	case m.Header.Get(contract.HeaderSender) != name: // several nodes register on this subject
 		last, err := f.Registrations(ctx, name, 1)
 		if err != nil || len(last) == 0 {
 			return nil, err
 		}
 		return last[0].content.inventory, nil
 	}
-	found, err := open(m.Header.Get(contract.HeaderContent), m.Data)
-	if err != nil { // it is no less a node
+	c, err := unpack(m.Header.Get(contract.HeaderContent), m.Data)
+	if err != nil { // the node exists all the same
 		return nil, nil
 	}
-	return found.inventory, nil
+	return c.inventory, nil
 }

@@ -76,7 +76,7 @@ func TestInventoriesAreThoseRegisteredLast(t *testing.T) {
 
 // inventoryFacts is what inventories says of a body of inventoryBody.
 func inventoryFacts(body []byte) string {
-	c, err := open("", (&choria.Message{Sender: "x", ID: "1", Time: time.Unix(1, 0), Body: body}).AppendOutput(nil))
+	c, err := unpack("", (&choria.Message{Sender: "x", ID: "1", Time: time.Unix(1, 0), Body: body}).AppendOutput(nil))
 	if err != nil {
 		return err.Error()
 	}

@@ -2,7 +2,8 @@ package fleet
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Collector shows the view as metrics, of one moment for each scrape.
+// Collector returns the metrics of the view. Each scrape reads one Summary, so its numbers are
+// of the same moment.
 func (f *Fleet) Collector() prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("muster_fleet_"+name, help, labels, nil)
@@ -10,10 +11,10 @@ func (f *Fleet) Collector() prometheus.Collector {
 	return &collector{
 		summary: f.Summary,
 		nodes:   desc("nodes", "Nodes by state.", "state"),
-		stored:  desc("events_stored_total", "Changes of nodes and sites whose event was stored."),
-		dropped: desc("events_dropped_total", "Changes whose event is lost, because the stream took none for too long."),
+		stored:  desc("events_stored_total", "Events of nodes and sites that were stored."),
+		dropped: desc("events_dropped_total", "Events that are lost because the stream did not take them in time."),
 		waiting: desc("events_waiting", "Events that wait to be stored."),
-		storms:  desc("storms", "Sites of which many nodes have gone at once."),
+		storms:  desc("storms", "Sites of which many nodes went down at once."),
 	}
 }
 
@@ -28,11 +29,12 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeBy
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.summary()
+	constant := prometheus.MustNewConstMetric
 	for _, state := range States {
-		ch <- prometheus.MustNewConstMetric(c.nodes, prometheus.GaugeValue, float64(s.States[state]), string(state))
+		ch <- constant(c.nodes, prometheus.GaugeValue, float64(s.States[state]), string(state))
 	}
-	ch <- prometheus.MustNewConstMetric(c.stored, prometheus.CounterValue, float64(s.Events.Stored))
-	ch <- prometheus.MustNewConstMetric(c.dropped, prometheus.CounterValue, float64(s.Events.Dropped))
-	ch <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
-	ch <- prometheus.MustNewConstMetric(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
+	ch <- constant(c.stored, prometheus.CounterValue, float64(s.Events.Stored))
+	ch <- constant(c.dropped, prometheus.CounterValue, float64(s.Events.Dropped))
+	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
+	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
 }

@@ -2,68 +2,91 @@ package fleet
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unique"
 
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// node is one that has registered.
+// node is what the registry knows of one node. A node enters the registry when it registers;
+// connections alone do not create one.
 type node struct {
 	name, site string
 	Signals
-	every  time.Duration // how often it usually registers
-	link   *link         // nil: never seen connected here
-	state  State         // as announced
-	since  time.Time     // of that state
-	slot   int           // in the schedule
-	inside *inside       // what it registered, as far as it is kept
-	topic  word          // where that is stored
+	interval     time.Duration // between registrations, averaged; 0: it has registered once
+	connections  *connections  // nil: never seen connected here
+	state        State         // as announced in the last event; empty: not announced yet
+	since        time.Time     // when the cause of state happened
+	slot         int           // index in the schedule
+	facts        *indexedFacts // nil: none are known
+	registeredOn interned      // template of the subject of its registrations
 }
 
-// learn takes the time between two registrations into account, the latest ones most.
-func (n *node) learn(gap time.Duration) {
-	if n.every == 0 {
-		n.every = gap
+// updateInterval adds the time between two registrations to a moving average.
+func (n *node) updateInterval(gap time.Duration) {
+	if n.interval == 0 {
+		n.interval = gap
 		return
 	}
-	n.every += (gap - n.every) / 4
+	n.interval += (gap - n.interval) / 4
 }
 
-// adopt takes over what is known of the node's connections.
-func (n *node) adopt() {
-	if n.link != nil {
-		n.Connected, n.Ended = len(n.link.live) > 0, n.link.ended
+// copyConnection copies what is known of the node's connections into its signals.
+func (n *node) copyConnection() {
+	if n.connections != nil {
+		n.Connected, n.Ended = len(n.connections.open) > 0, n.connections.ended
 	}
 }
 
+// subjectTemplate returns a subject with %s in place of the sender, as in the adapter's
+// configuration. All nodes of an adapter share the template, so it costs them no memory.
+func subjectTemplate(subject, sender string) interned {
+	if at := strings.LastIndex(subject, sender); at >= 0 {
+		subject = subject[:at] + "%s" + subject[at+len(sender):]
+	}
+	return unique.Make(subject)
+}
+
+// subject returns the subject of the node's registrations; empty if it is not known.
+func (n *node) subject() string {
+	if n == nil || n.registeredOn == (interned{}) {
+		return ""
+	}
+	return strings.Replace(n.registeredOn.Value(), "%s", n.name, 1)
+}
+
+// event returns the event of a change to another state.
 func (n *node) event(to State, r *Rules) *Event {
 	e := &Event{
 		Event: string(to), Node: n.name, From: n.state, To: to, Site: n.site,
-		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt, Since: n.causeOf(to, r), Reason: n.reason(to, r),
+		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt,
+		Since: n.sinceOf(to, r), Reason: n.reason(to, r),
 	}
 	if n.state == "" {
-		e.Event = kindNew
+		e.Event = eventNew
 	}
-	if n.link != nil {
-		e.Address = n.link.address
+	if n.connections != nil {
+		e.Address = n.connections.address
 	}
 	return e
 }
 
-func (n *node) causeOf(state State, r *Rules) time.Time {
-	var began time.Time
-	if n.Connected && n.link != nil {
-		began = n.link.since
+// sinceOf returns when the cause of a state happened.
+func (n *node) sinceOf(state State, r *Rules) time.Time {
+	var connectedAt time.Time
+	if n.Connected && n.connections != nil {
+		connectedAt = n.connections.since
 	}
-	return n.cause(state, began, r)
+	return n.Signals.since(state, connectedAt, r)
 }
 
-// reason says in words why a node is what it is.
+// reason returns why the node is in a state, for operators.
 func (n *node) reason(state State, r *Rules) string {
 	switch {
 	case state == Up && n.state == "":
 		return "registered for the first time"
-	case state == Up && n.Connected && n.link.since.After(n.Received):
+	case state == Up && n.Connected && n.connections.since.After(n.Received):
 		return "connected again"
 	case state == Up:
 		return "registered"
@@ -75,17 +98,17 @@ func (n *node) reason(state State, r *Rules) string {
 		return "announced its shutdown and disconnected"
 	case state == Forgotten:
 		return fmt.Sprintf("%s for %s", n.state, config.FormatDuration(r.Forget))
-	case n.gone(r):
-		return n.ending() + " and the node did not reconnect within " + config.FormatDuration(r.Grace)
+	case n.lostConnection(r):
+		return n.endReason() + " and the node did not reconnect within " + config.FormatDuration(r.Grace)
 	default:
 		return "no registration for " + config.FormatDuration(r.Down)
 	}
 }
 
-// ending says why the node's connection ended, as the server put it.
-func (n *node) ending() string {
-	if n.link == nil || n.link.reason == "" {
+// endReason returns that the node's connection ended, with the server's reason if it is known.
+func (n *node) endReason() string {
+	if n.connections == nil || n.connections.reason == "" {
 		return "connection ended"
 	}
-	return "connection ended (" + n.link.reason + ")"
+	return "connection ended (" + n.connections.reason + ")"
 }

@@ -14,41 +14,44 @@ import (
 )
 
 const (
-	// maxUnacked is how many events may be on their way to the stream.
+	// maxUnacked is how many events may be published and not yet acknowledged: one batch.
 	maxUnacked = 512
-	// maxWaiting is how many may wait; a stream that takes none for so long costs them.
+	// maxWaiting is how many events may wait for the stream; further ones are dropped.
 	maxWaiting = 1_000_000
-	// answerWait is how long the stream may take, retryWait the pause before it is tried again.
-	answerWait = 5 * time.Second
-	retryWait  = time.Second
+	// ackTimeout is how long the stream may take to acknowledge an event.
+	ackTimeout = 5 * time.Second
+	// retryDelay is the pause before the rest of a batch is published again.
+	retryDelay = time.Second
 )
 
-// outbox stores events, each once and those of a node in their order: the next batch
-// leaves when all of the one before are stored. What is on its way when the process dies
-// is found again by the next one, which knows from the stream what has been told.
+// outbox stores events, the events of one node and of one site in their order. It publishes one
+// batch at a time: the next only when every event of the last one is stored. If the process
+// dies, the next process derives the events that were not stored from what the stream has; the
+// ID of an event keeps it from being stored twice.
 type outbox struct {
 	js       jetstream.JetStream
-	advisory func(e *Event) *nats.Msg // nil: none are wanted
+	advisory func(e *Event) *nats.Msg // returns nil for an event without one; nil: advisories are disabled
 	log      hclog.Logger
 
 	mu      sync.Mutex
-	sites   []*Event // wait, in their order; they leave before those of nodes
-	nodes   []*Event // wait, in their order
-	sending int      // have left and are not stored yet
+	sites   []*Event // waiting events of sites, in order; they leave before those of nodes
+	nodes   []*Event // waiting events of nodes, in order
+	sending int      // events of the current batch
 	stopped bool
-	wake    chan struct{}
-	quit    chan struct{} // gives up
-	empty   chan struct{} // closed when stopped and nothing waits
+
+	wake chan struct{} // has an element when run must look at the queues again
+	quit chan struct{} // closed when run must give up
+	done chan struct{} // closed when run has ended
 
 	stored  atomic.Uint64
 	dropped atomic.Uint64
-	fault   atomic.Bool
+	failing atomic.Bool // the last attempt to store a batch failed
 }
 
 func newOutbox(js jetstream.JetStream, advisory func(e *Event) *nats.Msg, log hclog.Logger) *outbox {
 	return &outbox{
 		js: js, advisory: advisory, log: log,
-		wake: make(chan struct{}, 1), quit: make(chan struct{}), empty: make(chan struct{}),
+		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
@@ -65,18 +68,22 @@ func (o *outbox) put(e *Event) {
 		o.nodes = append(o.nodes, e)
 	}
 	o.mu.Unlock()
+	o.wakeUp()
+}
+
+func (o *outbox) wakeUp() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-// run sends batch after batch.
+// run stores batch after batch, until the outbox is stopped and empty, or must give up.
 func (o *outbox) run() {
-	defer close(o.empty)
+	defer close(o.done)
 	for {
 		batch, stopped := o.take()
-		if len(batch) > 0 && !o.sendAll(batch) {
+		if len(batch) > 0 && !o.store(batch) {
 			return
 		}
 		if len(batch) > 0 {
@@ -123,49 +130,50 @@ func takeDistinct(queue []*Event, limit int, key func(*Event) string) (taken, le
 	return queue[:n], queue[n:]
 }
 
-// sendAll goes on until every event of the batch is stored, or it is to give up.
-func (o *outbox) sendAll(batch []*Event) bool {
-	var messages []*nats.Msg
+// store retries until every event of the batch is stored. It returns false if it had to give
+// up; the whole batch is then counted as dropped.
+func (o *outbox) store(batch []*Event) bool {
+	var unstored []*nats.Msg
 	for _, e := range batch {
-		messages = append(messages, o.messages(e)...)
+		unstored = append(unstored, o.messages(e)...)
 	}
 	for {
 		var err error
-		if messages, err = o.send(messages); len(messages) == 0 {
-			o.settle(&o.stored, len(batch))
-			if o.fault.Swap(false) {
+		if unstored, err = o.publish(unstored); len(unstored) == 0 {
+			o.finish(&o.stored, len(batch))
+			if o.failing.Swap(false) {
 				o.log.Info("events are stored again")
 			}
 			return true
 		}
-		if !o.fault.Swap(true) {
-			o.log.Error("events are not stored, and wait", "error", err)
+		if !o.failing.Swap(true) {
+			o.log.Error("events not stored; they wait and are retried", "error", err)
 		}
 		select {
 		case <-o.quit:
-			o.settle(&o.dropped, len(batch))
+			o.finish(&o.dropped, len(batch))
 			return false
-		case <-time.After(retryWait):
+		case <-time.After(retryDelay):
 		}
 	}
 }
 
-// settle counts what has become of the batch that was on its way.
-func (o *outbox) settle(as *atomic.Uint64, events int) {
+// finish ends the current batch and adds its events to a counter.
+func (o *outbox) finish(counter *atomic.Uint64, events int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.sending = 0
-	as.Add(uint64(events))
+	counter.Add(uint64(events))
 }
 
-// messages are what is published of an event.
+// messages returns the messages to publish for an event: the event and its advisory, if any.
 func (o *outbox) messages(e *Event) []*nats.Msg {
 	data, err := json.Marshal(e)
-	if err != nil { // a time beyond the year 9999, which nobody lets in
-		o.log.Error("event cannot be written", "node", e.Node, "error", err)
+	if err != nil { // a time after the year 9999, which adapters and the broker do not pass on
+		o.log.Error("event cannot be encoded", "node", e.Node, "error", err)
 		return nil
 	}
-	messages := []*nats.Msg{message(e.Subject(), e.ID(), data)}
+	messages := []*nats.Msg{newMessage(e.Subject(), e.ID(), data)}
 	if o.advisory == nil {
 		return messages
 	}
@@ -175,51 +183,50 @@ func (o *outbox) messages(e *Event) []*nats.Msg {
 	return messages
 }
 
-func message(subject, id string, data []byte) *nats.Msg {
+func newMessage(subject, id string, data []byte) *nats.Msg {
 	return &nats.Msg{Subject: subject, Data: data, Header: nats.Header{jetstream.MsgIDHeader: {id}}}
 }
 
-// send publishes all and gives back those that are not stored, in their order.
-func (o *outbox) send(messages []*nats.Msg) (left []*nats.Msg, err error) {
-	futures := make([]jetstream.PubAckFuture, len(messages))
+// publish publishes all messages and waits for their acks. It returns the messages that were
+// not stored, in their order, with one of the errors.
+func (o *outbox) publish(messages []*nats.Msg) (unstored []*nats.Msg, err error) {
+	acks := make([]jetstream.PubAckFuture, len(messages))
 	for i, m := range messages {
-		if futures[i], err = o.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
+		if acks[i], err = o.js.PublishMsgAsync(m, jetstream.WithRetryAttempts(0)); err != nil {
 			break
 		}
 	}
-	for i, future := range futures {
-		if future == nil {
-			left = append(left, messages[i])
+	for i, ack := range acks {
+		if ack == nil {
+			unstored = append(unstored, messages[i])
 			continue
 		}
 		select {
-		case <-future.Ok():
-		case err = <-future.Err(): // the connection has a time limit for it
-			left = append(left, messages[i])
+		case <-ack.Ok():
+		case err = <-ack.Err(): // at the latest after ackTimeout
+			unstored = append(unstored, messages[i])
 		}
 	}
-	return left, err
+	return unstored, err
 }
 
-// counts are how many events were stored and dropped, and how many wait, those on their
-// way among them.
+// counts returns how many events were stored, were dropped, and wait, including the current
+// batch.
 func (o *outbox) counts() (stored, dropped uint64, waiting int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.stored.Load(), o.dropped.Load(), len(o.sites) + len(o.nodes) + o.sending
 }
 
-// stop lets what waits be stored, as long as the context is not done.
+// stop waits until the waiting events are stored or ctx is done, and makes run end. Call it
+// once.
 func (o *outbox) stop(ctx context.Context) {
 	o.mu.Lock()
 	o.stopped = true
 	o.mu.Unlock()
+	o.wakeUp()
 	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-	select {
-	case <-o.empty:
+	case <-o.done:
 	case <-ctx.Done():
 	}
 	close(o.quit)

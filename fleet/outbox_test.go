@@ -74,9 +74,9 @@ func TestOutbox_BoundsBothQueuesTogether(t *testing.T) {
 	o := newOutbox(nil, nil, hclog.NewNullLogger())
 	for range maxWaiting / 2 {
 		o.put(&Event{Event: "down", Node: "n1"})
-		o.put(&Event{Event: kindStorm, Site: "ams"}) // takes minutes if each put copies the queue
+		o.put(&Event{Event: eventStorm, Site: "ams"}) // takes minutes if each put copies the queue
 	}
-	o.put(&Event{Event: kindStorm, Site: "ams"})
+	o.put(&Event{Event: eventStorm, Site: "ams"})
 	o.put(&Event{Event: "down", Node: "n1"})
 	if _, dropped, waiting := o.counts(); dropped != 2 || waiting != maxWaiting {
 		t.Errorf("%d dropped, %d waiting; want 2 and %d", dropped, waiting, maxWaiting)
@@ -91,14 +91,14 @@ func TestOutbox_StoresStormBeforeItsCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Unix(1_000_000, 0).UTC()
-	f.outbox.put(&Event{Event: kindNew, Node: name(0), To: Up, Site: "ams", Since: at})
+	f.outbox.put(&Event{Event: eventNew, Node: name(0), To: Up, Site: "ams", Since: at})
 	s.eventually(func() error { // what comes now waits behind it
-		if !f.outbox.fault.Load() {
+		if !f.outbox.failing.Load() {
 			return errors.New("the stream is gone, and no event had to wait")
 		}
 		return nil
 	})
-	for _, kind := range []string{kindStorm, kindCalm} {
+	for _, kind := range []string{eventStorm, eventCalm} {
 		f.outbox.put(&Event{Event: kind, Site: "ams", Since: at, Storm: "ams-1", Nodes: 5, Of: 10})
 	}
 	s.stream(contract.StreamFleet, contract.SubjectFleet+">")
@@ -116,7 +116,7 @@ func TestOutbox_StoresStormBeforeItsCalm(t *testing.T) {
 	for _, e := range page.Events {
 		kinds = append(kinds, e.Event)
 	}
-	if want := []string{kindNew, kindStorm, kindCalm}; !slices.Equal(kinds, want) {
+	if want := []string{eventNew, eventStorm, eventCalm}; !slices.Equal(kinds, want) {
 		t.Errorf("stored as %q, want %q", kinds, want)
 	}
 	_ = f.Close(context.Background())

@@ -9,82 +9,86 @@ import (
 )
 
 const (
-	// lookAtOnce is how many nodes are looked at before others may go on.
-	lookAtOnce = 4096
-	// mostWork is how many expressions are tried, and values looked into, for a page, full or not.
-	mostWork = 1 << 15
+	// maxPerLock is how many nodes are visited before the registry is unlocked for others.
+	maxPerLock = 4096
+	// maxWork is how much work a page may take, see selection.work; the page ends there, full
+	// or not.
+	maxWork = 1 << 15
 )
 
-// Nodes are a page of those nodes. A walk from page to page sees each node that is there
-// throughout exactly once.
+// Nodes returns a page of the nodes that match the query. A client that follows Page.Next sees
+// each node that is in the view throughout exactly once. Errors about the query are ErrQuery.
 func (f *Fleet) Nodes(q Query) (Page, error) {
-	meets, err := f.selection(q)
+	selected, err := f.selection(q)
 	if err != nil {
 		return Page{}, err
 	}
 	if q.Sort == "" || q.Sort == "name" {
-		return f.page(meets, q), nil
+		return f.pageByName(selected, q), nil
 	}
 	order, ok := orders[q.Sort]
 	switch {
 	case !ok:
 		return Page{}, queryError{fmt.Errorf("sort=%s is not valid; valid are %v", q.Sort, Sorts)}
 	case q.After != "" || q.Limit == 0:
-		return Page{}, queryError{fmt.Errorf("sort=%s returns one page and needs limit; only sort=name can be paged", q.Sort)}
+		return Page{}, queryError{
+			fmt.Errorf("sort=%s returns one page and needs limit; only sort=name can be paged", q.Sort),
+		}
 	}
-	return f.first(meets, order, q.Limit), nil
+	return f.firstPage(selected, order, q.Limit), nil
 }
 
-// page is in the order of names.
-func (f *Fleet) page(meets *selection, q Query) Page {
+// pageByName returns a page in the order of names.
+func (f *Fleet) pageByName(selected *selection, q Query) Page {
 	page := Page{Nodes: []NodeStatus{}}
-	last := ""
+	last := "" // name of the last node that was visited
 	f.walk(q.After, func(n *node, r *Rules) bool {
-		if meets.work >= mostWork && q.Limit > 0 {
+		if selected.work >= maxWork && q.Limit > 0 {
 			page.Next = last
 			return false
 		}
 		last = n.name
-		if !meets.all(n) {
+		if !selected.matches(n) {
 			return true
 		}
 		if q.Limit > 0 && len(page.Nodes) == q.Limit {
 			page.Next = page.Nodes[q.Limit-1].Name
 			return false
 		}
-		page.Nodes = append(page.Nodes, f.show(n, r))
+		page.Nodes = append(page.Nodes, f.status(n, r))
 		return true
 	})
 	return page
 }
 
-// walk goes through the nodes after a name until see has seen enough, and lets others at
-// them in between.
-func (f *Fleet) walk(after string, see func(n *node, r *Rules) bool) {
+// walk visits the nodes whose names follow after, in the order of names, until visit returns
+// false. The registry is locked during visit, and unlocked after every maxPerLock nodes.
+func (f *Fleet) walk(after string, visit func(n *node, r *Rules) bool) {
 	for more := true; more; {
-		looked := 0
+		visited := 0
 		more = false
-		f.with(func(b *book, _ time.Time) {
-			b.byName.Ascend(&node{name: after + "\x00"}, func(n *node) bool { // the next name there can be
-				if looked == lookAtOnce {
+		f.withRegistry(func(r *registry, _ time.Time) {
+			next := &node{name: after + "\x00"} // the next possible name
+			r.byName.Ascend(next, func(n *node) bool {
+				if visited == maxPerLock {
 					more = true
 					return false
 				}
-				looked++
+				visited++
 				after = n.name
-				return see(n, &b.rules)
+				return visit(n, &r.rules)
 			})
 		})
 	}
 }
 
-// order is what nodes are compared by.
+// order is an order of nodes by a time.
 type order struct {
-	by    func(n *node) time.Time
-	first int // -1: the earliest, 1: the latest
+	by        func(n *node) time.Time
+	direction int // -1: the earliest first, 1: the latest first
 }
 
-// ranked is a node as it was when it was looked at.
+// ranked is a node with the time by which it was compared.
 type ranked struct {
 	node *node
 	by   time.Time
@@ -97,31 +101,32 @@ var orders = map[Sort]order{
 	"-since":    {func(n *node) time.Time { return n.since }, 1},
 }
 
-// first are the first so many in an order. Twice as many are kept at most.
-func (f *Fleet) first(meets *selection, o order, limit int) Page {
+// firstPage returns the first nodes in an order. It keeps at most twice the limit in memory.
+func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	var best []ranked
 	compare := func(a, b ranked) int {
-		return cmp.Or(-o.first*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))
+		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))
 	}
-	var last time.Time // of the best, once there are enough
+	var worst time.Time // of the best, once there are limit of them
 	f.walk("", func(n *node, _ *Rules) bool {
 		by := o.by(n)
-		if !last.IsZero() && by.Compare(last) != o.first || !meets.all(n) {
+		if !worst.IsZero() && by.Compare(worst) != o.direction || !selected.matches(n) {
 			return true
 		}
 		if best = append(best, ranked{n, by}); len(best) == 2*limit {
 			slices.SortFunc(best, compare)
 			best = best[:limit]
-			last = best[limit-1].by
+			worst = best[limit-1].by
 		}
 		return true
 	})
 	slices.SortFunc(best, compare)
 	page := Page{Nodes: []NodeStatus{}}
-	f.with(func(b *book, _ time.Time) {
-		for _, r := range best[:min(limit, len(best))] {
-			if b.nodes[r.node.name] == r.node && meets.all(r.node) { // others had their turn since it was looked at
-				page.Nodes = append(page.Nodes, f.show(r.node, &b.rules))
+	f.withRegistry(func(r *registry, _ time.Time) {
+		for _, b := range best[:min(limit, len(best))] {
+			// The registry was unlocked since: the node may be gone, or match no longer.
+			if r.nodes[b.node.name] == b.node && selected.matches(b.node) {
+				page.Nodes = append(page.Nodes, f.status(b.node, &r.rules))
 			}
 		}
 	})

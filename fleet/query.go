@@ -9,53 +9,55 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// Query selects nodes, and is a page of them. What is empty selects all.
+// Query selects nodes that meet all its conditions, and a page of them. An empty field is no
+// condition.
 type Query struct {
-	States     []State // one of them
-	Sites      []string
-	Text       string   // in the name
-	Identities []string // one of them, as Choria's filters are: a name, or a /regular expression/
-	Where      []choria.FactFilter
-	Classes    []string // all of them, as Choria's filters are
-	Agents     []string
+	States     []State             // any of them
+	Sites      []string            // any of them
+	Text       string              // part of the name
+	Identities []string            // any of them: a name or a /regular expression/, as in Choria's filters
+	Where      []choria.FactFilter // all of them
+	Classes    []string            // all of them, as in Choria's filters
+	Agents     []string            // all of them, as in Choria's filters
 
 	Sort  Sort
-	After string // names that follow this one; only in the order of names
-	Limit int    // at most so many; 0: all
+	After string // only names that follow this one; requires the order of names
+	Limit int    // at most this many nodes; 0: all
 }
 
-// Page is some of the nodes that were asked for. It may have fewer than the limit, or none,
-// and one that follows.
+// Page is a page of nodes. It may have fewer nodes than the limit, even none, and still be
+// followed by another one.
 type Page struct {
 	Nodes []NodeStatus `json:"nodes"`
-	Next  string       `json:"next,omitempty"` // Query.After of the page that follows; empty: this is the last
+	Next  string       `json:"next,omitempty"` // Query.After of the next page; empty: this is the last
 }
 
-// Sort is an order of nodes; with a minus before it, the other way round.
+// Sort is an order of nodes by a field; with a minus before it, descending.
 type Sort string
 
-// Sorts are the orders there are. Of the latter ones there is the first page only: a node
-// that changes during a walk would be missed by it, or be seen twice.
+// Sorts are the valid orders. Only "name" can be paged: in the others a node that changes
+// between two pages would be missed or returned twice.
 var Sorts = []Sort{"name", "received", "since", "-received", "-since"}
 
-// ErrQuery is that something cannot be asked; what stands in the error's own words.
+// ErrQuery is returned for a query that is not valid. The text of the error says why.
 var ErrQuery = errors.New("invalid query")
 
 type queryError struct{ error }
 
 func (queryError) Is(target error) bool { return target == ErrQuery }
 
-// selection are the conditions of a query, all of which a node must meet.
+// selection has the conditions of a query. It is used for one query by one goroutine.
 type selection struct {
 	conditions []func(n *node) bool
-	work       int // expressions tried, and values looked into
+	work       int // regular expressions matched and indexed values compared so far
 }
 
-func (s *selection) want(condition func(n *node) bool) {
+func (s *selection) require(condition func(n *node) bool) {
 	s.conditions = append(s.conditions, condition)
 }
 
-func (s *selection) all(n *node) bool {
+// matches reports whether a node meets all conditions.
+func (s *selection) matches(n *node) bool {
 	for _, meets := range s.conditions {
 		if !meets(n) {
 			return false
@@ -64,25 +66,27 @@ func (s *selection) all(n *node) bool {
 	return true
 }
 
+// selection compiles the conditions of a query.
 func (f *Fleet) selection(q Query) (*selection, error) {
 	s := &selection{}
 	if len(q.States) > 0 {
-		s.want(func(n *node) bool { return slices.Contains(q.States, n.state) })
+		s.require(func(n *node) bool { return slices.Contains(q.States, n.state) })
 	}
 	if len(q.Sites) > 0 {
-		s.want(func(n *node) bool { return slices.Contains(q.Sites, n.site) })
+		s.require(func(n *node) bool { return slices.Contains(q.Sites, n.site) })
 	}
 	if q.Text != "" {
-		s.want(func(n *node) bool { return strings.Contains(n.name, q.Text) })
+		s.require(func(n *node) bool { return strings.Contains(n.name, q.Text) })
 	}
-	if err := errors.Join(f.within(q, s), s.named(q.Identities)); err != nil {
+	if err := errors.Join(f.requireRegistered(q, s), s.requireNames(q.Identities)); err != nil {
 		return nil, queryError{err}
 	}
 	return s, nil
 }
 
-// named wants one of those names, or a name that one of the expressions matches.
-func (s *selection) named(identities []string) error {
+// requireNames adds the condition that the name is one of the identities, or matches one of the
+// regular expressions among them.
+func (s *selection) requireNames(identities []string) error {
 	if len(identities) == 0 {
 		return nil
 	}
@@ -99,61 +103,66 @@ func (s *selection) named(identities []string) error {
 			names[filter] = true
 		}
 	}
-	s.want(func(n *node) bool {
-		return names[n.name] || slices.ContainsFunc(expressions, func(match func(string) bool) bool { s.work++; return match(n.name) })
+	s.require(func(n *node) bool {
+		return names[n.name] || slices.ContainsFunc(expressions, func(match func(string) bool) bool {
+			s.work++
+			return match(n.name)
+		})
 	})
 	return nil
 }
 
-// within adds the conditions on what nodes have registered.
-func (f *Fleet) within(q Query, s *selection) error {
+// requireRegistered adds the conditions on facts, classes and agents.
+func (f *Fleet) requireRegistered(q Query, s *selection) error {
 	if f.index.empty() && len(q.Where)+len(q.Classes)+len(q.Agents) > 0 {
 		return errors.New("facts, classes and agents are not indexed; list facts in fleet.index")
 	}
 	for _, where := range q.Where {
-		at, ok := f.index.at(where.Fact)
+		position, ok := f.index.position(where.Fact)
 		if !ok {
-			return fmt.Errorf("the fact %q is not indexed; fleet.index lists %s", where.Fact, strings.Join(f.index.names, ", "))
+			return fmt.Errorf("the fact %q is not indexed; fleet.index lists %s", where.Fact,
+				strings.Join(f.index.paths, ", "))
 		}
 		match, err := where.Matcher()
 		if err != nil {
 			return err
 		}
-		s.wantKept(func(w word) bool { return match(w.Value()) }, func(i *inside) word { return i.facts[at] })
+		s.requireIndexed(
+			func(facts *indexedFacts) interned { return facts.values[position] },
+			func(value interned) bool { return match(value.Value()) })
 	}
-	for _, members := range []struct {
-		filters []string
-		of      func(*inside) word
-	}{
-		{q.Classes, func(i *inside) word { return i.classes }},
-		{q.Agents, func(i *inside) word { return i.agents }},
-	} {
-		for _, filter := range members.filters {
-			match, err := choria.MemberMatcher(filter)
-			if err != nil {
-				return err
-			}
-			s.wantKept(func(w word) bool { return match(list(w)) }, members.of)
+	classes := func(facts *indexedFacts) interned { return facts.classes }
+	agents := func(facts *indexedFacts) interned { return facts.agents }
+	return errors.Join(s.requireMembers(q.Classes, classes), s.requireMembers(q.Agents, agents))
+}
+
+// requireMembers adds the condition that each filter matches one of the names in a list.
+func (s *selection) requireMembers(filters []string, list func(*indexedFacts) interned) error {
+	for _, filter := range filters {
+		match, err := choria.MemberMatcher(filter)
+		if err != nil {
+			return err
 		}
+		s.requireIndexed(list, func(names interned) bool { return match(splitLines(names)) })
 	}
 	return nil
 }
 
-// wantKept adds a condition on a word, of which there are mostly far fewer than nodes: each is
-// looked at once.
-func (s *selection) wantKept(match func(word) bool, of func(*inside) word) {
-	known := map[word]bool{}
-	s.want(func(n *node) bool {
-		if n.inside == nil {
+// requireIndexed adds a condition on an indexed value. Usually there are far fewer different
+// values than nodes, so the result is computed once per value.
+func (s *selection) requireIndexed(value func(*indexedFacts) interned, match func(interned) bool) {
+	results := map[interned]bool{}
+	s.require(func(n *node) bool {
+		if n.facts == nil {
 			return false
 		}
-		w := of(n.inside)
-		meets, ok := known[w]
+		v := value(n.facts)
+		result, ok := results[v]
 		if !ok {
 			s.work++
-			meets = match(w)
-			known[w] = meets
+			result = match(v)
+			results[v] = result
 		}
-		return meets
+		return result
 	})
 }

@@ -19,7 +19,7 @@ func shelf(tb testing.TB, nodes int) *Fleet {
 	cfg.Index = []string{"os.name", "cores", "serial"}
 	now := time.Unix(1_000_000, 0)
 	f := New(cfg, Options{Site: "ams", Now: func() time.Time { return now }})
-	f.book = newBook(cfg.Rules(now), cfg.StormShare, func(*Event) {})
+	f.registry = newRegistry(cfg.Rules(now), cfg.StormShare, func(*Event) {})
 	for n := range nodes {
 		f.put(tb, n, now.Add(time.Duration(n)*time.Millisecond))
 	}
@@ -32,8 +32,8 @@ func (f *Fleet) put(tb testing.TB, n int, received time.Time) {
 	if n%10 == 0 {
 		found = choria.Inventory{Classes: []string{"role::db", "Backup"}, Facts: fmt.Appendf(nil, `{"os":{"name":"Fedora"},"cores":32,"serial":"S%d"}`, n)}
 	}
-	f.with(func(b *book, now time.Time) {
-		b.registered(arrival{name: name(n), site: "ams", received: received, inside: f.index.keep(&found)}, now)
+	f.withRegistry(func(r *registry, now time.Time) {
+		r.registered(update{name: name(n), site: "ams", received: received, facts: f.index.pick(&found)}, now)
 	})
 }
 
@@ -127,14 +127,14 @@ func TestTheFirstOfAnOrder(t *testing.T) {
 }
 
 func TestAPageTakesSoMuchWorkAndNoMore(t *testing.T) {
-	f := shelf(t, mostWork+100)
+	f := shelf(t, maxWork+100)
 	for label, test := range map[string]struct {
 		q            Query
 		nodes, pages int
 	}{
 		"an expression":   {Query{Identities: []string{"/^node0000[12][.]/"}}, 2, 2},
 		"two expressions": {Query{Identities: []string{"/^node32[0-9]{3}5[.]/", "/^node0000[12][.]/"}}, 2, 3},
-		"names":           {Query{Identities: []string{name(3), name(mostWork), "nobody"}}, 2, 1},
+		"names":           {Query{Identities: []string{name(3), name(maxWork), "nobody"}}, 2, 1},
 		"few values":      {Query{Where: where(t, "os.name=nobody")}, 0, 1},
 		"many values":     {Query{Where: where(t, "serial=S32770")}, 1, 2},
 		"many, twice":     {Query{Where: where(t, "serial=~S", "serial=S32770")}, 1, 3},
@@ -172,7 +172,7 @@ func TestAWalkSeesWhoStaysOnce(t *testing.T) {
 					return
 				default:
 				}
-				f.with(func(b *book, now time.Time) { b.become(b.nodes[name(n)], Forgotten, now) })
+				f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[name(n)], Forgotten, now) })
 				f.put(t, n+1, time.Unix(1_000_000+int64(round), 0))
 				f.put(t, nodes+round*nodes+n, time.Unix(1_000_000, 0))
 				f.put(t, n, time.Unix(1_000_000+int64(round), 0))
@@ -225,7 +225,7 @@ func BenchmarkNodes(b *testing.B) {
 	for n := range benchNodes { // names and times have nothing to do with each other
 		f.put(b, n, time.Unix(1_001_000, int64(n)*7919%benchNodes*1e6))
 	}
-	f.with(func(book *book, now time.Time) { book.become(book.nodes[name(benchNodes/2)], Down, now) })
+	f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[name(benchNodes/2)], Down, now) })
 	for _, bench := range []struct {
 		label string
 		q     Query

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// schedule knows when time alone may change which node. It is looked through several times
-// a second, so the times stand beside each other and not in the nodes.
+// schedule has the time at which each node's state may change next. Every tick scans all of
+// them, so the times are kept in one slice and not in the nodes.
 type schedule struct {
-	due   []int64 // Unix nanoseconds
-	nodes []*node
+	times []int64 // Unix nanoseconds, or never
+	nodes []*node // same index as times; node.slot is that index
 }
 
 const never = math.MaxInt64
@@ -17,33 +17,37 @@ const never = math.MaxInt64
 func (s *schedule) add(n *node) {
 	n.slot = len(s.nodes)
 	s.nodes = append(s.nodes, n)
-	s.due = append(s.due, never)
+	s.times = append(s.times, never)
 }
 
+// set changes the time of a node; zero means never.
 func (s *schedule) set(n *node, at time.Time) {
-	s.due[n.slot] = never
+	s.times[n.slot] = never
 	if !at.IsZero() {
-		s.due[n.slot] = at.UnixNano()
+		s.times[n.slot] = at.UnixNano()
 	}
 }
 
-// remove puts the last node where this one was.
+// remove moves the last node into the slot of the removed one.
 func (s *schedule) remove(n *node) {
 	last := len(s.nodes) - 1
-	s.nodes[n.slot], s.due[n.slot] = s.nodes[last], s.due[last]
+	s.nodes[n.slot], s.times[n.slot] = s.nodes[last], s.times[last]
 	s.nodes[n.slot].slot = n.slot
 	s.nodes[last] = nil
-	s.nodes, s.due = s.nodes[:last], s.due[:last]
+	s.nodes, s.times = s.nodes[:last], s.times[:last]
 }
 
-// at are the nodes that are due at a time; all of them where everything may have changed.
-func (s *schedule) at(now time.Time, all bool) []*node {
+// due returns the nodes whose time has come.
+func (s *schedule) due(now time.Time) []*node {
 	var due []*node
 	limit := now.UnixNano()
-	for slot, at := range s.due {
-		if all || at <= limit {
+	for slot, at := range s.times {
+		if at <= limit {
 			due = append(due, s.nodes[slot])
 		}
 	}
 	return due
 }
+
+// all returns every node, in a new slice.
+func (s *schedule) all() []*node { return append([]*node(nil), s.nodes...) }

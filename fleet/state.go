@@ -2,10 +2,10 @@ package fleet
 
 import "time"
 
-// State is what a node is.
+// State is the state of a node.
 type State string
 
-// The states. The rules are in the words that people read (Rules.Words).
+// The states; Rules.Descriptions has what they mean.
 const (
 	Up        State = "up"
 	Late      State = "late"
@@ -14,50 +14,52 @@ const (
 	Forgotten State = "forgotten"
 )
 
-// States are those that nodes of the view can be in: who is forgotten is not in it.
+// States are the states of nodes in the view. A forgotten node is not in the view.
 var States = []State{Up, Late, Down, Stopped}
 
-// Signals are what a node's state follows from. There are two of them, kept apart: that it
-// registers, and that it is connected.
+// Signals are what a node's state follows from. Registrations and connections are kept apart:
+// a node may be connected and silent, or register over a connection to another broker.
 type Signals struct {
-	Received   time.Time // its last registration, by the site's clock
-	Connected  bool      // a connection of it is open, here
-	Ended      time.Time // when its last connection ended; zero: none has been seen to end
-	ShutdownAt time.Time // when it last said that it stops; zero: never
-	Restored   State     // what it was when this process began to watch; empty: not known then
+	Received   time.Time // when its last registration was received, by the site's clock
+	Connected  bool      // it has an open connection here
+	Ended      time.Time // when its last connection here ended; zero: no end has been seen
+	ShutdownAt time.Time // when its last shutdown event was received; zero: never
+	Restored   State     // its state when this process started; empty: not known then
 }
 
-// State is what the signals say at that moment. Limits are inclusive: a node is late when
-// it has been silent for exactly late_after.
+// State returns the state at a time. Limits are inclusive: a node is late when it has been
+// silent for exactly Rules.Late.
 func (s *Signals) State(now time.Time, r *Rules) State {
 	silent := now.Sub(s.Received)
-	// What was up must have had the time to register here, since we began to listen.
-	listened := func(limit time.Duration) bool {
+	// A node that was up or late before a restart gets the whole limit, from the start of this
+	// process, to register again.
+	hadTime := func(limit time.Duration) bool {
 		return s.Restored != Up && s.Restored != Late || now.Sub(r.Started) >= limit
 	}
 	switch {
-	case s.gone(r) && !s.Connected && now.Sub(s.Ended) >= r.Grace:
-		return s.afterEnd(now, r)
-	case !s.Connected && !s.gone(r) && silent >= r.Down && listened(r.Down):
+	case s.lostConnection(r) && !s.Connected && now.Sub(s.Ended) >= r.Grace:
+		return s.stateAfterEnd(now, r)
+	case !s.Connected && !s.lostConnection(r) && silent >= r.Down && hadTime(r.Down):
 		if silent >= r.Forget {
 			return Forgotten
 		}
 		return Down
-	case silent >= r.Late && (s.Restored == Late || listened(r.Late)):
+	case silent >= r.Late && (s.Restored == Late || hadTime(r.Late)):
 		return Late
 	default:
 		return Up
 	}
 }
 
-// gone tells whether the node's connection ended and no other one can be what it registers
-// over. What it had sent may be received a moment after its end.
-func (s *Signals) gone(r *Rules) bool {
+// lostConnection reports whether the node's connection here ended and it has not registered
+// since over another one. A registration that is received up to Rules.Grace after the end may
+// have been sent before it; a later one was sent over a connection to another broker.
+func (s *Signals) lostConnection(r *Rules) bool {
 	return !s.Ended.IsZero() && !s.Received.After(s.Ended.Add(r.Grace))
 }
 
-// afterEnd is the state of a node whose connection has ended for good.
-func (s *Signals) afterEnd(now time.Time, r *Rules) State {
+// stateAfterEnd returns the state of a node that did not reconnect within Rules.Grace.
+func (s *Signals) stateAfterEnd(now time.Time, r *Rules) State {
 	if now.Sub(latest(s.Ended, s.Received)) >= r.Forget {
 		return Forgotten
 	}
@@ -67,11 +69,12 @@ func (s *Signals) afterEnd(now time.Time, r *Rules) State {
 	return Down
 }
 
-// cause is the moment from which on the state is what it is. It is part of the id of the
-// event that tells of it, so that the same change is never stored twice, and another one
-// never taken for it: began is when the newest connection did.
-func (s *Signals) cause(state State, began time.Time, r *Rules) time.Time {
-	gone := !s.Connected && s.gone(r)
+// since returns when the cause of the state happened; connectedAt is when the node's newest
+// open connection began, zero if there is none. The time is part of the event's ID, so it must
+// be the same whenever the same change is found, also after a restart, and must differ between
+// changes.
+func (s *Signals) since(state State, connectedAt time.Time, r *Rules) time.Time {
+	lost := !s.Connected && s.lostConnection(r)
 	limit := func(d time.Duration) time.Time {
 		if s.Restored == Up || s.Restored == Late {
 			return latest(s.Received, r.Started).Add(d)
@@ -80,17 +83,17 @@ func (s *Signals) cause(state State, began time.Time, r *Rules) time.Time {
 	}
 	switch {
 	case state == Late:
-		return latest(limit(r.Late), began)
-	case state == Stopped || state == Down && gone:
+		return latest(limit(r.Late), connectedAt)
+	case state == Stopped || state == Down && lost:
 		return s.Ended
 	case state == Down:
 		return limit(r.Down)
-	case state == Forgotten && gone:
+	case state == Forgotten && lost:
 		return latest(s.Ended, s.Received).Add(r.Forget)
 	case state == Forgotten:
 		return s.Received.Add(r.Forget)
 	default:
-		return latest(s.Received, began)
+		return latest(s.Received, connectedAt)
 	}
 }
 
@@ -101,8 +104,9 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// due is the next moment at which time alone may change the state; zero where none may.
-func (s *Signals) due(now time.Time, r *Rules) time.Time {
+// nextChange returns the next time at which the state may change without a new signal; zero if
+// there is none.
+func (s *Signals) nextChange(now time.Time, r *Rules) time.Time {
 	var next time.Time
 	for _, limit := range []time.Time{
 		s.Received.Add(r.Late), s.Received.Add(r.Down), s.Received.Add(r.Forget),

@@ -70,13 +70,13 @@ func TestStatesAtTheVerySecondOfEachLimit(t *testing.T) {
 
 // watched is a book, with the events that came out of it.
 type watched struct {
-	*book
+	*registry
 	events []*Event
 }
 
 func newWatched(rules Rules) *watched {
 	w := &watched{}
-	w.book = newBook(rules, 20, func(e *Event) { w.events = append(w.events, e) })
+	w.registry = newRegistry(rules, 20, func(e *Event) { w.events = append(w.events, e) })
 	return w
 }
 
@@ -92,7 +92,7 @@ func (w *watched) told() []string {
 func TestTimeAloneMakesItsEventsWhenTheyAreDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatched(testRules(time.Now().Add(-time.Hour)))
-		w.registered(arrival{name: "web1", site: "ams", received: time.Now()}, time.Now())
+		w.registered(update{name: "web1", site: "ams", received: time.Now()}, time.Now())
 		for _, step := range []struct {
 			wait time.Duration
 			want []string
@@ -120,7 +120,7 @@ func TestTimeAloneMakesItsEventsWhenTheyAreDue(t *testing.T) {
 func TestAClockThatJumpsLeavesTheStateThatItSays(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	w := newWatched(testRules(now.Add(-time.Hour)))
-	w.registered(arrival{name: "web1", received: now}, now)
+	w.registered(update{name: "web1", received: now}, now)
 	for _, jump := range []time.Duration{7 * time.Minute, -time.Hour, 12 * time.Minute, time.Minute, 6 * time.Minute, 0} {
 		at := now.Add(jump)
 		w.tick(at)
@@ -137,17 +137,17 @@ func TestAClockThatJumpsLeavesTheStateThatItSays(t *testing.T) {
 func TestAnOldConnectionsEndDownsNobody(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	w := newWatched(testRules(now.Add(-time.Hour)))
-	w.registered(arrival{name: "web1", received: now}, now)
+	w.registered(update{name: "web1", received: now}, now)
 	id := func(n int) connID { return connID{"S", uint64(n)} }
-	w.connected("web1", id(0), now, "10.0.0.1", true, now)
+	w.connected("web1", openConnection{id(0), now, "10.0.0.1", true}, now)
 	for n := range 4000 { // every other time the new one is seen before the old one ends
 		now = now.Add(time.Millisecond)
 		if n%2 == 0 {
-			w.connected("web1", id(n+1), now, "10.0.0.1", true, now)
+			w.connected("web1", openConnection{id(n+1), now, "10.0.0.1", true}, now)
 			w.disconnected("web1", id(n), now, "Client Closed", now)
 		} else {
 			w.disconnected("web1", id(n), now, "Client Closed", now)
-			w.connected("web1", id(n+1), now, "10.0.0.1", true, now)
+			w.connected("web1", openConnection{id(n+1), now, "10.0.0.1", true}, now)
 		}
 		w.disconnected("web1", id(n), now, "Client Closed", now) // and again
 		w.tick(now)
@@ -161,8 +161,8 @@ func TestAnOldConnectionsEndDownsNobody(t *testing.T) {
 	if want := []string{"new", "down"}; !slices.Equal(w.told(), want) {
 		t.Errorf("have %v", w.told())
 	}
-	if len(w.links) != 0 {
-		t.Errorf("%d links of who is not connected", len(w.links))
+	if len(w.connections) != 0 {
+		t.Errorf("%d links of who is not connected", len(w.connections))
 	}
 }
 
@@ -170,13 +170,13 @@ func TestOtherRulesJudgeAnew(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	rules := testRules(now.Add(-time.Hour))
 	w := newWatched(rules)
-	w.registered(arrival{name: "web1", site: "ams", received: now}, now)
+	w.registered(update{name: "web1", site: "ams", received: now}, now)
 	now = now.Add(3 * time.Minute)
 	w.tick(now)
 	rules.Late = 2 * time.Minute
-	w.rule(rules, 20, now)
+	w.setRules(rules, 20, now)
 	rules.Late = 4 * time.Minute
-	w.rule(rules, 20, now)
+	w.setRules(rules, 20, now)
 	w.tick(now.Add(time.Minute))
 	if want := []string{"new", "late", "up", "late"}; !slices.Equal(w.told(), want) {
 		t.Errorf("have %v", w.told())

@@ -6,70 +6,80 @@ import (
 )
 
 const (
-	// stormTime is how soon after each other the nodes of a site must go.
-	stormTime = time.Minute
-	// leastStorm is how many: one node is no storm, however small the site.
-	leastStorm = 2
+	// stormWindow is the time within which nodes of a site must go down to be one storm.
+	stormWindow = time.Minute
+	// minStormNodes is how many nodes a storm has at least: one node is not a storm, however
+	// small its site.
+	minStormNodes = 2
 )
 
-// site is what is known of the nodes of a site together.
+// site has what concerns all nodes of a site together.
 type site struct {
 	name  string
-	nodes int         // that are in the view
-	gone  []time.Time // when nodes went down, in the last minute
+	nodes int         // in the view
+	downs []time.Time // when nodes went down, within the last stormWindow
 	storm storm
 }
 
-// storm is that so many nodes of a site have gone that the site is meant.
+// storm is that more than Config.StormShare percent of a site's nodes went down within
+// stormWindow: the cause is the site, not the nodes.
 type storm struct {
-	id    string // empty: there is none
-	since time.Time
-	nodes int       // that have gone in it
-	until time.Time // it is not over before
+	id    string    // empty: there is no storm
+	since time.Time // when the first node went down
+	nodes int       // that went down in it
+	until time.Time // it does not end before
 }
 
-func (b *book) site(name string) *site {
-	s := b.sites[name]
+// site returns the site of that name, which is added if it is new.
+func (r *registry) site(name string) *site {
+	s := r.sites[name]
 	if s == nil {
 		s = &site{name: name}
-		b.sites[name] = s
+		r.sites[name] = s
 	}
 	return s
 }
 
-// went notes that a node has gone down.
-func (s *site) went(now time.Time) {
-	s.gone = append(s.gone, now)
+// recordDown records that a node of the site went down.
+func (s *site) recordDown(now time.Time) {
+	s.downs = append(s.downs, now)
 	if s.storm.id != "" {
 		s.storm.nodes++
 	}
 }
 
-// weather says where a storm has begun, and where one is over.
-func (b *book) weather(now time.Time) {
-	for _, s := range b.sites {
-		for len(s.gone) > 0 && now.Sub(s.gone[0]) >= stormTime {
-			s.gone = s.gone[1:]
+// updateStorms begins and ends the storms of all sites, and emits an event for each.
+func (r *registry) updateStorms(now time.Time) {
+	for _, s := range r.sites {
+		for len(s.downs) > 0 && now.Sub(s.downs[0]) >= stormWindow {
+			s.downs = s.downs[1:]
 		}
-		many := len(s.gone) >= leastStorm && int64(len(s.gone))*100 > b.stormShare*int64(s.nodes)
+		enough := len(s.downs) >= minStormNodes && int64(len(s.downs))*100 > r.stormShare*int64(s.nodes)
 		switch {
-		case many && s.storm.id == "":
-			since := s.gone[0]
-			s.storm = storm{id: fmt.Sprintf("%s-%d", s.name, since.UnixNano()), since: since, nodes: len(s.gone)}
-			b.emit(s.event(kindStorm, fmt.Sprintf("%d of %d nodes went down within a minute", s.storm.nodes, s.nodes)))
-		case !many && s.storm.id != "" && !now.Before(s.storm.until):
-			b.emit(s.event(kindCalm, fmt.Sprintf("%d nodes went down in the storm that began %s", s.storm.nodes, s.storm.since.UTC().Format(time.RFC3339))))
+		case enough && s.storm.id == "":
+			since := s.downs[0]
+			id := fmt.Sprintf("%s-%d", s.name, since.UnixNano())
+			s.storm = storm{id: id, since: since, nodes: len(s.downs)}
+			r.emit(s.event(eventStorm, fmt.Sprintf("%d of %d nodes went down within a minute", s.storm.nodes, s.nodes)))
+		case !enough && s.storm.id != "" && !now.Before(s.storm.until):
+			r.emit(s.event(eventCalm, fmt.Sprintf("%d nodes went down in the storm that began %s",
+				s.storm.nodes, s.storm.since.UTC().Format(time.RFC3339))))
 			s.storm = storm{}
 		}
 	}
 }
 
 func (s *site) event(kind, reason string) *Event {
-	return &Event{Event: kind, Site: s.name, Reason: reason, Since: s.storm.since, Storm: s.storm.id, Nodes: s.storm.nodes, Of: s.nodes}
+	return &Event{
+		Event: kind, Site: s.name, Reason: reason, Since: s.storm.since,
+		Storm: s.storm.id, Nodes: s.storm.nodes, Of: s.nodes,
+	}
 }
 
-// restoreStorm goes on with a storm that had not ended when the last process did. Those
-// nodes that had not been told of then get the time to come back first.
-func (b *book) restoreStorm(e *Event) {
-	b.site(e.Site).storm = storm{id: e.Storm, since: e.Since, nodes: e.Nodes, until: b.rules.Started.Add(b.rules.Down + stormTime)}
+// restoreStorm continues a storm that had not ended when the previous process did. It lasts at
+// least until the nodes that were not yet down had the time to register again.
+func (r *registry) restoreStorm(e *Event) {
+	r.site(e.Site).storm = storm{
+		id: e.Storm, since: e.Since, nodes: e.Nodes, until: r.rules.Started.Add(r.rules.Down + stormWindow),
+	}
 }

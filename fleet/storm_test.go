@@ -11,8 +11,8 @@ func busy(rules Rules, nodes int, now time.Time) *watched {
 	w := newWatched(rules)
 	for n := range nodes {
 		name := fmt.Sprintf("node%d", n)
-		w.registered(arrival{name: name, site: "ams", received: now}, now)
-		w.connected(name, connID{"S", uint64(n)}, now, "10.0.0.1", true, now)
+		w.registered(update{name: name, site: "ams", received: now}, now)
+		w.connected(name, openConnection{connID{"S", uint64(n)}, now, "10.0.0.1", true}, now)
 	}
 	return w
 }
@@ -36,11 +36,11 @@ func TestManyGoneAtOnceAreOneStorm(t *testing.T) {
 		now = now.Add(time.Second)
 		w.tick(now)
 	}
-	if w.count("down") != 500 || w.count(kindStorm) != 1 || w.count(kindCalm) != 1 {
-		t.Fatalf("%d down, %d storms, %d ends", w.count("down"), w.count(kindStorm), w.count(kindCalm))
+	if w.count("down") != 500 || w.count(eventStorm) != 1 || w.count(eventCalm) != 1 {
+		t.Fatalf("%d down, %d storms, %d ends", w.count("down"), w.count(eventStorm), w.count(eventCalm))
 	}
 	for _, e := range w.events {
-		if e.Event == kindStorm && (e.Nodes != 500 || e.Of != 1000 || e.Site != "ams" || e.Storm == "") {
+		if e.Event == eventStorm && (e.Nodes != 500 || e.Of != 1000 || e.Site != "ams" || e.Storm == "") {
 			t.Errorf("have %+v", e)
 		}
 	}
@@ -53,12 +53,12 @@ func TestAFifthOfASiteIsNoStorm(t *testing.T) {
 		w.disconnected(fmt.Sprintf("node%d", n), connID{"S", uint64(n)}, now, "Client Closed", now)
 	}
 	w.tick(now.Add(20 * time.Second))
-	if w.count("down") != 200 || w.count(kindStorm) != 0 {
-		t.Fatalf("%d down, %d storms", w.count("down"), w.count(kindStorm))
+	if w.count("down") != 200 || w.count(eventStorm) != 0 {
+		t.Fatalf("%d down, %d storms", w.count("down"), w.count(eventStorm))
 	}
 	w.disconnected("node200", connID{"S", 200}, now.Add(time.Second), "Client Closed", now)
 	w.tick(now.Add(21 * time.Second))
-	if w.count(kindStorm) != 1 {
+	if w.count(eventStorm) != 1 {
 		t.Error("one more makes none")
 	}
 }
@@ -68,7 +68,7 @@ func TestOneNodeIsNoStorm(t *testing.T) {
 	w := busy(testRules(now.Add(-time.Hour)), 1, now)
 	w.disconnected("node0", connID{"S", 0}, now, "Client Closed", now)
 	w.tick(now.Add(20 * time.Second))
-	if w.count("down") != 1 || w.count(kindStorm) != 0 {
+	if w.count("down") != 1 || w.count(eventStorm) != 0 {
 		t.Errorf("%v", w.told())
 	}
 }
@@ -87,7 +87,7 @@ func TestAStormKeepsItsIDOverARestart(t *testing.T) {
 	downs := 0
 	for _, e := range w.events {
 		switch {
-		case e.Event == kindStorm:
+		case e.Event == eventStorm:
 			id = e.Storm
 			again.restoreStorm(e)
 		case e.Event == "down" && downs == 50:
@@ -102,11 +102,11 @@ func TestAStormKeepsItsIDOverARestart(t *testing.T) {
 		now = now.Add(time.Second)
 		again.tick(now)
 	}
-	if again.count("down") != 50 || again.count(kindStorm) != 0 || again.count(kindCalm) != 1 {
-		t.Fatalf("%d down, %d storms, %d ends", again.count("down"), again.count(kindStorm), again.count(kindCalm))
+	if again.count("down") != 50 || again.count(eventStorm) != 0 || again.count(eventCalm) != 1 {
+		t.Fatalf("%d down, %d storms, %d ends", again.count("down"), again.count(eventStorm), again.count(eventCalm))
 	}
 	for _, e := range again.events {
-		if e.Event == kindCalm && e.Storm != id {
+		if e.Event == eventCalm && e.Storm != id {
 			t.Errorf("the storm %s ends as %s", id, e.Storm)
 		}
 	}

@@ -3,60 +3,63 @@ package fleet
 import (
 	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
 )
 
-// Summary is the fleet in numbers; those by state add up to Nodes.
+// Summary is the fleet in numbers. The numbers in States, and those in Sites, add up to Nodes.
 type Summary struct {
-	Site   string           `json:"site"`
-	Nodes  int              `json:"nodes"`
+	Site   string           `json:"site"`  // of this appliance
+	Nodes  int              `json:"nodes"` // in the view
 	States map[State]int    `json:"states"`
-	Rules  map[State]string `json:"rules"` // in words
-	Sites  map[string]int   `json:"sites"`
-	Storms []string         `json:"storms"` // sites where one is
+	Rules  map[State]string `json:"rules"`  // what each state means, for operators
+	Sites  map[string]int   `json:"sites"`  // nodes by site
+	Storms []string         `json:"storms"` // sites that have a storm
 	Index  []string         `json:"index"`  // facts that nodes can be selected by
 	At     time.Time        `json:"at"`
 
 	Events struct {
 		Stored  uint64 `json:"stored"`  // since the start
-		Dropped uint64 `json:"dropped"` // the stream did not take them for too long
-		Waiting int    `json:"waiting"`
+		Dropped uint64 `json:"dropped"` // since the start; too many waited, or the appliance stopped
+		Waiting int    `json:"waiting"` // to be stored
 	} `json:"events"`
 }
 
-// NodeStatus is one node as it is shown.
+// NodeStatus is a node as it is shown.
 type NodeStatus struct {
-	Name                  string     `json:"name"`
-	State                 State      `json:"state"`
-	Since                 time.Time  `json:"since"`  // of that state
-	Reason                string     `json:"reason"` // in words
-	Site                  string     `json:"site"`
-	Registered            time.Time  `json:"registered"`                        // when last, by the site's clock
-	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // usually; 0: once so far
+	Name       string    `json:"name"`
+	State      State     `json:"state"`
+	Since      time.Time `json:"since"`      // when the cause of State happened
+	Reason     string    `json:"reason"`     // why the node is in State, for operators
+	Site       string    `json:"site"`       // that collected its last registration
+	Registered time.Time `json:"registered"` // when the last registration was received, by the site's clock
+
+	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
 	Connection            Connection `json:"connection"`
-	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last said that it stops
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last announced its shutdown
 	Classes               []string   `json:"classes,omitempty"`
 	Agents                []string   `json:"agents,omitempty"`
 
-	Facts map[string]json.RawMessage `json:"facts,omitempty"` // those that are indexed
+	Facts map[string]json.RawMessage `json:"facts,omitempty"` // indexed facts by path
 }
 
-// FactText is an indexed fact as text: strings as they are, everything else as JSON.
+// FactText returns an indexed fact as text: a string without quotes, anything else as JSON.
 func (n *NodeStatus) FactText(name string) string { return gjson.ParseBytes(n.Facts[name]).String() }
 
-// Summary is the fleet at this moment.
+// Summary returns the fleet in numbers, all of the same moment.
 func (f *Fleet) Summary() Summary {
-	s := Summary{Site: f.o.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{}, Index: append([]string{}, f.index.names...)}
-	f.with(func(b *book, now time.Time) {
-		s.At, s.Rules = now, b.rules.Words()
+	s := Summary{
+		Site: f.opts.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{},
+		Index: append([]string{}, f.index.paths...),
+	}
+	f.withRegistry(func(r *registry, now time.Time) {
+		s.At, s.Rules = now, r.rules.Descriptions()
 		for _, state := range States {
-			s.States[state] = b.counts[state]
-			s.Nodes += b.counts[state]
+			s.States[state] = r.counts[state]
+			s.Nodes += r.counts[state]
 		}
-		for name, site := range b.sites {
+		for name, site := range r.sites {
 			s.Sites[name] = site.nodes
 			if site.storm.id != "" {
 				s.Storms = append(s.Storms, name)
@@ -70,37 +73,32 @@ func (f *Fleet) Summary() Summary {
 	return s
 }
 
-// Node is one node, if it is in the view.
-func (f *Fleet) Node(name string) (shown NodeStatus, ok bool) {
-	f.with(func(b *book, _ time.Time) {
-		if n := b.nodes[name]; n != nil {
-			shown, ok = f.show(n, &b.rules), true
+// Node returns a node; ok is false if it is not in the view.
+func (f *Fleet) Node(name string) (status NodeStatus, ok bool) {
+	f.withRegistry(func(r *registry, _ time.Time) {
+		if n := r.nodes[name]; n != nil {
+			status, ok = f.status(n, &r.rules), true
 		}
 	})
-	return shown, ok
+	return status, ok
 }
 
-func (f *Fleet) show(n *node, rules *Rules) NodeStatus {
-	shown := NodeStatus{
+// status returns a node as it is shown. The registry must be locked.
+func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
+	status := NodeStatus{
 		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, rules), Site: n.site,
-		Registered: n.Received, RegistersEverySeconds: n.every.Round(time.Second).Seconds(), Connection: n.link.connection(), ShutdownAt: n.ShutdownAt,
+		Registered: n.Received, RegistersEverySeconds: n.interval.Round(time.Second).Seconds(),
+		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
 	}
-	if n.inside == nil {
-		return shown
+	if n.facts == nil {
+		return status
 	}
-	shown.Facts = make(map[string]json.RawMessage, len(n.inside.facts))
-	for i, value := range n.inside.facts {
+	status.Facts = make(map[string]json.RawMessage, len(n.facts.values))
+	for i, value := range n.facts.values {
 		if text := value.Value(); text != "" {
-			shown.Facts[f.index.names[i]] = json.RawMessage(text)
+			status.Facts[f.index.paths[i]] = json.RawMessage(text)
 		}
 	}
-	shown.Classes, shown.Agents = list(n.inside.classes), list(n.inside.agents)
-	return shown
-}
-
-func list(names word) []string {
-	if names.Value() == "" {
-		return nil
-	}
-	return strings.Split(names.Value(), "\n")
+	status.Classes, status.Agents = splitLines(n.facts.classes), splitLines(n.facts.agents)
+	return status
 }

@@ -11,24 +11,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// EventQuery is a page of stored events.
+// EventQuery selects a page of stored events: the Latest ones, or those after a sequence, or
+// those stored since a time. Only one of the three is used, in this order of precedence:
+// Since, Latest, After.
 type EventQuery struct {
-	Latest bool      // the latest; otherwise
-	After  uint64    // those after this sequence of the stream,
-	Since  time.Time // or those stored from then on
-	Limit  int       // at most so many
+	Latest bool      // the last Limit events
+	After  uint64    // events after this sequence of the stream; 0: from the first
+	Since  time.Time // events stored at or after this time
+	Limit  int       // at most this many
 }
 
-// EventPage is some of the stored events.
+// EventPage is a page of stored events, in the order of the stream.
 type EventPage struct {
 	Events []*Event `json:"events"`
-	Last   uint64   `json:"last"` // sequence up to which they are all that there are; what follows is after it
+	Last   uint64   `json:"last"` // sequence; ask for the events after it to get the next page
 }
 
-// Events are stored events, in their order.
+// Events returns a page of stored events. It may have fewer than Limit before the end: messages
+// in the stream that are not events count towards the limit. Last is at least the sequence of
+// every event in the page. Without a stream of events the page is empty.
 func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	page := EventPage{Events: []*Event{}}
-	if !f.o.StoreEvents {
+	if !f.opts.StoreEvents {
 		return page, nil
 	}
 	s, err := f.js.Stream(ctx, contract.StreamFleet)
@@ -43,9 +47,11 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if state.Msgs == 0 || q.After >= state.LastSeq || q.Since.After(state.LastTime) {
 		return page, nil
 	}
-	from := jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1}
-	if !q.Since.IsZero() {
-		from = jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.Since}
+	var from jetstream.OrderedConsumerConfig
+	if q.Since.IsZero() {
+		from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
+	} else {
+		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
 	}
 	var visited int     // messages, also those that are not events
 	var lastRead uint64 // sequence of the last of them
@@ -67,14 +73,14 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	return page, nil
 }
 
-// OnlyNew is the sequence after which only those events follow that are not stored yet.
+// OnlyNew makes FollowEvents skip all events that are stored already.
 const OnlyNew = math.MaxUint64
 
-// FollowEvents hands over the events after a sequence, and goes on until it is not wanted any
-// more. Where the stream was made anew, and the sequence is none of it yet, it begins with
-// the first.
+// FollowEvents calls take for each event after a sequence, first those that are stored and then
+// new ones, until take returns an error or ctx is done; it returns that error. If the sequence
+// is beyond the end of the stream, the stream was created anew, and all its events are passed.
 func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event) error) error {
-	if !f.o.StoreEvents {
+	if !f.opts.StoreEvents {
 		return errors.New("events are not stored: the configuration has no stream " + contract.StreamFleet)
 	}
 	s, err := f.js.Stream(ctx, contract.StreamFleet)
@@ -108,4 +114,37 @@ func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event
 			return err
 		}
 	}
+}
+
+// restore reads the last events of every node and site into the registry: the states that a
+// previous process announced.
+func (f *Fleet) restore(ctx context.Context) error {
+	if !f.opts.StoreEvents {
+		return nil
+	}
+	s, err := f.js.Stream(ctx, contract.StreamFleet)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	siteEvents := map[string]*Event{} // the last of each site
+	err = read(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
+		e, err := parseEvent(m.Subject(), m.Data())
+		switch {
+		case err != nil:
+			f.logUnreadable(m.Subject(), err)
+		case e.Node == "":
+			siteEvents[e.Site] = e
+		default:
+			f.registry.restore(e)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	for _, e := range siteEvents {
+		if e.Event == eventStorm {
+			f.registry.restoreStorm(e)
+		}
+	}
+	return nil
 }

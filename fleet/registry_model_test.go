@@ -55,7 +55,7 @@ type history struct {
 	w      *watched
 	nodes  map[string]*oracle
 	stored []*Event           // all that was told, as the stream has it
-	last   map[string]arrival // last registration of each node in its stream
+	last   map[string]update // last registration of each node in its stream
 	conn   uint64
 	server string
 }
@@ -67,7 +67,7 @@ func (h *history) do(name string) {
 	case op < 4:
 		h.now = h.now.Add(time.Duration(h.r.IntN(400)) * time.Second)
 	case op < 7: // registers, perhaps received a moment after its connection's end
-		a := arrival{name: name, site: "ams", received: h.now}
+		a := update{name: name, site: "ams", received: h.now}
 		h.last[name] = a
 		if o == nil {
 			o = &oracle{start: h.w.rules.Started, open: map[uint64]bool{}}
@@ -80,7 +80,7 @@ func (h *history) do(name string) {
 	case op == 8 && o != nil:
 		h.conn++
 		o.open[h.conn] = true
-		h.w.connected(name, connID{h.server, h.conn}, h.now, "10.0.0.1", true, h.now)
+		h.w.connected(name, openConnection{connID{h.server, h.conn}, h.now, "10.0.0.1", true}, h.now)
 	case op == 9 && o != nil:
 		for id := range o.open {
 			delete(o.open, id)
@@ -92,7 +92,7 @@ func (h *history) do(name string) {
 		}
 	case op == 10 && o != nil:
 		o.goodbye = h.now
-		h.w.goodbye(name, h.now, h.now)
+		h.w.shutdownEvent(name, h.now, h.now)
 	case op == 11 && h.r.IntN(8) == 0:
 		h.restart()
 	}
@@ -173,7 +173,7 @@ func TestTheViewIsWhatTheModelSays(t *testing.T) {
 	for round := range *modelRounds {
 		h := &history{
 			t: t, r: rand.New(rand.NewPCG(uint64(round), 6)), now: time.Unix(1_000_000, 0).UTC(),
-			nodes: map[string]*oracle{}, last: map[string]arrival{}, server: "S0",
+			nodes: map[string]*oracle{}, last: map[string]update{}, server: "S0",
 		}
 		h.w = newWatched(testRules(h.now))
 		for step := range 400 {

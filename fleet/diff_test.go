@@ -71,9 +71,9 @@ func TestARegistrationBeforeALongAbsenceIsComparedToo(t *testing.T) {
 	s := newStage(t)
 	f := s.open(DefaultConfig())
 	s.says(f, inventoryBody(t, `{"facts":{"cores":4}}`), inventoryBody(t, `{"facts":{"cores":8}}`))
-	f.with(func(b *book, _ time.Time) { // as if both were stored long before what its habits say
-		n := b.nodes[name(0)]
-		n.Received, n.every = n.Received.Add(time.Hour), time.Minute
+	f.withRegistry(func(r *registry, _ time.Time) { // as if both were stored long before what its habits say
+		n := r.nodes[name(0)]
+		n.Received, n.interval = n.Received.Add(time.Hour), time.Minute
 	})
 	if d, _, err := f.Diff(t.Context(), name(0)); err != nil || d.Before == nil || len(d.Changes) != 1 {
 		t.Errorf("%+v, %v", d, err)

@@ -83,7 +83,7 @@ func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
 		}
 		return nil
 	})
-	f.o.StoreEvents = false
+	f.opts.StoreEvents = false
 	if err := f.FollowEvents(ctx, 0, nil); err == nil {
 		t.Error("without a stream there is nothing to follow")
 	}
@@ -141,7 +141,7 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range events {
-			e := &Event{Event: kindNew, Node: name(n), To: Up, Site: "ams", Since: s.now().UTC()}
+			e := &Event{Event: eventNew, Node: name(n), To: Up, Site: "ams", Since: s.now().UTC()}
 			data, _ := json.Marshal(e)
 			if n%50 == 0 { // not an event: it takes a sequence, and is skipped
 				put(contract.SubjectFleetNode+"up.other", []byte("not JSON"))

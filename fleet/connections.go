@@ -1,0 +1,78 @@
+package fleet
+
+import (
+	"slices"
+	"time"
+)
+
+// connID identifies a connection. Each server process numbers its connections from 1, so the
+// number alone is not unique.
+type connID struct {
+	server string
+	id     uint64
+}
+
+// openConnection is a connection that began.
+type openConnection struct {
+	id       connID
+	since    time.Time
+	address  string // of the peer
+	verified bool   // the peer proved its name with a certificate or token
+}
+
+// connections are all connections under one name. The end of an old connection may be reported
+// after a new one began, so a node is disconnected only when the last one has ended.
+type connections struct {
+	open     []connID
+	since    time.Time // when the newest began
+	address  string    // of the newest
+	verified bool      // the newest proved its name
+	ended    time.Time // when the last open one ended; zero: none has ended
+	reason   string    // why it ended, in the server's words
+}
+
+// Connection is what is known of a node's connection to this appliance.
+type Connection struct {
+	Connected string    `json:"connected"`         // yes, no or unknown
+	Since     time.Time `json:"since,omitzero"`    // when the newest connection began
+	Address   string    `json:"address,omitempty"` // of the node
+	Verified  bool      `json:"verified"`          // the node proved its name; a lab does not require that
+	Ended     time.Time `json:"ended,omitzero"`    // when the last connection ended
+	Reason    string    `json:"reason,omitempty"`  // why it ended, in the server's words
+}
+
+func (cs *connections) begin(c openConnection) {
+	if !slices.Contains(cs.open, c.id) {
+		cs.open = append(cs.open, c.id)
+	}
+	if !c.since.Before(cs.since) {
+		cs.since, cs.address, cs.verified = c.since, c.address, c.verified
+	}
+}
+
+// end records the end of a connection. It ignores connections that never began or have ended.
+func (cs *connections) end(id connID, at time.Time, reason string) {
+	i := slices.Index(cs.open, id)
+	if i < 0 {
+		return
+	}
+	cs.open = slices.Delete(cs.open, i, i+1)
+	if len(cs.open) == 0 {
+		cs.ended, cs.reason = at, reason
+	}
+}
+
+// status returns the connections as they are shown; cs may be nil.
+func (cs *connections) status() Connection {
+	if cs == nil {
+		return Connection{Connected: "unknown"}
+	}
+	c := Connection{
+		Connected: "no", Since: cs.since, Address: cs.address, Verified: cs.verified,
+		Ended: cs.ended, Reason: cs.reason,
+	}
+	if len(cs.open) > 0 {
+		c.Connected = "yes"
+	}
+	return c
+}

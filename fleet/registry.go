@@ -1,0 +1,204 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/tidwall/btree"
+)
+
+// registry has every node of the view, and updates states when a signal arrives or time passes.
+// Values go in and events come out: it does not read streams and has no clock. It is not safe
+// for concurrent use; Fleet locks it.
+type registry struct {
+	rules       Rules
+	stormShare  int64 // percent
+	nodes       map[string]*node
+	byName      *btree.BTreeG[*node]    // the same nodes, for pages
+	connections map[string]*connections // by the name of the connected node or client
+	sites       map[string]*site
+	counts      map[State]int // nodes by state
+	schedule    schedule
+	lastTick    time.Time
+	emit        func(*Event) // must not call the registry
+}
+
+func newRegistry(rules Rules, stormShare int64, emit func(*Event)) *registry {
+	return &registry{
+		rules: rules, stormShare: stormShare, emit: emit,
+		nodes: map[string]*node{}, byName: newNameTree(), connections: map[string]*connections{},
+		sites: map[string]*site{}, counts: map[State]int{},
+	}
+}
+
+// newNameTree returns an empty tree of nodes in the order of their names. It has no lock: the
+// fleet's mutex guards it.
+func newNameTree() *btree.BTreeG[*node] {
+	byName := func(a, b *node) bool { return a.name < b.name }
+	return btree.NewBTreeGOptions(byName, btree.Options{NoLocks: true})
+}
+
+// update is what one registration reports about its node.
+type update struct {
+	name, site string
+	received   time.Time
+	subject    interned      // see subjectTemplate
+	facts      *indexedFacts // nil: the registration has none, or none are indexed
+}
+
+// registered records a registration. An old one that is read again changes no state.
+func (r *registry) registered(u update, now time.Time) {
+	n := r.nodes[u.name]
+	if n == nil {
+		n = r.add(&node{name: u.name, connections: r.connections[u.name]})
+		n.copyConnection()
+	}
+	n.registeredOn = u.subject
+	if u.facts != nil && !u.received.Before(n.Received) { // equal: restored from an event, without facts
+		n.facts = u.facts
+	}
+	if !u.received.After(n.Received) {
+		return
+	}
+	if !n.Received.IsZero() {
+		n.updateInterval(u.received.Sub(n.Received))
+	}
+	n.Received = u.received
+	if n.site != u.site && n.state != "" { // the node moved to another site
+		r.site(n.site).nodes--
+		r.site(u.site).nodes++
+	}
+	n.site = u.site
+	r.updateState(n, now)
+}
+
+func (r *registry) add(n *node) *node {
+	r.nodes[n.name] = n
+	r.byName.Set(n)
+	r.schedule.add(n)
+	return n
+}
+
+func (r *registry) remove(n *node) {
+	delete(r.nodes, n.name)
+	r.byName.Delete(n)
+	r.schedule.remove(n)
+}
+
+// connected records that a connection of the named node or client began.
+func (r *registry) connected(name string, c openConnection, now time.Time) {
+	cs := r.connections[name]
+	if cs == nil {
+		cs = new(connections)
+		r.connections[name] = cs
+	}
+	cs.begin(c)
+	r.connectionsChanged(name, cs, now)
+}
+
+// disconnected records that a connection ended. The end of an unknown connection is ignored.
+func (r *registry) disconnected(name string, id connID, at time.Time, reason string, now time.Time) {
+	cs := r.connections[name]
+	if cs == nil {
+		return
+	}
+	cs.end(id, at, reason)
+	if len(cs.open) == 0 {
+		delete(r.connections, name) // a node keeps its own reference
+	}
+	r.connectionsChanged(name, cs, now)
+}
+
+func (r *registry) connectionsChanged(name string, cs *connections, now time.Time) {
+	n := r.nodes[name]
+	if n == nil {
+		return
+	}
+	if n.connections != nil && n.connections != cs && len(cs.open) > 0 {
+		cs.ended, cs.reason = n.connections.ended, n.connections.reason
+	}
+	n.connections = cs
+	n.copyConnection()
+	r.updateState(n, now)
+}
+
+// shutdownEvent records that a node announced its shutdown.
+func (r *registry) shutdownEvent(name string, at, now time.Time) {
+	if n := r.nodes[name]; n != nil {
+		n.ShutdownAt = at
+		r.updateState(n, now)
+	}
+}
+
+// tick updates the states that change because time passed. After the clock was set back, any
+// state may have changed.
+func (r *registry) tick(now time.Time) {
+	due := r.schedule.due(now)
+	if now.Before(r.lastTick) {
+		due = r.schedule.all()
+	}
+	r.lastTick = now
+	for _, n := range due {
+		r.updateState(n, now)
+	}
+	r.updateStorms(now)
+}
+
+// setRules applies other limits and updates every state.
+func (r *registry) setRules(rules Rules, stormShare int64, now time.Time) {
+	r.rules, r.stormShare = rules, stormShare
+	for _, n := range r.schedule.all() {
+		r.updateState(n, now)
+	}
+}
+
+// updateState computes the state of a node and emits an event if it changed.
+func (r *registry) updateState(n *node, now time.Time) {
+	state := n.State(now, &r.rules)
+	r.schedule.set(n, n.nextChange(now, &r.rules))
+	if state == n.state {
+		return
+	}
+	if n.state == "" && state == Forgotten { // an old registration of a node that was forgotten
+		r.remove(n)
+		return
+	}
+	e := n.event(state, &r.rules)
+	if state == Down && n.state != "" {
+		r.site(n.site).recordDown(now)
+	}
+	r.setState(n, state, e.Since)
+	r.emit(e)
+}
+
+// setState changes the state of a node and the counts; a forgotten node is removed.
+func (r *registry) setState(n *node, state State, since time.Time) {
+	if n.state != "" {
+		r.counts[n.state]--
+		r.site(n.site).nodes--
+	}
+	n.state, n.since = state, since
+	if state == Forgotten {
+		r.remove(n)
+		return
+	}
+	r.counts[state]++
+	r.site(n.site).nodes++
+}
+
+// restore applies an event that a previous process stored. The last event of a node has the
+// state that the node had then.
+func (r *registry) restore(e *Event) {
+	n := r.nodes[e.Node]
+	if n == nil {
+		if e.To == Forgotten {
+			return
+		}
+		n = r.add(&node{name: e.Node, site: e.Site})
+	}
+	n.Signals = Signals{Received: e.Received, Restored: e.To}
+	if e.To == Down || e.To == Stopped { // in other states the node was connected or within its grace
+		n.Ended, n.ShutdownAt = e.Ended, e.ShutdownAt
+	}
+	r.schedule.set(n, r.rules.Started) // so that the first tick updates its state
+	r.setState(n, e.To, e.Since)
+}

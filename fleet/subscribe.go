@@ -1,0 +1,115 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/nats-io/nats.go"
+)
+
+// subjectShutdown is where Choria servers and other components publish their shutdown events.
+const subjectShutdown = "choria.lifecycle.event.shutdown.*"
+
+// subscribe subscribes to the connect and disconnect events of the broker and the shutdown
+// events of nodes.
+func (f *Fleet) subscribe(context.Context) error {
+	for _, s := range []struct {
+		conn    *nats.Conn
+		subject string
+		handle  nats.MsgHandler
+	}{
+		{f.system, "$SYS.ACCOUNT.*.CONNECT", f.handleConnect},
+		{f.system, "$SYS.ACCOUNT.*.DISCONNECT", f.handleDisconnect},
+		{f.conn, subjectShutdown, f.handleShutdown},
+	} {
+		subscription, err := s.conn.Subscribe(s.subject, s.handle)
+		if err != nil {
+			return err
+		}
+		// No limit: all nodes of a fleet may connect or disconnect at once.
+		if err := subscription.SetPendingLimits(-1, -1); err != nil {
+			return err
+		}
+		if err := s.conn.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// connectionEvent is a connect or disconnect event of the broker. See ConnectEventMsg and
+// DisconnectEventMsg in https://github.com/nats-io/nats-server/blob/main/server/events.go.
+type connectionEvent struct {
+	Server struct {
+		ID string `json:"id"`
+	} `json:"server"`
+	Client struct {
+		ID    uint64    `json:"id"`
+		Host  string    `json:"host"`
+		User  string    `json:"user"`
+		Name  string    `json:"name"`
+		Start time.Time `json:"start"`
+		Stop  time.Time `json:"stop"`
+	} `json:"client"`
+	Reason string `json:"reason"`
+}
+
+// inProcessHost is the host of a connection from within this process.
+const inProcessHost = "pipe"
+
+// name returns the identity that the peer proved; in a lab, where none is proved, the name
+// that it gave.
+func (e *connectionEvent) name() (name string, verified bool) {
+	if e.Client.User != "" {
+		return e.Client.User, true
+	}
+	return e.Client.Name, false
+}
+
+func (e *connectionEvent) id() connID { return connID{e.Server.ID, e.Client.ID} }
+
+// parseConnectionEvent parses an event; ok is false if it cannot be read or is about a
+// connection from within this process.
+func (f *Fleet) parseConnectionEvent(m *nats.Msg) (e *connectionEvent, ok bool) {
+	e = new(connectionEvent)
+	if err := json.Unmarshal(m.Data, e); err != nil {
+		f.logUnreadable(m.Subject, err)
+		return nil, false
+	}
+	return e, e.Client.Host != inProcessHost
+}
+
+func (f *Fleet) handleConnect(m *nats.Msg) {
+	e, ok := f.parseConnectionEvent(m)
+	if !ok {
+		return
+	}
+	name, verified := e.name()
+	c := openConnection{id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified}
+	f.withRegistry(func(r *registry, now time.Time) { r.connected(name, c, now) })
+}
+
+func (f *Fleet) handleDisconnect(m *nats.Msg) {
+	e, ok := f.parseConnectionEvent(m)
+	if !ok {
+		return
+	}
+	name, _ := e.name()
+	f.withRegistry(func(r *registry, now time.Time) {
+		r.disconnected(name, e.id(), e.Client.Stop.UTC(), e.Reason, now)
+	})
+}
+
+// handleShutdown applies a shutdown event. Shutdown events are not signed, and any client that
+// may publish on the subject can name any node, so one has an effect only if the node's own
+// connection ends too.
+func (f *Fleet) handleShutdown(m *nats.Msg) {
+	identity, err := choria.LifecycleIdentity(m.Data)
+	if err != nil {
+		f.logUnreadable(m.Subject, err)
+		return
+	}
+	f.withRegistry(func(r *registry, now time.Time) { r.shutdownEvent(identity, now, now) })
+}
