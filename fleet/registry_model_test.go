@@ -54,7 +54,7 @@ type history struct {
 	now    time.Time
 	w      *watched
 	nodes  map[string]*oracle
-	stored []*Event           // all that was told, as the stream has it
+	stored []*Event          // all that was told, as the stream has it
 	last   map[string]update // last registration of each node in its stream
 	conn   uint64
 	server string

@@ -143,11 +143,11 @@ func TestAnOldConnectionsEndDownsNobody(t *testing.T) {
 	for n := range 4000 { // every other time the new one is seen before the old one ends
 		now = now.Add(time.Millisecond)
 		if n%2 == 0 {
-			w.connected("web1", openConnection{id(n+1), now, "10.0.0.1", true}, now)
+			w.connected("web1", openConnection{id(n + 1), now, "10.0.0.1", true}, now)
 			w.disconnected("web1", id(n), now, "Client Closed", now)
 		} else {
 			w.disconnected("web1", id(n), now, "Client Closed", now)
-			w.connected("web1", openConnection{id(n+1), now, "10.0.0.1", true}, now)
+			w.connected("web1", openConnection{id(n + 1), now, "10.0.0.1", true}, now)
 		}
 		w.disconnected("web1", id(n), now, "Client Closed", now) // and again
 		w.tick(now)
