@@ -1,11 +1,11 @@
-# What is made besides the program itself; "go build" makes that, "go test ./..." tests it.
+# Shortcuts. "go build" builds the program, "go test ./..." tests it.
 
 .PHONY: package check clean
 
-package: # everything that is released, into dist/
+package: # build everything that is released, into dist/
 	packaging/build
 
-check: # the gate
+check: # run the gate, as before a change lands
 	.ci/run
 
 clean:

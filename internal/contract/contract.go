@@ -1,6 +1,6 @@
 // Package contract names what readers of Muster's streams rely on: headers, subjects, the
-// default streams, and the reasons why a message was rejected or dropped. It holds names
-// only; it imports nothing and does nothing.
+// default streams, and the reasons why a message was rejected or dropped. It holds names and
+// one pattern for names, and imports nothing of Muster.
 package contract
 
 import "regexp"
@@ -31,7 +31,8 @@ const (
 
 // Headers on every stored message. Times are RFC 3339 with nanoseconds, in UTC.
 const (
-	// HeaderMsgID is adapter/sender/request id; the stream's duplicate window goes by it.
+	// HeaderMsgID is adapter/sender/request id. The stream stores each id once within its
+	// duplicate window.
 	HeaderMsgID    = "Nats-Msg-Id"
 	HeaderSender   = "Muster-Sender"
 	HeaderTime     = "Muster-Time"     // the sender's clock
@@ -61,6 +62,6 @@ const (
 // validName is one token of a subject.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// ValidName reports whether a name is 1 to 64 of A-Z, a-z, 0-9, _ and -. Names of adapters,
-// streams, buckets and collectives are; they become tokens of subjects.
+// ValidName reports whether a name has 1 to 64 characters of A-Z, a-z, 0-9, _ and -. The names
+// of adapters, streams, buckets and collectives must, because they become tokens of subjects.
 func ValidName(name string) bool { return validName.MatchString(name) }

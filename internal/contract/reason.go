@@ -1,7 +1,7 @@
 package contract
 
 // Reasons why a message is rejected: it cannot be read, is not what it claims to be, or the
-// stream refuses it for good.
+// stream will never accept it.
 const (
 	ReasonMalformed      = "malformed"       // not JSON, not base64, or not a known protocol
 	ReasonSchema         = "schema"          // a field is missing, of another type or out of range
@@ -9,12 +9,12 @@ const (
 	ReasonBadSender      = "bad-sender"      // the sender cannot be part of a subject
 	ReasonBadID          = "bad-id"          // the request id cannot be part of a message id
 	ReasonTooLarge       = "too-large"       // unpacks to more, or is larger, than allowed
-	ReasonUnsigned       = "unsigned"        // nothing shows who wrote it
+	ReasonUnsigned       = "unsigned"        // it carries no signature
 	ReasonUntrusted      = "untrusted"       // a certificate or token of an unknown authority
 	ReasonExpired        = "expired"         // a certificate or token that is not valid at the time
 	ReasonWrongSignature = "wrong-signature" // the signature does not match the message
 	ReasonWrongName      = "wrong-name"      // signed by another identity than the sender
-	ReasonRefused        = "refused"         // the stream answered with an error that a retry cannot cure
+	ReasonRefused        = "refused"         // the stream returned an error that no retry can change
 )
 
 // Reasons why a message is dropped: it was lost without anything being wrong with it.

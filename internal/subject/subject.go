@@ -1,19 +1,22 @@
-// Package subject knows NATS subjects as text: which are valid, and which overlap.
+// Package subject compares NATS subjects as text: which are valid, and which overlap. It needs
+// no connection and no NATS library.
 // See https://docs.nats.io/nats-concepts/subjects.
 package subject
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
 
-// Check says what is wrong with a subject that may hold the wildcards "*" and ">".
+// Check returns what is wrong with a subject, or nil. The subject may hold the wildcards "*"
+// and ">".
 func Check(subject string) error {
 	if subject == "" {
-		return fmt.Errorf("an empty subject")
+		return errors.New("a subject must not be empty")
 	}
 	if strings.ContainsAny(subject, " \t\r\n\x00") {
-		return fmt.Errorf("%q has a blank in it", subject)
+		return fmt.Errorf("%q contains a blank", subject)
 	}
 	tokens := strings.Split(subject, ".")
 	for i, token := range tokens {
@@ -21,13 +24,13 @@ func Check(subject string) error {
 			return fmt.Errorf("%q has an empty token", subject)
 		}
 		if token == ">" && i < len(tokens)-1 {
-			return fmt.Errorf("%q goes on after \">\"", subject)
+			return fmt.Errorf("%q continues after \">\"", subject)
 		}
 	}
 	return nil
 }
 
-// Overlap tells whether some subject matches both a and b.
+// Overlap reports whether some subject matches both a and b. Both must be valid.
 func Overlap(a, b string) bool {
 	as, bs := strings.Split(a, "."), strings.Split(b, ".")
 	for i := 0; i < len(as) && i < len(bs); i++ {
@@ -41,18 +44,19 @@ func Overlap(a, b string) bool {
 	return len(as) == len(bs)
 }
 
-// Covers tells whether every subject that matches inner matches outer too.
+// Covers reports whether every subject that matches inner matches outer too. Both must be
+// valid.
 func Covers(outer, inner string) bool {
-	os, is := strings.Split(outer, "."), strings.Split(inner, ".")
-	for i, token := range os {
+	outers, inners := strings.Split(outer, "."), strings.Split(inner, ".")
+	for i, token := range outers {
 		switch {
 		case token == ">":
-			return len(is) > i
-		case i >= len(is) || is[i] == ">":
+			return len(inners) > i
+		case i >= len(inners) || inners[i] == ">":
 			return false
-		case token != "*" && token != is[i]:
+		case token != "*" && token != inners[i]:
 			return false
 		}
 	}
-	return len(os) == len(is)
+	return len(outers) == len(inners)
 }

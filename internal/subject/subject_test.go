@@ -2,14 +2,16 @@ package subject
 
 import "testing"
 
-func TestCheckNamesWhatIsWrong(t *testing.T) {
+func TestCheck(t *testing.T) {
 	for subject, valid := range map[string]bool{
 		"a": true, "a.b": true, "*.b": true, "a.>": true, ">": true, "a*b": true, "$JS.EVENT.>": true,
 		"": false, "a b": false, "a..b": false, ".a": false, "a.": false, ">.a": false, "a\n": false,
 	} {
-		if err := Check(subject); (err == nil) != valid {
-			t.Errorf("%q: %v", subject, err)
-		}
+		t.Run(subject, func(t *testing.T) {
+			if err := Check(subject); (err == nil) != valid {
+				t.Errorf("%q: %v", subject, err)
+			}
+		})
 	}
 }
 
@@ -34,11 +36,13 @@ func TestOverlapAndCovers(t *testing.T) {
 		{"*.*", "a.>", true, false},
 		{"a.>", "a.*", true, true},
 	} {
-		if have := Overlap(test.a, test.b); have != test.overlap || Overlap(test.b, test.a) != have {
-			t.Errorf("Overlap(%s, %s) is %v", test.a, test.b, have)
-		}
-		if have := Covers(test.a, test.b); have != test.covers {
-			t.Errorf("Covers(%s, %s) is %v", test.a, test.b, have)
-		}
+		t.Run(test.a+" and "+test.b, func(t *testing.T) {
+			if have := Overlap(test.a, test.b); have != test.overlap || Overlap(test.b, test.a) != have {
+				t.Errorf("Overlap is %v, reversed %v", have, Overlap(test.b, test.a))
+			}
+			if have := Covers(test.a, test.b); have != test.covers {
+				t.Errorf("Covers is %v", have)
+			}
+		})
 	}
 }

@@ -1,6 +1,6 @@
-// Command bom says what is in a binary of Muster: as an SPDX document, or as the licences and
-// notices of its modules. It is run when packages are built,
-// where the modules' sources are at hand.
+// Command bom prints what a binary of Muster contains: its modules as an SPDX document, or the
+// licenses and notices of these modules. packaging/build runs it: it reads the licenses from
+// Go's module cache.
 package main
 
 import (
@@ -23,16 +23,16 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 3 || args[0] != "spdx" && args[0] != "licences" {
-		return fmt.Errorf("usage: bom spdx|licences BINARY VERSION, with SOURCE_DATE_EPOCH set")
+	if len(args) != 3 || args[0] != "spdx" && args[0] != "licenses" {
+		return fmt.Errorf("usage: bom spdx|licenses BINARY VERSION, with SOURCE_DATE_EPOCH set")
 	}
 	info, err := buildinfo.ReadFile(args[1])
 	if err != nil {
 		return err
 	}
 	modules := info.Deps
-	if args[0] == "licences" {
-		return printLicences(modules)
+	if args[0] == "licenses" {
+		return printLicenses(modules)
 	}
 	var epoch int64
 	if _, err := fmt.Sscan(os.Getenv("SOURCE_DATE_EPOCH"), &epoch); err != nil {
@@ -43,7 +43,7 @@ func run(args []string) error {
 	return encoder.Encode(spdx(info, args[2], time.Unix(epoch, 0).UTC()))
 }
 
-// effective is the module that was built: a replaced one is another.
+// effective returns the module that was built: the replacement, if there is one.
 func effective(m *debug.Module) *debug.Module {
 	if m.Replace != nil {
 		return m.Replace
@@ -51,34 +51,34 @@ func effective(m *debug.Module) *debug.Module {
 	return m
 }
 
-// printLicences prints that of each module, as it came with the module.
-func printLicences(modules []*debug.Module) error {
+// printLicenses prints the license files of each module, as the module contains them.
+func printLicenses(modules []*debug.Module) error {
 	for _, m := range modules {
 		m = effective(m)
 		out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", m.Path).Output()
 		if err != nil {
 			return fmt.Errorf("find %s: %w", m.Path, err)
 		}
-		texts, err := licences(strings.TrimSpace(string(out)))
+		texts, err := licenseFiles(strings.TrimSpace(string(out)))
 		if err != nil {
 			return err
 		}
 		if len(texts) == 0 {
-			return fmt.Errorf("%s %s has no licence", m.Path, m.Version)
+			return fmt.Errorf("%s %s has no license file", m.Path, m.Version)
 		}
 		fmt.Printf("%s\n%s %s\n\n%s\n", strings.Repeat("-", 72), m.Path, m.Version, strings.Join(texts, "\n"))
 	}
 	return nil
 }
 
-func licences(dir string) (texts []string, err error) {
+// licenseFiles returns the licenses and notices in a module's directory.
+func licenseFiles(dir string) (texts []string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
 	for _, entry := range entries {
-		name := strings.ToUpper(entry.Name())
-		if entry.IsDir() || !strings.HasPrefix(name, "LICEN") && !strings.HasPrefix(name, "COPYING") && !strings.HasPrefix(name, "NOTICE") {
+		if entry.IsDir() || !isLicense(entry.Name()) {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
@@ -90,7 +90,16 @@ func licences(dir string) (texts []string, err error) {
 	return texts, nil
 }
 
-// document is SPDX 2.3 in JSON, see https://spdx.github.io/spdx-spec/v2.3/.
+func isLicense(file string) bool {
+	for _, prefix := range []string{"LICEN", "COPYING", "NOTICE"} { // LICENSE and LICENCE
+		if strings.HasPrefix(strings.ToUpper(file), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// document is an SPDX 2.3 document in JSON, see https://spdx.github.io/spdx-spec/v2.3/.
 type document struct {
 	Version       string         `json:"spdxVersion"`
 	License       string         `json:"dataLicense"`
@@ -131,8 +140,10 @@ type relationship struct {
 	Related string `json:"relatedSpdxElement"`
 }
 
-const nobodySays = "NOASSERTION"
+// noAssertion is SPDX's value for a field about which the document makes no claim.
+const noAssertion = "NOASSERTION"
 
+// spdx returns the document of a binary: Muster, its modules, and Go's standard library.
 func spdx(info *buildinfo.BuildInfo, version string, created time.Time) document {
 	goarch := ""
 	for _, s := range info.Settings {
@@ -141,14 +152,16 @@ func spdx(info *buildinfo.BuildInfo, version string, created time.Time) document
 		}
 	}
 	d := document{
-		Version: "SPDX-2.3", License: "CC0-1.0", ID: "SPDXRef-DOCUMENT", Name: "muster-" + version + "-" + goarch,
+		Version: "SPDX-2.3", License: "CC0-1.0", ID: "SPDXRef-DOCUMENT",
+		Name:      "muster-" + version + "-" + goarch,
 		Namespace: "https://github.com/muster-appliance/muster/spdx/" + version + "/" + goarch,
 		Creation:  creation{created.Format(time.RFC3339), []string{"Tool: muster-bom"}},
 	}
-	add := func(path, version, licence string) string {
+	add := func(path, version, license string) string {
 		id := fmt.Sprintf("SPDXRef-Package-%d", len(d.Packages))
 		d.Packages = append(d.Packages, pkg{
-			ID: id, Name: path, Version: version, Location: nobodySays, Concluded: nobodySays, Declared: licence, Copyright: nobodySays,
+			ID: id, Name: path, Version: version, Location: noAssertion,
+			Concluded: noAssertion, Declared: license, Copyright: noAssertion,
 			Refs: []external{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + path + "@" + version}},
 		})
 		return id
@@ -157,8 +170,9 @@ func spdx(info *buildinfo.BuildInfo, version string, created time.Time) document
 	d.Relationships = append(d.Relationships, relationship{d.ID, "DESCRIBES", self})
 	for _, m := range info.Deps {
 		m = effective(m)
-		d.Relationships = append(d.Relationships, relationship{self, "CONTAINS", add(m.Path, m.Version, nobodySays)})
+		d.Relationships = append(d.Relationships, relationship{self, "CONTAINS", add(m.Path, m.Version, noAssertion)})
 	}
-	d.Relationships = append(d.Relationships, relationship{self, "CONTAINS", add("stdlib", strings.TrimPrefix(info.GoVersion, "go"), "BSD-3-Clause")})
+	stdlib := add("stdlib", strings.TrimPrefix(info.GoVersion, "go"), "BSD-3-Clause")
+	d.Relationships = append(d.Relationships, relationship{self, "CONTAINS", stdlib})
 	return d
 }
