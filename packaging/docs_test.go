@@ -88,7 +88,7 @@ cp /root/ca/ca.pem $ssl/certs/ca.pem`)
 	h.write("/etc/choria/broker.conf", "identity = choria1.example.net\nplugin.choria.broker_network = true\nplugin.security.provider = puppet\nplugin.choria.stats_port = 8222\n", 0o644)
 	h.calls()
 	out := h.follow(t, commands(t, "migrate.md", ""))
-	for _, want := range []string{"choria was here", "CHORIA_REGISTRATION", "TLS, certificate for", "no connection was refused"} {
+	for _, want := range []string{"choria was here", "CHORIA_REGISTRATION", "TLS, certificate valid for", "no connection was refused"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
@@ -105,7 +105,7 @@ func TestWhatTheManualSaysOfOperatingIsDone(t *testing.T) {
 	h.install(t, first)
 	out := h.follow(t, commands(t, "operate.md", "Installed from a package")+"\n"+commands(t, "operate.md", "Backup and restore")+"\nmuster status\n"+
 		"muster check --config /etc/muster/appliance.toml\nsystemctl stop muster\n")
-	if len(isReady.FindAllString(out, -1)) != 2 || !strings.Contains(out, "let in    certificates under /etc/muster/ca.pem") {
+	if len(isReady.FindAllString(out, -1)) != 2 || !strings.Contains(out, "accepts   certificates under /etc/muster/ca.pem") {
 		t.Errorf("%s", out)
 	}
 }

@@ -140,7 +140,7 @@ func (h host) configured(t *testing.T) {
 		t.Errorf("%s", have)
 	}
 	out := run(t, nil, "chroot", "--userspec=muster:muster", h.root, "/usr/bin/muster", "check", "--config", "/etc/muster/appliance.toml")
-	if !strings.Contains(out, "TLS, certificate for") || !strings.Contains(out, "/var/lib/muster") {
+	if !strings.Contains(out, "TLS, certificate valid for") || !strings.Contains(out, "/var/lib/muster") {
 		t.Errorf("%s", out)
 	}
 	h.answers(t)

@@ -9,8 +9,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// adminOptions let in who may read the data directory of a configuration's appliance: with
-// the token that it leaves there.
+// adminOptions returns the options to connect as administrator to the broker of a running appliance
+// with this configuration: its admin token, which a running appliance keeps in its data directory,
+// and trust in its certificate. A token that cannot be read is left out; the broker then refuses
+// the connection, or accepts it as in a lab.
 func adminOptions(cfg *appliance.Config) ([]nats.Option, error) {
 	options := []nats.Option{nats.Name("muster")}
 	token, err := os.ReadFile(cfg.TokenFile())
@@ -27,7 +29,8 @@ func adminOptions(cfg *appliance.Config) ([]nats.Option, error) {
 	return options, nil
 }
 
-// connectAdmin connects to the running appliance of a configuration, to change its streams.
+// connectAdmin connects as administrator to the broker of a running appliance with this
+// configuration. The caller closes the connection.
 func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 	options, err := adminOptions(cfg)
 	if err != nil {
@@ -36,7 +39,8 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 	address := reachable(cfg.Broker.Listen)
 	nc, err := nats.Connect(address, options...)
 	if err != nil {
-		return nil, fmt.Errorf("no broker lets us in at %s: %w; start the appliance with \"muster run\", or run this as its user", address, err)
+		return nil, fmt.Errorf("connect to the broker at %s: %w; "+
+			"start the appliance with \"muster run\", or run this command as root or as the appliance's user", address, err)
 	}
 	return nc, nil
 }

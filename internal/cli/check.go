@@ -9,6 +9,7 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
 
@@ -16,10 +17,10 @@ func (p *program) checkCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Check a configuration file",
-		Long: `Check a configuration file and print everything that is wrong with it, or what it
-declares. The exit status is 0 when it can be used, and 78 when not. Nothing is
-started and nothing is changed.`,
+		Short: "Check a configuration file, a running appliance, or this machine",
+		Long: `Check a configuration file and the certificates that it names. Print every problem with its
+line, or, if there is none, what the configuration declares. The exit status is 0 if the
+file can be used and 78 if it cannot. Nothing is started or changed.`,
 		Example: `  muster check --config /etc/muster/appliance.toml
   muster check --config appliance.toml --json`,
 		Args: cobra.NoArgs,
@@ -46,10 +47,11 @@ func (p *program) check(asJSON bool) error {
 		}
 		return nil
 	}
-	return p.printFound(cfg)
+	return p.printSummary(cfg)
 }
 
-// loadChecked loads a configuration and looks at the files that it names.
+// loadChecked loads a configuration and checks the certificates and keys that it names. The error
+// is a config.Problems.
 func loadChecked(file string) (*appliance.Config, error) {
 	cfg, err := appliance.Load(file)
 	if err != nil {
@@ -64,7 +66,7 @@ func loadChecked(file string) (*appliance.Config, error) {
 	return cfg, nil
 }
 
-// checkResult is what check --json prints.
+// checkResult returns the value that check --json prints. A nil cfg has no warnings.
 func checkResult(cfg *appliance.Config, problems config.Problems) any {
 	type problem struct {
 		File string `json:"file"`
@@ -78,30 +80,30 @@ func checkResult(cfg *appliance.Config, problems config.Problems) any {
 		Warnings        []string  `json:"warnings"`
 		CertificateDays *float64  `json:"certificate_days,omitempty"`
 	}{OK: len(problems) == 0, Problems: []problem{}, Warnings: []string{}}
-	for _, one := range problems {
-		result.Problems = append(result.Problems, problem(one))
+	for _, p := range problems {
+		result.Problems = append(result.Problems, problem(p))
 	}
 	if cfg != nil {
 		result.Warnings = append(result.Warnings, warnings(cfg)...)
-		if days, has := certificateDays(cfg); has {
+		if days, ok := certificateDays(cfg); ok {
 			result.CertificateDays = &days
 		}
 	}
 	return result
 }
 
-// printFound says what the configuration would run.
-func (p *program) printFound(cfg *appliance.Config) error {
+// printSummary prints what an appliance with this configuration would run.
+func (p *program) printSummary(cfg *appliance.Config) error {
 	source := cfg.File
 	if source == "" {
-		source = "no file: the defaults"
+		source = "no file: the built-in defaults"
 	}
 	rows := [][]string{
 		{"identity", cfg.Identity},
 		{"site", cfg.Site},
 		{"data_dir", cfg.DataDir},
-		{"nodes", "nats://" + cfg.Broker.Listen + protection(cfg)},
-		{"let in", cfg.Broker.AuthSummary()},
+		{"nodes", "nats://" + cfg.Broker.Listen + tlsNote(cfg)},
+		{"accepts", cfg.Broker.AuthSummary()},
 		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
 	}
@@ -121,30 +123,43 @@ func (p *program) printFound(cfg *appliance.Config) error {
 	return nil
 }
 
-// warnings are those of the configuration, and of the certificate that it names.
+// warnings returns the warnings about the configuration and about the certificate that it names.
 func warnings(cfg *appliance.Config) []string {
 	all := cfg.Warnings()
-	if days, has := certificateDays(cfg); has && days < broker.WarnBefore.Hours()/24 {
+	if days, ok := certificateDays(cfg); ok && days < broker.WarnBefore.Hours()/24 {
 		all = append(all, fmt.Sprintf("the certificate %s expires in %.0f days", cfg.Broker.TLS.Cert, days))
 	}
 	return all
 }
 
-// certificateDays is how long the broker's certificate is good; false where it has none.
-func certificateDays(cfg *appliance.Config) (days float64, has bool) {
-	end, err := cfg.Broker.TLS.Expires(time.Now())
-	if err != nil || end.IsZero() {
+// certificateDays returns the days until the broker's certificate expires, and false if it has none.
+func certificateDays(cfg *appliance.Config) (days float64, ok bool) {
+	expires, err := cfg.Broker.TLS.Expires(time.Now())
+	if err != nil || expires.IsZero() {
 		return 0, false
 	}
-	return time.Until(end).Hours() / 24, true
+	return time.Until(expires).Hours() / 24, true
 }
 
-func protection(cfg *appliance.Config) string {
-	if days, has := certificateDays(cfg); has {
-		return fmt.Sprintf(" (TLS, certificate for %.0f more days)", days)
+// tlsNote returns in parentheses whether nodes connect with TLS, to follow the address.
+func tlsNote(cfg *appliance.Config) string {
+	if days, ok := certificateDays(cfg); ok {
+		return fmt.Sprintf(" (TLS, certificate valid for %.0f days)", days)
 	}
 	if cfg.Broker.Loopback() {
 		return " (this machine only, no TLS)"
 	}
 	return " (no TLS)"
+}
+
+// writeResult writes the result of a monitoring check. If it is not OK, the error sets the exit
+// status.
+func (p *program) writeResult(result *monitoring.Result, format, name string) error {
+	if err := result.Write(p.out, format, name); err != nil {
+		return err
+	}
+	if status := result.Status(); status != monitoring.OK {
+		return silentError{int(status)}
+	}
+	return nil
 }

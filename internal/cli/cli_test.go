@@ -106,7 +106,7 @@ func TestCheckLooksAtTheCertificates(t *testing.T) {
 	config := file(t, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n",
 		filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")))
 	status, out, errOut := muster(t, "check", "--config", config)
-	if status != 0 || !strings.Contains(out, "nats://0.0.0.0:4222 (TLS, certificate for 3") {
+	if status != 0 || !strings.Contains(out, "nats://0.0.0.0:4222 (TLS, certificate valid for 3") {
 		t.Errorf("%d %s %s", status, out, errOut)
 	}
 	if err := os.Remove(filepath.Join(dir, "key.pem")); err != nil {

@@ -13,6 +13,8 @@ const (
 	configHelpRun     = "configuration file; default: the built-in lab on loopback"
 	configHelpConsole = "configuration file that says where the console is; default: " + installedConfig +
 		" if it is readable, otherwise the built-in lab on loopback"
+	configHelpHost = "configuration file to check the machine for; default: " + installedConfig +
+		" if it is readable, otherwise the built-in lab on loopback"
 	configHelpStreams = "configuration file that declares the streams; default: the lab in ./muster-data, if one is running there"
 )
 

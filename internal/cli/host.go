@@ -3,81 +3,87 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
 
-// hostCheck is the check host command.
-type hostCheck struct {
+// hostCommand is the check host command.
+type hostCommand struct {
 	consoleCommand
 	machine
 	format  string
 	cfg     *appliance.Config
-	running bool // the appliance of the configuration
+	running bool // the appliance of the configuration is running
 	result  monitoring.Result
 }
 
+// machine reads the facts of the host. Tests replace its functions.
+type machine struct {
+	descriptors, backlog, tracked func() (uint64, error)
+	clockSynced                   func() (bool, error)
+	space                         func(dir string) (host.Space, error)
+	listen                        func(address string) error // nil: the address is free
+}
+
+func thisMachine() machine {
+	return machine{host.Descriptors, host.Backlog, host.Tracked, host.ClockSynced, host.SpaceOf, tryListen}
+}
+
+func tryListen(address string) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
+}
+
 func (p *program) hostCommand() *cobra.Command {
-	c := &hostCheck{consoleCommand: consoleCommand{program: p}, machine: thisMachine()}
+	c := &hostCommand{consoleCommand: consoleCommand{program: p}, machine: thisMachine()}
 	cmd := &cobra.Command{
 		Use:   "host",
 		Short: "Check whether this machine has what the configuration needs",
-		Long: `Check whether this machine has what the configuration needs: ports, descriptors, backlog,
-connection tracking, disk and clock; what is missing is said with its cure. The limits are
-those of the appliance where it runs, otherwise those of this shell. Nothing is changed.
-The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN: it could not look.`,
+		Long: `Check whether this machine has what the configuration needs: ports, descriptors, listen
+backlog, connection tracking, disk space and a synchronized clock. Each problem is printed
+with the command or setting that solves it. Descriptors are those of the appliance if it is
+running, otherwise those of this shell. Nothing is changed. The exit status is 0 OK,
+1 WARNING, 2 CRITICAL, 3 UNKNOWN: the check could not be made.`,
 		Example: `  muster check host --config /etc/muster/appliance.toml
   muster check host --format nagios`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
-	c.configFlag(cmd, configHelpConsole)
-	cmd.Flags().StringVar(&c.format, "format", "text", "nagios, json, prometheus or text")
+	c.configFlag(cmd, configHelpHost)
+	cmd.Flags().StringVar(&c.format, "format", "text", "output format: nagios, json, prometheus or text")
 	return cmd
 }
 
-func (c *hostCheck) run(ctx context.Context) (err error) {
-	if !slices.Contains(monitoring.Formats(), c.format) {
-		return usageError{fmt.Errorf("--format %q: want one of %v", c.format, monitoring.Formats())}
+func (c *hostCommand) run(ctx context.Context) (err error) {
+	if formats := monitoring.Formats(); !slices.Contains(formats, c.format) {
+		return usageError{fmt.Errorf("--format %q is not one of %v", c.format, formats)}
 	}
 	if c.cfg, err = appliance.Load(c.configPath()); err != nil {
 		c.result.AddStatus("look", err.Error(), monitoring.Unknown)
 		return c.writeResult(&c.result, c.format, "muster host")
 	}
-	c.askRunning(ctx)
-	for _, look := range []struct {
-		name string
-		at   func() (text string, status monitoring.Status, err error)
-	}{
-		{"broker.listen", func() (string, monitoring.Status, error) { return c.port(c.cfg.Broker.Listen) }},
-		{"console.listen", func() (string, monitoring.Status, error) { return c.port(c.cfg.Console.Listen) }},
-		{"descriptors", c.lookDescriptors}, {"backlog", c.lookBacklog}, {"conntrack", c.lookTracked}, {"disk", c.lookDisk}, {"clock", c.lookClock},
-	} {
-		text, status, err := look.at()
+	c.askAppliance(ctx)
+	for _, check := range c.checks() {
+		status, text, err := check.run()
 		if err != nil {
-			text, status = err.Error(), monitoring.Unknown
+			status, text = monitoring.Unknown, err.Error()
 		}
-		c.result.AddStatus(look.name, look.name+": "+text, status)
+		c.result.AddStatus(check.name, check.name+": "+text, status)
 	}
 	return c.writeResult(&c.result, c.format, "muster host")
 }
 
-// writeResult writes what a check has found, and is its exit status.
-func (p *program) writeResult(result *monitoring.Result, format, name string) error {
-	if err := result.Write(p.out, format, name); err != nil {
-		return err
-	}
-	if status := result.Status(); status != monitoring.OK {
-		return silentError{int(status)}
-	}
-	return nil
-}
-
-// askRunning finds out whether the appliance of the configuration runs, and its limits then.
-func (c *hostCheck) askRunning(ctx context.Context) {
+// askAppliance finds out whether the appliance of the configuration is running. If it is, the limit
+// of its descriptors is checked instead of this process's own.
+func (c *hostCommand) askAppliance(ctx context.Context) {
 	client, err := c.connect()
 	if err != nil {
 		return

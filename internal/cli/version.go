@@ -12,7 +12,7 @@ func (p *program) versionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "version",
-		Short: "Print the version",
+		Short: "Print the version of this program",
 		Example: `  muster version
   muster version --json`,
 		Args: cobra.NoArgs,
@@ -32,10 +32,10 @@ func (p *program) versionCommand() *cobra.Command {
 	return cmd
 }
 
-// Who builds packages says with -ldflags -X what they are of.
+// The release and the commit of a package, set when it is built: -ldflags "-X PACKAGE.release=…".
 var release, commit string
 
-// version is what the build says of itself: the release, the module's version, or the commit.
+// version returns the release, else the version of the module, else "dev-" and the commit.
 func version() string {
 	if release != "" {
 		return release
