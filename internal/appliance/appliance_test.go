@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 func TestStartAndStopAHundredTimesOnOneDirectory(t *testing.T) {
+	t.Parallel()
 	rounds := 100
 	if testing.Short() {
 		rounds = 10
@@ -67,6 +68,7 @@ func TestStartAndStopAHundredTimesOnOneDirectory(t *testing.T) {
 }
 
 func TestASecondApplianceOnADirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	cfg := testkit.Config(t, "")
 	testkit.Open(t, cfg)
 	second := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
@@ -78,6 +80,7 @@ func TestASecondApplianceOnADirectoryIsRefused(t *testing.T) {
 }
 
 func TestAFailedStartLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +103,7 @@ func TestAFailedStartLeavesNothingBehind(t *testing.T) {
 }
 
 func TestNATSClientsFindAnOrdinaryServer(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, "")
 	one, two := testkit.Connect(t, a), testkit.Connect(t, a)
 	sub, err := one.SubscribeSync("greetings.*")
@@ -145,6 +149,7 @@ type readiness struct {
 }
 
 func TestReadyzSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, "")
 	var r readiness
 	if status := testkit.GetJSON(t, a, "/readyz", &r); status != http.StatusOK || !r.Ready || len(r.Reasons) != 0 {
@@ -177,6 +182,7 @@ func TestReadyzSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestNATSsOwnPagesAreThere(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, "")
 	for path, want := range map[string]string{
 		"/healthz": `"status": "ok"`, "/varz": `"server_name": "appliance.test"`, "/connz": `"connections"`, "/jsz?streams=true": `CHORIA_REGISTRATION`,
@@ -194,6 +200,7 @@ func TestNATSsOwnPagesAreThere(t *testing.T) {
 }
 
 func TestTwoAppliancesRunInOneProcess(t *testing.T) {
+	t.Parallel()
 	a, b := testkit.Appliance(t, ""), testkit.Appliance(t, "")
 	for _, one := range []*appliance.Appliance{a, b} {
 		if status, _ := testkit.Get(t, one, "/readyz"); status != http.StatusOK {
@@ -203,6 +210,7 @@ func TestTwoAppliancesRunInOneProcess(t *testing.T) {
 }
 
 func TestOpenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	a := appliance.New(testkit.Config(t, ""), appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
@@ -216,6 +224,7 @@ func streamConfig() jetstream.StreamConfig {
 }
 
 func TestAnApplianceStartsBesideAStreamThatTakesItsSubjects(t *testing.T) {
+	t.Parallel()
 	cfg := testkit.Config(t, "[stream.OLD]\nsubjects = 'mine.>'\n")
 	first := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	if err := first.Open(t.Context()); err != nil {
@@ -238,7 +247,7 @@ func TestAnApplianceStartsBesideAStreamThatTakesItsSubjects(t *testing.T) {
 	if err := a.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if want := `\"mine.>\" of stream OLD, which exists and is not declared; remove that one (nats stream rm OLD)`; !strings.Contains(log.String(), want) {
+	if want := `\"mine.>\" of existing stream OLD, which is not declared; remove that one (nats stream rm OLD)`; !strings.Contains(log.String(), want) {
 		t.Errorf("the log lacks %s:\n%s", want, &log)
 	}
 }

@@ -54,6 +54,7 @@ func registration(t *testing.T, sender string, n int) []byte {
 }
 
 func TestAFullDiskCostsNoProcessAndHealsByItself(t *testing.T) {
+	t.Parallel()
 	dir := smallDisk(t, 24<<20)
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 12<<20), 0o600); err != nil {

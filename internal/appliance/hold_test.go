@@ -23,6 +23,7 @@ import (
 const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n"
 
 func TestAStopUnderLoadLosesNothingUncounted(t *testing.T) {
+	t.Parallel()
 	rounds := 20
 	if testing.Short() {
 		rounds = 3
@@ -35,7 +36,7 @@ func TestAStopUnderLoadLosesNothingUncounted(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		read := readByServer(t, a)
-		flood := testkit.StartFlood(t, a.BrokerAddress(), 4, round*1_000_000, 3000)
+		flood := testkit.StartFlood(t, a.BrokerAddress(), testkit.FloodOptions{Connections: 4, FirstID: round * 1_000_000, Content: 3000})
 		wait.Eventually(t, func() error {
 			if n := flood.Published(); n < 1000 {
 				return fmt.Errorf("%d published", n)
@@ -88,6 +89,7 @@ func readByServer(t *testing.T, a *appliance.Appliance) func() uint64 {
 }
 
 func TestMessagesAreHeldWhileTheStreamIsGoneOrFull(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		text        string
 		break_, fix func(t *testing.T, js jetstream.JetStream)
@@ -115,6 +117,7 @@ func TestMessagesAreHeldWhileTheStreamIsGoneOrFull(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := testkit.Appliance(t, test.text)
 			js := testkit.JetStream(t, a)
 			nc := testkit.Connect(t, a)
@@ -246,6 +249,7 @@ func heapInUse() uint64 {
 // TestARetryLetsNobodyOvertake stands in for the stream, so that it can refuse just the
 // first message, once.
 func TestARetryLetsNobodyOvertake(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, "[stream.CHORIA_REGISTRATION]\nenabled = false\n")
 	stream := testkit.Connect(t, a)
 	var mu sync.Mutex

@@ -52,6 +52,7 @@ func families(scrape, prefix string) map[string]family {
 }
 
 func TestChoriasMetricsHaveItsNamesLabelsAndHelp(t *testing.T) {
+	t.Parallel()
 	captured, err := os.ReadFile("testdata/prometheus-mtls-with-adapter.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +91,7 @@ func TestChoriasMetricsHaveItsNamesLabelsAndHelp(t *testing.T) {
 }
 
 func TestMustersMetricsAreTheLedger(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, "")
 	nc := testkit.Connect(t, a)
 	good := testkit.Raw(t, "v1-mtls/registration-file.transport.json")

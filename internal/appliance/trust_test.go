@@ -49,6 +49,7 @@ func adminStream(t *testing.T, a *appliance.Appliance, site *enroll.Site) jetstr
 }
 
 func TestNodesProveWhoTheyAreAllTheWay(t *testing.T) {
+	t.Parallel()
 	site, text := trusting(t, keepAll)
 	a := testkit.Appliance(t, text)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -129,6 +130,7 @@ func TestNodesProveWhoTheyAreAllTheWay(t *testing.T) {
 // TestEventsAreNotAcknowledgedOnBehalfOfANode publishes with a reply subject that nodes may
 // not publish to: the stream's acknowledgement would go there.
 func TestEventsAreNotAcknowledgedOnBehalfOfANode(t *testing.T) {
+	t.Parallel()
 	site, text := trusting(t, keepAll)
 	a := testkit.Appliance(t, text)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -6,12 +6,14 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,15 +178,25 @@ func lab(t *testing.T, dir, more string) string {
 	return file(t, "identity = 'lab'\ndata_dir = '"+dir+"'\n[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '127.0.0.1:0'\n"+more)
 }
 
-// free is an address that nobody listens on, for a test that has to know it beforehand.
+// lastPort is the port that free tried last.
+var lastPort atomic.Uint32
+
+// free returns an address of loopback on which nothing listens. Its port is below those that
+// Linux gives to connections and to listeners on port 0 (32768 and above), and no other test
+// of this process gets it: an appliance that restarts finds its port free.
 func free(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, ports = 15_000, 15_000
+	lastPort.CompareAndSwap(0, 1+rand.Uint32N(ports))
+	for range ports {
+		address := fmt.Sprintf("127.0.0.1:%d", first+lastPort.Add(1)%ports)
+		if l, err := net.Listen("tcp", address); err == nil {
+			_ = l.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func TestRunLogsItsAddressesAndEndsWithTheLedger(t *testing.T) {

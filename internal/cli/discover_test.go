@@ -70,7 +70,7 @@ func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
 	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', 'nothing', 'os', "+
 		"'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', 'empty', 'a\\.b']\n")
 	p := startProcess(t, config)
-	connectNodes(t, p.broker, nodes-1)
+	connectNodes(t, p.broker, nodes-1, simnode.Kind{})
 	registerTyped(t, p.broker, nodes-1)
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != nodes {

@@ -7,10 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
 func TestEventsAreFollowedThroughARestart(t *testing.T) {
+	t.Parallel()
 	config := file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '"+free(t)+"'\n")
 	p := startProcess(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -27,11 +29,11 @@ func TestEventsAreFollowedThroughARestart(t *testing.T) {
 			return nil
 		})
 	}
-	connectNodes(t, p.broker, 5)
+	connectNodes(t, p.broker, 5, simnode.Kind{})
 	told(5)
 	p.kill()
 	p = startProcess(t, config)
-	connectNodes(t, p.broker, 8) // three of them new
+	connectNodes(t, p.broker, 8, simnode.Kind{}) // three of them new
 	told(8)
 	cancel()
 	if status := <-done; status != 0 || !strings.Contains(errOut.String(), "reconnecting") {

@@ -123,6 +123,7 @@ func lookedAt(t *testing.T, args []string) string {
 }
 
 func TestAWatchedListIsDrawnAgainFromTheTop(t *testing.T) {
+	t.Parallel()
 	screen, terminal, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)

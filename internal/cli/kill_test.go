@@ -44,7 +44,9 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 			t.Fatalf("round %d: %d messages were stored, %d are there after the restart", round, acknowledged, have)
 		}
 		base := messages(t, p.broker, "CHORIA_REGISTRATION")
-		flood := testkit.StartFlood(t, p.broker, 4, round*1_000_000, 500) // a thousand rounds fit the stream
+		flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{
+			Connections: 4, FirstID: round * 1_000_000, Content: 500, // a thousand rounds fit the stream
+		})
 		stored, stop := scrape(p.console)
 		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond)) // the moment of the kill
 		p.kill()
@@ -135,7 +137,7 @@ func getJSON(t *testing.T, url string, into any) {
 func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
 	config := lab(t, t.TempDir(), keepAll)
 	p := startProcess(t, config)
-	flood := testkit.StartFlood(t, p.broker, 4, 0, 2000)
+	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 4, Content: 2000})
 	wait.Eventually(t, func() error {
 		if n := flood.Published(); n < 1000 {
 			return fmt.Errorf("%d published", n)
@@ -157,13 +159,16 @@ func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
 // TestAnotherNATSKilledUnderLoad puts the output into an appliance that is killed and
 // started again while nodes go on registering.
 func TestAnotherNATSKilledUnderLoad(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
-		t.Skip("half a minute of load that piles up and is worked off")
+		t.Skip("takes a quarter of a minute of load")
 	}
 	other := lab(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
 	far := startProcess(t, other)
-	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration.stream]\nservers = [%q]\n", far.broker))
-	flood := testkit.StartFlood(t, near.BrokerAddress(), 4, 0, 1000)
+	// The small buffer bounds what has to be stored once the load has ended.
+	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration]\nbuffer = '8MiB'\n"+
+		"[adapter.registration.stream]\nservers = [%q]\n", far.broker))
+	flood := testkit.StartFlood(t, near.BrokerAddress(), testkit.FloodOptions{Connections: 4, Content: 1000, Rate: 2000})
 	reach := func(n uint64) {
 		t.Helper()
 		wait.Eventually(t, func() error {
@@ -203,6 +208,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 }
 
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
+	t.Parallel()
 	// Nobody takes what the adapter publishes, so the first signal waits for a verdict.
 	p := startProcess(t, lab(t, t.TempDir(), "[stream.CHORIA_REGISTRATION]\nenabled = false\n"))
 	nc, err := nats.Connect(p.broker)
@@ -242,6 +248,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 }
 
 func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
+	t.Parallel()
 	config := lab(t, t.TempDir(), "")
 	p := startProcess(t, config)
 	text, err := os.ReadFile(config)

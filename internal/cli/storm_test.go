@@ -15,12 +15,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// connectNodes connects so many nodes and has each register once.
-func connectNodes(t *testing.T, broker string, nodes int) []*nats.Conn {
+// connectNodes connects so many nodes of the kind and has each register once.
+func connectNodes(t *testing.T, broker string, nodes int, kind simnode.Kind) []*nats.Conn {
 	t.Helper()
 	conns := make([]*nats.Conn, nodes)
 	for i := range conns {
-		n, err := simnode.NewNode(i, simnode.Kind{})
+		n, err := simnode.NewNode(i, kind)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,13 +42,14 @@ func connectNodes(t *testing.T, broker string, nodes int) []*nats.Conn {
 }
 
 func TestARestartDownsNobody(t *testing.T) {
+	t.Parallel()
 	nodes := 1000
 	if testing.Short() {
 		nodes = 50
 	}
 	config := quick(t)
 	p := startProcess(t, config)
-	conns := connectNodes(t, p.broker, nodes)
+	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
 	allUp := func(connected bool) func() error {
 		return func() error {
 			s := summary(t, p.console)
@@ -80,13 +81,14 @@ func TestARestartDownsNobody(t *testing.T) {
 }
 
 func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}
 	const nodes = 2000 // several batches of events
 	config := quick(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
-	conns := connectNodes(t, p.broker, nodes)
+	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Nodes != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)

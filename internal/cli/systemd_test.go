@@ -139,7 +139,7 @@ func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
 	socket.until(t, "WATCHDOG=1")
 	socket.until(t, "WATCHDOG=1")
 	freeze()
-	flood := testkit.StartFlood(t, p.broker, 1, 0, 200)
+	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 1, Content: 200})
 	for flood.Published() < 500 {
 		time.Sleep(time.Millisecond)
 	}

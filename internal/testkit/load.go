@@ -35,67 +35,83 @@ func Registration(tb testing.TB, sender string, n, content int) (key string, raw
 	return sender + "/" + id, raw
 }
 
-// Flood publishes registrations as fast as they go until it is stopped.
+// FloodOptions says what a Flood publishes.
+type FloodOptions struct {
+	Connections int // each with ten senders of its own
+	FirstID     int // the first request id; floods with different ones do not repeat messages
+	Content     int // bytes of content of a message
+	Rate        int // messages a second, all connections together; 0: as fast as possible
+}
+
+// Flood publishes registrations until it is stopped.
 type Flood struct {
 	tb   testing.TB
-	stop chan struct{}
+	o    FloodOptions
+	stop chan struct{} // closed by Stop
 	wg   sync.WaitGroup
 
 	published atomic.Uint64
 	mu        sync.Mutex
-	keys      []string // of what was published, in each sender's order
+	keys      []string // of the published messages, in each sender's order
 }
 
-// StartFlood floods from so many connections, each with ten senders of its own. A
-// connection that ends is not made again. First is the first request id, so that floods
-// one after the other do not repeat themselves.
-func StartFlood(tb testing.TB, address string, connections, first, content int) *Flood {
+// StartFlood connects to the address and begins to publish. A connection that the server
+// closes is not made again. The flood is stopped at the latest when the test ends.
+func StartFlood(tb testing.TB, address string, o FloodOptions) *Flood {
 	tb.Helper()
-	f := &Flood{tb: tb, stop: make(chan struct{})}
-	for c := range connections {
+	f := &Flood{tb: tb, o: o, stop: make(chan struct{})}
+	for c := range o.Connections {
 		nc, err := nats.Connect(address, nats.NoReconnect(), nats.Name(fmt.Sprintf("flood %d", c)),
 			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			tb.Fatal(err)
 		}
-		f.wg.Go(func() { f.publish(nc, c, first, content) })
+		f.wg.Go(func() { f.publish(nc, c) })
 	}
 	tb.Cleanup(func() { f.Stop() })
 	return f
 }
 
-func (f *Flood) publish(nc *nats.Conn, c, first, content int) {
+// publish publishes over one connection until the flood is stopped or the connection ends.
+func (f *Flood) publish(nc *nats.Conn, c int) {
 	defer nc.Close()
 	var keys []string
-	for n := 0; ; n++ {
-		select {
-		case <-f.stop:
-			_ = nc.FlushTimeout(wait.Limit)
-			f.mu.Lock()
-			f.keys = append(f.keys, keys...)
-			f.mu.Unlock()
-			return
-		default:
+	start := time.Now()
+	for n := 0; !f.stopped(); n++ {
+		if f.o.Rate > 0 {
+			due := time.Duration(n) * time.Second * time.Duration(f.o.Connections) / time.Duration(f.o.Rate)
+			time.Sleep(due - time.Since(start))
 		}
-		key, raw := Registration(f.tb, fmt.Sprintf("node%d-%d.example.net", c, n%10), first+n, content)
-		if nc.Publish(Subject, raw) == nil {
-			keys = append(keys, key)
-			f.published.Add(1)
-		} else {
-			time.Sleep(time.Millisecond)
+		key, raw := Registration(f.tb, fmt.Sprintf("node%d-%d.example.net", c, n%10), f.o.FirstID+n, f.o.Content)
+		if nc.Publish(Subject, raw) != nil {
+			break
 		}
+		keys = append(keys, key)
+		f.published.Add(1)
+	}
+	_ = nc.FlushTimeout(wait.Limit)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keys = append(f.keys, keys...)
+}
+
+func (f *Flood) stopped() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
 	}
 }
 
-// Published is how many messages have been published so far.
+// Published returns the number of messages published so far.
 func (f *Flood) Published() uint64 { return f.published.Load() }
 
-// Stop ends the flood and gives the keys of what was published.
+// Stop ends the flood, waits until the server has read everything, and returns the keys of
+// the published messages. It may be called twice.
 func (f *Flood) Stop() []string {
 	f.mu.Lock()
-	select {
-	case <-f.stop:
-	default:
+	if !f.stopped() {
 		close(f.stop)
 	}
 	f.mu.Unlock()
