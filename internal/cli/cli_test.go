@@ -83,7 +83,7 @@ func TestExitStatusesAndWhatIsSaid(t *testing.T) {
 		"unknown flag":      {[]string{"run", "--fast"}, 2, "", "unknown flag: --fast"},
 		"too many":          {[]string{"run", "now"}, 2, "", `unknown command "now"`},
 		"bad flag":          {[]string{"demo", "--nodes", "many"}, 2, "", `invalid argument "many"`},
-		"no nodes":          {[]string{"demo", "--nodes", "0"}, 2, "", "--nodes 0: want 1 to 15000"},
+		"no nodes":          {[]string{"demo", "--nodes", "0"}, 2, "", "--nodes 0 is not between 1 and 15000"},
 		"no appliance":      {[]string{"streams", "--server", nobody}, 1, "", `connection refused); start one with "muster run"`},
 		"no scheme":         {[]string{"streams", "--server", "127.0.0.1:1"}, 1, "", "no appliance answers at http://127.0.0.1:1 ("},
 		"no appliance plan": {[]string{"streams", "plan", "--server", nobody, "--config", good}, 1, "", "no appliance answers"},
@@ -347,7 +347,7 @@ func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
 		"one uncounted":     {adapter.Stats{Received: 3, Stored: 2}, 3, statusFailed},
 	} {
 		p := &program{out: &buffer{}, err: &buffer{}}
-		err := (&demo{program: p}).settle(test.stats, test.sent, 0)
+		err := (&demo{program: p}).printLedger(test.stats, test.sent, 0)
 		if status := p.reportError(err); status != test.status {
 			t.Errorf("%s: status %d", name, status)
 		}

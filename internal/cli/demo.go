@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,58 +20,56 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const (
-	// nextPorts is how many ports are tried where the usual one is taken.
-	nextPorts = 50
-)
-
-// demo is a lab with a simulated fleet.
+// demo runs a lab with simulated nodes.
 type demo struct {
 	*program
 	nodes    int
-	interval time.Duration
-	length   time.Duration
+	interval time.Duration // between two registrations of a node
+	duration time.Duration // 0: until the context is done
 	tls      bool
-	chaos    bool
-	terminal bool
+	chaos    bool // nodes disconnect and reconnect at random
+	terminal bool // standard output is a terminal
 }
 
 func (p *program) demoCommand() *cobra.Command {
 	d := &demo{program: p, terminal: isTerminal(p.out)}
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run a lab with a simulated fleet that registers over real connections",
-		Long: `Run an appliance on loopback with a temporary directory, and simulated nodes that
-connect over TCP and register their facts, half of them with Choria's protocol 1 and
-half with 2. At the end the appliance's ledger is held against what the nodes have
-sent; the exit status is 1 if a single message is unaccounted for.`,
+		Short: "Run a lab with simulated nodes that register over real connections",
+		Long: `Run an appliance on loopback with its data in a temporary directory, and simulated nodes
+that connect over TCP and register their facts: half of them with version 1 of Choria's
+protocol, half with version 2. At the end, compare the appliance's ledger with what the
+nodes sent. The exit status is 1 if one message is unaccounted for.`,
 		Example: `  muster demo
   muster demo --nodes 1000 --interval 10s --for 1m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
 	}
-	cmd.Flags().IntVar(&d.nodes, "nodes", 200, "simulated nodes")
-	cmd.Flags().DurationVar(&d.interval, "interval", 5*time.Second, "time between two registrations of a node")
-	cmd.Flags().DurationVar(&d.length, "for", 0, "how long to run; 0: until Ctrl-C")
-	cmd.Flags().BoolVar(&d.tls, "tls", false, "with TLS: nodes have certificates and tokens, and what they send is verified")
-	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "nodes stop or are cut off, and come back")
+	cmd.Flags().IntVar(&d.nodes, "nodes", 200, "number of simulated nodes, 1 to 15000")
+	cmd.Flags().DurationVar(&d.interval, "interval", 5*time.Second,
+		"time between two registrations of a node, at least 10ms")
+	cmd.Flags().DurationVar(&d.duration, "for", 0, "how long to run, such as 1m; 0: until Ctrl-C")
+	cmd.Flags().BoolVar(&d.tls, "tls", false, "use TLS: give nodes certificates and tokens, and verify every signature")
+	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "stop and disconnect nodes at random, and let them return")
 	return cmd
 }
 
-func (d *demo) check() error {
+// validate checks the flags.
+func (d *demo) validate() error {
 	switch {
 	case d.nodes < 1 || d.nodes > 15000:
-		return usageError{fmt.Errorf("--nodes %d: want 1 to 15000, each is a connection of this process", d.nodes)}
+		return usageError{fmt.Errorf("--nodes %d is not between 1 and 15000; each node is a connection of this process",
+			d.nodes)}
 	case d.interval < 10*time.Millisecond:
-		return usageError{fmt.Errorf("--interval %s: want at least 10ms", d.interval)}
-	case d.length < 0:
-		return usageError{fmt.Errorf("--for %s: want 0 or more", d.length)}
+		return usageError{fmt.Errorf("--interval %s is less than 10ms", d.interval)}
+	case d.duration < 0:
+		return usageError{fmt.Errorf("--for %s is negative; give 0 or more", d.duration)}
 	}
 	return nil
 }
 
 func (d *demo) run(ctx context.Context) error {
-	if err := d.check(); err != nil {
+	if err := d.validate(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "muster-demo-")
@@ -81,10 +77,10 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cfg := d.config(dir)
+	cfg := d.labConfig(dir)
 	var kind simnode.Kind
 	if d.tls {
-		kind, err = secure(cfg)
+		kind, err = enableTLS(cfg)
 	}
 	if err != nil {
 		return err
@@ -92,7 +88,7 @@ func (d *demo) run(ctx context.Context) error {
 	return d.runWith(ctx, cfg, kind)
 }
 
-// runWith runs the lab, and holds its ledger against what its nodes have sent.
+// runWith runs the lab with nodes of that kind, and compares its ledger with what the nodes sent.
 func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.Kind) error {
 	a := appliance.New(cfg, appliance.Options{Version: version(), Log: d.newLog(cfg.Log)})
 	if err := a.Open(ctx); err != nil {
@@ -106,24 +102,24 @@ func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.
 	defer fleet.Close()
 	d.printAddresses(a)
 	if err := d.connect(ctx, fleet); err != nil {
-		if ctx.Err() != nil { // asked to end before all were there
+		if ctx.Err() != nil { // asked to end before all nodes were connected
 			return nil
 		}
 		return err
 	}
-	if err := d.live(ctx, a, fleet); err != nil {
+	if err := d.register(ctx, a, fleet); err != nil {
 		return err
 	}
 	fleet.Close()
 	if err := a.Close(context.Background()); err != nil {
 		return err
 	}
-	return d.settle(total(a), fleet.Sent(), fleet.Failed())
+	return d.printLedger(total(a), fleet.Sent(), fleet.Failed())
 }
 
-// config is the lab's configuration, on the next free ports, quiet but for trouble. What
-// becomes of a node shows as soon as its interval allows.
-func (d *demo) config(dir string) *appliance.Config {
+// labConfig returns the configuration of the lab: free ports, no log lines below warnings, and
+// states of nodes that follow the interval of their registrations.
+func (d *demo) labConfig(dir string) *appliance.Config {
 	cfg, _ := appliance.Parse("", nil) // the defaults are valid
 	cfg.DataDir = dir
 	cfg.Log.Level = "warn"
@@ -136,10 +132,11 @@ func (d *demo) config(dir string) *appliance.Config {
 	return cfg
 }
 
-// secure gives the lab a CA and an organization issuer, and what its nodes prove
-// themselves with.
-func secure(cfg *appliance.Config) (simnode.Kind, error) {
-	site, err := enroll.Init(enroll.Options{Dir: filepath.Join(cfg.DataDir, "site"), Name: "127.0.0.1", Issuer: true}, time.Now())
+// enableTLS makes a CA, an organization issuer and a certificate for the lab's broker. The result
+// makes simulated nodes that authenticate with certificates and tokens.
+func enableTLS(cfg *appliance.Config) (simnode.Kind, error) {
+	options := enroll.Options{Dir: filepath.Join(cfg.DataDir, "site"), Name: "127.0.0.1", Issuer: true}
+	site, err := enroll.Init(options, time.Now())
 	if err != nil {
 		return simnode.Kind{}, err
 	}
@@ -152,39 +149,28 @@ func secure(cfg *appliance.Config) (simnode.Kind, error) {
 	return simnode.Kind{Site: site, RSA: key}, nil
 }
 
-// freePort is the address, or the same with the next port that is not taken.
-func freePort(address string) string {
-	host, text, _ := net.SplitHostPort(address)
-	port, _ := strconv.Atoi(text)
-	for n := range nextPorts {
-		next := net.JoinHostPort(host, strconv.Itoa(port+n))
-		if l, err := net.Listen("tcp", next); err == nil {
-			_ = l.Close()
-			return next
-		}
-	}
-	return address
-}
-
+// connect connects the nodes, with a progress bar on a terminal.
 func (d *demo) connect(ctx context.Context, fleet *simnode.Fleet) error {
 	progress := func() {}
 	if d.terminal {
 		bar := progressbar.NewOptions(d.nodes, progressbar.OptionSetWriter(d.out), progressbar.OptionShowCount(),
-			progressbar.OptionSetDescription("connecting nodes"), progressbar.OptionSetWidth(40), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetDescription("connecting nodes"), progressbar.OptionSetWidth(40),
+			progressbar.OptionClearOnFinish())
 		progress = func() { _ = bar.Add(1) }
 	}
 	if err := fleet.Connect(ctx, progress); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "%d nodes connected; each registers every %s, half in protocol 1, half in 2\n", d.nodes, d.interval)
+	fmt.Fprintf(d.out, "%d nodes connected; each registers every %s, half with protocol 1, half with 2\n",
+		d.nodes, d.interval)
 	return nil
 }
 
-// live lets the nodes register and shows how it goes, until the time is over.
-func (d *demo) live(ctx context.Context, a *appliance.Appliance, fleet *simnode.Fleet) error {
+// register lets the nodes register and shows the ledger, until d.duration has passed or ctx is done.
+func (d *demo) register(ctx context.Context, a *appliance.Appliance, fleet *simnode.Fleet) error {
 	running, stop := context.WithCancel(ctx)
-	if d.length > 0 {
-		running, stop = context.WithTimeout(ctx, d.length)
+	if d.duration > 0 {
+		running, stop = context.WithTimeout(ctx, d.duration)
 	}
 	defer stop()
 	registered := make(chan error, 1)
@@ -208,11 +194,12 @@ func (d *demo) live(ctx context.Context, a *appliance.Appliance, fleet *simnode.
 	}
 }
 
-// settle holds the ledger against what the nodes sent.
-func (d *demo) settle(s adapter.Stats, sent, failed uint64) error {
+// printLedger prints the ledger. The exit status is 1 if it does not account for every message that
+// the nodes sent.
+func (d *demo) printLedger(s adapter.Stats, sent, failed uint64) error {
 	fmt.Fprintf(d.out, "\nledger: %d received = %d stored + %d duplicate + %d rejected + %d dropped + %d pending\n",
 		s.Received, s.Stored, s.Duplicate, s.AllRejected(), s.AllDropped(), s.Pending)
-	fmt.Fprintf(d.out, "nodes:  %d sent, %d not sent for want of a connection\n", sent, failed)
+	fmt.Fprintf(d.out, "nodes:  %d sent, %d not sent because they were disconnected\n", sent, failed)
 	if s.Received != sent || !s.Balanced() || s.Pending > 0 {
 		fmt.Fprintln(d.out, "the ledger does NOT balance: messages are unaccounted for")
 		return silentError{statusFailed}
@@ -221,7 +208,7 @@ func (d *demo) settle(s adapter.Stats, sent, failed uint64) error {
 	return nil
 }
 
-// total is the ledger of the only adapter of the lab.
+// total returns the ledger of the lab's only adapter.
 func total(a *appliance.Appliance) adapter.Stats {
 	for _, s := range a.Stats() {
 		return s
@@ -230,14 +217,14 @@ func total(a *appliance.Appliance) adapter.Stats {
 }
 
 func (d *demo) printAddresses(a *appliance.Appliance) {
-	fmt.Fprintf(d.out, `A lab is running: its data is temporary and goes with it.
+	fmt.Fprintf(d.out, `A lab is running. Its data is temporary and is removed when it ends.
 
   nodes connect to   nats://%[1]s
   metrics            http://%[2]s/metrics
   readiness          http://%[2]s/readyz
   the NATS server    http://%[2]s/varz /connz /jsz
 
-While it runs, try in another terminal:
+Try these commands in another terminal:
 
   %[3]s status --server http://%[2]s
   %[3]s nodes --where os.name=Debian --server http://%[2]s
@@ -248,15 +235,16 @@ While it runs, try in another terminal:
 `, a.BrokerAddress(), a.ConsoleAddress(), commandName(), d.natsServer(a))
 }
 
-// natsServer is how the nats command reaches the broker and may read what is stored.
+// natsServer returns the arguments of the nats command that connect to the broker as administrator.
 func (d *demo) natsServer(a *appliance.Appliance) string {
 	if !d.tls {
 		return a.BrokerAddress()
 	}
-	return fmt.Sprintf(`tls://%[1]s --tlsca %[2]s/site/ca.pem --token "$(cat %[2]s/admin.token)"`, a.BrokerAddress(), a.DataDir())
+	return fmt.Sprintf(`tls://%[1]s --tlsca %[2]s/site/ca.pem --token "$(cat %[2]s/admin.token)"`,
+		a.BrokerAddress(), a.DataDir())
 }
 
-// commandName is how this program was started, for a command that can be copied.
+// commandName returns how this program was started, for commands that the user can copy.
 func commandName() string {
 	if strings.Contains(os.Args[0], "go-build") {
 		return "go run ."

@@ -203,12 +203,12 @@ func TestInitAndEnrollSayWhatIsWrong(t *testing.T) {
 		status int
 		want   string
 	}{
-		{[]string{"init", "--name", "x"}, statusUsage, "--dir is needed"},
-		{[]string{"init", "--dir", dir}, statusUsage, "--name is needed"},
+		{[]string{"init", "--name", "x"}, statusUsage, "--dir is required"},
+		{[]string{"init", "--dir", dir}, statusUsage, "--name is required"},
 		{[]string{"init", "--dir", dir, "--name", "x", "--listen", "4222"}, statusUsage, `--listen "4222"`},
 		{[]string{"init", "--dir", dir, "--name", "a b"}, statusFailed, `the name "a b" is not a valid host name`},
 		{[]string{"enroll"}, statusUsage, "accepts 1 arg"},
-		{[]string{"enroll", "web1"}, statusUsage, "--dir is needed"},
+		{[]string{"enroll", "web1"}, statusUsage, "--dir is required"},
 		{[]string{"enroll", "web1", "--dir", dir}, statusFailed, "make it with"},
 	} {
 		if status, _, errOut := muster(t, test.args...); status != test.status || !strings.Contains(errOut, test.want) {
