@@ -13,54 +13,22 @@ import (
 	"time"
 )
 
-// slow reads a request without the short way.
-func slow(raw []byte) (*Message, error) { return parse(raw, parseRequestV1, parseRequestV2) }
+// parseSlow parses a request without the fast path.
+func parseSlow(raw []byte) (*Message, error) { return parse(raw, parseRequestV1, parseRequestV2) }
 
-// slowOutput is the adapter's output as encoding/json writes it.
-func slowOutput(tb testing.TB, m *Message) []byte {
-	tb.Helper()
-	text, err := json.Marshal(struct {
-		Protocol string    `json:"protocol"`
-		Data     string    `json:"data"`
-		Sender   string    `json:"sender"`
-		Time     time.Time `json:"time"`
-		ID       string    `json:"requestid"`
-	}{outputProtocol, string(m.Body), m.Sender, m.Time, m.ID})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return text
-}
+// innerLayer finds the inner layer in the text of a layer.
+var innerLayer = regexp.MustCompile(`"(?:data|message|request)":"((?:[^"\\]|\\.)*)"`)
 
-func TestRegistrationsGoTheShortWay(t *testing.T) {
-	var p Parser
-	for _, c := range captures(t, "registration") {
-		raw := read(t, c.File)
-		var m Message
-		if !p.fastRequest(raw, &m) {
-			t.Errorf("%s goes the long way", c.File)
-			continue
-		}
-		want, err := slow(raw)
-		if err != nil || !reflect.DeepEqual(&m, want) {
-			t.Errorf("%s: have\n%+v\nwant\n%+v %v", c.File, m, want, err)
-		}
-	}
-}
-
-// inside is where the layer below stands in a layer's text.
-var inside = regexp.MustCompile(`"(?:data|message|request)":"((?:[^"\\]|\\.)*)"`)
-
-// reform edits the innermost layer of a capture, and leaves the form of those around it.
-func reform(tb testing.TB, file string, edit func(string) string) []byte {
+// editMessage edits the innermost layer of a capture and keeps the form of the layers around it.
+func editMessage(tb testing.TB, file string, edit func(string) string) []byte {
 	tb.Helper()
 	raw := string(read(tb, file))
-	at := inside.FindStringSubmatchIndex(raw)
+	at := innerLayer.FindStringSubmatchIndex(raw)
 	secure, err := base64.StdEncoding.DecodeString(raw[at[2]:at[3]])
 	if err != nil {
 		tb.Fatal(err)
 	}
-	in := inside.FindStringSubmatchIndex(string(secure))
+	in := innerLayer.FindStringSubmatchIndex(string(secure))
 	text := secure[in[2]:in[3]]
 	if file == fileV2 {
 		request, err := base64.StdEncoding.DecodeString(string(text))
@@ -83,20 +51,38 @@ func reform(tb testing.TB, file string, edit func(string) string) []byte {
 	return []byte(raw[:at[2]] + base64.StdEncoding.EncodeToString(secure) + raw[at[3]:])
 }
 
-// same holds the short way against the long one.
-func same(t *testing.T, p *Parser, raw []byte) (fast bool) {
+// checkFast reports whether the fast path parses a request, and checks that it gives the result
+// of the slow path.
+func checkFast(t *testing.T, p *Parser, raw []byte) (fast bool) {
 	t.Helper()
 	var m Message
 	if !p.fastRequest(raw, &m) || m.check() != nil {
 		return false
 	}
-	if want, err := slow(raw); err != nil || !reflect.DeepEqual(&m, want) {
-		t.Fatalf("the short way reads\n%+v\nthe long way\n%+v %v\nof %q", m, want, err, raw)
+	if want, err := parseSlow(raw); err != nil || !reflect.DeepEqual(&m, want) {
+		t.Fatalf("the fast path parsed\n%+v\nthe slow path\n%+v %v\nof %q", m, want, err, raw)
 	}
 	return true
 }
 
-func TestWhatDiffersGoesTheLongWayAndIsReadTheSame(t *testing.T) {
+func TestFastRequest_ParsesRegistrations(t *testing.T) {
+	var p Parser
+	for _, c := range captures(t, "registration") {
+		t.Run(c.File, func(t *testing.T) {
+			raw := read(t, c.File)
+			var m Message
+			if !p.fastRequest(raw, &m) {
+				t.Fatal("it was not parsed by the fast path")
+			}
+			want, err := parseSlow(raw)
+			if err != nil || !reflect.DeepEqual(&m, want) {
+				t.Errorf("have\n%+v\nwant\n%+v %v", m, want, err)
+			}
+		})
+	}
+}
+
+func TestFastRequest_LeavesOtherFormsToSlowPath(t *testing.T) {
 	var p Parser
 	for _, file := range []string{fileV1, fileV2} {
 		for _, edit := range []struct {
@@ -120,24 +106,28 @@ func TestWhatDiffersGoesTheLongWayAndIsReadTheSame(t *testing.T) {
 			{`"cf_class":[]`, `"cf_class":["a"]`, false},
 			{`"sender`, `"Sender`, false},
 			{`{"protocol"`, ` {"protocol"`, false},
-			{`"time":1`, `"time":9`, file == fileV1}, // in nanoseconds beyond what the short way reads
+			{`"time":1`, `"time":9`, file == fileV1}, // nanoseconds beyond cursor.number
 		} {
-			raw := reform(t, file, func(s string) string { return strings.Replace(s, edit.from, edit.to, 1) })
-			if fast := same(t, &p, raw); fast != edit.fast {
-				t.Errorf("%s: %s to %s: fast is %v", file, edit.from, edit.to, fast)
-			}
+			t.Run(file+"/"+edit.to, func(t *testing.T) {
+				raw := editMessage(t, file, func(s string) string { return strings.Replace(s, edit.from, edit.to, 1) })
+				if fast := checkFast(t, &p, raw); fast != edit.fast {
+					t.Errorf("%s to %s: fast is %v", edit.from, edit.to, fast)
+				}
+			})
 		}
 	}
 }
 
-func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
+func TestFastRequest_KeepsBodies(t *testing.T) {
 	var p Parser
 	for _, body := range []string{
-		`{"a":1}`, `"quoted" \ / back`, "tab\tline\nreturn\rbell\bfeed\f", "<html>&amp;</html>", "\u2028\u2029 \x7f \x00 \x1f", "ä ö 漢 😀",
-		strings.Repeat("x", 7) + `"`, strings.Repeat("x", 8) + `\`, strings.Repeat("x", 15) + "é", strings.Repeat("日本", 100), "x",
+		`{"a":1}`, `"quoted" \ / back`, "tab\tline\nreturn\rbell\bfeed\f", "<html>&amp;</html>",
+		"\u2028\u2029 \x7f \x00 \x1f", "ä ö 漢 😀",
+		strings.Repeat("x", 7) + `"`, strings.Repeat("x", 8) + `\`, strings.Repeat("x", 15) + "é",
+		strings.Repeat("日本", 100), "x",
 	} {
 		m := &Message{Body: []byte(body), Sender: "web1", Time: time.Unix(1, 5).UTC(), ID: `<"id">`}
-		if have, want := m.AppendOutput(nil), slowOutput(t, m); !bytes.Equal(have, want) {
+		if have, want := m.AppendOutput(nil), marshalOutput(t, m); !bytes.Equal(have, want) {
 			t.Errorf("have %s\nwant %s", have, want)
 		}
 		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), []byte(body))
@@ -149,45 +139,16 @@ func TestBodiesOfAllKindsComeThroughUnharmed(t *testing.T) {
 		if err != nil || string(m.Body) != body {
 			t.Errorf("%q comes out as %q: %v", body, m.Body, err)
 		}
-		same(t, &p, raw)
+		checkFast(t, &p, raw)
 	}
 }
 
-func TestALargeMessageIsNotKept(t *testing.T) {
-	var p Parser
-	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", time.Unix(1, 0), make([]byte, maxKept))
-	raw, err := r.EncodeV1(nil, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range [][]byte{raw, read(t, fileV1)} {
-		if _, err := p.Request(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, buffer := range [][]byte{p.secure, p.signed, p.certificate, p.body} {
-		if cap(buffer) > maxKept {
-			t.Errorf("%d bytes are kept", cap(buffer))
-		}
-	}
-}
-
-func TestParsingTakesFewAllocations(t *testing.T) {
-	for _, file := range []string{fileV1, fileV2} {
-		raw := read(t, file)
-		var p Parser
-		if n := testing.AllocsPerRun(100, func() { _, _ = p.Request(raw) }); n > 8 {
-			t.Errorf("%s: %.0f allocations", file, n)
-		}
-	}
-}
-
-// raceDetector is true where it slows down one way more than the other.
+// raceDetector is true under -race, which slows down the fast path more than the slow one.
 var raceDetector bool
 
-func TestTheShortWayIsShort(t *testing.T) {
+func TestFastRequest_IsFast(t *testing.T) {
 	if testing.Short() || raceDetector {
-		t.Skip("two benchmarks")
+		t.Skip("it runs two benchmarks")
 	}
 	raw := read(t, fileV1)
 	var p Parser
@@ -196,18 +157,20 @@ func TestTheShortWayIsShort(t *testing.T) {
 			_, _ = p.Request(raw)
 		}
 	})
-	long := testing.Benchmark(func(b *testing.B) {
+	slow := testing.Benchmark(func(b *testing.B) {
 		for range b.N {
-			_, _ = slow(raw)
+			_, _ = parseSlow(raw)
 		}
 	})
-	if ratio := float64(long.NsPerOp()) / float64(fast.NsPerOp()); ratio < 5 {
-		t.Errorf("only %.1f times as fast: %s, %s", ratio, fast, long)
+	if ratio := float64(slow.NsPerOp()) / float64(fast.NsPerOp()); ratio < 5 {
+		t.Errorf("only %.1f times as fast as encoding/json: %s, %s", ratio, fast, slow)
 	}
 }
 
 func BenchmarkParse(b *testing.B) {
-	for name, parse := range map[string]func([]byte) (*Message, error){"fast": new(Parser).Request, "encoding-json": slow} {
+	for name, parse := range map[string]func([]byte) (*Message, error){
+		"fast": new(Parser).Request, "encoding-json": parseSlow,
+	} {
 		for version, file := range map[string]string{"1": fileV1, "2": fileV2} {
 			b.Run(name+"/"+version, func(b *testing.B) {
 				raw := read(b, file)
@@ -223,17 +186,18 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-func FuzzBothWaysReadTheSame(f *testing.F) {
-	seed(f)
+// FuzzFastRequest compares the results of the fast and the slow path.
+func FuzzFastRequest(f *testing.F) {
+	addCaptures(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var p Parser
-		same(t, &p, raw)
+		checkFast(t, &p, raw)
 	})
 }
 
-// FuzzBothWaysReadTheSameLayers mutates the inner layers, which mutating the base64 around
-// them never reaches.
-func FuzzBothWaysReadTheSameLayers(f *testing.F) {
+// FuzzFastRequest_Layers mutates the innermost layer: mutations of the base64 around it never
+// reach it.
+func FuzzFastRequest_Layers(f *testing.F) {
 	for _, file := range []string{fileV1, fileV2} {
 		m, err := parseRequest(read(f, file))
 		if err != nil {
@@ -247,6 +211,6 @@ func FuzzBothWaysReadTheSameLayers(f *testing.F) {
 			file = fileV2
 		}
 		var p Parser
-		same(t, &p, reform(t, file, func(string) string { return string(message) }))
+		checkFast(t, &p, editMessage(t, file, func(string) string { return string(message) }))
 	})
 }

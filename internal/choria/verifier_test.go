@@ -2,51 +2,21 @@ package choria
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
-// captured is a verifier that trusts those under whom the captures were made.
-func captured(tb testing.TB) *Verifier {
-	tb.Helper()
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(read(tb, "creds/ca.pem")) {
-		tb.Fatal("no CA")
-	}
-	key, err := PublicKey(string(read(tb, "creds/issuer.public")))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return trusting(roots, Issuers{"choria": key})
-}
-
-// trusting is a verifier that trusts the roots, where there are any, and the issuers.
-func trusting(roots *x509.CertPool, issuers Issuers) *Verifier {
-	v := NewVerifier(NewTokenVerifier(issuers, Signers{}))
-	v.TrustRoots(roots)
-	return v
-}
-
-// when is a time at which everything captured is valid.
-var when = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-
-func TestCapturesVerifyOrSayWhyNot(t *testing.T) {
-	v := captured(t)
-	// Clients speak for themselves from a host called vm; they register nothing.
+func TestVerifier_Captures(t *testing.T) {
+	v := capturedVerifier(t)
+	// The clients ran on a host called vm and sign with their own names; they register nothing.
 	exceptions := map[string]error{
 		"v1-mtls/registration-file-wrong-cert.transport.json": ErrWrongName,
 		"v1-mtls/rpc-broadcast-request.transport.json":        ErrWrongName,
@@ -62,73 +32,81 @@ func TestCapturesVerifyOrSayWhyNot(t *testing.T) {
 		"v1-mtls/rpc-async-reply.transport.json":              ErrUnsigned,
 	}
 	for _, c := range captures(t, "registration", "transport") {
-		m, err := c.parse(read(t, c.File))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // the second time from memory
-			how, err := v.Verify(m, when)
-			want := VerifiedX509
-			if m.Protocol == V2 {
-				want = VerifiedJWT
+		t.Run(c.File, func(t *testing.T) {
+			m, err := c.parse(read(t, c.File))
+			if err != nil {
+				t.Fatal(err)
 			}
-			if except := exceptions[c.File]; except != nil {
-				if !errors.Is(err, except) || how != "" || Reason(err) != except.Error() {
-					t.Errorf("%s: %q %v, want %v", c.File, how, err, except)
+			for range 2 { // the second time from the cache
+				how, err := v.Verify(m, validTime)
+				want := VerifiedX509
+				if m.Protocol == V2 {
+					want = VerifiedJWT
 				}
-			} else if err != nil || how != want {
-				t.Errorf("%s: %q %v", c.File, how, err)
+				if except := exceptions[c.File]; except != nil {
+					if !errors.Is(err, except) || how != "" || Reason(err) != except.Error() {
+						t.Errorf("have %q %v, want %v", how, err, except)
+					}
+				} else if err != nil || how != want {
+					t.Errorf("have %q %v, want %q", how, err, want)
+				}
 			}
-		}
-		if _, err := trusting(nil, nil).Verify(m, when); err == nil {
-			t.Errorf("%s: verified against nothing", c.File)
-		}
+			if _, err := newVerifier(nil, nil).Verify(m, validTime); err == nil {
+				t.Error("verified without any authority")
+			}
+		})
 	}
 }
 
-// TestEveryByteCounts changes each byte of what proves who wrote a message.
-func TestEveryByteCounts(t *testing.T) {
-	v := captured(t)
+// TestVerifier_RejectsEveryChangedByte changes each byte of the proof of a message.
+func TestVerifier_RejectsEveryChangedByte(t *testing.T) {
+	v := capturedVerifier(t)
 	signature := []error{ErrWrongSignature}
 	for _, c := range captures(t, "registration", "transport") {
-		m, err := c.parse(read(t, c.File))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Verify(m, when); err != nil {
-			continue // not signed by a node
-		}
-		flip := func(part string, text []byte, set func(*Message, []byte), allowed []error) {
-			t.Helper()
-			for at := range text {
-				changed := bytes.Clone(text)
-				changed[at] ^= 1
-				n := *m
-				set(&n, changed)
-				if _, err := v.Verify(&n, when); !slices.ContainsFunc(allowed, func(e error) bool { return errors.Is(err, e) }) {
-					t.Fatalf("%s: byte %d of the %s: %v", c.File, at, part, err)
+		t.Run(c.File, func(t *testing.T) {
+			m, err := c.parse(read(t, c.File))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := v.Verify(m, validTime); err != nil {
+				return // not signed by a node
+			}
+			flip := func(part string, text []byte, set func(*Message, []byte), allowed []error) {
+				t.Helper()
+				for at := range text {
+					changed := bytes.Clone(text)
+					changed[at] ^= 1
+					n := *m
+					set(&n, changed)
+					err := verify(v, &n, validTime)
+					if !slices.ContainsFunc(allowed, func(e error) bool { return errors.Is(err, e) }) {
+						t.Fatalf("byte %d of the %s: %v", at, part, err)
+					}
 				}
 			}
-		}
-		flip("signed part", m.Proof.Signed, func(n *Message, b []byte) { n.Proof.Signed = b }, signature)
-		raw, err := base64.StdEncoding.DecodeString(m.Proof.Signature)
-		if err != nil {
-			t.Fatal(err)
-		}
-		flip("signature", raw, func(n *Message, b []byte) { n.Proof.Signature = base64.StdEncoding.EncodeToString(b) }, signature)
-		if m.Protocol == V2 {
-			flip("token", []byte(m.Proof.Token), func(n *Message, b []byte) { n.Proof.Token = string(b) }, []error{ErrUntrusted})
-			continue
-		}
-		block, _ := pem.Decode([]byte(m.Proof.Certificate))
-		flip("certificate", block.Bytes, func(n *Message, b []byte) {
-			n.Proof.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}))
-		}, []error{ErrUntrusted, ErrExpired})
+			flip("signed part", m.Proof.Signed, func(n *Message, b []byte) { n.Proof.Signed = b }, signature)
+			raw, err := base64.StdEncoding.DecodeString(m.Proof.Signature)
+			if err != nil {
+				t.Fatal(err)
+			}
+			flip("signature", raw, func(n *Message, b []byte) {
+				n.Proof.Signature = base64.StdEncoding.EncodeToString(b)
+			}, signature)
+			if m.Protocol == V2 {
+				setToken := func(n *Message, b []byte) { n.Proof.Token = string(b) }
+				flip("token", []byte(m.Proof.Token), setToken, []error{ErrUntrusted})
+				return
+			}
+			block, _ := pem.Decode([]byte(m.Proof.Certificate))
+			flip("certificate", block.Bytes, func(n *Message, b []byte) {
+				n.Proof.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}))
+			}, []error{ErrUntrusted, ErrExpired})
+		})
 	}
 }
 
-func TestNamesMustAgreeEverywhere(t *testing.T) {
-	v := captured(t)
+func TestVerifier_RejectsOtherNames(t *testing.T) {
+	v := capturedVerifier(t)
 	for _, file := range []string{fileV1, fileV2} {
 		m, err := parseRequest(read(t, file))
 		if err != nil {
@@ -141,258 +119,148 @@ func TestNamesMustAgreeEverywhere(t *testing.T) {
 			"caller and more":  func(n *Message) { n.Caller += "/x" },
 			"transport":        func(n *Message) { n.TransportSender = "node2.example.net" },
 		} {
-			n := *m
-			edit(&n)
-			if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongName) {
-				t.Errorf("%s: %s: %v", file, name, err)
-			}
+			t.Run(file+"/"+name, func(t *testing.T) {
+				n := *m
+				edit(&n)
+				checkError(t, verify(v, &n, validTime), ErrWrongName)
+			})
 		}
 		n := *m
-		n.TransportSender = "" // it need not be there
-		if _, err := v.Verify(&n, when); err != nil {
+		n.TransportSender = "" // may be empty
+		if _, err := v.Verify(&n, validTime); err != nil {
 			t.Errorf("%s: without a transport sender: %v", file, err)
 		}
 	}
 }
 
-func TestValidityIsJudgedAtReception(t *testing.T) {
+func TestVerifier_ChecksValidityAtReception(t *testing.T) {
 	for _, file := range []string{fileV1, fileV2, "v2-issuer/registration-file-chain.transport.json"} {
 		m, err := parseRequest(read(t, file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, now := range map[string]time.Time{"before": when.AddDate(-10, 0, 0), "after": when.AddDate(30, 0, 0)} {
-			v := captured(t)
-			if _, err := v.Verify(m, now); !errors.Is(err, ErrExpired) {
-				t.Errorf("%s: %s: %v", file, name, err)
-			}
-			if _, err := v.Verify(m, when); err != nil {
-				t.Errorf("%s: %v", file, err)
-			}
-			if _, err := v.Verify(m, now); !errors.Is(err, ErrExpired) {
-				t.Errorf("%s: %s, from memory: %v", file, name, err)
-			}
+		for name, now := range map[string]time.Time{
+			"before": validTime.AddDate(-10, 0, 0), "after": validTime.AddDate(30, 0, 0),
+		} {
+			t.Run(file+"/"+name, func(t *testing.T) {
+				v := capturedVerifier(t)
+				checkError(t, verify(v, m, now), ErrExpired)
+				checkError(t, verify(v, m, validTime), nil)
+				checkError(t, verify(v, m, now), ErrExpired) // from the cache
+			})
 		}
 	}
 }
 
-func TestCertificatesThatProveNothing(t *testing.T) {
-	ca, stranger := authority.New(t, when), authority.New(t, when)
-	v := trusting(ca.Pool(), nil)
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+func TestVerifier_ChecksTokens(t *testing.T) {
+	issuerPublic, issuer, _ := ed25519.GenerateKey(rand.Reader)
+	_, other, _ := ed25519.GenerateKey(rand.Reader)
+	public, key, _ := ed25519.GenerateKey(rand.Reader)
+	otherPublic, _, _ := ed25519.GenerateKey(rand.Reader)
+	v := newVerifier(nil, Issuers{"choria": issuerPublic})
+	token := func(identity string, public ed25519.PublicKey, issuer ed25519.PrivateKey) string {
+		t.Helper()
+		text, err := IssueToken(ServerClaims(identity, []string{"choria"}, public), issuer, validTime, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	good := token("web1", public, issuer)
+	chain := ServerClaims("web1", []string{"choria"}, public)
+	chain.TrustChain = "x"
+	chained, err := IssueToken(chain, issuer, validTime, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	elliptical, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	another, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	forServers := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
-	good := ca.Certificate(key.Public(), nil, "web1")
 	for name, test := range map[string]struct {
-		certificate string
-		want        error
+		token string
+		key   ed25519.PrivateKey
+		want  error
 	}{
-		"good":              {good, nil},
-		"by another name":   {ca.Certificate(key.Public(), nil, "x", "web1"), nil},
-		"with the CA":       {good + ca.PEM(), nil},
-		"a stranger's":      {stranger.Certificate(key.Public(), nil, "web1"), ErrUntrusted},
-		"for servers":       {ca.Certificate(key.Public(), forServers, "web1"), ErrUntrusted},
-		"another's":         {ca.Certificate(key.Public(), nil, "web2"), ErrWrongName},
-		"no RSA":            {ca.Certificate(elliptical.Public(), nil, "web1"), ErrUntrusted},
-		"no PEM":            {"certificate", ErrUntrusted},
-		"PEM of nothing":    {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", ErrUntrusted},
-		"another key":       {ca.Certificate(another.Public(), nil, "web1"), ErrWrongSignature},
-		"insecure":          {"insecure", ErrUnsigned},
-		"registration only": {"insecure registration", ErrUnsigned},
+		"good":          {good, key, nil},
+		"other issuer":  {token("web1", public, other), key, ErrUntrusted},
+		"other name":    {token("web2", public, issuer), key, ErrWrongName},
+		"other key":     {token("web1", otherPublic, issuer), key, ErrWrongSignature},
+		"not signed":    {good, nil, ErrUnsigned},
+		"no token":      {"x", key, ErrUntrusted},
+		"alg none":      {"eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".", key, ErrUntrusted},
+		"trailing bits": {good[:len(good)-1] + flipPaddingBit(good[len(good)-1]), key, ErrUntrusted},
+		"a chain alone": {chained, key, ErrUntrusted},
+		"client token":  {string(read(t, "creds/issuer-rip.jwt")), key, ErrUntrusted},
 	} {
-		r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
-		r.Caller = "choria=web1"
-		raw, err := r.EncodeV1(key, test.certificate)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := parseRequest(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := v.Verify(m, when); !errors.Is(err, test.want) || test.want == nil && err != nil {
-			t.Errorf("%s: %v, want %v", name, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			raw, err := NewRegistration("id", "web1", "choria", validTime, []byte("{}")).EncodeV2(test.key, test.token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := parseRequest(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkError(t, verify(v, m, validTime.Add(time.Minute)), test.want)
+			m.Proof.SignerToken = good // signed on behalf of the caller
+			checkError(t, verify(v, m, validTime.Add(time.Minute)), ErrUntrusted)
+		})
 	}
 }
 
-// next changes the bits of a base64 letter that stand for no byte at the end of a token.
-// checkChain breaks each link of a chained token's chain.
-func TestReplysHashAndSignatureCount(t *testing.T) {
-	v := captured(t)
-	m, err := parseReply(read(t, replyV2File))
+// flipPaddingBit changes a bit of a base64 letter that stands for no byte at the end of a token.
+func flipPaddingBit(letter byte) string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return string(alphabet[strings.IndexByte(alphabet, letter)^1])
+}
+
+func TestVerifier_ChecksHashAndSignatureOfReplies(t *testing.T) {
+	v := capturedVerifier(t)
+	m, err := parseReply(read(t, fileReplyV2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if how, err := v.Verify(m, when); err != nil || how != VerifiedJWT {
+	if how, err := v.Verify(m, validTime); err != nil || how != VerifiedJWT {
 		t.Errorf("%s %v", how, err)
 	}
 	changed := *m
 	changed.Proof.Signed = append([]byte(" "), m.Proof.Signed...)
 	sum := sha256.Sum256(changed.Proof.Signed)
-	changed.Proof.Hash = base64.StdEncoding.EncodeToString(sum[:]) // which anybody can make
-	if _, err := v.Verify(&changed, when); !errors.Is(err, ErrWrongSignature) {
+	changed.Proof.Hash = base64.StdEncoding.EncodeToString(sum[:]) // anyone can compute it
+	if _, err := v.Verify(&changed, validTime); !errors.Is(err, ErrWrongSignature) {
 		t.Errorf("a reply with a new hash: %v", err)
 	}
 	for name, edit := range map[string]func(*Message){
 		"no hash":    func(n *Message) { n.Proof.Hash = "" },
 		"wrong hash": func(n *Message) { n.Proof.Hash = "AAAA" },
 	} {
-		n := *m
-		edit(&n)
-		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			n := *m
+			edit(&n)
+			checkError(t, verify(v, &n, validTime), ErrWrongSignature)
+		})
 	}
-	bare := *m
-	bare.Proof.Signature = ""
-	if _, err := v.Verify(&bare, when); !errors.Is(err, ErrUnsigned) {
-		t.Errorf("a reply without signature: %v", err)
-	}
+	unsigned := *m
+	unsigned.Proof.Signature = ""
+	checkError(t, verify(v, &unsigned, validTime), ErrUnsigned)
 }
 
-func TestOtherRootsTakeTheOldOnesPlace(t *testing.T) {
-	v := captured(t)
-	m, err := parseRequest(read(t, fileV1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := v.Verify(m, when); err != nil {
-		t.Fatal(err)
-	}
-	v.TrustRoots(authority.New(t, when).Pool())
-	if _, err := v.Verify(m, when); !errors.Is(err, ErrUntrusted) {
-		t.Errorf("from memory, under roots that are gone: %v", err)
-	}
-}
-
-func TestACertificateThatHasExpiredSinceWasGoodThen(t *testing.T) {
-	then := when.AddDate(-5, 0, 0)
-	ca := authority.New(t, then)
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", then, []byte("{}"))
-	r.Caller = "choria=web1"
-	raw, err := r.EncodeV1(key, ca.Certificate(key.Public(), nil, "web1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := parseRequest(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := trusting(ca.Pool(), nil).Verify(m, then); err != nil {
-		t.Errorf("when it was received: %v", err)
-	}
-	if _, err := trusting(ca.Pool(), nil).Verify(m, when); !errors.Is(err, ErrExpired) {
-		t.Errorf("now: %v", err)
-	}
-}
-
-// chain is an organization, a Chain Issuer under it, and a node's key, all made for a test.
-// token is one that the Chain Issuer signs in the right way, over whatever edit makes of it.
-
-// signed is a registration of web1 with that certificate.
-func signed(t *testing.T, key *rsa.PrivateKey, certificate string) *Message {
-	t.Helper()
-	r := NewRegistration(strings.Repeat("0", 32), "web1", "mcollective", when, []byte("{}"))
-	r.Caller = "choria=web1"
-	raw, err := r.EncodeV1(key, certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := parseRequest(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-func TestACertificateIsGoodAsLongAsOneWayToTheCAIs(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := authority.New(t, when) // until a year later
-	long := func(c *x509.Certificate) { c.NotAfter = when.AddDate(5, 0, 0) }
-	m := signed(t, key, ca.Certificate(key.Public(), long, "web1"))
-	v := trusting(ca.Pool(), nil)
-	if _, err := v.Verify(m, when); err != nil {
-		t.Fatal(err)
-	}
-	later := when.AddDate(2, 0, 0)
-	if _, err := v.Verify(m, later); !errors.Is(err, ErrExpired) {
-		t.Errorf("after the CA's end: %v", err)
-	}
-	// The CA renewed with the same key, beside the old one.
-	both := ca.Pool()
-	both.AppendCertsFromPEM([]byte(ca.Renew(when.AddDate(10, 0, 0))))
-	v.TrustRoots(both)
-	for _, now := range []time.Time{when, later, when} {
-		if _, err := v.Verify(m, now); err != nil {
-			t.Errorf("under either: at %s: %v", now.Format(time.DateOnly), err)
-		}
-	}
-}
-
-func TestASenderCannotMakeUsWork(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca := authority.New(t, when)
-	good := ca.Certificate(key.Public(), nil, "web1")
-	if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, strings.Repeat(good, maxCertificates)), when); err != nil {
-		t.Errorf("as many as there may be: %v", err)
-	}
-	large := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(big.NewInt(1), maxKeyBits), 0, 1), E: 65537}
-	for what, text := range map[string]string{
-		"many certificates": strings.Repeat(good, maxCertificates+1),
-		"a large key":       good + ca.Certificate(large, nil, "x"),
-	} {
-		if _, err := trusting(ca.Pool(), nil).Verify(signed(t, key, text), when); !errors.Is(err, ErrUntrusted) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-}
-
-func TestLineFeedsInBase64AreNotReadOver(t *testing.T) {
-	v := captured(t)
+func TestVerifier_RejectsLineFeedsInBase64(t *testing.T) {
+	v := capturedVerifier(t)
 	request, err := parseRequest(read(t, fileV2))
 	if err != nil {
 		t.Fatal(err)
 	}
-	reply, err := parseReply(read(t, replyV2File))
+	reply, err := parseReply(read(t, fileReplyV2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, end := range []string{"\n", "\r"} {
 		n := *request
 		n.Proof.Token += end
-		if _, err := v.Verify(&n, when); !errors.Is(err, ErrUntrusted) {
-			t.Errorf("token: %v", err)
-		}
+		checkError(t, verify(v, &n, validTime), ErrUntrusted)
 		n = *request
 		n.Proof.Signature += end
-		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
-			t.Errorf("signature: %v", err)
-		}
+		checkError(t, verify(v, &n, validTime), ErrWrongSignature)
 		n = *reply
 		n.Proof.Hash += end
-		if _, err := v.Verify(&n, when); !errors.Is(err, ErrWrongSignature) {
-			t.Errorf("hash: %v", err)
-		}
+		checkError(t, verify(v, &n, validTime), ErrWrongSignature)
 	}
 }
