@@ -2,24 +2,22 @@ package fleet
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-// benchNodes is a large fleet.
+// benchNodes is the size of a large fleet.
 const benchNodes = 300_000
 
-// BenchmarkOpen rebuilds the view of a large fleet from its streams: the registrations, and
-// an event of each node. The heap is what is in use beyond the names.
+// BenchmarkOpen rebuilds the view of a large fleet from its streams, which have a registration
+// and an event of each node. heap-B/node is the heap in use, without the names of nodes.
 func BenchmarkOpen(b *testing.B) {
-	facts := []byte(`{"os":{"name":"Debian","release":{"major":"13"}},"cores":8,"site":"ams","role":"web"}`)
-	body, err := choria.FileBody("/facts.json", time.Unix(1, 0), false, facts, true)
-	if err != nil {
-		b.Fatal(err)
-	}
+	body := fileBody(b, "/facts.json",
+		`{"os":{"name":"Debian","release":{"major":"13"}},"cores":8,"site":"ams","role":"web"}`)
 	for _, index := range [][]string{nil, {"os.name", "os.release.major", "cores", "site", "role"}} {
 		label := "no-index"
 		if index != nil {
@@ -28,13 +26,15 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(label, func(b *testing.B) {
 			cfg := DefaultConfig()
 			cfg.Index = index
-			s := newStage(b)
-			s.register(benchNodes, func(n int) []byte {
-				m := choria.Message{Sender: name(n), ID: "1", Time: time.Unix(1, 0), Body: body}
-				return m.AppendOutput(nil)
+			s := newFixture(b)
+			s.register(benchNodes, func(n int) []byte { return output(n, "1", body) })
+			f := s.open(cfg) // stores an event of each node
+			wait.Eventually(b, func() error {
+				if _, _, waiting := f.outbox.counts(); waiting > 0 {
+					return fmt.Errorf("%d events wait", waiting)
+				}
+				return nil
 			})
-			f := s.open(cfg) // tells of each node that it is new
-			s.eventually(func() error { return f.quiet() })
 			_ = f.Close(context.Background())
 			for b.Loop() {
 				f = s.open(cfg)
@@ -50,14 +50,7 @@ func BenchmarkOpen(b *testing.B) {
 	}
 }
 
-// quiet tells whether no event waits.
-func (f *Fleet) quiet() error {
-	if _, _, waiting := f.outbox.counts(); waiting > 0 {
-		return context.DeadlineExceeded
-	}
-	return nil
-}
-
+// heap returns the bytes of the heap that are in use.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()
@@ -66,29 +59,29 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkTick lets time pass over a large fleet, as happens twice a second.
+// BenchmarkTick ticks over a large fleet, as happens every tickInterval.
 func BenchmarkTick(b *testing.B) {
 	now := time.Unix(1_000_000, 0)
-	w := newWatched(testRules(now))
+	r := newTestRegistry(testRules(now))
 	for n := range benchNodes {
-		w.registered(update{name: name(n), site: "ams", received: now}, now)
+		r.registered(update{name: name(n), site: "ams", received: now}, now)
 	}
 	for b.Loop() {
-		w.tick(now)
+		r.tick(now)
 	}
 }
 
-// BenchmarkRegistered is one registration of a large fleet.
+// BenchmarkRegistered records registrations of a large fleet.
 func BenchmarkRegistered(b *testing.B) {
 	now := time.Unix(1_000_000, 0)
-	w := newWatched(testRules(now))
+	r := newTestRegistry(testRules(now))
 	names := make([]string, benchNodes)
 	for n := range names {
 		names[n] = name(n)
-		w.registered(update{name: names[n], site: "ams", received: now}, now)
+		r.registered(update{name: names[n], site: "ams", received: now}, now)
 	}
 	for n := 0; b.Loop(); n++ {
 		now = now.Add(time.Millisecond)
-		w.registered(update{name: names[n%benchNodes], site: "ams", received: now}, now)
+		r.registered(update{name: names[n%benchNodes], site: "ams", received: now}, now)
 	}
 }

@@ -10,68 +10,50 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// says is what a node registers, one after the other.
-func (s *stage) says(f *Fleet, bodies ...[]byte) {
-	s.tb.Helper()
-	for i, body := range bodies {
-		s.register(1, func(n int) []byte {
-			m := choria.Message{Sender: name(n), ID: fmt.Sprint(i), Time: time.Unix(1, 0), Body: body}
-			return m.AppendOutput(nil)
-		})
-	}
-	s.eventually(func() error {
-		if d, _, err := f.Detail(s.tb.Context(), name(0)); len(d.Arrivals) != len(bodies) {
-			return fmt.Errorf("%d arrivals, %v", len(d.Arrivals), err)
-		}
-		return nil
-	})
-}
-
-func inventoryBody(t *testing.T, inventory string) []byte {
-	t.Helper()
-	body, err := choria.InventoryBody([]byte(inventory), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
-func TestWhatTheLastRegistrationChanged(t *testing.T) {
-	s := newStage(t)
+func TestFleet_DiffListsChanges(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
-	s.says(f,
+	s.registerNode0(f,
 		inventoryBody(t, `{"classes":["older"],"agents":[],"facts":{}}`),
-		inventoryBody(t, `{"classes":["base","web"],"agents":[{"name":"rpcutil"}],"facts":{"os":{"name":"Debian","release":{"major":"12"}},"cores":4,"uptime":5,"memory":{"used":1},"disks":["sda"],"gone":true,"empty":{}}}`),
-		inventoryBody(t, `{"classes":["base","db"],"agents":[{"name":"rpcutil"},{"name":"puppet"}],"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":4,"uptime":9,"memory":{"used":2},"disks":[ "sda", "sdb" ],"new":null,"empty":{}}}`),
+		inventoryBody(t, `{"classes":["base","web"],"agents":[{"name":"rpcutil"}],
+			"facts":{"os":{"name":"Debian","release":{"major":"12"}},"cores":4,"uptime":5,"memory":{"used":1},
+			"disks":["sda"],"gone":true,"empty":{}}}`),
+		inventoryBody(t, `{"classes":["base","db"],"agents":[{"name":"rpcutil"},{"name":"puppet"}],
+			"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":4,"uptime":9,"memory":{"used":2},
+			"disks":[ "sda", "sdb" ],"new":null,"empty":{}}}`),
 	)
-	d, known, err := f.Diff(t.Context(), name(0))
-	if err != nil || !known || d.Before == nil || d.Now == nil || d.Now.Sequence != 3 || d.Before.Sequence != 2 || d.Volatile != 2 {
+	d, ok, err := f.Diff(t.Context(), name(0))
+	if err != nil || !ok || d.Before == nil || d.Now == nil || d.Now.Sequence != 3 || d.Before.Sequence != 2 ||
+		d.Volatile != 2 {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	var have []string
+	var got []string
 	for _, c := range d.Changes {
-		have = append(have, fmt.Sprintf("%s %s %s %s→%s", c.Kind, c.Name, c.Change, c.Before, c.Now))
+		got = append(got, fmt.Sprintf("%s %s %s %s→%s", c.Kind, c.Name, c.Change, c.Before, c.Now))
 	}
 	want := []string{
-		`fact disks changed ["sda"]→["sda","sdb"]`, `fact gone removed true→`, `fact new added →null`, `fact os.release.major changed "12"→"13"`,
+		`fact disks changed ["sda"]→["sda","sdb"]`, `fact gone removed true→`, `fact new added →null`,
+		`fact os.release.major changed "12"→"13"`,
 		`class db added →`, `class web removed →`, `agent puppet added →`,
 	}
-	// Inventories are compacted on their way.
-	if text := strings.ReplaceAll(strings.Join(have, "\n"), `[ "sda", "sdb" ]`, `["sda","sdb"]`); text != strings.Join(want, "\n") {
+	// An inventory may or may not be compacted on its way.
+	text := strings.ReplaceAll(strings.Join(got, "\n"), `[ "sda", "sdb" ]`, `["sda","sdb"]`)
+	if text != strings.Join(want, "\n") {
 		t.Errorf("changes:\n%s", text)
 	}
 	detail, _, err := f.Detail(t.Context(), name(0))
-	if err != nil || detail.Registration == nil || detail.Registration.Kind != "inventory" || !strings.Contains(string(detail.Registration.Data), `"db"`) ||
-		detail.Arrivals[0].Sequence != 3 || detail.Arrivals[2].Sequence != 1 || detail.Arrivals[0].Bytes == 0 {
+	if err != nil || detail.Registration == nil || detail.Registration.Kind != choria.ContentInventory ||
+		!strings.Contains(string(detail.Registration.Data), `"db"`) || detail.Arrivals[0].Sequence != 3 ||
+		detail.Arrivals[2].Sequence != 1 || detail.Arrivals[0].Bytes == 0 {
 		t.Errorf("%+v, %v", detail, err)
 	}
 }
 
-func TestARegistrationBeforeALongAbsenceIsComparedToo(t *testing.T) {
-	s := newStage(t)
+func TestFleet_DiffFindsRegistrationBeforeLongSilence(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
-	s.says(f, inventoryBody(t, `{"facts":{"cores":4}}`), inventoryBody(t, `{"facts":{"cores":8}}`))
-	f.withRegistry(func(r *registry, _ time.Time) { // as if both were stored long before what its habits say
+	s.registerNode0(f, inventoryBody(t, `{"facts":{"cores":4}}`), inventoryBody(t, `{"facts":{"cores":8}}`))
+	f.withRegistry(func(r *registry, _ time.Time) { // as if both were stored many intervals ago
 		n := r.nodes[name(0)]
 		n.Received, n.interval = n.Received.Add(time.Hour), time.Minute
 	})
@@ -80,42 +62,43 @@ func TestARegistrationBeforeALongAbsenceIsComparedToo(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeComparedIsNoChange(t *testing.T) {
-	file := func(text string) []byte {
-		body, err := choria.FileBody("/f", time.Unix(1, 0), false, []byte(text), true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return body
-	}
+func TestFleet_DiffWithoutFactsHasNoChanges(t *testing.T) {
+	file := func(text string) []byte { return fileBody(t, "/f", text) }
 	for label, bodies := range map[string][][]byte{
-		"one": {file(`{"a":1}`)}, "text": {file("one"), file("two")}, "the same": {file(`{"a":{"b":1}}`), file(` {"a" : {"b":1} }`)},
-		"no output": {[]byte("x"), []byte("y")}, "binary": {file("\xff\xfe"), file("\xff")},
+		"one registration": {file(`{"a":1}`)},
+		"text":             {file("one"), file("two")},
+		"equal JSON":       {file(`{"a":{"b":1}}`), file(` {"a" : {"b":1} }`)},
+		"not a body":       {[]byte("x"), []byte("y")},
+		"binary":           {file("\xff\xfe"), file("\xff")},
 	} {
 		t.Run(label, func(t *testing.T) {
-			s := newStage(t)
+			s := newFixture(t)
 			f := s.open(DefaultConfig())
-			s.says(f, bodies...)
-			if d, known, err := f.Diff(t.Context(), name(0)); err != nil || !known || len(d.Changes) != 0 || (d.Before == nil) != (len(bodies) == 1) {
+			s.registerNode0(f, bodies...)
+			d, ok, err := f.Diff(t.Context(), name(0))
+			if err != nil || !ok || len(d.Changes) != 0 || (d.Before == nil) != (len(bodies) == 1) {
 				t.Errorf("%+v, %v", d, err)
 			}
-			d, _, err := f.Detail(t.Context(), name(0))
-			if _, failed := json.Marshal(d); err != nil || failed != nil || d.Registration == nil {
-				t.Errorf("%+v, %v, %v", d, err, failed)
+			detail, _, err := f.Detail(t.Context(), name(0))
+			if _, failed := json.Marshal(detail); err != nil || failed != nil || detail.Registration == nil {
+				t.Errorf("%+v, %v, %v", detail, err, failed)
 			}
 		})
 	}
-	f := newStage(t).open(DefaultConfig())
-	if _, known, err := f.Diff(t.Context(), "nobody"); known || err != nil {
-		t.Errorf("nobody: %v", err)
-	}
-	if _, known, err := f.Detail(t.Context(), "nobody"); known || err != nil {
-		t.Errorf("nobody: %v", err)
-	}
+	t.Run("unknown node", func(t *testing.T) {
+		f := newFixture(t).open(DefaultConfig())
+		if _, ok, err := f.Diff(t.Context(), "unknown"); ok || err != nil {
+			t.Errorf("diff: %v", err)
+		}
+		if _, ok, err := f.Detail(t.Context(), "unknown"); ok || err != nil {
+			t.Errorf("detail: %v", err)
+		}
+	})
 }
 
-func TestDeepFactsEndSomewhere(t *testing.T) {
-	deep := content{inventory: &choria.Inventory{Facts: json.RawMessage(strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000))}}
+func TestContent_FactsLimitsDepth(t *testing.T) {
+	facts := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
+	deep := content{inventory: &choria.Inventory{Facts: json.RawMessage(facts)}}
 	if facts := deep.facts(); len(facts) != 1 {
 		t.Errorf("%d facts", len(facts))
 	}

@@ -47,15 +47,9 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if state.Msgs == 0 || q.After >= state.LastSeq || q.Since.After(state.LastTime) {
 		return page, nil
 	}
-	var from jetstream.OrderedConsumerConfig
-	if q.Since.IsZero() {
-		from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, q.After+1
-	} else {
-		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &q.Since
-	}
 	var visited int     // messages, also those that are not events
 	var lastRead uint64 // sequence of the last of them
-	err = read(ctx, s, from, q.Limit, func(m jetstream.Msg, sequence uint64) {
+	err = read(ctx, s, q.start(), q.Limit, func(m jetstream.Msg, sequence uint64) {
 		visited++
 		lastRead = sequence
 		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
@@ -71,6 +65,18 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 		page.Last = lastRead
 	}
 	return page, nil
+}
+
+// start returns the consumer that begins with the first message of the page.
+func (q EventQuery) start() jetstream.OrderedConsumerConfig {
+	if !q.Since.IsZero() {
+		return jetstream.OrderedConsumerConfig{
+			DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.Since,
+		}
+	}
+	return jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1,
+	}
 }
 
 // OnlyNew makes FollowEvents skip all events that are stored already.

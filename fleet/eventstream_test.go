@@ -11,34 +11,35 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-func TestWhoFollowsEventsAndComesAgainMissesNone(t *testing.T) {
-	s := newStage(t)
+func TestFleet_FollowEventsResumesAfterSequence(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	const nodes = 500
 	s.register(nodes/2, nil)
 	var last uint64
 	seen := map[uint64]int{}
-	stop := errors.New("enough")
-	follow := func(most int) error {
+	enough := errors.New("enough")
+	follow := func(limit int) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		n := 0
 		return f.FollowEvents(ctx, last, func(e *Event) error {
 			last = e.Sequence
 			seen[e.Sequence]++
-			if n++; n == most {
-				return stop
+			if n++; n == limit {
+				return enough
 			}
 			return nil
 		})
 	}
-	for i := range 5 { // each ends after so many
+	for i := range 5 {
 		if i == 2 {
 			s.register(nodes, nil) // the second half is new
 		}
-		if err := follow(nodes / 5); !errors.Is(err, stop) {
+		if err := follow(nodes / 5); !errors.Is(err, enough) {
 			t.Fatal(err)
 		}
 	}
@@ -49,11 +50,12 @@ func TestWhoFollowsEventsAndComesAgainMissesNone(t *testing.T) {
 	}
 }
 
-func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
-	s := newStage(t)
+func TestFleet_FollowEventsOnlyNewAndRecreatedStream(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	s.register(10, nil)
-	s.eventually(func() error {
+	wait.Eventually(t, func() error {
 		if stored, _, _ := f.outbox.counts(); stored != 10 {
 			return fmt.Errorf("%d events", stored)
 		}
@@ -61,25 +63,25 @@ func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var first, anew atomic.Uint64
+	var onlyNew, beyond atomic.Uint64 // the first sequence that each sees
 	go func() {
-		_ = f.FollowEvents(ctx, OnlyNew, func(e *Event) error { first.CompareAndSwap(0, e.Sequence); return nil })
+		_ = f.FollowEvents(ctx, OnlyNew, func(e *Event) error { onlyNew.CompareAndSwap(0, e.Sequence); return nil })
 	}()
 	go func() {
-		_ = f.FollowEvents(ctx, 1000, func(e *Event) error { anew.CompareAndSwap(0, e.Sequence); return nil })
+		_ = f.FollowEvents(ctx, 1000, func(e *Event) error { beyond.CompareAndSwap(0, e.Sequence); return nil })
 	}()
-	s.eventually(func() error {
-		if anew.Load() != 1 {
-			return fmt.Errorf("begins with %d", anew.Load())
+	wait.Eventually(t, func() error {
+		if beyond.Load() != 1 {
+			return fmt.Errorf("begins with %d", beyond.Load())
 		}
 		return nil
 	})
 	n := 10
-	s.eventually(func() error { // until the other has subscribed
+	wait.Eventually(t, func() error { // until the other one has subscribed
 		n++
 		s.register(n, nil)
-		if first.Load() < 11 {
-			return fmt.Errorf("begins with %d", first.Load())
+		if onlyNew.Load() < 11 {
+			return fmt.Errorf("begins with %d", onlyNew.Load())
 		}
 		return nil
 	})
@@ -89,23 +91,23 @@ func TestFollowersOfWhatIsToComeAndOfAStreamMadeAnew(t *testing.T) {
 	}
 }
 
-func TestEventsSince(t *testing.T) {
-	s := newStage(t)
+func TestFleet_EventsSelectsPage(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	s.register(3, nil)
-	count := func(q EventQuery) int {
-		q.Limit = max(q.Limit, 1)
+	events := func(t *testing.T, q EventQuery) int {
 		page, err := f.Events(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := len(page.Events); n == q.Limit && page.Last != page.Events[n-1].Sequence || n > 0 && page.Last < page.Events[n-1].Sequence {
-			t.Errorf("%d events of %+v are said to be all up to %d", n, q, page.Last)
+		if n := len(page.Events); n == q.Limit && page.Last != page.Events[n-1].Sequence ||
+			n > 0 && page.Last < page.Events[n-1].Sequence {
+			t.Errorf("a page of %d events up to %d has last %d", n, page.Events[n-1].Sequence, page.Last)
 		}
 		return len(page.Events)
 	}
-	s.eventually(func() error {
-		if n := count(EventQuery{Latest: true, Limit: 10}); n != 3 {
+	wait.Eventually(t, func() error {
+		if n := events(t, EventQuery{Latest: true, Limit: 10}); n != 3 {
 			return fmt.Errorf("%d events", n)
 		}
 		return nil
@@ -114,36 +116,43 @@ func TestEventsSince(t *testing.T) {
 	if err != nil || first.Events[0].Sequence != 1 {
 		t.Errorf("the first is %+v, %v", first, err)
 	}
-	for label, have := range map[string][2]int{
-		"the latest":   {count(EventQuery{Latest: true, Limit: 2}), 2},
-		"the first":    {count(EventQuery{Limit: 1}), 1},
-		"after":        {count(EventQuery{After: 1, Limit: 10}), 2},
-		"beyond":       {count(EventQuery{After: 3, Limit: 10}), 0},
-		"since":        {count(EventQuery{Since: time.Now().Add(-time.Hour), Limit: 10}), 3},
-		"since, a few": {count(EventQuery{Since: time.Now().Add(-time.Hour), Limit: 2}), 2},
-		"to come":      {count(EventQuery{Since: time.Now().Add(time.Hour), Limit: 10}), 0},
+	hourAgo, inAnHour := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for name, test := range map[string]struct {
+		q    EventQuery
+		want int
+	}{
+		"latest":             {EventQuery{Latest: true, Limit: 2}, 2},
+		"first":              {EventQuery{Limit: 1}, 1},
+		"after":              {EventQuery{After: 1, Limit: 10}, 2},
+		"after the last":     {EventQuery{After: 3, Limit: 10}, 0},
+		"since":              {EventQuery{Since: hourAgo, Limit: 10}, 3},
+		"since, with limit":  {EventQuery{Since: hourAgo, Limit: 2}, 2},
+		"since, from future": {EventQuery{Since: inAnHour, Limit: 10}, 0},
 	} {
-		if have[0] != have[1] {
-			t.Errorf("%s: %d events", label, have[0])
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := events(t, test.q); got != test.want {
+				t.Errorf("%d events, want %d", got, test.want)
+			}
+		})
 	}
 }
 
-// A reader that asks for what follows Last reads every event once, also while events are stored.
+// A client that asks for the events after Last sees each event once, also while events are
+// stored and although the stream has messages that are not events.
 func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
-	s := newStage(t)
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	put := func(subject string, data []byte) bool {
 		_, err := s.js.Publish(t.Context(), subject, data)
-		return err == nil // the test has ended
+		return err == nil // otherwise the test has ended
 	}
-	const events = 600
+	const events, others = 600, 12
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range events {
 			e := &Event{Event: eventNew, Node: name(n), To: Up, Site: "ams", Since: s.now().UTC()}
 			data, _ := json.Marshal(e)
-			if n%50 == 0 { // not an event: it takes a sequence, and is skipped
+			if n%(events/others) == 0 {
 				put(contract.SubjectFleetNode+"up.other", []byte("not JSON"))
 			}
 			if !put(e.Subject(), data) {
@@ -153,7 +162,7 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 	})
 	var after uint64
 	seen := map[string]int{}
-	s.eventually(func() error {
+	wait.Eventually(t, func() error {
 		for _, limit := range []int{2, 7, 1000} {
 			page, err := f.Events(t.Context(), EventQuery{After: after, Limit: limit})
 			if err != nil {
@@ -167,7 +176,7 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 			}
 			after = page.Last
 		}
-		if len(seen) != events && after < events+events/50 {
+		if after < events+others {
 			return fmt.Errorf("read %d events up to %d", len(seen), after)
 		}
 		return nil

@@ -5,67 +5,76 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
-// inventories are those of so many nodes, and of one that nobody knows, in words.
-func (s *stage) inventories(f *Fleet, nodes int) string {
+// inventories returns the inventories of an unknown node and of the nodes 0 to nodes-1, one per
+// line.
+func (s *fixture) inventories(f *Fleet, nodes int) string {
 	s.tb.Helper()
-	names := []string{"nobody"}
+	names := []string{"unknown"}
 	for n := range nodes {
 		names = append(names, name(n))
 	}
-	var told []string
+	var lines []string
 	err := f.Inventories(s.tb.Context(), names, func(name string, i *choria.Inventory) error {
 		short, _, _ := strings.Cut(name, ".")
 		if i == nil {
-			told = append(told, short+" -")
+			lines = append(lines, short+" -")
 		} else {
-			told = append(told, fmt.Sprintf("%s %s %v %v", short, i.Facts, i.Classes, i.Collectives))
+			lines = append(lines, fmt.Sprintf("%s %s %v %v", short, i.Facts, i.Classes, i.Collectives))
 		}
 		return nil
 	})
 	if err != nil {
 		s.tb.Error(err)
 	}
-	return strings.Join(told, "\n")
+	return strings.Join(lines, "\n")
 }
 
-func TestInventoriesAreThoseRegisteredLast(t *testing.T) {
-	s := newStage(t)
+// waitForNodes waits until the view has that many nodes.
+func waitForNodes(t *testing.T, f *Fleet, nodes int) {
+	t.Helper()
+	wait.Eventually(t, func() error {
+		if got := f.Summary().Nodes; got != nodes {
+			return fmt.Errorf("%d nodes, want %d", got, nodes)
+		}
+		return nil
+	})
+}
+
+func TestFleet_InventoriesAreTheLastRegistered(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	bodies := [][]byte{
 		inventoryBody(t, `{"classes":["base"],"facts":{"cores":4},"collectives":["web"]}`),
 		[]byte(`{"cores":8}`),
-		[]byte(`no JSON`),
-		nil, // what cannot be read at all
+		[]byte(`not JSON`),
+		nil, // stored data that cannot be read at all
 	}
-	for range 2 { // the first of each is not the last
+	for range 2 { // in the second round the first registrations are no longer the last
 		s.register(len(bodies), func(n int) []byte {
 			if bodies[n] == nil {
 				return []byte("{")
 			}
-			m := choria.Message{Sender: name(n), ID: "1", Time: time.Unix(1, 0), Body: bodies[n]}
-			return m.AppendOutput(nil)
+			return output(n, "1", bodies[n])
 		})
-		s.eventually(func() error {
-			if have := f.Summary().Nodes; have != len(bodies) {
-				return fmt.Errorf("%d nodes", have)
-			}
-			return nil
-		})
-		want := "nobody -\nnode00000 " + string(inventoryFacts(bodies[0])) + "\nnode00001 {\"cores\":8} [] []\nnode00002 -\nnode00003 -"
-		if have := s.inventories(f, len(bodies)); have != want {
-			t.Errorf("inventories:\n%s\nwant:\n%s", have, want)
+		waitForNodes(t, f, len(bodies))
+		want := "unknown -\nnode00000 " + formatInventory(t, bodies[0]) +
+			"\nnode00001 {\"cores\":8} [] []\nnode00002 -\nnode00003 -"
+		if got := s.inventories(f, len(bodies)); got != want {
+			t.Errorf("inventories:\n%s\nwant:\n%s", got, want)
 		}
 		bodies[0] = inventoryBody(t, `{"classes":["other"],"facts":{"cores":5}}`)
 	}
-	refusal := errors.New("no more")
-	if err := f.Inventories(t.Context(), []string{name(0), name(1)}, func(string, *choria.Inventory) error { return refusal }); !errors.Is(err, refusal) {
+	enough := errors.New("enough")
+	names := []string{name(0), name(1)}
+	err := f.Inventories(t.Context(), names, func(string, *choria.Inventory) error { return enough })
+	if !errors.Is(err, enough) {
 		t.Error(err)
 	}
 	s.crash(f)
@@ -74,35 +83,33 @@ func TestInventoriesAreThoseRegisteredLast(t *testing.T) {
 	}
 }
 
-// inventoryFacts is what inventories says of a body of inventoryBody.
-func inventoryFacts(body []byte) string {
-	c, err := unpack("", (&choria.Message{Sender: "x", ID: "1", Time: time.Unix(1, 0), Body: body}).AppendOutput(nil))
+// formatInventory returns the body of inventoryBody as inventories does.
+func formatInventory(t *testing.T, body []byte) string {
+	t.Helper()
+	c, err := unpack("", output(0, "1", body))
 	if err != nil {
-		return err.Error()
+		t.Fatal(err)
 	}
 	return fmt.Sprintf("%s %v %v", c.inventory.Facts, c.inventory.Classes, c.inventory.Collectives)
 }
 
-func TestInventoriesOfNodesThatShareASubject(t *testing.T) {
-	s := newStage(t)
+func TestFleet_InventoriesOfNodesThatShareSubject(t *testing.T) {
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	for n := range 3 {
+		header := s.adapterHeader(n)
+		header.Set(contract.HeaderContent, choria.ContentInventory)
 		_, err := s.js.PublishMsg(t.Context(), &nats.Msg{
-			Subject: "choria.node_metadata.all",
-			Header:  nats.Header{contract.HeaderSender: {name(n)}, contract.HeaderReceived: {s.now().UTC().Format(time.RFC3339Nano)}, contract.HeaderSite: {"ams"}, contract.HeaderContent: {"inventory"}},
-			Data:    fmt.Appendf(nil, `{"facts":{"n":%d},"classes":[]}`, n),
+			Subject: contract.SubjectNodeMetadata + "all", Header: header,
+			Data: fmt.Appendf(nil, `{"facts":{"n":%d},"classes":[]}`, n),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	s.eventually(func() error {
-		if have := f.Summary().Nodes; have != 3 {
-			return fmt.Errorf("%d nodes", have)
-		}
-		return nil
-	})
-	if have, want := s.inventories(f, 3), "nobody -\nnode00000 {\"n\":0} [] []\nnode00001 {\"n\":1} [] []\nnode00002 {\"n\":2} [] []"; have != want {
-		t.Errorf("inventories:\n%s", have)
+	waitForNodes(t, f, 3)
+	want := "unknown -\nnode00000 {\"n\":0} [] []\nnode00001 {\"n\":1} [] []\nnode00002 {\"n\":2} [] []"
+	if got := s.inventories(f, 3); got != want {
+		t.Errorf("inventories:\n%s", got)
 	}
 }

@@ -10,21 +10,21 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-// batches takes everything that waits, one batch after the other, each event as the last
-// part of its subject and its kind.
-func batches(o *outbox) (taken [][]string) {
+// takeAll takes every waiting event, batch by batch, each as "event node" or "event site".
+func takeAll(o *outbox) (batches [][]string) {
 	for {
 		batch, _ := o.take()
 		if len(batch) == 0 {
-			return taken
+			return batches
 		}
 		var events []string
 		for _, e := range batch {
 			events = append(events, e.Event+" "+e.Node+e.Site)
 		}
-		taken = append(taken, events)
+		batches = append(batches, events)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestOutbox_KeepsSiteEventsInOrder(t *testing.T) {
 			},
 			[][]string{{"storm ams", "new n1"}, {"calm ams", "late n1"}, {"storm ams"}},
 		},
-		"a node may be called like a site": {
+		"a node may have the name of a site": {
 			[]*Event{node("new", "ams"), site("storm", "ams")},
 			[][]string{{"storm ams", "new ams"}},
 		},
@@ -63,7 +63,7 @@ func TestOutbox_KeepsSiteEventsInOrder(t *testing.T) {
 			for _, e := range test.put {
 				o.put(e)
 			}
-			if got := batches(o); !slices.EqualFunc(got, test.want, slices.Equal) {
+			if got := takeAll(o); !slices.EqualFunc(got, test.want, slices.Equal) {
 				t.Errorf("batches %q, want %q", got, test.want)
 			}
 		})
@@ -74,7 +74,7 @@ func TestOutbox_BoundsBothQueuesTogether(t *testing.T) {
 	o := newOutbox(nil, nil, hclog.NewNullLogger())
 	for range maxWaiting / 2 {
 		o.put(&Event{Event: "down", Node: "n1"})
-		o.put(&Event{Event: eventStorm, Site: "ams"}) // takes minutes if each put copies the queue
+		o.put(&Event{Event: eventStorm, Site: "ams"}) // takes many minutes if each put copies the queue
 	}
 	o.put(&Event{Event: eventStorm, Site: "ams"})
 	o.put(&Event{Event: "down", Node: "n1"})
@@ -85,24 +85,25 @@ func TestOutbox_BoundsBothQueuesTogether(t *testing.T) {
 
 // A storm whose calm was stored is over, and a restart must not revive it.
 func TestOutbox_StoresStormBeforeItsCalm(t *testing.T) {
-	s := newStage(t)
+	t.Parallel()
+	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	if err := s.js.DeleteStream(t.Context(), contract.StreamFleet); err != nil {
 		t.Fatal(err)
 	}
 	at := time.Unix(1_000_000, 0).UTC()
 	f.outbox.put(&Event{Event: eventNew, Node: name(0), To: Up, Site: "ams", Since: at})
-	s.eventually(func() error { // what comes now waits behind it
+	wait.Eventually(t, func() error { // what is put now waits behind it
 		if !f.outbox.failing.Load() {
-			return errors.New("the stream is gone, and no event had to wait")
+			return errors.New("the stream is deleted, and no event had to wait")
 		}
 		return nil
 	})
 	for _, kind := range []string{eventStorm, eventCalm} {
 		f.outbox.put(&Event{Event: kind, Site: "ams", Since: at, Storm: "ams-1", Nodes: 5, Of: 10})
 	}
-	s.stream(contract.StreamFleet, contract.SubjectFleet+">")
-	s.eventually(func() error {
+	s.createStream(contract.StreamFleet, contract.SubjectFleet+">")
+	wait.Eventually(t, func() error {
 		if stored, _, _ := f.outbox.counts(); stored != 3 {
 			return fmt.Errorf("%d of 3 events are stored", stored)
 		}
@@ -123,4 +124,32 @@ func TestOutbox_StoresStormBeforeItsCalm(t *testing.T) {
 	if storms := s.open(DefaultConfig()).Summary().Storms; len(storms) > 0 {
 		t.Errorf("a restart revives the storms of %q", storms)
 	}
+}
+
+func TestOutbox_RetriesUntilStreamExists(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	f := s.open(DefaultConfig())
+	if err := s.js.DeleteStream(t.Context(), contract.StreamFleet); err != nil {
+		t.Fatal(err)
+	}
+	s.register(10, nil)
+	wait.Eventually(t, func() error {
+		if !f.outbox.failing.Load() {
+			return errors.New("no event had to wait")
+		}
+		if _, _, waiting := f.outbox.counts(); waiting != 10 {
+			return fmt.Errorf("%d of 10 events wait, including the current batch", waiting)
+		}
+		return nil
+	})
+	s.createStream(contract.StreamFleet, contract.SubjectFleet+">")
+	wait.Eventually(t, func() error {
+		stored, dropped, waiting := f.outbox.counts()
+		if n := s.messages(contract.StreamFleet); n != 10 || stored != 10 || dropped != 0 || waiting != 0 {
+			return fmt.Errorf("%d of 10 events are in the stream; %d stored, %d dropped, %d waiting",
+				n, stored, dropped, waiting)
+		}
+		return nil
+	})
 }

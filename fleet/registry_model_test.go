@@ -10,192 +10,202 @@ import (
 
 var modelRounds = flag.Int("model-rounds", 300, "how many random histories are compared with the model")
 
-// oracle is what the states should be, written anew from the rules in words: whatever was
-// told, replayed or restarted, only what happened to a node counts.
-type oracle struct {
-	received, ended, goodbye, start time.Time
-	open                            map[uint64]bool
-	before                          string
+// modelNode computes the state of a node a second time, straight from the rules in
+// docs/fleet.md and independently of Signals.
+type modelNode struct {
+	received, ended, shutdown time.Time
+	started                   time.Time // of the process
+	open                      map[uint64]bool
+	restored                  string
 }
 
-func (o *oracle) state(now time.Time) string {
-	silent, listening := now.Sub(o.received), now.Sub(o.start)
-	wasThere := o.before == "up" || o.before == "late"
-	elsewhere := o.received.Sub(o.ended) > 20*time.Second
-	if len(o.open) == 0 && !o.ended.IsZero() && !elsewhere && now.Sub(o.ended) >= 20*time.Second {
-		last := o.ended
-		if o.received.Sub(last) > 0 {
-			last = o.received
+func (m *modelNode) state(now time.Time) string {
+	silent, watching := now.Sub(m.received), now.Sub(m.started)
+	wasUp := m.restored == "up" || m.restored == "late"
+	elsewhere := m.received.Sub(m.ended) > 20*time.Second
+	if len(m.open) == 0 && !m.ended.IsZero() && !elsewhere && now.Sub(m.ended) >= 20*time.Second {
+		last := m.ended
+		if m.received.Sub(last) > 0 {
+			last = m.received
 		}
 		if now.Sub(last) >= time.Hour {
 			return "forgotten"
 		}
-		if d := o.goodbye.Sub(o.ended); !o.goodbye.IsZero() && d <= 20*time.Second && d >= -20*time.Second {
+		if d := m.shutdown.Sub(m.ended); !m.shutdown.IsZero() && d <= 20*time.Second && d >= -20*time.Second {
 			return "stopped"
 		}
 		return "down"
 	}
-	if len(o.open) == 0 && (o.ended.IsZero() || elsewhere) && silent >= 11*time.Minute && (!wasThere || listening >= 11*time.Minute) {
+	if len(m.open) == 0 && (m.ended.IsZero() || elsewhere) && silent >= 11*time.Minute &&
+		(!wasUp || watching >= 11*time.Minute) {
 		if silent >= time.Hour {
 			return "forgotten"
 		}
 		return "down"
 	}
-	if silent >= 6*time.Minute && (o.before == "late" || o.before != "up" || listening >= 6*time.Minute) {
+	if silent >= 6*time.Minute && (m.restored == "late" || m.restored != "up" || watching >= 6*time.Minute) {
 		return "late"
 	}
 	return "up"
 }
 
-// history is a book beside the oracles of its nodes, and what a stream would have of both.
-type history struct {
-	t      *testing.T
-	r      *rand.Rand
-	now    time.Time
-	w      *watched
-	nodes  map[string]*oracle
-	stored []*Event          // all that was told, as the stream has it
-	last   map[string]update // last registration of each node in its stream
-	conn   uint64
-	server string
+// model runs a random history in a registry and in the model of each node, with what the
+// streams would have of it.
+type model struct {
+	t        *testing.T
+	random   *rand.Rand
+	now      time.Time
+	registry *testRegistry
+	nodes    map[string]*modelNode
+	stored   []*Event          // what the stream of events has
+	last     map[string]update // the last registration of each node in its stream
+	lastConn uint64
+	server   string
 }
 
-func (h *history) do(name string) {
-	o := h.nodes[name]
-	h.now = h.now.Add(1 + time.Duration(h.r.IntN(1000))) // no two things happen at once
-	switch op := h.r.IntN(12); {
+// step lets one random thing happen to a node, or restarts the process.
+func (m *model) step(name string) {
+	n := m.nodes[name]
+	m.now = m.now.Add(1 + time.Duration(m.random.IntN(1000))) // no two things happen at the same time
+	switch op := m.random.IntN(12); {
 	case op < 4:
-		h.now = h.now.Add(time.Duration(h.r.IntN(400)) * time.Second)
-	case op < 7: // registers, perhaps received a moment after its connection's end
-		a := update{name: name, site: "ams", received: h.now}
-		h.last[name] = a
-		if o == nil {
-			o = &oracle{start: h.w.rules.Started, open: map[uint64]bool{}}
-			h.nodes[name] = o
+		m.now = m.now.Add(time.Duration(m.random.IntN(400)) * time.Second)
+	case op < 7:
+		u := update{name: name, site: "ams", received: m.now}
+		m.last[name] = u
+		if n == nil {
+			n = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}}
+			m.nodes[name] = n
 		}
-		o.received = h.now
-		h.w.registered(a, h.now)
-	case op == 7 && o != nil: // an old registration is read again
-		h.w.registered(h.last[name], h.now)
-	case op == 8 && o != nil:
-		h.conn++
-		o.open[h.conn] = true
-		h.w.connected(name, openConnection{connID{h.server, h.conn}, h.now, "10.0.0.1", true}, h.now)
-	case op == 9 && o != nil:
-		for id := range o.open {
-			delete(o.open, id)
-			if len(o.open) == 0 {
-				o.ended = h.now
-			}
-			h.w.disconnected(name, connID{h.server, id}, h.now, "Client Closed", h.now)
-			break
-		}
-	case op == 10 && o != nil:
-		o.goodbye = h.now
-		h.w.shutdownEvent(name, h.now, h.now)
-	case op == 11 && h.r.IntN(8) == 0:
-		h.restart()
+		n.received = m.now
+		m.registry.registered(u, m.now)
+	case op == 7 && n != nil: // the last registration is read again
+		m.registry.registered(m.last[name], m.now)
+	case op == 8 && n != nil:
+		m.lastConn++
+		n.open[m.lastConn] = true
+		m.registry.connect(name, connID{m.server, m.lastConn}, m.now)
+	case op == 9 && n != nil:
+		m.disconnect(name, n)
+	case op == 10 && n != nil:
+		n.shutdown = m.now
+		m.registry.shutdownEvent(name, m.now, m.now)
+	case op == 11 && m.random.IntN(8) == 0:
+		m.restart()
 	}
 }
 
-// restart rebuilds the book from what the streams have; some of the latest events may not
-// have been stored.
-func (h *history) restart() {
-	h.collect()
+// disconnect ends one of the node's connections, if it has any.
+func (m *model) disconnect(name string, n *modelNode) {
+	for id := range n.open {
+		delete(n.open, id)
+		if len(n.open) == 0 {
+			n.ended = m.now
+		}
+		m.registry.disconnected(name, connID{m.server, id}, m.now, "Client Closed", m.now)
+		break
+	}
+}
+
+// restart rebuilds the registry from what the streams have. Up to two of the last events may
+// not have been stored.
+func (m *model) restart() {
+	m.storeEvents()
 	lost := 0
-	if len(h.stored) > 0 {
-		lost = h.r.IntN(min(3, len(h.stored)) + 1)
+	if len(m.stored) > 0 {
+		lost = m.random.IntN(min(3, len(m.stored)) + 1)
 	}
-	h.stored = h.stored[:len(h.stored)-lost]
-	h.server = fmt.Sprintf("S%d", h.r.IntN(1_000_000))
-	h.w = newWatched(testRules(h.now))
-	told := map[string]*Event{}
-	for _, e := range h.stored {
+	m.stored = m.stored[:len(m.stored)-lost]
+	m.server = fmt.Sprintf("S%d", m.random.IntN(1_000_000))
+	m.registry = newTestRegistry(testRules(m.now))
+	last := map[string]*Event{}
+	for _, e := range m.stored {
 		if e.Node != "" {
-			h.w.restore(e)
-			told[e.Node] = e
+			m.registry.restore(e)
+			last[e.Node] = e
 		}
 	}
-	for name, e := range told {
-		if h.nodes[name] == nil && e.To != Forgotten { // that it was forgotten had not been stored
-			h.nodes[name] = &oracle{}
+	for name, e := range last {
+		if m.nodes[name] == nil && e.To != Forgotten { // its forgotten event was not stored
+			m.nodes[name] = &modelNode{}
 		}
 	}
-	for name, o := range h.nodes {
-		*o = oracle{start: h.now, open: map[uint64]bool{}}
-		if e := told[name]; e != nil && e.To != Forgotten {
-			o.received, o.before = e.Received, string(e.To)
+	for name, n := range m.nodes {
+		*n = modelNode{started: m.now, open: map[uint64]bool{}}
+		if e := last[name]; e != nil && e.To != Forgotten {
+			n.received, n.restored = e.Received, string(e.To)
 			if e.To == Down || e.To == Stopped {
-				o.ended, o.goodbye = e.Ended, e.ShutdownAt
+				n.ended, n.shutdown = e.Ended, e.ShutdownAt
 			}
 		}
-		if a := h.last[name]; a.received.After(o.received) {
-			o.received = a.received
+		if u := m.last[name]; u.received.After(n.received) {
+			n.received = u.received
 		}
-		h.w.registered(h.last[name], h.now)
+		m.registry.registered(m.last[name], m.now)
 	}
 }
 
-func (h *history) collect() {
-	h.stored = append(h.stored, h.w.events...)
-	h.w.events = nil
+// storeEvents moves the emitted events to the stream.
+func (m *model) storeEvents() {
+	m.stored = append(m.stored, m.registry.events...)
+	m.registry.events = nil
 }
 
-// compare lets time pass by a tick, and wants the view to be what the oracle says.
-func (h *history) compare(step int) {
-	h.w.tick(h.now)
+// compare ticks, and checks that the registry has the nodes, states and counts of the model.
+func (m *model) compare(step int) {
+	m.registry.tick(m.now)
 	sum := 0
-	for name, o := range h.nodes {
-		want := o.state(h.now)
-		n := h.w.nodes[name]
+	for name, modelled := range m.nodes {
+		want := modelled.state(m.now)
+		n := m.registry.nodes[name]
 		switch {
 		case want == "forgotten" && n == nil:
-			delete(h.nodes, name)
+			delete(m.nodes, name)
 			continue
 		case n == nil || string(n.state) != want:
-			h.t.Fatalf("step %d: %s is %+v, want %s: %+v", step, name, n, want, o)
+			m.t.Fatalf("step %d: %s is %+v, want %s: %+v", step, name, n, want, modelled)
 		}
 		sum++
 	}
 	total := 0
-	for _, n := range h.w.counts {
+	for _, n := range m.registry.counts {
 		total += n
 	}
-	if total != sum || len(h.w.nodes) != sum {
-		h.t.Fatalf("step %d: %d nodes, counts %v, want %d", step, len(h.w.nodes), h.w.counts, sum)
+	if total != sum || len(m.registry.nodes) != sum {
+		m.t.Fatalf("step %d: %d nodes, counts %v, want %d", step, len(m.registry.nodes), m.registry.counts, sum)
 	}
-	if h.w.site("ams").nodes != sum {
-		h.t.Fatalf("step %d: the site has %d nodes, want %d", step, h.w.site("ams").nodes, sum)
+	if nodes := m.registry.site("ams").nodes; nodes != sum {
+		m.t.Fatalf("step %d: the site has %d nodes, want %d", step, nodes, sum)
 	}
 }
 
-func TestTheViewIsWhatTheModelSays(t *testing.T) {
+func TestRegistry_MatchesModel(t *testing.T) {
 	for round := range *modelRounds {
-		h := &history{
-			t: t, r: rand.New(rand.NewPCG(uint64(round), 6)), now: time.Unix(1_000_000, 0).UTC(),
-			nodes: map[string]*oracle{}, last: map[string]update{}, server: "S0",
+		m := &model{
+			t: t, random: rand.New(rand.NewPCG(uint64(round), 6)), now: time.Unix(1_000_000, 0).UTC(),
+			nodes: map[string]*modelNode{}, last: map[string]update{}, server: "S0",
 		}
-		h.w = newWatched(testRules(h.now))
+		m.registry = newTestRegistry(testRules(m.now))
 		for step := range 400 {
-			h.do(fmt.Sprintf("node%d", h.r.IntN(5)))
-			h.compare(step)
+			m.step(fmt.Sprintf("node%d", m.random.IntN(5)))
+			m.compare(step)
 		}
-		h.collect()
-		h.wantEachChangeOnce()
+		m.storeEvents()
+		m.checkStoredEvents()
 	}
 }
 
-// wantEachChangeOnce wants the stored events of a node to follow each other: each begins
-// with the state that the one before ended with, and no id is there twice.
-func (h *history) wantEachChangeOnce() {
+// checkStoredEvents checks that each event of a node begins with the state that its event
+// before ended with, and that no ID is there twice.
+func (m *model) checkStoredEvents() {
 	state := map[string]State{}
 	ids := map[string]bool{}
-	for _, e := range h.stored {
+	for _, e := range m.stored {
 		if e.Node == "" {
 			continue
 		}
 		if ids[e.ID()] {
-			h.t.Errorf("%s is stored twice", e.ID())
+			m.t.Errorf("%s is stored twice", e.ID())
 		}
 		ids[e.ID()] = true
 		before := state[e.Node]
@@ -203,7 +213,7 @@ func (h *history) wantEachChangeOnce() {
 			before = ""
 		}
 		if e.From != before || e.From == e.To {
-			h.t.Errorf("%s goes from %s to %s, but was %q", e.Node, e.From, e.To, before)
+			m.t.Errorf("%s goes from %s to %s, but was %q", e.Node, e.From, e.To, before)
 		}
 		state[e.Node] = e.To
 	}

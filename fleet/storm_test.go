@@ -6,106 +6,99 @@ import (
 	"time"
 )
 
-// busy is a book of so many connected nodes of a site.
-func busy(rules Rules, nodes int, now time.Time) *watched {
-	w := newWatched(rules)
+// connectedSite is a registry with connected nodes of one site.
+type connectedSite struct {
+	*testRegistry
+	now time.Time
+}
+
+func newConnectedSite(nodes int) *connectedSite {
+	now := time.Unix(1_000_000, 0)
+	s := &connectedSite{newTestRegistry(testRules(now.Add(-time.Hour))), now}
 	for n := range nodes {
 		name := fmt.Sprintf("node%d", n)
-		w.registered(update{name: name, site: "ams", received: now}, now)
-		w.connected(name, openConnection{connID{"S", uint64(n)}, now, "10.0.0.1", true}, now)
+		s.registered(update{name: name, site: "ams", received: now}, now)
+		s.connect(name, connID{"S", uint64(n)}, now)
 	}
-	return w
+	return s
 }
 
-func (w *watched) count(event string) (n int) {
-	for _, e := range w.events {
-		if e.Event == event {
-			n++
-		}
+// disconnect ends the connections of the nodes from to to-1.
+func (s *connectedSite) disconnect(from, to int, at time.Time) {
+	for n := from; n < to; n++ {
+		s.disconnected(fmt.Sprintf("node%d", n), connID{"S", uint64(n)}, at, "Client Closed", s.now)
 	}
-	return n
 }
 
-func TestManyGoneAtOnceAreOneStorm(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	w := busy(testRules(now.Add(-time.Hour)), 1000, now)
-	for n := range 500 {
-		w.disconnected(fmt.Sprintf("node%d", n), connID{"S", uint64(n)}, now, "Client Closed", now)
+// wantEvents checks how many down, storm and calm events were emitted.
+func (r *testRegistry) wantEvents(t *testing.T, downs, storms, calms int) {
+	t.Helper()
+	if r.count("down") != downs || r.count(eventStorm) != storms || r.count(eventCalm) != calms {
+		t.Fatalf("%d down, %d storm, %d calm events; want %d, %d, %d",
+			r.count("down"), r.count(eventStorm), r.count(eventCalm), downs, storms, calms)
 	}
+}
+
+func TestStorm_ManyNodesDownAreOneStorm(t *testing.T) {
+	s := newConnectedSite(1000)
+	s.disconnect(0, 500, s.now)
 	for range 200 {
-		now = now.Add(time.Second)
-		w.tick(now)
+		s.now = s.now.Add(time.Second)
+		s.tick(s.now)
 	}
-	if w.count("down") != 500 || w.count(eventStorm) != 1 || w.count(eventCalm) != 1 {
-		t.Fatalf("%d down, %d storms, %d ends", w.count("down"), w.count(eventStorm), w.count(eventCalm))
-	}
-	for _, e := range w.events {
+	s.wantEvents(t, 500, 1, 1)
+	for _, e := range s.events {
 		if e.Event == eventStorm && (e.Nodes != 500 || e.Of != 1000 || e.Site != "ams" || e.Storm == "") {
-			t.Errorf("have %+v", e)
+			t.Errorf("%+v", e)
 		}
 	}
 }
 
-func TestAFifthOfASiteIsNoStorm(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	w := busy(testRules(now.Add(-time.Hour)), 1000, now)
-	for n := range 200 {
-		w.disconnected(fmt.Sprintf("node%d", n), connID{"S", uint64(n)}, now, "Client Closed", now)
-	}
-	w.tick(now.Add(20 * time.Second))
-	if w.count("down") != 200 || w.count(eventStorm) != 0 {
-		t.Fatalf("%d down, %d storms", w.count("down"), w.count(eventStorm))
-	}
-	w.disconnected("node200", connID{"S", 200}, now.Add(time.Second), "Client Closed", now)
-	w.tick(now.Add(21 * time.Second))
-	if w.count(eventStorm) != 1 {
-		t.Error("one more makes none")
-	}
+func TestStorm_BeginsAboveShareOfSite(t *testing.T) {
+	s := newConnectedSite(1000)
+	s.disconnect(0, 200, s.now)
+	s.tick(s.now.Add(20 * time.Second))
+	s.wantEvents(t, 200, 0, 0)
+	s.disconnect(200, 201, s.now.Add(time.Second))
+	s.tick(s.now.Add(21 * time.Second))
+	s.wantEvents(t, 201, 1, 0)
 }
 
-func TestOneNodeIsNoStorm(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	w := busy(testRules(now.Add(-time.Hour)), 1, now)
-	w.disconnected("node0", connID{"S", 0}, now, "Client Closed", now)
-	w.tick(now.Add(20 * time.Second))
-	if w.count("down") != 1 || w.count(eventStorm) != 0 {
-		t.Errorf("%v", w.told())
-	}
+func TestStorm_OneNodeIsNotStorm(t *testing.T) {
+	s := newConnectedSite(1)
+	s.disconnect(0, 1, s.now)
+	s.tick(s.now.Add(20 * time.Second))
+	s.wantEvents(t, 1, 0, 0)
 }
 
-func TestAStormKeepsItsIDOverARestart(t *testing.T) {
-	now := time.Unix(1_000_000, 0)
-	w := busy(testRules(now.Add(-time.Hour)), 100, now)
-	for n := range 100 {
-		w.disconnected(fmt.Sprintf("node%d", n), connID{"S", uint64(n)}, now, "Client Closed", now)
-	}
-	now = now.Add(20 * time.Second)
-	w.tick(now)
-	// Killed half way: the storm and 50 nodes have been told of.
-	again := newWatched(testRules(now))
+func TestStorm_KeepsIDAcrossRestart(t *testing.T) {
+	s := newConnectedSite(100)
+	s.disconnect(0, 100, s.now)
+	now := s.now.Add(20 * time.Second)
+	s.tick(now)
+	// The process is killed when the storm and 50 of the down events are stored.
+	restarted := newTestRegistry(testRules(now))
 	var id string
 	downs := 0
-	for _, e := range w.events {
+	for _, e := range s.events {
 		switch {
 		case e.Event == eventStorm:
 			id = e.Storm
-			again.restoreStorm(e)
+			restarted.restoreStorm(e)
 		case e.Event == "down" && downs == 50:
 		case e.Node != "":
 			if e.Event == "down" {
 				downs++
 			}
-			again.restore(e)
+			restarted.restore(e)
 		}
 	}
 	for range 20 * 60 {
 		now = now.Add(time.Second)
-		again.tick(now)
+		restarted.tick(now)
 	}
-	if again.count("down") != 50 || again.count(eventStorm) != 0 || again.count(eventCalm) != 1 {
-		t.Fatalf("%d down, %d storms, %d ends", again.count("down"), again.count(eventStorm), again.count(eventCalm))
-	}
-	for _, e := range again.events {
+	restarted.wantEvents(t, 50, 0, 1)
+	for _, e := range restarted.events {
 		if e.Event == eventCalm && e.Storm != id {
 			t.Errorf("the storm %s ends as %s", id, e.Storm)
 		}

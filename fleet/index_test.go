@@ -1,0 +1,50 @@
+package fleet
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+)
+
+func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	cfg.Index = []string{"os.name", "os.release.major", "cores", "missing.fact"}
+	s := newFixture(t)
+	f := s.open(cfg)
+	bodies := [][]byte{
+		inventoryBody(t, `{"agents":[{"name":"rpcutil"},{"name":"puppet"}],"classes":["role::web"],
+			"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":8}}`),
+		fileBody(t, "/facts.json", `{"os":{"name":"Fedora"},"cores":2}`),
+		fileBody(t, "/etc/motd", "not JSON"),
+	}
+	s.register(len(bodies), func(n int) []byte { return output(n, "1", bodies[n]) })
+	wait.Eventually(t, func() error {
+		if s := f.Summary(); s.States[Up] != 3 {
+			return fmt.Errorf("%v", s)
+		}
+		return nil
+	})
+	_ = f.Close(t.Context())
+	f = s.open(cfg) // knows the nodes from their events before it reads the registrations
+	for n, want := range []string{
+		`cores:8 os.name:"Debian" os.release.major:"13"; role::web; rpcutil puppet`,
+		`cores:2 os.name:"Fedora"; ; `,
+		`; ; `,
+	} {
+		status, _ := f.Node(name(n))
+		var facts []string
+		for _, path := range []string{"cores", "missing.fact", "os.name", "os.release.major"} {
+			if value, ok := status.Facts[path]; ok {
+				facts = append(facts, path+":"+string(value))
+			}
+		}
+		got := fmt.Sprintf("%s; %s; %s", strings.Join(facts, " "), strings.Join(status.Classes, " "),
+			strings.Join(status.Agents, " "))
+		if got != want || len(status.Facts) != len(facts) {
+			t.Errorf("%s has %s, want %s; facts %s", name(n), got, want, status.Facts)
+		}
+	}
+}
