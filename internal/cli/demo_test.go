@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+)
+
+func TestDemoBalancesAndTakesTheNextFreePort(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:4222")
+	if err == nil {
+		defer taken.Close()
+	}
+	status, out, errOut := muster(t, "demo", "--nodes", "20", "--interval", "200ms", "--for", "2s")
+	if status != 0 || !strings.Contains(out, "the ledger balances") || errOut != "" {
+		t.Errorf("status %d\n%s\n%s", status, out, errOut)
+	}
+	if strings.Contains(out, "nats://127.0.0.1:4222\n") {
+		t.Errorf("the port was taken:\n%s", out)
+	}
+	m := regexp.MustCompile(`ledger: (\d+) received = (\d+) stored`).FindStringSubmatch(out)
+	if m == nil || m[1] == "0" || m[1] != m[2] {
+		t.Errorf("ledger %v in\n%s", m, out)
+	}
+	if strings.ContainsAny(out, "\r\033") {
+		t.Errorf("control characters in what is no terminal: %q", out)
+	}
+}
+
+func TestDemoEndsWhenAsked(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &buffer{}
+	done := make(chan int, 1)
+	go func() {
+		done <- Run(ctx, []string{"demo", "--nodes", "5", "--interval", "100ms"}, out, &buffer{})
+	}()
+	wait.Eventually(t, func() error {
+		if !strings.Contains(out.String(), "5 nodes connected") {
+			return errorString(out.String())
+		}
+		return nil
+	})
+	cancel()
+	select {
+	case status := <-done:
+		if status != 0 || !strings.Contains(out.String(), "the ledger balances") {
+			t.Errorf("status %d\n%s", status, out)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the demo does not end")
+	}
+}
+
+func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
+	for name, test := range map[string]struct {
+		stats  adapter.Stats
+		sent   uint64
+		status int
+	}{
+		"all stored":        {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
+		"some dropped":      {adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK},
+		"one never came":    {adapter.Stats{Received: 2, Stored: 2}, 3, statusFailed},
+		"one came too many": {adapter.Stats{Received: 4, Stored: 4}, 3, statusFailed},
+		"one pending":       {adapter.Stats{Received: 3, Stored: 2, Pending: 1}, 3, statusFailed},
+		"one uncounted":     {adapter.Stats{Received: 3, Stored: 2}, 3, statusFailed},
+	} {
+		p := &program{out: &buffer{}, err: &buffer{}}
+		err := (&demo{program: p}).printLedger(test.stats, test.sent, 0)
+		if status := p.reportError(err); status != test.status {
+			t.Errorf("%s: status %d", name, status)
+		}
+	}
+}
