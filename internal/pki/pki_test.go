@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestAnAuthoritySurvivesBeingWritten(t *testing.T) {
+func TestReadAuthority_ReadsWhatPEMReturned(t *testing.T) {
 	now := time.Now()
 	a, err := NewAuthority("CA", now.Add(-time.Hour), now.Add(time.Hour))
 	if err != nil {
@@ -42,7 +42,8 @@ func TestAnAuthoritySurvivesBeingWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: a.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: a.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	if err != nil {
 		t.Error(err)
 	}
 	keyText, err := KeyPEM(key)
@@ -54,7 +55,7 @@ func TestAnAuthoritySurvivesBeingWritten(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAuthorityIsRefused(t *testing.T) {
+func TestReadAuthority_RejectsInvalidPairs(t *testing.T) {
 	now := time.Now()
 	a, err := NewAuthority("CA", now, now.Add(time.Hour))
 	if err != nil {
@@ -64,17 +65,25 @@ func TestWhatIsNoAuthorityIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	otherText, err := KeyPEM(other)
+	otherKey, err := KeyPEM(other)
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := a.KeyPEM()
+	key, err := a.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, pair := range [][2]string{{"x", own}, {own, own}, {a.PEM(), "x"}, {a.PEM(), a.PEM()}, {a.PEM(), otherText}} {
-		if _, err := ReadAuthority([]byte(pair[0]), []byte(pair[1])); err == nil {
-			t.Errorf("taken: %.40q and %.40q", pair[0], pair[1])
-		}
+	for name, pair := range map[string]struct{ certificate, key string }{
+		"certificate not PEM": {"x", key},
+		"key as certificate":  {key, key},
+		"key not PEM":         {a.PEM(), "x"},
+		"certificate as key":  {a.PEM(), a.PEM()},
+		"key of another pair": {a.PEM(), otherKey},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := ReadAuthority([]byte(pair.certificate), []byte(pair.key)); err == nil {
+				t.Error("accepted")
+			}
+		})
 	}
 }
