@@ -1,6 +1,7 @@
-// Package rejected remembers who was turned away, and why: connections that the broker
-// refused, and messages that adapters rejected. Metrics count the reasons; this has the
-// names, so that somebody can do something about it.
+// Package rejected remembers what the appliance refused, and why: connections that the broker
+// refused and messages that adapters rejected. The metrics count the reasons; this table has
+// the names and addresses, so that an operator can find the node or client. It is in memory
+// only.
 package rejected
 
 import (
@@ -13,77 +14,79 @@ import (
 )
 
 const (
-	// mostCases is how many are remembered; whoever has not come for longest is forgotten.
-	mostCases = 10_000
-	// mostName and mostDetail are how much is remembered of what others have written.
-	mostName   = 255
-	mostDetail = 512
+	// maxEntries is how many entries are kept; the one that was added to least recently makes
+	// room for a new one.
+	maxEntries = 10_000
+	// maxName and maxDetail are how many bytes are kept of text that clients control.
+	maxName   = 255
+	maxDetail = 512
 )
 
-// Entry is one who was turned away, for one reason.
+// Entry counts the refusals of one name at one address for one reason.
 type Entry struct {
-	By      string    `json:"by"`      // broker, or an adapter
-	Name    string    `json:"name"`    // as given; nobody has proved it
-	Address string    `json:"address"` // of connections
+	By      string    `json:"by"`      // "broker", or "adapter" and its name
+	Name    string    `json:"name"`    // as the client gave it; it is not verified
+	Address string    `json:"address"` // of the connection; empty for messages
 	Reason  string    `json:"reason"`  // one word, as in the metrics
-	Detail  string    `json:"detail"`  // of the last time
-	First   time.Time `json:"first"`
-	Last    time.Time `json:"last"`
-	Count   uint64    `json:"count"`
+	Detail  string    `json:"detail"`  // of the last refusal
+	First   time.Time `json:"first"`   // time of the first refusal
+	Last    time.Time `json:"last"`    // time of the last refusal
+	Count   uint64    `json:"count"`   // number of refusals
 }
 
-// Table is the cases that are remembered. A nil table remembers nothing.
+// Table keeps the entries. A nil Table discards them. It is safe for concurrent use.
 type Table struct {
 	mu        sync.Mutex
-	cases     *simplelru.LRU[key, *Entry]
-	forgotten uint64
+	entries   *simplelru.LRU[key, *Entry]
+	forgotten uint64 // entries that made room for others
 }
 
 type key struct{ by, name, address, reason string }
 
-// New makes an empty table.
+// New returns an empty table.
 func New() *Table {
 	t := &Table{}
-	t.cases, _ = simplelru.NewLRU(mostCases, func(key, *Entry) { t.forgotten++ }) // only a size below 1 is an error
+	t.entries, _ = simplelru.NewLRU(maxEntries, func(key, *Entry) { t.forgotten++ }) // fails only for a size below 1
 	return t
 }
 
-// Add notes that somebody was turned away once.
-func (t *Table) Add(c Entry, now time.Time) {
+// Add counts one refusal. It sets First, Last and Count itself, and cuts Name and Detail.
+func (t *Table) Add(e Entry, now time.Time) {
 	if t == nil {
 		return
 	}
-	c.Name, c.Detail = text(c.Name, mostName), text(c.Detail, mostDetail)
-	k := key{c.By, c.Name, c.Address, c.Reason}
+	e.Name, e.Detail = cut(e.Name, maxName), cut(e.Detail, maxDetail)
+	k := key{e.By, e.Name, e.Address, e.Reason}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known, ok := t.cases.Get(k)
+	known, ok := t.entries.Get(k)
 	if !ok {
-		known = &c
+		known = &e
 		known.First = now
-		t.cases.Add(k, known)
+		t.entries.Add(k, known)
 	}
-	known.Last, known.Detail = now, c.Detail
+	known.Last, known.Detail = now, e.Detail
 	known.Count++
 }
 
-// text is the beginning of what somebody has written, for good: the bytes it came in are
-// used again.
-func text(s string, most int) string {
-	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), most)]), "�")
+// cut returns a copy of at most size bytes of a text, as valid UTF-8. It copies because callers
+// reuse the buffer behind the text.
+func cut(s string, size int) string {
+	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), size)]), "�")
 }
 
-// Entries are those that are remembered, the latest first, and how many are forgotten.
-func (t *Table) Entries() (cases []Entry, forgotten uint64) {
-	cases = []Entry{}
+// Entries returns the entries, the last refusal first, and how many entries made room for
+// others.
+func (t *Table) Entries() (entries []Entry, forgotten uint64) {
+	entries = []Entry{}
 	if t == nil {
-		return cases, 0
+		return entries, 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, c := range t.cases.Values() {
-		cases = append(cases, *c)
+	for _, e := range t.entries.Values() {
+		entries = append(entries, *e)
 	}
-	slices.SortStableFunc(cases, func(a, b Entry) int { return b.Last.Compare(a.Last) })
-	return cases, t.forgotten
+	slices.SortStableFunc(entries, func(a, b Entry) int { return b.Last.Compare(a.Last) })
+	return entries, t.forgotten
 }

@@ -8,57 +8,64 @@ import (
 	"time"
 )
 
-func TestWhoComesAgainIsOneCase(t *testing.T) {
+func TestTable_AddCountsRepeats(t *testing.T) {
 	table, start := New(), time.Unix(1000, 0)
+	expired := Entry{By: "broker", Name: "web1", Address: "192.0.2.1", Reason: "expired"}
 	for i := range 3 {
-		table.Add(Entry{By: "broker", Name: "web1", Address: "192.0.2.1", Reason: "expired", Detail: fmt.Sprint("time ", i)}, start.Add(time.Duration(i)*time.Second))
+		expired.Detail = fmt.Sprint("time ", i)
+		table.Add(expired, start.Add(time.Duration(i)*time.Second))
 	}
-	table.Add(Entry{By: "broker", Name: "web1", Address: "192.0.2.1", Reason: "untrusted"}, start.Add(time.Hour))
+	untrusted := Entry{By: "broker", Name: "web1", Address: "192.0.2.1", Reason: "untrusted"}
+	table.Add(untrusted, start.Add(time.Hour))
 	table.Add(Entry{By: "registration", Name: "web1", Reason: "expired"}, start)
-	cases, forgotten := table.Entries()
-	if len(cases) != 3 || forgotten != 0 || cases[0].Reason != "untrusted" || cases[2].By != "registration" {
-		t.Fatalf("%+v", cases)
+	entries, forgotten := table.Entries()
+	if len(entries) != 3 || forgotten != 0 || entries[0].Reason != "untrusted" || entries[2].By != "registration" {
+		t.Fatalf("%+v", entries)
 	}
 	want := Entry{"broker", "web1", "192.0.2.1", "expired", "time 2", start, start.Add(2 * time.Second), 3}
-	if cases[1] != want {
-		t.Errorf("%+v", cases[1])
+	if entries[1] != want {
+		t.Errorf("%+v", entries[1])
 	}
 }
 
-func TestTheTableHasABoundAndForgetsTheOldest(t *testing.T) {
+func TestTable_ForgetsLeastRecentEntry(t *testing.T) {
 	table := New()
 	var wg sync.WaitGroup
 	for worker := range 4 {
 		wg.Go(func() {
-			for i := range mostCases {
+			for i := range maxEntries {
 				table.Add(Entry{Name: fmt.Sprintf("%d.%d", worker, i)}, time.Unix(int64(i), 0))
 				table.Add(Entry{Name: "always"}, time.Unix(int64(i), 0))
 			}
 		})
 	}
 	wg.Wait()
-	cases, forgotten := table.Entries()
-	if len(cases) != mostCases || forgotten != 4*mostCases+1-mostCases {
-		t.Errorf("%d cases, %d forgotten", len(cases), forgotten)
+	entries, forgotten := table.Entries()
+	if len(entries) != maxEntries || forgotten != 4*maxEntries+1-maxEntries {
+		t.Errorf("%d entries, %d forgotten", len(entries), forgotten)
 	}
-	for _, c := range cases {
-		if c.Name == "always" && c.Count == 4*mostCases {
+	for _, e := range entries {
+		if e.Name == "always" && e.Count == 4*maxEntries {
 			return
 		}
 	}
-	t.Error("who comes all the time is forgotten")
+	t.Error("an entry that is added to all the time is forgotten")
 }
 
-func TestWhatOthersHaveWrittenIsCut(t *testing.T) {
+func TestTable_CutsText(t *testing.T) {
 	table := New()
 	table.Add(Entry{Name: strings.Repeat("x", 1<<20), Detail: "\xff" + strings.Repeat("y", 1<<20)}, time.Unix(0, 0))
-	cases, _ := table.Entries()
-	if len(cases[0].Name) != mostName || len(cases[0].Detail) > mostDetail+2 || !strings.HasPrefix(cases[0].Detail, "�y") {
-		t.Errorf("%d and %d bytes", len(cases[0].Name), len(cases[0].Detail))
+	entries, _ := table.Entries()
+	e := entries[0]
+	if len(e.Name) != maxName || len(e.Detail) > maxDetail+2 || !strings.HasPrefix(e.Detail, "�y") {
+		t.Errorf("%d and %d bytes", len(e.Name), len(e.Detail))
 	}
-	var none *Table
-	none.Add(Entry{}, time.Unix(0, 0))
-	if cases, _ := none.Entries(); cases == nil || len(cases) > 0 {
-		t.Errorf("%v", cases)
+}
+
+func TestTable_NilDiscards(t *testing.T) {
+	var table *Table
+	table.Add(Entry{}, time.Unix(0, 0))
+	if entries, _ := table.Entries(); entries == nil || len(entries) > 0 {
+		t.Errorf("%v", entries)
 	}
 }
