@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net"
 	"regexp"
 	"strings"
@@ -42,7 +43,7 @@ func TestDemoEndsWhenAsked(t *testing.T) {
 	}()
 	wait.Eventually(t, func() error {
 		if !strings.Contains(out.String(), "5 nodes connected") {
-			return errorString(out.String())
+			return errors.New(out.String())
 		}
 		return nil
 	})

@@ -120,7 +120,7 @@ func TestTheExampleOfTheDocumentationEndsWithARegistration(t *testing.T) {
 		t.Run(verified, func(t *testing.T) {
 			commands := documented(t)
 			t.Chdir(t.TempDir())
-			listen := free(t)
+			listen := freeAddress(t)
 			// There is no host of that name here, and the usual port may be taken.
 			init := strings.Fields(strings.ReplaceAll(strings.Join(commands[0], " "), "collector1.example.net", "127.0.0.1"))
 			if status, out, errOut := muster(t, append(append(init, flags...), "--listen", listen)...); status != 0 || !strings.Contains(out, "enroll NODE --dir site") {

@@ -28,12 +28,12 @@ func TestRunCommand_HelpNamesEveryReloadedKey(t *testing.T) {
 
 func TestRunLogsItsAddressesAndEndsWithTheLedger(t *testing.T) {
 	dir := t.TempDir()
-	log, stop := start(t, lab(t, dir, ""))
-	if d := address(t, log, "data"); d != dir {
+	log, stop := startAppliance(t, labConfig(t, dir, ""))
+	if d := loggedValue(t, log, "data"); d != dir {
 		t.Errorf("data in %s, want %s", d, dir)
 	}
 	second := &buffer{}
-	if status := Run(t.Context(), []string{"run", "--config", lab(t, dir, "")}, &buffer{}, second); status != 1 ||
+	if status := Run(t.Context(), []string{"run", "--config", labConfig(t, dir, "")}, &buffer{}, second); status != 1 ||
 		!strings.Contains(second.String(), "is in use by another appliance") {
 		t.Errorf("a second appliance: status %d, %s", status, second)
 	}

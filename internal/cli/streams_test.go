@@ -15,9 +15,9 @@ import (
 
 func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	dir := t.TempDir()
-	config := lab(t, dir, "")
-	log, _ := start(t, config)
-	server := address(t, log, "console")
+	config := labConfig(t, dir, "")
+	log, _ := startAppliance(t, config)
+	server := loggedValue(t, log, "console")
 
 	status, out, errOut := muster(t, "streams", "--server", server)
 	if status != 0 || !strings.Contains(out, "CHORIA_REGISTRATION") || !strings.Contains(out, "KV_CHORIA_LEADER_ELECTION") {
@@ -36,7 +36,7 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := file(t, string(text)+"[stream.CHORIA_EVENTS]\nmax_age = '2d'\nmax_bytes = '64MiB'\nstorage = 'memory'\n[stream.MINE]\nsubjects = 'mine'\n")
+	changed := writeConfig(t, string(text)+"[stream.CHORIA_EVENTS]\nmax_age = '2d'\nmax_bytes = '64MiB'\nstorage = 'memory'\n[stream.MINE]\nsubjects = 'mine'\n")
 	_, out, _ = muster(t, "streams", "plan", "--server", server, "--config", changed)
 	for _, want := range []string{"create MINE", "recreate CHORIA_EVENTS: storage file → memory, max_age 1d → 2d, max_bytes 512MiB → 64MiB (storage cannot be changed; recreating deletes 0 messages and all consumers)"} {
 		if !strings.Contains(out, want) {
@@ -59,9 +59,9 @@ func TestStreamsApplyGetsInThroughTLS(t *testing.T) {
 	certs := t.TempDir()
 	authority.New(t, time.Now()).Files(certs, nil, "collector1")
 	dir := t.TempDir()
-	config := lab(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
+	config := labConfig(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
 		filepath.Join(certs, "cert.pem"), filepath.Join(certs, "key.pem"), filepath.Join(certs, "ca.pem")))
-	_, stop := start(t, config)
+	_, stop := startAppliance(t, config)
 	status, out, errOut := muster(t, "streams", "apply", "--config", config)
 	if status != 0 || out != "All streams are as declared.\n" {
 		t.Errorf("%d %s %s", status, out, errOut)

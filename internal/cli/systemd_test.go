@@ -56,7 +56,7 @@ func (s notifySocket) until(t *testing.T, state string) {
 
 func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 	socket := listenNotify(t)
-	config := lab(t, t.TempDir(), "")
+	config := labConfig(t, t.TempDir(), "")
 	cmd := exec.Command(os.Args[0], "run", "--config", config)
 	log := &buffer{}
 	cmd.Stderr = log
@@ -114,7 +114,7 @@ func TestWhoCannotOpenIsNeverReady(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	config := file(t, "data_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+taken.Addr().String()+"'\n[console]\nlisten = '127.0.0.1:0'\n")
+	config := writeConfig(t, "data_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+taken.Addr().String()+"'\n[console]\nlisten = '127.0.0.1:0'\n")
 	if status, _, _ := muster(t, "run", "--config", config); status != 1 {
 		t.Errorf("status %d", status)
 	}
@@ -132,7 +132,7 @@ func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
 	dir, freeze, thaw := freezable(t)
 	socket := listenNotify(t)
 	t.Setenv("WATCHDOG_USEC", "1500000")
-	config := lab(t, filepath.Join(dir, "data"), "")
+	config := labConfig(t, filepath.Join(dir, "data"), "")
 	p := startProcess(t, config)
 	t.Cleanup(thaw) // before the process can be killed
 	socket.until(t, "READY=1")
