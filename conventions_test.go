@@ -2,6 +2,7 @@
 package main
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -171,6 +172,27 @@ func TestFunctions_AreSmall(t *testing.T) {
 			}
 		}
 	})
+}
+
+// clock matches a use of the machine's clock.
+var clock = regexp.MustCompile(`time\.(Now|Since|Until)\(`)
+
+// TestTime_IsPassedIn allows the clock below internal/appliance only for the deadlines of
+// sockets, and in packages that stand for other machines or serve tests.
+func TestTime_IsPassedIn(t *testing.T) {
+	var findings []string
+	eachSource(t, func(dir, file string) {
+		if layers[dir] >= layers["internal/appliance"] || dir == "internal/simnode" ||
+			strings.HasPrefix(dir, "internal/testkit") {
+			return
+		}
+		for i, line := range strings.Split(read(t, file), "\n") {
+			if clock.MatchString(line) && !strings.Contains(line, "Deadline(") {
+				findings = append(findings, fmt.Sprintf("%s:%d: %s", file, i+1, strings.TrimSpace(line)))
+			}
+		}
+	})
+	report(t, findings)
 }
 
 // firstColumn returns what the tables of a Markdown text hold in their first column, in

@@ -25,7 +25,7 @@ func (c *Client) Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPag
 	switch {
 	case q.Latest:
 	case !q.Since.IsZero():
-		values.Set("since", q.Since.UTC().Format(time.RFC3339))
+		values.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
 	default:
 		values.Set("after", strconv.FormatUint(q.After, 10))
 	}

@@ -15,7 +15,8 @@ import (
 func openConsole(t *testing.T) (config, url, token string, site *enroll.Site) {
 	t.Helper()
 	dir := t.TempDir()
-	if status, _, errOut := muster(t, "init", "--dir", dir, "--name", "muster.example.net", "--listen", freeAddress(t)); status != 0 {
+	init := []string{"init", "--dir", dir, "--name", "muster.example.net", "--listen", freeAddress(t)}
+	if status, _, errOut := muster(t, init...); status != 0 {
 		t.Fatal(errOut)
 	}
 	site, err := enroll.Open(dir)

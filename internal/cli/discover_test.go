@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// discovered runs the command as Choria does, and gives the nodes of its reply and the error.
+// discovered runs the command as Choria does, and returns the nodes and the error of the reply.
 func discovered(t *testing.T, request string, flags ...string) (nodes []string, failure string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -27,7 +27,8 @@ func discovered(t *testing.T, request string, flags ...string) (nodes []string, 
 			t.Fatal(err)
 		}
 	}
-	args := append(append([]string{"discover"}, flags...), files[0], files[1], "io.choria.choria.discovery.v1.external_request")
+	const protocol = "io.choria.choria.discovery.v1.external_request"
+	args := append(append([]string{"discover"}, flags...), files[0], files[1], protocol)
 	if status, out, errOut := muster(t, args...); status != 0 || out+errOut != "" {
 		t.Errorf("%s: status %d, %s%s", request, status, out, errOut)
 	}
@@ -40,19 +41,22 @@ func discovered(t *testing.T, request string, flags ...string) (nodes []string, 
 		Nodes    *[]string `json:"nodes"`
 		Error    string    `json:"error"`
 	}
-	if err := json.Unmarshal(text, &reply); err != nil || reply.Protocol != "io.choria.choria.discovery.v1.external_reply" || reply.Nodes == nil {
+	err = json.Unmarshal(text, &reply)
+	if err != nil || reply.Protocol != "io.choria.choria.discovery.v1.external_reply" || reply.Nodes == nil {
 		t.Fatalf("%s: the reply is %s", request, text)
 	}
 	return *reply.Nodes, reply.Error
 }
 
-// request is what Choria asks, with a filter and options as JSON.
+// request returns a request of Choria, with a filter and options as JSON.
 func request(filter, options string) string {
-	return `{"$schema":"https://choria.io/schemas/choria/discovery/v1/external_request.json","protocol":"io.choria.choria.discovery.v1.external_request",` +
+	return `{"$schema":"https://choria.io/schemas/choria/discovery/v1/external_request.json",` +
+		`"protocol":"io.choria.choria.discovery.v1.external_request",` +
 		`"timeout":10,"collective":"mcollective","federations":null,"options":` + options + `,"filter":` + filter + `}`
 }
 
-func fact(conditions ...string) string {
+// factFilter returns a filter on facts, as JSON.
+func factFilter(conditions ...string) string {
 	var filters []string
 	for _, text := range conditions {
 		f, err := choria.ParseFactFilter(text)
@@ -65,113 +69,164 @@ func fact(conditions ...string) string {
 	return `{"fact":[` + strings.Join(filters, ",") + `],"cf_class":[],"agent":[],"identity":[],"compound":[]}`
 }
 
-func TestDiscoverySelectsAsChoriaDoes(t *testing.T) {
-	const nodes = 13
-	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', 'nothing', 'os', "+
-		"'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', 'empty', 'a\\.b']\n")
+// discoverNodes is how many nodes TestDiscover registers. The last has a fact of each type; of the
+// others every second pair registers a whole inventory, and the rest facts only.
+const discoverNodes = 13
+
+func hasInventory(i int) bool { return i%4 >= 2 }
+
+func TestDiscover(t *testing.T) {
+	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', "+
+		"'nothing', 'os', 'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', "+
+		"'empty', 'a\\.b']\n")
 	p := startProcess(t, config)
-	connectNodes(t, p.broker, nodes-1, simnode.Kind{})
-	registerTyped(t, p.broker, nodes-1)
+	connectNodes(t, p.broker, discoverNodes-1, simnode.Kind{})
+	registerTyped(t, p.broker, discoverNodes-1)
 	wait.Eventually(t, func() error {
-		if s := summary(t, p.console); s.States[fleet.Up] != nodes {
+		if s := summary(t, p.console); s.States[fleet.Up] != discoverNodes {
 			return fmt.Errorf("%v", s.States)
 		}
 		return nil
 	})
-	all := func(int) bool { return true }
-	typed := func(i int) bool { return i == nodes-1 }
-	none := func(int) bool { return false }
-	inventory := func(i int) bool { return i%4 >= 2 } // the others tell their facts only
-	filters := map[string]func(i int) bool{
-		`{}`:   all,
-		`null`: all,
-		`{"fact":[],"cf_class":[],"agent":[],"identity":[],"compound":[]}`: all,
-		fact("os.name=Debian"):                              func(i int) bool { return i%3 == 1 },
-		fact("os.name=debian"):                              func(i int) bool { return i%3 == 1 },
-		fact("os.name!=debian"):                             func(i int) bool { return i%3 != 1 },
-		fact("os.name=~^(Deb|SL)"):                          func(i int) bool { return i%3 > 0 },
-		fact("os.name=/^deb/"):                              none,
-		fact("os.name<B"):                                   func(i int) bool { return i%3 == 0 },
-		fact("os.name>=Debian"):                             func(i int) bool { return i%3 > 0 },
-		fact("os.release.major=9"):                          all,
-		fact("os.release.major>8"):                          all,
-		fact("os.release.major=9.0"):                        none,
-		fact("processors.count=4"):                          func(i int) bool { return i%4 == 0 },
-		fact("processors.count=4.0"):                        func(i int) bool { return i%4 == 0 },
-		fact("processors.count>8"):                          func(i int) bool { return i%4 > 1 },
-		fact("processors.count>=8"):                         func(i int) bool { return i%4 > 0 },
-		fact("processors.count<8"):                          func(i int) bool { return i%4 == 0 },
-		fact("processors.count<=8"):                         func(i int) bool { return i%4 < 2 },
-		fact("processors.count>4", "os.name=SLES"):          func(i int) bool { return i%4 > 0 && i%3 == 2 },
-		fact("processors.models.0=~EPYC"):                   all,
-		fact("processors.count=many"):                       none,
-		fact("nothing=x"):                                   none,
-		fact("nothing!=x"):                                  none,
-		fact("os=~Debian"):                                  none,
-		fact("virtual=true"):                                typed,
-		fact("virtual==Yes"):                                typed,
-		fact("virtual!=0"):                                  typed,
-		fact("virtual=maybe"):                               none,
-		fact("virtual>=1"):                                  none,
-		fact("bare=f"):                                      typed,
-		fact("bare!=n"):                                     none,
-		fact("load=0.75"):                                   typed,
-		fact("load=0"):                                      typed, // as integers
-		fact("load<0.8", "load>0.7"):                        typed,
-		fact("load=~^0.7500$"):                              typed,
-		fact("whole==2"):                                    typed,
-		fact("below<0"):                                     typed,
-		fact("below>-3"):                                    none,
-		fact("below<=-2.5"):                                 typed,
-		fact("none=null"):                                   none,
-		fact("none!=x"):                                     none,
-		fact("disks=sda"):                                   none,
-		fact("disks=~sda"):                                  none,
-		fact("disks.1=SDB"):                                 typed,
-		fact("disks.#=2"):                                   typed,
-		fact("empty!=x"):                                    typed,
-		fact("empty=~^$"):                                   typed,
-		fact(`a\.b=c`):                                      typed,
-		fact("virtual=t", "os.name=AlmaLinux", "below=-3"):  typed,
-		fact("virtual=t", "os.name=Debian"):                 none,
-		`{"identity":["node00003.example.net"]}`:            func(i int) bool { return i == 3 },
-		`{"identity":["NODE00003.example.net"]}`:            none,
-		`{"identity":["nobody","/0000[12]/"]}`:              func(i int) bool { return i == 1 || i == 2 },
-		`{"identity":["/^NODE/"]}`:                          none,
-		`{"cf_class":["role::web"]}`:                        inventory,
-		`{"cf_class":["ROLE::WEB","/^PROFILE/"]}`:           inventory,
-		`{"cf_class":["role::web","role::db"]}`:             none,
-		`{"cf_class":["/db|base/"]}`:                        inventory,
-		`{"agent":["rpcutil"]}`:                             inventory,
-		`{"agent":["/rpc.*/"]}`:                             inventory,
-		`{"agent":["puppet"]}`:                              none,
-		`{"agent":["rpcutil"],"identity":["/[02468][.]/"]}`: func(i int) bool { return inventory(i) && i%2 == 0 },
-		`{"agent":["rpcutil"],"cf_class":["role::web"],"fact":[{"fact":"role","operator":"==","value":"queue"}]}`: func(i int) bool {
-			return inventory(i) && i%5 == 2
-		},
+	t.Run("filters", func(t *testing.T) { testDiscoverFilters(t, p.console) })
+	t.Run("errors", func(t *testing.T) { testDiscoverErrors(t, p.console) })
+	t.Run("states", func(t *testing.T) {
+		nodes, failure := discovered(t, request(`{}`, `{"state":"up,late"}`), "--server", p.console)
+		if len(nodes) != discoverNodes || failure != "" {
+			t.Errorf("%v %s", nodes, failure)
+		}
+	})
+	t.Run("many identities", func(t *testing.T) {
+		many := make([]string, 3*maxIdentities) // of which one exists
+		for i := range many {
+			many[i] = fmt.Sprintf("node%05d.example.net", i+discoverNodes-1)
+		}
+		filter, _ := json.Marshal(choria.Filter{Identities: many})
+		nodes, failure := discovered(t, request(string(filter), `null`), "--server", p.console)
+		if len(nodes) != 1 || failure != "" {
+			t.Errorf("%v %s", nodes, failure)
+		}
+	})
+	t.Run("inventory file", func(t *testing.T) { testInventoryFile(t, p.console) })
+	t.Run("flat file", func(t *testing.T) {
+		status, out, errOut := muster(t, "nodes", "--format", "flatfile", "--identity", "/0000[12]/", "--server", p.console)
+		if status != 0 || out != "node00001.example.net\nnode00002.example.net\n" || errOut != "" {
+			t.Errorf("%d %s%s", status, out, errOut)
+		}
+	})
+}
+
+func TestDiscover_WithoutFiles(t *testing.T) {
+	if status, _, errOut := muster(t, "discover"); status != 2 || !strings.Contains(errOut, "Choria runs this") {
+		t.Errorf("%d %s", status, errOut)
 	}
+}
+
+// testDiscoverFilters compares discovery with Choria's own matching of the same filters.
+func testDiscoverFilters(t *testing.T, console string) {
+	filters := discoverFilters()
 	if len(filters) < 60 {
 		t.Fatalf("%d filters", len(filters))
 	}
-	for filter, want := range filters {
-		var expected []string
-		for i := range nodes {
-			if want(i) {
-				expected = append(expected, fmt.Sprintf("node%05d.example.net", i))
+	for filter, matches := range filters {
+		t.Run(filter, func(t *testing.T) {
+			var want []string
+			for i := range discoverNodes {
+				if matches(i) {
+					want = append(want, fmt.Sprintf("node%05d.example.net", i))
+				}
 			}
-		}
-		have, failure := discovered(t, request(filter, `{"command":"muster discover"}`), "--server", p.console)
-		if failure != "" || !slices.Equal(have, expected) {
-			t.Errorf("%s: %v %s; want %v", filter, have, failure, expected)
-		}
+			have, failure := discovered(t, request(filter, `{"command":"muster discover"}`), "--server", console)
+			if failure != "" || !slices.Equal(have, want) {
+				t.Errorf("%v %s; want %v", have, failure, want)
+			}
+		})
 	}
-	refusals(t, p.console)
-	inventories(t, p.console, inventory)
 }
 
-// inventories holds Choria's files against what the nodes have registered.
-func inventories(t *testing.T, console string, whole func(i int) bool) {
-	status, out, errOut := muster(t, "nodes", "--format", "inventory", "--where", "os.name=AlmaLinux", "--server", console)
+// discoverFilters returns, for each filter, which nodes Choria would select.
+func discoverFilters() map[string]func(i int) bool {
+	all := func(int) bool { return true }
+	none := func(int) bool { return false }
+	typed := func(i int) bool { return i == discoverNodes-1 }
+	inventory := hasInventory
+	return map[string]func(i int) bool{
+		`{}`:   all,
+		`null`: all,
+		`{"fact":[],"cf_class":[],"agent":[],"identity":[],"compound":[]}`: all,
+		factFilter("os.name=Debian"):                                       func(i int) bool { return i%3 == 1 },
+		factFilter("os.name=debian"):                                       func(i int) bool { return i%3 == 1 },
+		factFilter("os.name!=debian"):                                      func(i int) bool { return i%3 != 1 },
+		factFilter("os.name=~^(Deb|SL)"):                                   func(i int) bool { return i%3 > 0 },
+		factFilter("os.name=/^deb/"):                                       none,
+		factFilter("os.name<B"):                                            func(i int) bool { return i%3 == 0 },
+		factFilter("os.name>=Debian"):                                      func(i int) bool { return i%3 > 0 },
+		factFilter("os.release.major=9"):                                   all,
+		factFilter("os.release.major>8"):                                   all,
+		factFilter("os.release.major=9.0"):                                 none,
+		factFilter("processors.count=4"):                                   func(i int) bool { return i%4 == 0 },
+		factFilter("processors.count=4.0"):                                 func(i int) bool { return i%4 == 0 },
+		factFilter("processors.count>8"):                                   func(i int) bool { return i%4 > 1 },
+		factFilter("processors.count>=8"):                                  func(i int) bool { return i%4 > 0 },
+		factFilter("processors.count<8"):                                   func(i int) bool { return i%4 == 0 },
+		factFilter("processors.count<=8"):                                  func(i int) bool { return i%4 < 2 },
+		factFilter("processors.count>4", "os.name=SLES"):                   func(i int) bool { return i%4 > 0 && i%3 == 2 },
+		factFilter("processors.models.0=~EPYC"):                            all,
+		factFilter("processors.count=many"):                                none,
+		factFilter("nothing=x"):                                            none,
+		factFilter("nothing!=x"):                                           none,
+		factFilter("os=~Debian"):                                           none,
+		factFilter("virtual=true"):                                         typed,
+		factFilter("virtual==Yes"):                                         typed,
+		factFilter("virtual!=0"):                                           typed,
+		factFilter("virtual=maybe"):                                        none,
+		factFilter("virtual>=1"):                                           none,
+		factFilter("bare=f"):                                               typed,
+		factFilter("bare!=n"):                                              none,
+		factFilter("load=0.75"):                                            typed,
+		factFilter("load=0"):                                               typed, // as integers
+		factFilter("load<0.8", "load>0.7"):                                 typed,
+		factFilter("load=~^0.7500$"):                                       typed,
+		factFilter("whole==2"):                                             typed,
+		factFilter("below<0"):                                              typed,
+		factFilter("below>-3"):                                             none,
+		factFilter("below<=-2.5"):                                          typed,
+		factFilter("none=null"):                                            none,
+		factFilter("none!=x"):                                              none,
+		factFilter("disks=sda"):                                            none,
+		factFilter("disks=~sda"):                                           none,
+		factFilter("disks.1=SDB"):                                          typed,
+		factFilter("disks.#=2"):                                            typed,
+		factFilter("empty!=x"):                                             typed,
+		factFilter("empty=~^$"):                                            typed,
+		factFilter(`a\.b=c`):                                               typed,
+		factFilter("virtual=t", "os.name=AlmaLinux", "below=-3"):           typed,
+		factFilter("virtual=t", "os.name=Debian"):                          none,
+		`{"identity":["node00003.example.net"]}`:                           func(i int) bool { return i == 3 },
+		`{"identity":["NODE00003.example.net"]}`:                           none,
+		`{"identity":["nobody","/0000[12]/"]}`:                             func(i int) bool { return i == 1 || i == 2 },
+		`{"identity":["/^NODE/"]}`:                                         none,
+		`{"cf_class":["role::web"]}`:                                       inventory,
+		`{"cf_class":["ROLE::WEB","/^PROFILE/"]}`:                          inventory,
+		`{"cf_class":["role::web","role::db"]}`:                            none,
+		`{"cf_class":["/db|base/"]}`:                                       inventory,
+		`{"agent":["rpcutil"]}`:                                            inventory,
+		`{"agent":["/rpc.*/"]}`:                                            inventory,
+		`{"agent":["puppet"]}`:                                             none,
+		`{"agent":["rpcutil"],"identity":["/[02468][.]/"]}`: func(i int) bool {
+			return inventory(i) && i%2 == 0
+		},
+		`{"agent":["rpcutil"],"cf_class":["role::web"],` +
+			`"fact":[{"fact":"role","operator":"==","value":"queue"}]}`: func(i int) bool {
+			return inventory(i) && i%5 == 2
+		},
+	}
+}
+
+// testInventoryFile compares Choria's inventory file with what the nodes registered.
+func testInventoryFile(t *testing.T, console string) {
+	args := []string{"nodes", "--format", "inventory", "--where", "os.name=AlmaLinux", "--server", console}
+	status, out, errOut := muster(t, args...)
 	var file struct {
 		Schema string `json:"$schema"`
 		Nodes  []struct {
@@ -183,31 +238,35 @@ func inventories(t *testing.T, console string, whole func(i int) bool) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(out), &file); status != 0 || err != nil || errOut != "" || file.Schema != "https://choria.io/schemas/choria/discovery/v1/inventory_file.json" || len(file.Nodes) != 5 {
+	err := json.Unmarshal([]byte(out), &file)
+	if status != 0 || err != nil || errOut != "" || len(file.Nodes) != 5 ||
+		file.Schema != "https://choria.io/schemas/choria/discovery/v1/inventory_file.json" {
 		t.Fatalf("%d %v %s%s", status, err, out, errOut)
 	}
 	for at, n := range file.Nodes {
 		i := at * 3
-		if n.Name != fmt.Sprintf("node%05d.example.net", i) || n.Facts.OS.Name != "AlmaLinux" || !slices.Equal(n.Collectives, []string{"mcollective"}) ||
-			(len(n.Facts.Packages) > 0) != (i < 12) || slices.Contains(n.Agents, "rpcutil") != whole(i) || slices.Contains(n.Classes, "role::web") != whole(i) {
+		if n.Name != fmt.Sprintf("node%05d.example.net", i) || n.Facts.OS.Name != "AlmaLinux" ||
+			!slices.Equal(n.Collectives, []string{"mcollective"}) ||
+			(len(n.Facts.Packages) > 0) != (i < discoverNodes-1) ||
+			slices.Contains(n.Agents, "rpcutil") != hasInventory(i) ||
+			slices.Contains(n.Classes, "role::web") != hasInventory(i) {
 			t.Errorf("%+v", n)
 		}
 	}
-	status, out, errOut = muster(t, "nodes", "--format", "flatfile", "--identity", "/0000[12]/", "--server", console)
-	if status != 0 || out != "node00001.example.net\nnode00002.example.net\n" || errOut != "" {
-		t.Errorf("%d %s%s", status, out, errOut)
-	}
 }
 
-// registerTyped registers a node with a fact of each type, beside those that the others have.
+// registerTyped registers a node that has a fact of each type, and those that the others have.
 func registerTyped(t *testing.T, broker string, index int) {
 	t.Helper()
-	facts := fmt.Appendf(nil, `{"os":{"name":"AlmaLinux","release":{"major":"9"}},"processors":{"count":4,"models":["AMD EPYC"]},"role":"queue",`+
-		`"virtual":true,"bare":false,"load":0.75,"whole":2.0,"below":-3,"none":null,"disks":["sda","sdb"],"empty":"","a.b":"C"}`)
+	facts := fmt.Appendf(nil, `{"os":{"name":"AlmaLinux","release":{"major":"9"}},`+
+		`"processors":{"count":4,"models":["AMD EPYC"]},"role":"queue",`+
+		`"virtual":true,"bare":false,"load":0.75,"whole":2.0,"below":-3,"none":null,`+
+		`"disks":["sda","sdb"],"empty":"","a.b":"C"}`)
 	registerFacts(t, broker, fmt.Sprintf("node%05d.example.net", index), facts)
 }
 
-// registerFacts registers facts of a node one after the other; it stays connected.
+// registerFacts registers the facts of a node, one registration after the other. The node stays
+// connected until the test ends.
 func registerFacts(t *testing.T, broker, name string, all ...[]byte) {
 	t.Helper()
 	nc, err := nats.Connect(broker, nats.Name(name))
@@ -230,47 +289,41 @@ func registerFacts(t *testing.T, broker, name string, all ...[]byte) {
 	}
 }
 
-// refusals are what must be answered with an error, never with nodes.
-func refusals(t *testing.T, console string) {
-	for text, want := range map[string]string{
-		``:     `malformed`,
-		`[]`:   `cannot unmarshal array`,
-		`{}`:   `the protocol is ""`,
-		`{"x`:  `malformed`,
-		"\xff": `not-utf8`,
-		request(fact("os.family=Debian"), `null`):                                              `the fact "os.family" is not indexed; fleet.index lists os.name`,
-		request(`{"compound":[[{"expr":"with('apache')"}]]}`, `null`):                          `compound filters are not supported`,
-		request(`{"identity":["/(/"]}`, `null`):                                                `not a valid regular expression`,
-		request(`{"cf_class":["/[/"]}`, `null`):                                                `not a valid regular expression`,
-		request(`{"fact":[{"fact":"os.name","operator":"===","value":"x"}]}`, `null`):          `is not a valid fact filter`,
-		request(`{"fact":[{"fact":"os.name","operator":"","value":"x"}]}`, `null`):             `is not a valid fact filter`,
-		request(`{"fact":[{"fact":"","operator":"==","value":"x"}]}`, `null`):                  `is not a valid fact filter`,
-		request(`{"fact":"os.name=x"}`, `null`):                                                `cannot unmarshal string`,
-		request(`{}`, `{"sate":"up"}`):                                                         `--do sate is unknown; give one of [command server state]`,
-		request(`{"identity":[""]}`, `null`):                                                   `a filter of the kind "identity" is empty`,
-		request(`{"cf_class":["apache",""]}`, `null`):                                          `a filter of the kind "cf_class" is empty`,
-		request(`{"agent":[""]}`, `null`):                                                      `a filter of the kind "agent" is empty`,
-		request(`{"compund":[[{"expr":"x"}]]}`, `null`):                                        `filters of the kind "compund" are not supported`,
-		request(`{}`, `{"state":"dead"}`):                                                      `state="dead" is not a state`,
-		request(`{}`, `{"server":"127.0.0.1:1"}`):                                              `no appliance answers at http://127.0.0.1:1`,
-		strings.Replace(request(`{}`, `null`), `"federations":null`, `"federations":["a"]`, 1): `federations are not supported`,
+// testDiscoverErrors sends requests that must be answered with an error, never with nodes.
+func testDiscoverErrors(t *testing.T, console string) {
+	const notFilter = `not a valid fact filter`
+	federated := strings.Replace(request(`{}`, `null`), `"federations":null`, `"federations":["a"]`, 1)
+	for _, test := range []struct{ request, want string }{
+		{``, `malformed`},
+		{`[]`, `cannot unmarshal array`},
+		{`{}`, `the protocol is ""`},
+		{`{"x`, `malformed`},
+		{"\xff", `not-utf8`},
+		{
+			request(factFilter("os.family=Debian"), `null`),
+			`the fact "os.family" is not indexed; fleet.index lists os.name`,
+		},
+		{request(`{"compound":[[{"expr":"with('apache')"}]]}`, `null`), `compound filters are not supported`},
+		{request(`{"identity":["/(/"]}`, `null`), `not a valid regular expression`},
+		{request(`{"cf_class":["/[/"]}`, `null`), `not a valid regular expression`},
+		{request(`{"fact":[{"fact":"os.name","operator":"===","value":"x"}]}`, `null`), notFilter},
+		{request(`{"fact":[{"fact":"os.name","operator":"","value":"x"}]}`, `null`), notFilter},
+		{request(`{"fact":[{"fact":"","operator":"==","value":"x"}]}`, `null`), notFilter},
+		{request(`{"fact":"os.name=x"}`, `null`), `cannot unmarshal string`},
+		{request(`{}`, `{"sate":"up"}`), `--do sate is unknown; give one of [command server state]`},
+		{request(`{"identity":[""]}`, `null`), `a filter of the kind "identity" is empty`},
+		{request(`{"cf_class":["apache",""]}`, `null`), `a filter of the kind "cf_class" is empty`},
+		{request(`{"agent":[""]}`, `null`), `a filter of the kind "agent" is empty`},
+		{request(`{"compund":[[{"expr":"x"}]]}`, `null`), `filters of the kind "compund" are not supported`},
+		{request(`{}`, `{"state":"dead"}`), `state="dead" is not a state`},
+		{request(`{}`, `{"server":"127.0.0.1:1"}`), `no appliance answers at http://127.0.0.1:1`},
+		{federated, `federations are not supported`},
 	} {
-		if nodes, failure := discovered(t, text, "--server", console); len(nodes) > 0 || !strings.Contains(failure, want) {
-			t.Errorf("%s: %d nodes, error %q; want %q", text, len(nodes), failure, want)
-		}
-	}
-	if nodes, failure := discovered(t, request(`{}`, `{"state":"up,late"}`), "--server", console); len(nodes) != 13 || failure != "" {
-		t.Errorf("state=up,late: %v %s", nodes, failure)
-	}
-	many := make([]string, 3*maxIdentities) // of which one is here
-	for i := range many {
-		many[i] = fmt.Sprintf("node%05d.example.net", i+12)
-	}
-	filter, _ := json.Marshal(choria.Filter{Identities: many})
-	if nodes, failure := discovered(t, request(string(filter), `null`), "--server", console); len(nodes) != 1 || failure != "" {
-		t.Errorf("many identities: %v %s", nodes, failure)
-	}
-	if status, _, errOut := muster(t, "discover"); status != 2 || !strings.Contains(errOut, "Choria runs this") {
-		t.Errorf("without files: %d %s", status, errOut)
+		t.Run(test.request, func(t *testing.T) {
+			nodes, failure := discovered(t, test.request, "--server", console)
+			if len(nodes) > 0 || !strings.Contains(failure, test.want) {
+				t.Errorf("%d nodes, error %q; want %q", len(nodes), failure, test.want)
+			}
+		})
 	}
 }

@@ -13,13 +13,15 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
-// beNode registers once and stays connected. Told to end, it says goodbye, as a server does.
+// beNode is the main function of a simulated node: it registers once and stays connected. On SIGTERM
+// it publishes a shutdown event, as a Choria server does. spec is its index and the broker's address.
 func beNode(spec string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -32,7 +34,8 @@ func beNode(spec string) int {
 	if err != nil {
 		return 1
 	}
-	nc, err := nats.Connect(address, nats.Name(n.Identity), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	nc, err := nats.Connect(address, nats.Name(n.Identity),
+		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return 1
 	}
@@ -49,7 +52,7 @@ func beNode(spec string) int {
 	return 0
 }
 
-// startNode runs a node in a process of its own.
+// startNode runs a simulated node in a process of its own.
 func startNode(t *testing.T, index int, broker string) *os.Process {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -63,10 +66,16 @@ func startNode(t *testing.T, index int, broker string) *os.Process {
 	return cmd.Process
 }
 
+// client returns a client of the console at a URL.
+func client(console string) *apiclient.Client { return apiclient.New(apiclient.Options{URL: console}) }
+
+// summary returns the fleet view in numbers, and checks that they add up.
 func summary(t *testing.T, console string) fleet.Summary {
 	t.Helper()
-	var s fleet.Summary
-	getJSON(t, console+"/api/v1/fleet", &s)
+	s, err := client(console).Fleet(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	sum := 0
 	for _, n := range s.States {
 		sum += n
@@ -77,25 +86,43 @@ func summary(t *testing.T, console string) fleet.Summary {
 	return s
 }
 
-func node(t *testing.T, console string, index int) fleet.NodeStatus {
+// node returns the simulated node with this index.
+func node(t *testing.T, console string, index int) fleet.Detail {
 	t.Helper()
-	var n fleet.NodeStatus
-	getJSON(t, fmt.Sprintf("%s/api/v1/nodes/node%05d.example.net", console, index), &n)
+	n, err := client(console).Node(t.Context(), fmt.Sprintf("node%05d.example.net", index))
+	if err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 
-// quick is a lab that finds out soon who has gone.
+// quick returns the configuration of a lab that notices within seconds that a node is gone. rules are
+// added to [fleet].
 func quick(t *testing.T, rules ...string) (config string) {
 	t.Helper()
-	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+freeAddress(t)+"'\nping_interval = '1s'\n"+
+	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
+		"[broker]\nlisten = '"+freeAddress(t)+"'\nping_interval = '1s'\n"+
 		"[console]\nlisten = '127.0.0.1:0'\n[fleet]\ndisconnect_grace = '2s'\n"+strings.Join(rules, ""))
 }
 
-func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
+func TestFleet_KilledFrozenAndStoppedNodes(t *testing.T) {
+	t.Parallel()
+	const grace, ping = 2 * time.Second, time.Second // as quick configures them
 	p := startProcess(t, quick(t))
-	nodes := make([]*os.Process, 4) // the last is left alone
+	nodes := []struct {
+		signal os.Signal // nil: the node is left alone
+		state  fleet.State
+		within time.Duration // from the signal to the end of the connection, for nodes that go down
+
+		process *os.Process
+	}{
+		{signal: syscall.SIGKILL, state: fleet.Down, within: grace + 2*time.Second},
+		{signal: syscall.SIGSTOP, state: fleet.Down, within: 4*ping + grace + 2*time.Second},
+		{signal: syscall.SIGTERM, state: fleet.Stopped},
+		{state: fleet.Up},
+	}
 	for i := range nodes {
-		nodes[i] = startNode(t, i, p.broker)
+		nodes[i].process = startNode(t, i, p.broker)
 	}
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != len(nodes) {
@@ -109,21 +136,14 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 		return nil
 	})
 	began := time.Now()
-	for i, signal := range []os.Signal{syscall.SIGKILL, syscall.SIGSTOP, syscall.SIGTERM} {
-		if err := nodes[i].Signal(signal); err != nil {
-			t.Fatal(err)
+	for _, n := range nodes {
+		if n.signal != nil {
+			if err := n.process.Signal(n.signal); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	const grace, ping = 2 * time.Second, time.Second
-	for i, want := range []struct {
-		state  fleet.State
-		within time.Duration
-	}{
-		{fleet.Down, grace + 2*time.Second},
-		{fleet.Down, 4*ping + grace + 2*time.Second},
-		{fleet.Stopped, grace + 2*time.Second},
-		{fleet.Up, 0},
-	} {
+	for i, want := range nodes {
 		wait.Eventually(t, func() error {
 			if n := node(t, p.console, i); n.State != want.state {
 				return fmt.Errorf("node %d is %s: %s", i, n.State, n.Reason)
@@ -131,24 +151,32 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 			return nil
 		})
 		n := node(t, p.console, i)
-		t.Logf("node %d: %s %s after the signal, its connection ended after %s: %s", i, n.State, time.Since(began), n.Connection.Ended.Sub(began), n.Reason)
-		if n.State == fleet.Down && n.Connection.Ended.Sub(began) > want.within {
-			t.Errorf("node %d was found to be gone only after %s", i, n.Connection.Ended.Sub(began))
+		ended := n.Connection.Ended.Sub(began)
+		t.Logf("node %d: %s %s after the signal, its connection ended after %s: %s",
+			i, n.State, time.Since(began), ended, n.Reason)
+		if n.State == fleet.Down && ended > want.within {
+			t.Errorf("the connection of node %d ended only after %s", i, ended)
 		}
 	}
-	// The commands say the same.
-	status, out, _ := muster(t, "nodes", "--server", p.console, "--state", "down")
+	testFleetCommands(t, p.console)
+}
+
+// testFleetCommands compares what the commands print with the states of
+// TestFleet_KilledFrozenAndStoppedNodes.
+func testFleetCommands(t *testing.T, console string) {
+	status, out, _ := muster(t, "nodes", "--server", console, "--state", "down")
 	if status != 0 || out != "node00000.example.net\nnode00001.example.net\n" {
 		t.Errorf("nodes --state down: %d %s", status, out)
 	}
-	status, out, _ = muster(t, "node", "--server", p.console, "node00002.example.net")
+	status, out, _ = muster(t, "node", "--server", console, "node00002.example.net")
 	if status != 0 || !strings.Contains(out, "stopped since") {
 		t.Errorf("node: %d %s", status, out)
 	}
-	if status, _, errOut := muster(t, "node", "--server", p.console, "nosuch"); status != 1 || !strings.Contains(errOut, `no node "nosuch" has registered`) {
+	status, _, errOut := muster(t, "node", "--server", console, "nosuch")
+	if status != 1 || !strings.Contains(errOut, `no node "nosuch" has registered`) {
 		t.Errorf("node nosuch: %d %s", status, errOut)
 	}
-	status, out, _ = muster(t, "events", "--server", p.console, "--json")
+	status, out, _ = muster(t, "events", "--server", console, "--json")
 	counts := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		var e fleet.Event
@@ -160,7 +188,7 @@ func TestNodesThatAreKilledFrozenOrStoppedAreToldApart(t *testing.T) {
 	if status != 0 || counts["new"] != 4 || counts["down"] != 2 || counts["stopped"] != 1 {
 		t.Errorf("events: %d %v", status, counts)
 	}
-	status, out, _ = muster(t, "fleet", "--server", p.console)
+	status, out, _ = muster(t, "fleet", "--server", console)
 	if status != 0 || !strings.Contains(out, "did not reconnect within 2s") {
 		t.Errorf("fleet: %d %s", status, out)
 	}

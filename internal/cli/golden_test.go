@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"io"
@@ -15,12 +14,13 @@ import (
 	"github.com/creack/pty"
 )
 
-var update = flag.Bool("update", false, "write what commands print and the API answers into testdata/golden")
+var update = flag.Bool("update", false, "write what commands print and the API answers to testdata/golden")
 
-// onTerminal begins a command line that is run on a terminal; the others are read by a program.
+// onTerminal is the prefix of a command line that is run on a terminal. The output of the others
+// goes to a pipe.
 const onTerminal = "on a terminal: "
 
-// commandLines are what the transcripts in testdata/golden are of.
+// commandLines are run for each transcript of commands in testdata/golden.
 var commandLines = []string{
 	onTerminal + "status",
 	"status --json",
@@ -55,24 +55,43 @@ var commandLines = []string{
 	"check health --format text",
 }
 
-// pages are what the transcript of the API is of.
-var pages = []string{
-	"GET /api/v1/fleet", "GET /api/v1/nodes", "GET /api/v1/nodes?state=down&format=jsonl", "GET /api/v1/nodes?format=csv", "GET /api/v1/nodes?format=names",
-	"GET /api/v1/nodes?format=inventory", "GET /api/v1/nodes?stat=down", "GET /api/v1/nodes/web2.example.net", "GET /api/v1/nodes/web2.example.net/diff",
-	"GET /api/v1/nodes/nobody", "GET /api/v1/events", "GET /api/v1/events?after=8&limit=5", "GET /api/v1/events?limit=0", "GET /api/v1/rejected", "GET /api/v1/streams",
-	"GET /api/v1/fleet?state=up", "GET /api/v1/streams?name=CHORIA_EVENTS", "GET /api/v1/rejected?by=broker", "GET /api/v1/nodes/web2.example.net?facts=true",
-	"GET /api/v1/nothing", "GET /api/", "POST /api/v1/nodes", "DELETE /api/v1/nodes/web2.example.net", "GET /readyz",
+// requests are sent for the transcript of the API in testdata/golden.
+var requests = []string{
+	"GET /api/v1/fleet",
+	"GET /api/v1/nodes",
+	"GET /api/v1/nodes?state=down&format=jsonl",
+	"GET /api/v1/nodes?format=csv",
+	"GET /api/v1/nodes?format=names",
+	"GET /api/v1/nodes?format=inventory",
+	"GET /api/v1/nodes?stat=down",
+	"GET /api/v1/nodes/web2.example.net",
+	"GET /api/v1/nodes/web2.example.net/diff",
+	"GET /api/v1/nodes/nobody",
+	"GET /api/v1/events",
+	"GET /api/v1/events?after=8&limit=5",
+	"GET /api/v1/events?limit=0",
+	"GET /api/v1/rejected",
+	"GET /api/v1/streams",
+	"GET /api/v1/fleet?state=up",
+	"GET /api/v1/streams?name=CHORIA_EVENTS",
+	"GET /api/v1/rejected?by=broker",
+	"GET /api/v1/nodes/web2.example.net?facts=true",
+	"GET /api/v1/nothing",
+	"GET /api/",
+	"POST /api/v1/nodes",
+	"DELETE /api/v1/nodes/web2.example.net",
+	"GET /readyz",
 }
 
-// answered asks for a page, and gives all that comes.
-func answered(t *testing.T, page, server string) string {
+// transcribeRequest sends a request, written as method and path, and returns it with the answer.
+func transcribeRequest(t *testing.T, request, server string) string {
 	t.Helper()
-	method, path, _ := strings.Cut(page, " ")
-	request, err := http.NewRequestWithContext(t.Context(), method, server+path, nil)
+	method, path, _ := strings.Cut(request, " ")
+	r, err := http.NewRequestWithContext(t.Context(), method, server+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,75 +100,45 @@ func answered(t *testing.T, page, server string) string {
 	if err != nil {
 		t.Error(err)
 	}
-	text := fmt.Sprintf("%s\n%s\n%s\n%s", page, response.Status, response.Header.Get("Content-Type"), body)
+	text := fmt.Sprintf("%s\n%s\n%s\n%s", request, response.Status, response.Header.Get("Content-Type"), body)
 	for name := range response.Trailer {
 		text += name + ": " + response.Trailer.Get(name) + "\n"
 	}
 	return text
 }
 
-// shown runs a command line, and gives all that is to be seen of it.
-func shown(t *testing.T, line, server string) string {
+// transcribeCommand runs a command line and returns it with all of its output.
+func transcribeCommand(t *testing.T, line, server string) string {
 	t.Helper()
 	text, terminal := strings.CutPrefix(line, onTerminal)
 	args := append(strings.Fields(text), "--server", server)
 	if terminal {
-		return text + "\n" + lookedAt(t, args)
+		return text + "\n" + runOnTerminal(t, args)
 	}
 	status, out, errOut := muster(t, args...)
-	seen := text + " | cat\n" + out
+	transcript := text + " | cat\n" + out
 	for line := range strings.Lines(errOut) {
-		seen += "to standard error: " + line
+		transcript += "to standard error: " + line
 	}
-	return seen + exitStatus(status)
+	return transcript + exitStatus(status)
 }
 
-// lookedAt is what a command shows on a terminal.
-func lookedAt(t *testing.T, args []string) string {
+// runOnTerminal runs a command on a terminal and returns what the terminal shows.
+func runOnTerminal(t *testing.T, args []string) string {
 	t.Helper()
 	screen, terminal, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer screen.Close()
-	seen := make(chan []byte)
+	shown := make(chan []byte)
 	go func() {
-		text, _ := io.ReadAll(screen) // Linux ends it with EIO
-		seen <- text
+		text, _ := io.ReadAll(screen) // ends with EIO on Linux
+		shown <- text
 	}()
 	status := Run(t.Context(), args, terminal, terminal)
 	_ = terminal.Close()
-	return strings.ReplaceAll(string(<-seen), "\r\n", "\n") + exitStatus(status)
-}
-
-func TestAWatchedListIsDrawnAgainFromTheTop(t *testing.T) {
-	t.Parallel()
-	screen, terminal, err := pty.Open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer screen.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan int, 1)
-	go func() {
-		done <- Run(ctx, []string{"nodes", "--watch", "--state", "down", "--server", fourNodes().open(t, "")}, terminal, terminal)
-		_ = terminal.Close()
-	}()
-	text, drawn := make([]byte, 4096), ""
-	for strings.Count(drawn, "\x1b[H\x1b[2JNODE") < 2 {
-		n, err := screen.Read(text)
-		if err != nil {
-			t.Fatalf("%v after %q", err, drawn)
-		}
-		drawn += string(text[:n])
-	}
-	cancel()
-	if status := <-done; status != 0 || strings.Count(drawn, "db1.example.net") < 1 || strings.Contains(drawn, "web2") {
-		t.Errorf("%d %q", status, drawn)
-	}
-	if status, _, errOut := muster(t, "nodes", "--watch"); status != 2 || !strings.Contains(errOut, "--watch needs a terminal") {
-		t.Errorf("%d %s", status, errOut)
-	}
+	return strings.ReplaceAll(string(<-shown), "\r\n", "\n") + exitStatus(status)
 }
 
 func exitStatus(status int) string {
@@ -159,32 +148,38 @@ func exitStatus(status int) string {
 	return fmt.Sprintf("exit status: %d\n", status)
 }
 
-// times are of now, and different with each run.
-var times = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
-
-func TestWhatTheCommandsPrint(t *testing.T) {
-	const nobody, token = "http://127.0.0.1:1", "a token that is long enough"
+func TestGolden_Commands(t *testing.T) {
 	for name, server := range map[string]string{
-		"nodes": fourNodes().open(t, ""), "empty": noNodes().open(t, ""), "unreachable": nobody, "token": fourNodes().open(t, token),
+		"nodes":       fourNodes().open(t, ""),
+		"empty":       noNodes().open(t, ""),
+		"unreachable": "http://127.0.0.1:1",
+		"token":       fourNodes().open(t, "a token that is long enough"),
 	} {
-		var transcript strings.Builder
-		for _, line := range commandLines {
-			fmt.Fprintf(&transcript, "$ muster %s\n", strings.ReplaceAll(shown(t, line, server), server, "http://CONSOLE"))
-		}
-		compare(t, "golden/"+name+".txt", transcript.String())
+		t.Run(name, func(t *testing.T) {
+			var transcript strings.Builder
+			for _, line := range commandLines {
+				text := strings.ReplaceAll(transcribeCommand(t, line, server), server, "http://CONSOLE")
+				fmt.Fprintf(&transcript, "$ muster %s\n", text)
+			}
+			compare(t, "golden/"+name+".txt", transcript.String())
+		})
 	}
 }
 
-func TestWhatTheAPIAnswers(t *testing.T) {
+func TestGolden_API(t *testing.T) {
 	server := fourNodes().open(t, "")
 	var transcript strings.Builder
-	for _, page := range pages {
-		fmt.Fprintf(&transcript, "%s\n", answered(t, page, server))
+	for _, request := range requests {
+		fmt.Fprintf(&transcript, "%s\n", transcribeRequest(t, request, server))
 	}
 	compare(t, "golden/api.txt", transcript.String())
 }
 
-// compare holds a transcript against the one that is kept under testdata, or keeps it.
+// times matches times in a transcript, which differ with each run.
+var times = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`)
+
+// compare compares a transcript with the file of that name under testdata; with -update it writes
+// the file.
 func compare(t *testing.T, name, transcript string) {
 	t.Helper()
 	transcript = times.ReplaceAllString(transcript, "TIME")
@@ -194,14 +189,15 @@ func compare(t *testing.T, name, transcript string) {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(path)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	have, wanted := strings.Split(transcript, "\n"), strings.Split(string(want), "\n")
-	for i := range max(len(have), len(wanted)) {
-		if i >= len(have) || i >= len(wanted) || have[i] != wanted[i] {
-			t.Errorf("%s:%d: otherwise than there:\n%s", path, i+1, strings.Join(have[min(i, len(have)-1):min(i+10, len(have))], "\n"))
+	have, want := strings.Split(transcript, "\n"), strings.Split(string(text), "\n")
+	for i := range max(len(have), len(want)) {
+		if i >= len(have) || i >= len(want) || have[i] != want[i] {
+			rest := have[min(i, len(have)-1):min(i+10, len(have))]
+			t.Errorf("%s:%d differs (-update writes it anew); have:\n%s", path, i+1, strings.Join(rest, "\n"))
 			return
 		}
 	}

@@ -8,15 +8,16 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
 
-func TestWhoIsTurnedAwayIsSaid(t *testing.T) {
+func TestRejected_ListsRejectedMessages(t *testing.T) {
 	p := startProcess(t, quick(t))
-	if status, out, errOut := muster(t, "rejected", "--server", p.console); status != 0 || out != "" || !strings.Contains(errOut, "no connection was refused") {
+	status, out, errOut := muster(t, "rejected", "--server", p.console)
+	if status != 0 || out != "" || !strings.Contains(errOut, "no connection was refused and no message rejected") {
 		t.Errorf("at first: %d %s%s", status, out, errOut)
 	}
 	nc, err := nats.Connect(p.broker)
@@ -25,30 +26,36 @@ func TestWhoIsTurnedAwayIsSaid(t *testing.T) {
 	}
 	t.Cleanup(nc.Close)
 	for range 3 {
-		if err := nc.Publish(simnode.Subject, []byte("no JSON")); err != nil {
+		if err := nc.Publish(simnode.Subject, []byte("not JSON")); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wait.Eventually(t, func() error {
-		var answer console.Rejected
-		getJSON(t, p.console+"/api/v1/rejected", &answer)
-		if len(answer.Cases) != 1 || answer.Cases[0].Count != 3 || answer.Cases[0].Reason != "malformed" || answer.Cases[0].First.IsZero() {
+		answer, err := client(p.console).Rejected(t.Context())
+		if err != nil {
+			return err
+		}
+		if len(answer.Cases) != 1 || answer.Cases[0].Count != 3 || answer.Cases[0].First.IsZero() ||
+			answer.Cases[0].Reason != contract.ReasonMalformed {
 			return fmt.Errorf("%+v", answer)
 		}
 		return nil
 	})
-	if status, _, errOut := muster(t, "rejected", "--server", p.broker); status != 1 || !strings.Contains(errOut, "does not speak HTTP") || strings.Count(errOut, "\n") != 1 {
-		t.Errorf("the nodes' port: %d %s", status, errOut)
-	}
-	status, out, _ := muster(t, "rejected", "--server", p.console)
-	if lines := strings.Split(out, "\n"); status != 0 || len(lines) != 3 || !strings.Contains(lines[1], "adapter registration") || !strings.Contains(lines[1], "malformed") {
+	status, out, _ = muster(t, "rejected", "--server", p.console)
+	if lines := strings.Split(out, "\n"); status != 0 || len(lines) != 3 ||
+		!strings.Contains(lines[1], "adapter registration") || !strings.Contains(lines[1], contract.ReasonMalformed) {
 		t.Errorf("%d %s", status, out)
+	}
+	status, _, errOut = muster(t, "rejected", "--server", p.broker)
+	if status != 1 || !strings.Contains(errOut, "does not speak HTTP") || strings.Count(errOut, "\n") != 1 {
+		t.Errorf("--server with the port of the broker: %d %s", status, errOut)
 	}
 }
 
-func TestWhoComesWithoutACertificateIsSaid(t *testing.T) {
+func TestRejected_ListsConnectionsWithoutCertificate(t *testing.T) {
 	dir := t.TempDir()
-	if status, _, errOut := muster(t, "init", "--dir", dir, "--name", "127.0.0.1", "--listen", freeAddress(t)); status != 0 {
+	status, _, errOut := muster(t, "init", "--dir", dir, "--name", "127.0.0.1", "--listen", freeAddress(t))
+	if status != 0 {
 		t.Fatal(errOut)
 	}
 	config := filepath.Join(dir, "appliance.toml")
@@ -60,15 +67,18 @@ func TestWhoComesWithoutACertificateIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := startProcess(t, config)
-	_, err = nats.Connect("tls://"+strings.TrimPrefix(p.broker, "tls://"), nats.Name("web1.example.net"), nats.Secure(&tls.Config{InsecureSkipVerify: true}))
+	address := "tls://" + strings.TrimPrefix(p.broker, "tls://")
+	_, err = nats.Connect(address, nats.Name("web1.example.net"), nats.Secure(&tls.Config{InsecureSkipVerify: true}))
 	if err == nil {
-		t.Fatal("let in")
+		t.Fatal("a client without a certificate was admitted")
 	}
 	wait.Eventually(t, func() error {
-		var answer console.Rejected
-		getJSON(t, p.console+"/api/v1/rejected", &answer)
-		for _, c := range answer.Cases {
-			if c.By == "broker" && c.Name == "web1.example.net" && c.Address != "" && c.Reason == "no-credentials" {
+		answer, err := client(p.console).Rejected(t.Context())
+		if err != nil {
+			return err
+		}
+		for _, e := range answer.Cases {
+			if e.By == "broker" && e.Name == "web1.example.net" && e.Address != "" && e.Reason == "no-credentials" {
 				return nil
 			}
 		}
