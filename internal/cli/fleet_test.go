@@ -96,9 +96,9 @@ func node(t *testing.T, console string, index int) fleet.Detail {
 	return n
 }
 
-// quick returns the configuration of a lab that notices within seconds that a node is gone. rules are
+// fastLab returns the configuration of a lab that notices within seconds that a node is gone. rules are
 // added to [fleet].
-func quick(t *testing.T, rules ...string) (config string) {
+func fastLab(t *testing.T, rules ...string) (config string) {
 	t.Helper()
 	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
 		"[broker]\nlisten = '"+freeAddress(t)+"'\nping_interval = '1s'\n"+
@@ -107,8 +107,8 @@ func quick(t *testing.T, rules ...string) (config string) {
 
 func TestFleet_KilledFrozenAndStoppedNodes(t *testing.T) {
 	t.Parallel()
-	const grace, ping = 2 * time.Second, time.Second // as quick configures them
-	p := startProcess(t, quick(t))
+	const grace, ping = 2 * time.Second, time.Second // as fastLab configures them
+	p := startProcess(t, fastLab(t))
 	nodes := []struct {
 		signal os.Signal // nil: the node is left alone
 		state  fleet.State
