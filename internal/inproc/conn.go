@@ -1,13 +1,13 @@
-// Package wire is a bare connection to a NATS server in this process: it reads what is
-// published to subjects as fast as the server writes it, and publishes without a copy or an
-// allocation that could be left out. A connection that has ended stays ended.
+// Package inproc is a connection to the NATS server in this process. It reads messages as fast as
+// the server writes them, and publishes without avoidable copies and allocations. It does not
+// reconnect, and needs no client library.
 //
-// A client library would do, but for three things. The server ends a connection that lags
-// behind, and what is published until the next one is there is known to nobody; so the
-// reader must be no slower than those who publish, even when the processors are busy. A
-// message that there is no room for is not copied, only counted. And every message of a
-// burst goes through here twice, in and out: maps for headers and one goroutine to the next
-// were a sixth of what it cost.
+// The client library is not used, for three reasons. The server ends a connection that lags
+// behind, and what is published until the next one is subscribed is lost without a trace; so the
+// reader must be as fast as all publishers together, even when the processors are busy. A message
+// that the receiver has no room for is not copied, only counted. And each message of a burst passes
+// here twice, in and out: maps for headers, and a channel between two goroutines, took a sixth of
+// the time.
 //
 // The protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol.
 package inproc
@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	// readBuffer is as large as the largest piece in which the server writes.
+	// readBuffer is the size of the largest block that the server writes at once.
 	readBuffer = 64 << 10
-	// openWait is how long the server may take to let the connection in.
-	openWait = 10 * time.Second
+	// openTimeout is how long the server may take to admit the connection.
+	openTimeout = 10 * time.Second
 )
 
 var (
@@ -36,59 +36,62 @@ var (
 	pong = []byte("PONG\r\n")
 )
 
-// Receiver is who gets the messages. Its methods are called by Open and Run, one after the
-// other, and must not wait.
+// Receiver takes the messages of a connection. Open and Run call its methods one after the other,
+// never concurrently. They must not block.
 type Receiver interface {
-	// Buffer gives where to put a message of that size, or nil where it is not wanted.
+	// Buffer returns a slice of size bytes to read the data of a message into, or nil to
+	// discard the data.
 	Buffer(size int) []byte
-	// Receive takes every message.
+	// Receive is called for every message, also if its data was discarded.
 	Receive(m Message)
 }
 
-// Message is one that has come.
+// Message is a received message.
 type Message struct {
 	Subject string
-	Status  string // what the server says in the place of an answer, such as NoResponders
-	Size    int
-	Data    []byte // what Room gave for it
+	Status  string // from the first line of the headers, such as NoResponders; usually empty
+	Size    int    // bytes of the data
+	Data    []byte // the slice that Buffer returned; nil if the data was discarded
 }
 
-// NoResponders is the status that comes to the reply subject of a message nobody takes.
+// NoResponders is the status of the message that the server sends to the reply subject when
+// nothing is subscribed to the subject of a publish.
 const NoResponders = "503"
 
-// Conn is one connection with its subscriptions.
+// Conn is a connection and its subscriptions. Publish, Drain and Close may be called from any
+// goroutine.
 type Conn struct {
-	conn       net.Conn
-	reader     *bufio.Reader
-	receiver   Receiver
-	id         uint64
-	maxPayload int    // bytes of a message, with its headers
-	subjects   int    // so many subscriptions, with ids from 0
-	subject    string // of the message before: most have the same
-	received   atomic.Uint64
-	draining   atomic.Bool
+	conn          net.Conn
+	reader        *bufio.Reader
+	receiver      Receiver
+	id            uint64
+	maxPayload    int    // bytes of a message, with its headers
+	subscriptions int    // their ids are 0, 1, …
+	subject       string // of the last message; most messages have the same, which then needs no copy
+	received      atomic.Uint64
+	draining      atomic.Bool
 
-	writing sync.Mutex
-	unsent  [][]byte      // pieces that the writer has not taken yet
-	spare   [][]byte      // pieces to fill again
-	wake    chan struct{} // the writer is to look
+	writing sync.Mutex    // guards unsent and spare
+	unsent  [][]byte      // blocks that the writer has not taken yet
+	spare   [][]byte      // blocks to fill again
+	wake    chan struct{} // holds one value while the writer must look for unsent blocks; never closed
 
-	ended chan struct{}
-	once  sync.Once
+	ended chan struct{} // closed by Close
+	once  sync.Once     // runs Close
 	wg    sync.WaitGroup
 }
 
-// Open introduces itself on the connection and subscribes. When it returns, the receiver
-// gets whatever is published to the subjects. The net.Conn is the connection's, also after an
-// error.
+// Open logs in with the token and subscribes. Everything that is published to the subjects after it
+// returns reaches the receiver, which Open and Run call. The net.Conn belongs to the Conn, which
+// closes it, also if Open returns an error.
 func Open(conn net.Conn, name, token string, subjects []string, receiver Receiver) (*Conn, error) {
 	c := &Conn{
-		conn:     conn,
-		reader:   bufio.NewReaderSize(conn, readBuffer),
-		receiver: receiver,
-		subjects: len(subjects),
-		wake:     make(chan struct{}, 1),
-		ended:    make(chan struct{}),
+		conn:          conn,
+		reader:        bufio.NewReaderSize(conn, readBuffer),
+		receiver:      receiver,
+		subscriptions: len(subjects),
+		wake:          make(chan struct{}, 1),
+		ended:         make(chan struct{}),
 	}
 	c.wg.Go(c.write)
 	if err := c.open(name, token, subjects); err != nil {
@@ -99,30 +102,30 @@ func Open(conn net.Conn, name, token string, subjects []string, receiver Receive
 }
 
 func (c *Conn) open(name, token string, subjects []string) error {
-	if err := c.conn.SetDeadline(time.Now().Add(openWait)); err != nil {
+	if err := c.conn.SetDeadline(time.Now().Add(openTimeout)); err != nil {
 		return err
 	}
 	if err := c.readInfo(); err != nil {
 		return err
 	}
-	hello, err := json.Marshal(map[string]any{
+	options, err := json.Marshal(map[string]any{
 		"name": name, "auth_token": token, "lang": "go", "version": "1", "protocol": 1,
 		"headers": true, "no_responders": true, "verbose": false, "pedantic": false,
 	})
 	if err != nil {
 		return err
 	}
-	for _, lines := range [][]byte{fmt.Appendf(nil, "CONNECT %s\r\n", hello), subscriptions(subjects)} {
+	for _, lines := range [][]byte{fmt.Appendf(nil, "CONNECT %s\r\n", options), subscribe(subjects)} {
 		c.send(append(lines, ping...))
-		if err := c.readToPong(); err != nil {
+		if err := c.readUntilPong(); err != nil {
 			return err
 		}
 	}
 	return c.conn.SetDeadline(time.Time{})
 }
 
-// subscriptions are the lines that subscribe; the place in the list is the id.
-func subscriptions(subjects []string) []byte {
+// subscribe returns the lines that subscribe to the subjects; a subject's index is its id.
+func subscribe(subjects []string) []byte {
 	var lines []byte
 	for id, subject := range subjects {
 		lines = fmt.Appendf(lines, "SUB %s %d\r\n", subject, id)
@@ -130,15 +133,15 @@ func subscriptions(subjects []string) []byte {
 	return lines
 }
 
-// readInfo takes the id of the connection from the server's first line.
+// readInfo reads the server's first line.
 func (c *Conn) readInfo() error {
-	line, err := c.line()
+	line, err := c.readLine()
 	if err != nil {
 		return err
 	}
 	text, found := bytes.CutPrefix(line, []byte("INFO "))
 	if !found {
-		return fmt.Errorf("the server begins with %.64q", line)
+		return fmt.Errorf("the server's first line is %.64q, not INFO", line)
 	}
 	var info struct {
 		ID         uint64 `json:"client_id"`
@@ -151,36 +154,37 @@ func (c *Conn) readInfo() error {
 	return nil
 }
 
-// ID is the server's number for the connection.
+// ID returns the server's number for the connection.
 func (c *Conn) ID() uint64 { return c.id }
 
-// Received is how many messages have come, whether there was room for them or not.
+// Received returns the number of messages received so far, those with discarded data included.
 func (c *Conn) Received() uint64 { return c.received.Load() }
 
-// Run reads until the connection ends, and says why; after Drain that is no error.
+// Run reads until the connection ends, and returns why. It returns nil when Drain has completed.
 func (c *Conn) Run() error {
 	defer c.Close()
-	err := c.readToPong() // the only ping that is not answered yet is Drain's
+	err := c.readUntilPong() // only Drain sends a ping now
 	if c.draining.Load() && err == nil {
 		return nil
 	}
 	if err == nil {
-		err = errors.New("the server answers a ping that was not sent")
+		err = errors.New("the server sent PONG without a ping")
 	}
 	return err
 }
 
-// Drain ends the subscriptions. Run returns once all that was routed before has come.
+// Drain ends the subscriptions. It does not wait: Run returns once everything that the server had
+// routed before is received.
 func (c *Conn) Drain() {
 	c.draining.Store(true)
 	var lines []byte
-	for id := range c.subjects {
+	for id := range c.subscriptions {
 		lines = fmt.Appendf(lines, "UNSUB %d\r\n", id)
 	}
 	c.send(append(lines, ping...))
 }
 
-// Close ends the connection. It may be called twice.
+// Close ends the connection, and Run with it. It may be called twice.
 func (c *Conn) Close() {
 	c.once.Do(func() {
 		close(c.ended)

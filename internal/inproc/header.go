@@ -2,18 +2,18 @@ package inproc
 
 import "strings"
 
-// headerBegin is in front of all headers. See
+// headerBegin is the first line of all headers. See
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-4.md.
 const headerBegin = "NATS/1.0\r\n"
 
-// Header is the headers of a message as text.
+// Header builds the headers of a message as text: Begin, Add for each header, End.
 type Header []byte
 
-// Begin begins headers in a buffer that may hold something else before them.
+// Begin starts headers behind what the buffer holds already.
 func Begin(buffer []byte) Header { return append(buffer, headerBegin...) }
 
-// Add adds a header. A value is one line without blanks around it: line ends in it become
-// blanks.
+// Add adds a header. The value becomes one line: blanks around it are removed, and line ends in it
+// are replaced by blanks.
 func (h Header) Add(key, value string) Header {
 	h = append(h, key...)
 	h = append(h, ": "...)
@@ -27,5 +27,5 @@ func (h Header) Add(key, value string) Header {
 	return append(h, "\r\n"...)
 }
 
-// End ends the headers.
+// End returns the finished text, as Conn.Publish needs it.
 func (h Header) End() []byte { return append(h, "\r\n"...) }

@@ -8,28 +8,28 @@ import (
 	"strconv"
 )
 
-// readToPong hands on messages until the server has answered a ping.
-func (c *Conn) readToPong() error {
+// readUntilPong reads messages until the server answers a ping.
+func (c *Conn) readUntilPong() error {
 	for {
-		line, err := c.line()
+		line, err := c.readLine()
 		if err != nil {
 			return err
 		}
 		verb, rest, _ := bytes.Cut(line, []byte(" "))
 		switch string(verb) {
 		case "MSG":
-			err = c.message(rest, false)
+			err = c.readMessage(rest, false)
 		case "HMSG":
-			err = c.message(rest, true)
+			err = c.readMessage(rest, true)
 		case "PING":
 			c.send(pong)
 		case "PONG":
 			return nil
 		case "INFO", "+OK":
 		case "-ERR":
-			err = fmt.Errorf("the server says %s", rest)
+			err = fmt.Errorf("the server reports %s", rest)
 		default:
-			err = fmt.Errorf("the server says %.64q", line)
+			err = fmt.Errorf("the server sent %.64q, which is not part of the protocol", line)
 		}
 		if err != nil {
 			return err
@@ -37,8 +37,8 @@ func (c *Conn) readToPong() error {
 	}
 }
 
-// line is the next line without its end, good until the next read.
-func (c *Conn) line() ([]byte, error) {
+// readLine returns the next line without its end. The slice is valid until the next read.
+func (c *Conn) readLine() ([]byte, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
 		return nil, err
@@ -46,14 +46,14 @@ func (c *Conn) line() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// errControlLine is a line that tells of a message and makes no sense.
-var errControlLine = errors.New("the server announces a message in a way that cannot be read")
+// errControlLine is the error of a line that announces a message and is not valid.
+var errControlLine = errors.New("the server sent a MSG or HMSG line that is not valid")
 
-// message reads what follows a line such as
+// readMessage reads the message that a line announces. line is what follows the verb:
 //
 //	MSG <subject> <sid> [reply] <bytes>
-//	HMSG <subject> <sid> [reply] <header bytes> <bytes together>
-func (c *Conn) message(line []byte, headers bool) error {
+//	HMSG <subject> <sid> [reply] <header bytes> <total bytes>
+func (c *Conn) readMessage(line []byte, headers bool) error {
 	subject, rest, _ := bytes.Cut(line, []byte(" "))
 	var header int
 	rest, size, ok := lastNumber(rest)
@@ -66,15 +66,16 @@ func (c *Conn) message(line []byte, headers bool) error {
 	if string(subject) != c.subject {
 		c.subject = string(subject)
 	}
-	status, err := c.status(header)
+	status, err := c.readStatus(header)
 	if err != nil {
 		return err
 	}
-	return c.payload(status, size-header)
+	return c.readData(status, size-header)
 }
 
-// status reads over headers, of which only the status in their first line matters here.
-func (c *Conn) status(header int) (string, error) {
+// readStatus reads headers of so many bytes. It returns the status from their first line, and
+// discards the rest.
+func (c *Conn) readStatus(header int) (string, error) {
 	begin, err := c.reader.Peek(min(header, len("NATS/1.0 503")))
 	if err != nil {
 		return "", err
@@ -85,17 +86,17 @@ func (c *Conn) status(header int) (string, error) {
 	return text, err
 }
 
-// payload reads the message itself, or over it, and hands it on.
-func (c *Conn) payload(status string, size int) error {
-	skip := size
+// readData reads or discards the data of a message, and hands the message to the receiver.
+func (c *Conn) readData(status string, size int) error {
+	discard := size
 	data := c.receiver.Buffer(size)
 	if data != nil {
-		skip = 0
+		discard = 0
 		if _, err := io.ReadFull(c.reader, data); err != nil {
 			return err
 		}
 	}
-	if _, err := c.reader.Discard(skip + len("\r\n")); err != nil {
+	if _, err := c.reader.Discard(discard + len("\r\n")); err != nil {
 		return err
 	}
 	c.received.Add(1)
@@ -103,7 +104,7 @@ func (c *Conn) payload(status string, size int) error {
 	return nil
 }
 
-// lastNumber takes the last word, a number, off a line.
+// lastNumber splits the last word, which must be a number, from a line.
 func lastNumber(line []byte) (rest []byte, n int, ok bool) {
 	at := bytes.LastIndexByte(line, ' ')
 	n, err := strconv.Atoi(string(line[at+1:]))

@@ -8,25 +8,25 @@ import (
 )
 
 const (
-	// writeWait is how long the server may take to read, as long as it gives a client.
-	writeWait = 10 * time.Second
-	// pieceBytes is what goes to the server at once: as much as it reads at once. A piece
-	// ends where a message ends, unless that is longer; one that the server reads in two it
-	// has to copy.
-	pieceBytes = 60 << 10
-	// mostSpare is how many pieces are kept to be filled again.
-	mostSpare = 64
+	// writeTimeout is how long the server may take to read a block; it grants a client as long.
+	writeTimeout = 10 * time.Second
+	// blockBytes is how much is written at once: as much as the server reads at once. A block
+	// ends where a message ends, because the server must copy a message that it reads in two
+	// parts. A message that is larger is a block of its own.
+	blockBytes = 60 << 10
+	// maxSpare is how many blocks are kept to be filled again.
+	maxSpare = 64
 )
 
-// Errors of Publish.
+// Errors that Publish returns.
 var (
 	ErrTooLarge = errors.New("message is larger than the server's max_payload")
 	ErrClosed   = errors.New("connection has ended")
 )
 
-// Publish sends a message, with the reply subject that its answer comes to and its headers
-// as text (see Header). It does not wait: without an error the message is on its way, and
-// the slices may be used again. As with all of NATS, only an answer says that it arrived.
+// Publish sends a message with its headers as text (see Header). The answer, if any, is sent to the
+// reply subject. Publish copies the message and does not wait: if it returns nil, the slices may be
+// used again, but only an answer shows that the message arrived.
 func (c *Conn) Publish(subject, reply string, header, data []byte) error {
 	if len(header)+len(data) > c.maxPayload {
 		return ErrTooLarge
@@ -39,7 +39,7 @@ func (c *Conn) Publish(subject, reply string, header, data []byte) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	const line = len("HPUB 1048576 1048576\r\n\r\n  ")
-	out := c.piece(line + len(subject) + len(reply) + len(header) + len(data))
+	out := c.lastBlock(line + len(subject) + len(reply) + len(header) + len(data))
 	out = append(out, "HPUB "...)
 	out = append(out, subject...)
 	out = append(out, ' ')
@@ -57,39 +57,40 @@ func (c *Conn) Publish(subject, reply string, header, data []byte) error {
 	return nil
 }
 
-// send leaves lines to the writer: the server may be writing to us at that moment, and
-// over a pipe two who write and do not read wait for ever.
+// send leaves protocol lines to the writer goroutine. The reader must not write them itself: the
+// server may be writing at the same moment, and if both ends of a pipe write, none reads.
 func (c *Conn) send(lines []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	out := c.piece(len(lines))
+	out := c.lastBlock(len(lines))
 	c.unsent[len(c.unsent)-1] = append(out, lines...)
 	c.wakeWriter()
 }
 
-// piece is the last unsent one, with room for that many bytes more.
-func (c *Conn) piece(bytes int) []byte {
+// lastBlock returns the last unsent block, with room for so many more bytes. The mutex is held.
+func (c *Conn) lastBlock(bytes int) []byte {
 	if last := len(c.unsent) - 1; last >= 0 && len(c.unsent[last])+bytes <= cap(c.unsent[last]) {
 		return c.unsent[last]
 	}
 	var next []byte
-	if last := len(c.spare) - 1; last >= 0 && bytes <= pieceBytes {
+	if last := len(c.spare) - 1; last >= 0 && bytes <= blockBytes {
 		next, c.spare = c.spare[last][:0], c.spare[:last]
 	} else {
-		next = make([]byte, 0, max(bytes, pieceBytes))
+		next = make([]byte, 0, max(bytes, blockBytes))
 	}
 	c.unsent = append(c.unsent, next)
 	return next
 }
 
+// wakeWriter lets the writer look for unsent blocks.
 func (c *Conn) wakeWriter() {
 	select {
 	case c.wake <- struct{}{}:
-	default: // it has not looked since the last time
+	default: // it has not looked since the last wake
 	}
 }
 
-// write sends piece after piece.
+// write is the writer goroutine: it writes unsent blocks until the connection ends.
 func (c *Conn) write() {
 	for {
 		select {
@@ -97,20 +98,21 @@ func (c *Conn) write() {
 			return
 		case <-c.wake:
 		}
-		for out := c.take(nil); out != nil; out = c.take(out) {
-			if err := c.writeAll(out); err != nil {
-				_ = c.conn.Close() // and the reader sees why
+		for block := c.nextBlock(nil); block != nil; block = c.nextBlock(block) {
+			if err := c.writeBlock(block); err != nil {
+				_ = c.conn.Close() // the reader returns the error
 				return
 			}
 		}
 	}
 }
 
-// take gives back a piece that has been sent, and gets the next.
-func (c *Conn) take(sent []byte) []byte {
+// nextBlock returns the next unsent block, or nil. It keeps the block that was sent, if there is
+// one, to be filled again.
+func (c *Conn) nextBlock(sent []byte) []byte {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if cap(sent) == pieceBytes && len(c.spare) < mostSpare {
+	if cap(sent) == blockBytes && len(c.spare) < maxSpare {
 		c.spare = append(c.spare, sent)
 	}
 	if len(c.unsent) == 0 {
@@ -121,10 +123,10 @@ func (c *Conn) take(sent []byte) []byte {
 	return next
 }
 
-func (c *Conn) writeAll(out []byte) error {
-	if err := c.conn.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+func (c *Conn) writeBlock(block []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	_, err := c.conn.Write(out)
+	_, err := c.conn.Write(block)
 	return err
 }
