@@ -1,9 +1,7 @@
-// Package adapter takes Choria messages in and puts stream messages out, and counts every
-// one of them. It opens no port, makes no stream, and decides nothing about nodes.
+// Package adapter receives Choria messages, publishes one stream message for each, and counts
+// every one of them. It opens no port, creates no stream, and decides nothing about nodes.
 //
-// A message goes one way: received into the queue, parsed by a worker, into its sender's
-// lane, published, and to its verdict when the stream has answered. Nothing on that way
-// waits while it holds the mutex, and everything that is shared is guarded by it.
+// The way of a message is listed at the top of flow.go.
 package adapter
 
 import (
@@ -19,147 +17,144 @@ import (
 	"github.com/muster-appliance/muster/internal/rejected"
 )
 
-// Dial opens a connection of an organ to this appliance's broker, subscribed to the subjects.
+// Dial opens an internal connection to this appliance's broker, subscribed to the subjects.
 type Dial func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 
-// Options is what an adapter is given by the appliance around it.
+// Options is what the appliance hands to an adapter.
 type Options struct {
-	Site      string           // where it collects
-	Buffer    int64            // bound on the bytes received and not yet stored
-	Now       func() time.Time // the site's clock
-	Dial      Dial
-	Delivered func(id uint64) (msgs uint64, ok bool) // what the broker sent to a connection that has ended
-	Verifier  *choria.Verifier
-	Rejected  *rejected.Table // is told whose messages are rejected; nil: nobody
+	Site      string                                 // the value of the header Muster-Site
+	Buffer    int64                                  // maximum of bytes received and not yet stored
+	Now       func() time.Time                       // the site's clock
+	Dial      Dial                                   // connects to the broker of this process
+	Delivered func(id uint64) (msgs uint64, ok bool) // messages the broker sent to a connection that has ended
+	Verifier  *choria.Verifier                       // shared with the broker
+	Rejected  *rejected.Table                        // remembers the senders of rejected messages; may be nil
 	Log       hclog.Logger
 }
 
-// Adapter is one [adapter.NAME].
-type Adapter struct {
-	cfg       Config
-	site      string
-	now       func() time.Time
-	wire      Dial
-	delivered func(id uint64) (msgs uint64, ok bool)
-	verifier  *choria.Verifier
-	refused   *rejected.Table
-	log       hclog.Logger
+// phase is where an adapter stands in its life. A phase is never left backwards:
+//
+//	opening   New has returned; Open connects.
+//	running   Open has returned: messages are received, parsed and published.
+//	draining  Close has drained the input: nothing more is received, and pending messages
+//	          still get their outcome.
+//	stopped   Pending messages have been counted as dropped. Nothing more is published,
+//	          late acks are ignored, and the goroutines return.
+//
+// An Open that failed goes from opening through draining to stopped at once.
+type phase int
 
-	local *publisher // to this appliance
-	out   *publisher // where the stream is: local, or another NATS
-	links links
+const (
+	opening phase = iota
+	running
+	draining
+	stopped
+)
+
+// Adapter runs one [adapter.NAME].
+//
+// All fields below mu are guarded by it. It is held for a few lines that never wait: nothing is
+// parsed, published, logged or written with the mutex held.
+type Adapter struct {
+	cfg  Config
+	opts Options
+
+	input *localConn // receives what is published to the topics
+	local *publisher // publishes to this appliance; nil before Open
+	out   *publisher // publishes to where the stream is: local, or stream.servers; nil before Open
+	stats *connStats
 
 	signatures signatures
-	raws, outs buffers // for what has come, and for what is to be stored
+	rawBuffers buffers // memory of received messages
+	outBuffers buffers // memory of messages to publish
 
-	mu        sync.Mutex
-	work      *sync.Cond // there is something to parse, or nothing will come any more
-	ingest    *ingest    // the current one
-	ledger    *ledger
-	queue     queue
-	lanes     *lanes
-	retries   retries
-	sent      int    // unanswered
-	recording int    // rejected and not yet known to be recorded
-	fault     string // why the stream does not take messages; empty while it does
-	stopping  bool   // there will be no further connection
-	drained   bool   // nothing more is received
-	stopped   bool   // nothing more is sent
-	idle      chan struct{}
+	mu             sync.Mutex
+	phase          phase
+	parse          *sync.Cond // wakes a worker: there may be a message to parse, or the phase is stopped
+	ledger         *ledger
+	queue          queue
+	senders        *senderQueues
+	retries        retries
+	unacked        int    // messages published and not yet acknowledged
+	unackedRejects int    // messages rejected, whose record is not yet acknowledged
+	fault          string // why the stream does not take messages; empty while it does
 
-	once      sync.Once
-	quit      chan struct{}
-	listening sync.WaitGroup
-	wg        sync.WaitGroup
+	idle   chan struct{} // closed when the phase is draining and nothing is pending any more
+	halted chan struct{} // closed when the phase becomes stopped
+	once   sync.Once     // runs Close
+	wg     sync.WaitGroup
 }
 
-// New makes an adapter that does nothing yet.
+// New returns an adapter that does nothing before Open.
 func New(cfg Config, o Options) *Adapter {
-	cfg.Buffer = o.Buffer
-	if cfg.Ingest.Workers == 0 {
-		cfg.Ingest.Workers = int64(runtime.NumCPU())
-	}
 	a := &Adapter{
-		cfg:       cfg,
-		site:      o.Site,
-		now:       o.Now,
-		wire:      o.Dial,
-		delivered: o.Delivered,
-		verifier:  o.Verifier,
-		refused:   o.Rejected,
-		log:       o.Log,
-		links:     links{log: o.Log},
-		ledger:    newLedger(cfg.Buffer, uint64(cfg.QueueLen)),
-		lanes:     newLanes(),
-		idle:      make(chan struct{}),
-		quit:      make(chan struct{}),
+		cfg:     cfg,
+		opts:    o,
+		stats:   newConnStats(o),
+		ledger:  newLedger(o.Buffer, uint64(cfg.QueueLen)),
+		senders: newSenderQueues(),
+		idle:    make(chan struct{}),
+		halted:  make(chan struct{}),
 	}
-	a.work = sync.NewCond(&a.mu)
+	a.parse = sync.NewCond(&a.mu)
+	a.input = a.newInput()
 	return a
 }
 
-// Open connects and subscribes. When it returns, whatever is published to the topics is
-// received.
+// Open connects and subscribes. When it returns, everything published to the topics is received.
+// After an error the adapter is closed.
 func (a *Adapter) Open(ctx context.Context) error {
-	if err := a.openOutput(); err != nil {
+	if err := a.open(); err != nil {
 		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 	}
-	for range a.cfg.Ingest.Workers {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.phase = running
+	return nil
+}
+
+// open starts everything in the reverse order of a message's way.
+func (a *Adapter) open() error {
+	if err := a.openOutput(); err != nil {
+		return err
+	}
+	for range a.workers() {
 		a.wg.Go(a.parseMessages)
 	}
 	a.wg.Go(a.watch)
-	i, err := a.openIngest()
-	if err != nil {
-		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
-	}
-	a.setIngest(i)
-	a.listening.Go(func() { a.listen(i) })
-	return nil
+	return a.input.open()
 }
 
-// openOutput connects to where messages go. What is rejected stays here in any case.
-func (a *Adapter) openOutput() error {
-	local := newPublisher()
-	l, err := a.openLine(local)
-	if err != nil {
-		return err
+// workers returns how many messages are parsed in parallel.
+func (a *Adapter) workers() int {
+	if a.cfg.Ingest.Workers == 0 {
+		return runtime.NumCPU()
 	}
-	local.carrier = l
-	a.local, a.out = local, local
-	if len(a.cfg.Stream.Servers) == 0 {
-		return nil
-	}
-	out := newPublisher()
-	r, err := a.openRemote(out)
-	if err != nil {
-		return err
-	}
-	out.carrier = r
-	a.out = out
-	return nil
+	return int(a.cfg.Ingest.Workers)
 }
 
-// Stats is the ledger as it stands.
+// Name returns the adapter's name in the configuration.
+func (a *Adapter) Name() string { return a.cfg.Name }
+
+// Stats returns a copy of the ledger.
 func (a *Adapter) Stats() Stats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ledger.snapshot()
 }
 
-// Fault says why the stream does not take messages; it is empty while it does.
+// Fault returns why the stream does not take messages; it is empty while it does.
 func (a *Adapter) Fault() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.fault
 }
 
-// Connected tells whether messages can come in and go out.
+// Connected reports whether messages can be received and published.
 func (a *Adapter) Connected() bool {
 	a.mu.Lock()
-	in := a.ingest
+	opened := a.phase != opening
 	a.mu.Unlock()
-	return in.alive.Load() && a.out.connected() // which may wait for a publish that is stuck
+	// Without the mutex: the output may answer only after a publish that hangs.
+	return opened && a.input.connected() && a.out.transport.connected()
 }
-
-// Name is the adapter's name in the configuration.
-func (a *Adapter) Name() string { return a.cfg.Name }

@@ -2,32 +2,34 @@ package adapter
 
 import "sync"
 
-// Sizes of buffers that are used again: multiples of sizeStep up to mostKept.
+// Sizes of the byte slices that are used again: multiples of sizeStep up to maxReused.
 const (
-	sizeStep = 1 << 10
-	mostKept = 64 << 10
+	sizeStep  = 1 << 10
+	maxReused = 64 << 10
 )
 
-// buffers are byte slices that can be used again, as long as the garbage collector leaves
-// them. In a steady load messages so go through memory that is warm already.
+// buffers keeps byte slices for reuse, until the garbage collector frees them. Under a steady
+// load messages then go through memory that is already in the processor's cache. It is safe for
+// concurrent use.
 type buffers struct {
-	pools [mostKept/sizeStep + 1]sync.Pool
+	pools [maxReused/sizeStep + 1]sync.Pool // by size in steps
 }
 
-// get is a slice of that length, with any content.
+// get returns a slice of size bytes with any content.
 func (b *buffers) get(size int) []byte {
 	class := (size + sizeStep - 1) / sizeStep
 	if class >= len(b.pools) {
 		return make([]byte, size)
 	}
-	if kept, ok := b.pools[class].Get().(*[]byte); ok {
-		return (*kept)[:size]
+	if reused, ok := b.pools[class].Get().(*[]byte); ok {
+		return (*reused)[:size]
 	}
 	return make([]byte, size, class*sizeStep)
 }
 
+// put gives a slice back; the caller must not use it any more.
 func (b *buffers) put(slice []byte) {
-	if c := cap(slice); c%sizeStep == 0 && c <= mostKept {
+	if c := cap(slice); c%sizeStep == 0 && c <= maxReused {
 		b.pools[c/sizeStep].Put(&slice)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// typicalMessage stands in for the size of a message until one has come.
+// typicalMessage is the assumed size of a message, in bytes, until one was received.
 const typicalMessage = 10 << 10
 
 // Roles in Choria's metrics. Its adapters count what they publish as received in the role
@@ -18,8 +18,8 @@ const (
 	roleOutput = "output"
 )
 
-// ChoriaCollector gives the adapters' figures under the names, labels and help texts of
-// Choria's adapters. Where those count each worker, there is one worker, number 0.
+// ChoriaCollector returns a collector of the adapters' figures under the names, labels and help
+// texts of Choria's adapters. Choria counts each worker; here there is one, number 0.
 func ChoriaCollector(adapters []*Adapter, identity string) prometheus.Collector {
 	constant := prometheus.Labels{"identity": identity}
 	role := func(name, help string) *prometheus.Desc {
@@ -35,19 +35,20 @@ func ChoriaCollector(adapters []*Adapter, identity string) prometheus.Collector 
 		return prometheus.NewDesc("choria_connector_"+name, help, nil, nil)
 	}
 	return &choriaCollector{
-		adapters:      adapters,
-		received:      role("received_msgs", "Number of messages received by adapters on their inputs"),
-		errors:        role("errors", "Messages that could not be handled"),
-		bytes:         role("bytes", "Bytes processed by the adapter"),
-		time:          role("time", "Time taken to process messages"),
-		length:        queue("queue_length", "How many messages are in the work queue to process"),
-		capacity:      queue("queue_capacity", "How many messages can be the work queue to process"),
-		unparsed:      protocol("json_parse_failures", "Amount of times un-parsable JSON was received"),
-		invalid:       protocol("invalid", "Number of messages with invalid signatures"),
-		valid:         protocol("valid", "Number of messages with valid signatures"),
-		failed:        protocol("error", "Number of protocol errors such as missing certificate, un-parsable files and other unrecoverable errors"),
+		adapters: adapters,
+		received: role("received_msgs", "Number of messages received by adapters on their inputs"),
+		errors:   role("errors", "Messages that could not be handled"),
+		bytes:    role("bytes", "Bytes processed by the adapter"),
+		time:     role("time", "Time taken to process messages"),
+		length:   queue("queue_length", "How many messages are in the work queue to process"),
+		capacity: queue("queue_capacity", "How many messages can be the work queue to process"),
+		unparsed: protocol("json_parse_failures", "Amount of times un-parsable JSON was received"),
+		invalid:  protocol("invalid", "Number of messages with invalid signatures"),
+		valid:    protocol("valid", "Number of messages with valid signatures"),
+		failed: protocol("error", "Number of protocol errors such as missing certificate, "+
+			"un-parsable files and other unrecoverable errors"),
 		reconnections: connector("reconnections", "Number of times the connector reconnected to the middleware"),
-		linkErrors:    connector("errors", "Number of times the connection encountered an error"),
+		connErrors:    connector("errors", "Number of times the connection encountered an error"),
 	}
 }
 
@@ -56,11 +57,13 @@ type choriaCollector struct {
 	received, errors, bytes, time    *prometheus.Desc
 	length, capacity                 *prometheus.Desc
 	unparsed, invalid, valid, failed *prometheus.Desc
-	reconnections, linkErrors        *prometheus.Desc
+	reconnections, connErrors        *prometheus.Desc
 }
 
+// Describe implements prometheus.Collector.
 func (c *choriaCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
+// Collect implements prometheus.Collector.
 func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, a := range c.adapters {
 		c.collectAdapter(ch, a)
@@ -84,19 +87,19 @@ func (c *choriaCollector) collectAdapter(ch chan<- prometheus.Metric, a *Adapter
 	counter(ch, c.bytes, float64(s.Bytes), worker, roleInput)
 	counter(ch, c.bytes, float64(s.BytesStored), worker, roleOutput)
 	ch <- prometheus.MustNewConstSummary(c.time, s.Parsed, s.ParseTime.Seconds(), nil, worker, roleInput)
-	ch <- prometheus.MustNewConstSummary(c.time, s.Answered, s.PublishTime.Seconds(), nil, worker, roleOutput)
+	ch <- prometheus.MustNewConstSummary(c.time, s.Published, s.PublishTime.Seconds(), nil, worker, roleOutput)
 	ch <- prometheus.MustNewConstMetric(c.length, prometheus.GaugeValue, float64(s.Pending), a.Name())
 	ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
 }
 
-// collectTotals gives what Choria counts for the whole process.
+// collectTotals collects what Choria counts for the whole process.
 func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
-	var malformed, reconnections, linkErrors float64
+	var malformed, reconnections, connErrors float64
 	var valid, invalid [choria.V2 + 1]float64
 	for _, a := range c.adapters {
-		malformed += float64(a.Stats().Rejected[choria.ErrMalformed.Error()])
-		reconnections += float64(a.links.reconnections.Load())
-		linkErrors += float64(a.links.errors.Load())
+		malformed += float64(a.Stats().Rejected[contract.ReasonMalformed])
+		reconnections += float64(a.stats.reconnections.Load())
+		connErrors += float64(a.stats.errors.Load())
 		for version := choria.V1; version <= choria.V2; version++ {
 			valid[version] += float64(a.signatures.valid[version].Load())
 			invalid[version] += float64(a.signatures.invalid[version].Load())
@@ -108,14 +111,14 @@ func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
 		counter(ch, c.invalid, invalid[version], label)
 		counter(ch, c.valid, valid[version], label)
 		counter(ch, c.failed, 0, label)
-		malformed = 0 // of what cannot be read the version is unknown: it counts once
+		malformed = 0 // the version of a malformed message is unknown: count it once
 	}
 	counter(ch, c.reconnections, reconnections)
-	counter(ch, c.linkErrors, linkErrors)
+	counter(ch, c.connErrors, connErrors)
 }
 
-// capacity is how many messages the queue can take. Where only bytes bound it, it is
-// worked out from the size of what has come so far.
+// capacity returns how many messages the adapter can hold. If only bytes limit it, this is an
+// estimate from the average size so far.
 func (a *Adapter) capacity(s Stats) float64 {
 	if a.cfg.QueueLen > 0 {
 		return float64(a.cfg.QueueLen)
@@ -124,5 +127,5 @@ func (a *Adapter) capacity(s Stats) float64 {
 	if s.Received > 0 {
 		size = s.Bytes / s.Received
 	}
-	return float64(uint64(a.cfg.Buffer) / (size + overhead))
+	return float64(uint64(a.opts.Buffer) / (size + overhead))
 }

@@ -2,42 +2,24 @@ package adapter
 
 import "context"
 
-// Close takes what the server has routed already, waits until everything has its verdict
-// or the context is done, and counts the rest as dropped. It may be called twice, and
-// after an Open that failed.
+// Close receives what the server has routed already, waits until every message has its outcome
+// or the context is done, and counts the rest as dropped. It returns nil, after all goroutines
+// have. It may be called twice, and after an Open that failed.
 func (a *Adapter) Close(ctx context.Context) error {
 	a.once.Do(func() {
-		a.stopListening(ctx)
-		a.waitIdle(ctx)
+		a.input.drain(ctx)
+		a.drain(ctx)
 		a.stop()
-		a.disconnect() // frees who is stuck in a publish
+		a.disconnect() // also ends a publish that hangs
 		a.wg.Wait()
 	})
 	return nil
 }
 
-// stopListening ends the subscriptions and waits until what had come in is received.
-func (a *Adapter) stopListening(ctx context.Context) {
+// drain waits until no message is pending or the context is done.
+func (a *Adapter) drain(ctx context.Context) {
 	a.mu.Lock()
-	a.stopping = true
-	i := a.ingest
-	a.mu.Unlock()
-	if i == nil {
-		return
-	}
-	i.conn.Drain()
-	select {
-	case <-i.ended:
-	case <-ctx.Done():
-	}
-	i.conn.Close()
-	a.listening.Wait()
-}
-
-// waitIdle waits until no message is pending.
-func (a *Adapter) waitIdle(ctx context.Context) {
-	a.mu.Lock()
-	a.drained = true
+	a.phase = draining
 	a.checkIdle()
 	a.mu.Unlock()
 	select {
@@ -46,20 +28,34 @@ func (a *Adapter) waitIdle(ctx context.Context) {
 	}
 }
 
-// stop ends the goroutines and counts what is left.
+// checkIdle closes idle once there is nothing left to wait for. The mutex is held.
+func (a *Adapter) checkIdle() {
+	if a.phase != draining || a.ledger.stats.Pending > 0 || a.unackedRejects > 0 {
+		return
+	}
+	select {
+	case <-a.idle:
+	default:
+		close(a.idle)
+	}
+}
+
+// stop drops what is pending and lets the goroutines return; watch logs what was dropped.
 func (a *Adapter) stop() {
 	a.mu.Lock()
-	a.stopped = true
-	a.ledger.dropPending() // the watch says how many
-	a.work.Broadcast()
+	a.phase = stopped
+	a.ledger.dropPending()
+	a.parse.Broadcast()
 	a.mu.Unlock()
-	close(a.quit)
+	close(a.halted)
 }
 
 func (a *Adapter) disconnect() {
-	for _, p := range []*publisher{a.local, a.out} {
-		if p != nil {
-			p.close()
-		}
+	if a.local == nil {
+		return // Open was never called
+	}
+	a.local.transport.close()
+	if a.out != a.local {
+		a.out.transport.close()
 	}
 }

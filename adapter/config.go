@@ -16,34 +16,34 @@ import (
 type Config struct {
 	Name      string
 	Enabled   bool
-	Type      string
-	QueueLen  int64 // 0: bounded by the buffer alone
-	Buffer    int64 // bytes; 0: chosen from the machine's memory
-	Verify    string
-	ClockSkew time.Duration
+	Type      string        // jetstream or choria_streams
+	QueueLen  int64         // maximum of pending messages; 0: only the buffer limits them
+	Buffer    int64         // bytes; 0: derived from the machine's memory
+	Verify    string        // one of the modes in verify.go
+	ClockSkew time.Duration // difference between sender and site from which it is recorded
 	Ingest    Ingest
 	Stream    Stream
 }
 
 // Ingest is an [adapter.NAME.ingest] table: where messages come from.
 type Ingest struct {
-	Topics   []string
-	Protocol string
-	Workers  int64 // 0: as many as there are cores
+	Topics   []string // subjects that do not overlap
+	Protocol string   // request or reply
+	Workers  int64    // messages parsed in parallel; 0: one for each core
 }
 
-// Stream is an [adapter.NAME.stream] table: where they go.
+// Stream is an [adapter.NAME.stream] table: where messages are published.
 type Stream struct {
-	Topic       string
-	Format      string
-	MaxUnpacked int64
-	Servers     []string
+	Topic       string   // subject; %s stands for the sender
+	Format      string   // choria or plain
+	MaxUnpacked int64    // bytes; for plain
+	Servers     []string // empty: this appliance
 	User        string
 	Password    string
-	Credentials string
+	Credentials string // path of a file
 }
 
-// NewConfig is an adapter of which only the name is known.
+// NewConfig returns the defaults of an adapter that has this name.
 func NewConfig(name string) *Config {
 	return &Config{
 		Name: name, Enabled: true, Type: "jetstream", Verify: verifyAuto, ClockSkew: 10 * time.Minute,
@@ -51,7 +51,7 @@ func NewConfig(name string) *Config {
 	}
 }
 
-// DefaultConfig is the adapter that collects registrations.
+// DefaultConfig returns the configuration of the adapter that collects registrations.
 func DefaultConfig() *Config {
 	c := NewConfig("registration")
 	c.Ingest.Topics = []string{"*.broadcast.agent.registration", "choria.registration.>"}
@@ -63,26 +63,36 @@ func DefaultConfig() *Config {
 // Keys lists the keys of [adapter.NAME].
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
-		{Name: "enabled", Value: config.Bool(&c.Enabled), Help: "false: the adapter does not run"},
-		{Name: "type", Value: config.String(&c.Type), Help: "jetstream; choria_streams is the same"},
-		{Name: "queue_len", Value: config.Int(&c.QueueLen, 0, math.MaxInt32), Help: "most messages waiting; 0: as many as the buffer holds"},
-		{Name: "buffer", Value: config.SizeOr("auto", &c.Buffer, 1<<20, 1<<40), Help: "most bytes received and not yet stored; auto: a quarter of the memory, at most 1GiB"},
-		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff), Help: "whether senders must prove who they are: auto requires it where there is a CA, an issuer or a signer, and records what it finds elsewhere"},
-		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour), Help: "a sender's clock that is further off is noted in Muster-Skew"},
-		{Name: "ingest", Value: config.Sub(&c.Ingest), Help: "where messages come from"},
-		{Name: "stream", Value: config.Sub(&c.Stream), Help: "where they go"},
+		{Name: "enabled", Value: config.Bool(&c.Enabled),
+			Help: "run the adapter"},
+		{Name: "type", Value: config.String(&c.Type),
+			Help: "jetstream; choria_streams means the same"},
+		{Name: "queue_len", Value: config.Int(&c.QueueLen, 0, math.MaxInt32),
+			Help: "maximum of pending messages; 0: as many as the buffer holds"},
+		{Name: "buffer", Value: config.SizeOr("auto", &c.Buffer, 1<<20, 1<<40),
+			Help: "maximum of bytes received and not yet stored; auto: a quarter of the memory, at most 1GiB"},
+		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff),
+			Help: "require rejects messages whose sender is not proved; record stores them with the reason; " +
+				"auto requires proof if there is a CA, an issuer or a signer, otherwise it records; off checks nothing"},
+		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour),
+			Help: "a sender's clock that differs by more is recorded in the header Muster-Skew"},
+		{Name: "ingest", Value: config.Sub(&c.Ingest),
+			Help: "where messages come from"},
+		{Name: "stream", Value: config.Sub(&c.Stream),
+			Help: "where messages are published"},
 	}
 }
 
-// Validate refuses an adapter that could not run.
+// Validate reports what keeps an adapter from running.
 func (c *Config) Validate(check *config.Check) {
 	if !contract.ValidName(c.Name) {
-		check.Problem("", "%q is no name for an adapter; use A-Z, a-z, 0-9, _ and -", c.Name)
+		check.Problem("", "%q is not a valid name; use 1 to 64 of A-Z, a-z, 0-9, _ and -", c.Name)
 	}
 	switch c.Type {
 	case "jetstream", "choria_streams":
 	case "nats_stream":
-		check.Problem("type", `"nats_stream" is gone with NATS Streaming; write type = "jetstream", the rest of the adapter stays the same`)
+		check.Problem("type", `"nats_stream" needs NATS Streaming, which no longer exists; `+
+			`write type = "jetstream", the rest of the adapter stays the same`)
 	default:
 		check.Problem("type", `%q is not known; write type = "jetstream"`, c.Type)
 	}
@@ -90,23 +100,28 @@ func (c *Config) Validate(check *config.Check) {
 		return
 	}
 	if len(c.Ingest.Topics) == 0 {
-		check.Problem("ingest.topic", `none; name the subjects to read, such as topic = "*.broadcast.agent.registration"`)
+		check.Problem("ingest.topic",
+			`none; name the subjects to read, such as topic = "*.broadcast.agent.registration"`)
 	}
 	if c.Ingest.Protocol == "" {
-		check.Problem("ingest.protocol", `not said; write protocol = "request" for registrations, or "reply"`)
+		check.Problem("ingest.protocol", `is missing; write protocol = "request" for registrations, or "reply"`)
 	}
 }
 
 // Keys lists the keys of [adapter.NAME.ingest].
 func (i *Ingest) Keys() []config.Key {
 	return []config.Key{
-		{Name: "topic", Value: config.Strings(&i.Topics), Help: "subject, or list of subjects, to read"},
-		{Name: "protocol", Value: config.OneOf(&i.Protocol, "request", "reply"), Help: "what is published there; registrations are requests"},
-		{Name: "workers", Value: config.Int(&i.Workers, 0, 1024), Help: "messages read in parallel; 0: as many as there are cores"},
+		{Name: "topic", Value: config.Strings(&i.Topics),
+			Help: "subject or list of subjects to read"},
+		{Name: "protocol", Value: config.OneOf(&i.Protocol, "request", "reply"),
+			Help: "what is published there; registrations are requests"},
+		{Name: "workers", Value: config.Int(&i.Workers, 0, 1024),
+			Help: "messages parsed in parallel; 0: one for each core"},
 	}
 }
 
-// Validate wants subjects of which no message matches two: it would come twice.
+// Validate reports subjects that are not valid, and pairs that match the same message: it would be
+// received twice.
 func (i *Ingest) Validate(check *config.Check) {
 	for n, topic := range i.Topics {
 		if err := subject.Check(topic); err != nil {
@@ -124,18 +139,27 @@ func (i *Ingest) Validate(check *config.Check) {
 // Keys lists the keys of [adapter.NAME.stream].
 func (s *Stream) Keys() []config.Key {
 	return []config.Key{
-		{Name: "topic", Value: config.String(&s.Topic), Help: "subject to publish to; %s is the sender"},
-		{Name: "format", Value: config.OneOf(&s.Format, "choria", "plain"), Help: "choria: as Choria's adapter writes; plain: the registration itself, unpacked"},
-		{Name: "max_unpacked", Value: config.Size(&s.MaxUnpacked, 1<<10, 64<<20), Help: "plain: what a registration may unpack to"},
-		{Name: "servers", Value: config.Strings(&s.Servers), Help: "another NATS to publish to; none: this appliance"},
-		{Name: "user", Value: config.String(&s.User), Help: "user name there"},
-		{Name: "password", Value: config.Secret(&s.Password), Help: "password there, or file:PATH"},
-		{Name: "credentials", Value: config.Path(&s.Credentials), Help: "path of a NATS credentials file for there"},
-		{Name: "workers", Value: config.Gone("is not needed: one connection publishes for all; remove the line")},
+		{Name: "topic", Value: config.String(&s.Topic),
+			Help: "subject to publish to; %s stands for the sender"},
+		{Name: "format", Value: config.OneOf(&s.Format, "choria", "plain"),
+			Help: "choria: JSON as Choria's adapter writes it; plain: the registration itself, decompressed"},
+		{Name: "max_unpacked", Value: config.Size(&s.MaxUnpacked, 1<<10, 64<<20),
+			Help: "plain: reject registrations that decompress to more"},
+		{Name: "servers", Value: config.Strings(&s.Servers),
+			Help: "publish to these NATS servers; none: to this appliance"},
+		{Name: "user", Value: config.String(&s.User),
+			Help: "user name for stream.servers"},
+		{Name: "password", Value: config.Secret(&s.Password),
+			Help: "password for stream.servers, or file:PATH"},
+		{Name: "credentials", Value: config.Path(&s.Credentials),
+			Help: "path of a NATS credentials file for stream.servers"},
+		{Name: "workers",
+			Value: config.Gone("is not needed: one connection publishes for all; remove the line")},
 	}
 }
 
-// Validate tries the topic with a sender.
+// Validate reports a subject that cannot be published to, and servers or a login that cannot be
+// used.
 func (s *Stream) Validate(check *config.Check) {
 	topic := s.Subject("web1.example.net")
 	if err := subject.Check(topic); err != nil {
@@ -144,11 +168,11 @@ func (s *Stream) Validate(check *config.Check) {
 		check.Problem("topic", `%q cannot be published to; use no wildcard, and %%s for the sender`, s.Topic)
 	}
 	if len(s.Servers) == 0 && s.User+s.Password+s.Credentials != "" {
-		check.Problem("servers", "none, but what to log in with is given; name the servers, or remove it")
+		check.Problem("servers", "none, but user, password or credentials are set; name the servers, or remove these")
 	}
 	for _, server := range s.Servers {
 		if u, err := url.Parse(withScheme(server)); err != nil || u.Port() == "" || u.Hostname() == "" {
-			check.Problem("servers", "%q is no address; write host:port or nats://host:port", server)
+			check.Problem("servers", "%q is not a valid address; write host:port or nats://host:port", server)
 		}
 	}
 	if _, err := os.Stat(s.Credentials); s.Credentials != "" && err != nil {
@@ -163,7 +187,7 @@ func withScheme(server string) string {
 	return "nats://" + server
 }
 
-// Subject is where a message of the sender goes.
+// Subject returns the subject that messages of the sender are published to.
 func (s *Stream) Subject(sender string) string {
 	return strings.ReplaceAll(s.Topic, "%s", sender)
 }

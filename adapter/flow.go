@@ -1,5 +1,27 @@
 package adapter
 
+// The way of a message, hop by hop:
+//
+//  1. Received: the input connection calls receiver.Receive, which counts the message in the
+//     ledger. If the buffer is full, the message is dropped: that is its outcome.
+//  2. Buffered: queue.push keeps it in the order of arrival.
+//  3. Parsed: a worker (parseMessages) takes it from the queue, and convert has
+//     internal/choria parse it.
+//  4. Verified: verify checks who signed it.
+//  5. Converted: buildOutput makes the stream message. A message that fails in hop 3, 4 or 5
+//     carries a reason instead.
+//  6. Queued per sender: queueConverted appends it to its sender's queue, in the order of
+//     arrival. A message with a reason is rejected here and goes to hop 10.
+//  7. Published: takePublishable takes the messages whose turn it is, and publish hands each
+//     to publisher.publish, which writes it to its transport: localConn or remote.
+//  8. Acked: the transport receives the stream's ack and calls publisher.ackReceived, which
+//     calls handleAck. A publish without an ack ends in handleAck too (publisher.expire,
+//     publisher.failAll).
+//  9. Outcome counted: countOutcome counts the message as stored, duplicate or rejected, and
+//     frees its sender's queue for hop 7. If a later attempt may succeed, the message waits
+//     in retries instead, and watch brings it back to hop 7.
+// 10. Recorded, if rejected: recordReject publishes it to MUSTER_REJECTED, at most once.
+
 import (
 	"time"
 
@@ -7,186 +29,203 @@ import (
 	"github.com/muster-appliance/muster/internal/inproc"
 )
 
-// inFlight is how many messages may be unanswered; the others wait in their lanes. The
-// stream's own queue is bounded too, and answers "too many requests" beyond its bound.
-const inFlight = 1024
+// maxUnacked is how many messages may be published and not yet acknowledged; the others wait in
+// their sender queues. The stream's own queue is bounded too, and answers "too many requests"
+// beyond its bound.
+const maxUnacked = 1024
 
-// Buffer gives the connection where to read a message of that size to, or nil: it reads over it.
-func (a *Adapter) Buffer(size int) []byte {
-	a.mu.Lock()
-	room := a.ledger.room(size)
-	a.mu.Unlock()
+// receiver is the inproc.Receiver of the input connection.
+type receiver struct{ a *Adapter }
+
+// Buffer returns memory for a message of size bytes, or nil to discard its data: the buffer is
+// full.
+func (r receiver) Buffer(size int) []byte {
+	r.a.mu.Lock()
+	room := r.a.ledger.hasRoom(size)
+	r.a.mu.Unlock()
 	if !room {
 		return nil
 	}
-	return a.raws.get(size)
+	return r.a.rawBuffers.get(size)
 }
 
-// Receive is called by the connection for every message. It never waits: there is room, or there
-// is not.
-func (a *Adapter) Receive(come inproc.Message) {
-	m := &message{subject: come.Subject, raw: come.Data, received: a.now(), held: heldFor(come.Size)}
+// Receive counts a message and queues it, or drops it. It never waits.
+func (r receiver) Receive(in inproc.Message) {
+	a := r.a
+	m := &message{subject: in.Subject, raw: in.Data, received: a.opts.Now(), held: heldFor(in.Size)}
 	a.mu.Lock()
-	if a.ledger.receive(come.Size, come.Data != nil) {
-		a.queue.put(m)
-		a.work.Signal()
+	if a.ledger.receive(in.Size, in.Data != nil) {
+		a.queue.push(m)
+		a.parse.Signal()
 	}
 	a.mu.Unlock()
 }
 
-// parseMessages is a worker: it takes messages until none will come any more.
+// parseMessages is a worker: it converts one message after the other until the adapter stops.
 func (a *Adapter) parseMessages() {
 	var parser choria.Parser
 	for {
-		a.mu.Lock()
-		m := a.takeNext()
-		for m == nil && !a.stopped {
-			a.work.Wait()
-			m = a.takeNext()
-		}
-		a.mu.Unlock()
+		m := a.waitParseable()
 		if m == nil {
 			return
 		}
-		start := a.now()
+		start := a.opts.Now()
 		a.convert(m, &parser)
-		a.parsed(m, a.now().Sub(start))
+		a.queueConverted(m, a.opts.Now().Sub(start))
 	}
 }
 
-// takeNext is the next message to parse, if there is one and it would be of use: while
-// there is room for what it unpacks to, and not yet enough to send. In a burst messages so
-// wait as they came, which takes the least memory. The mutex is held.
-func (a *Adapter) takeNext() *message {
-	if a.ledger.full() || !a.lanes.hungry() {
+// waitParseable waits for a message to parse; it returns nil once the adapter has stopped.
+func (a *Adapter) waitParseable() *message {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m := a.takeParseable()
+	for m == nil && a.phase != stopped {
+		a.parse.Wait()
+		m = a.takeParseable()
+	}
+	return m
+}
+
+// takeParseable returns the next message to parse, or nil. It returns nil as well while enough
+// messages are ready to be published, or no memory is left for what they unpack to: in a burst
+// messages wait as they were received, which takes the least memory. The mutex is held.
+func (a *Adapter) takeParseable() *message {
+	if a.ledger.overfull() || !a.senders.wantsMore() {
 		return nil
 	}
 	return a.queue.take()
 }
 
-// parsed lets everything leave the queue that is parsed and has nothing before it.
-func (a *Adapter) parsed(m *message, took time.Duration) {
-	var rejected []*message
+// queueConverted marks a message as converted, after so much time, moves all that are converted
+// and have no earlier one before them to their sender queues, and publishes.
+func (a *Adapter) queueConverted(m *message, took time.Duration) {
 	a.mu.Lock()
-	if a.stopped { // it has been counted as dropped
+	if a.phase == stopped { // the message was counted as dropped
 		a.mu.Unlock()
 		return
 	}
 	a.ledger.stats.ParseTime += took
 	a.ledger.stats.Parsed++
 	if m.out != nil {
-		a.ledger.hold(m, m.held+int64(len(m.out.text)))
+		a.ledger.resize(m, m.held+int64(len(m.out.text)))
 	}
-	m.parsed = true
-	for m := a.queue.leave(); m != nil; m = a.queue.leave() {
-		if m.reason != "" {
-			a.reject(m)
-			a.work.Signal()
-			rejected = append(rejected, m)
-			continue
-		}
-		a.lanes.enter(m)
-	}
-	send := a.sendable()
+	m.converted = true
+	rejects := a.moveConverted()
+	ready := a.takePublishable()
 	a.mu.Unlock()
-	for _, m := range rejected {
-		a.record(m)
+	for _, m := range rejects {
+		a.recordReject(m)
 	}
-	a.send(send)
+	a.publish(ready)
 }
 
-// sendable takes from the lanes what may be sent now. The mutex is held.
-func (a *Adapter) sendable() []*message {
-	var send []*message
-	for a.sent < inFlight && !a.stopped {
-		m := a.lanes.next()
+// moveConverted empties the converted head of the queue into the sender queues and returns the
+// messages that are rejected. The mutex is held.
+func (a *Adapter) moveConverted() (rejects []*message) {
+	for m := a.queue.popConverted(); m != nil; m = a.queue.popConverted() {
+		if m.reason == "" {
+			a.senders.push(m)
+			continue
+		}
+		a.countReject(m)
+		a.parse.Signal() // there may be room again
+		rejects = append(rejects, m)
+	}
+	return rejects
+}
+
+// takePublishable takes from the sender queues what may be published now, and counts it as
+// unacknowledged. The mutex is held.
+func (a *Adapter) takePublishable() []*message {
+	var ready []*message
+	for a.unacked < maxUnacked && a.phase != stopped {
+		m := a.senders.next()
 		if m == nil {
 			break
 		}
-		a.sent++
-		m.tries++
-		m.sent = a.now()
-		send = append(send, m)
+		a.unacked++
+		m.attempts++
+		m.publishedAt = a.opts.Now()
+		ready = append(ready, m)
 	}
-	if a.lanes.hungry() {
-		a.work.Signal()
+	if a.senders.wantsMore() {
+		a.parse.Signal()
 	}
-	return send
+	return ready
 }
 
-// send publishes without the mutex: only one message of a sender is among them, and the
-// order between senders is free.
-func (a *Adapter) send(messages []*message) {
+// publish publishes messages without the mutex: no two of them have the same sender, and senders
+// need no order among them. What becomes publishable meanwhile follows.
+func (a *Adapter) publish(messages []*message) {
 	for len(messages) > 0 {
 		m := messages[0]
 		messages = messages[1:]
-		err := a.out.send(m.out, m.sent, func(answer answer) { a.send(a.verdict(m, answer)) })
+		err := a.out.publish(m.out, m.publishedAt, func(ack pubAck) { a.publish(a.handleAck(m, ack)) })
 		if err != nil {
-			messages = append(messages, a.verdict(m, answer{err: err})...)
+			messages = append(messages, a.handleAck(m, pubAck{err: err})...)
 		}
 	}
 }
 
-// verdict is what the stream's answer, or that there was none, means for a message. It
-// gives back what may be sent next.
-func (a *Adapter) verdict(m *message, answer answer) []*message {
+// handleAck counts what an ack, or the lack of one, means for a message. It returns the messages
+// that may be published next.
+func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 	a.mu.Lock()
-	if a.stopped { // it has been counted as dropped
+	if a.phase == stopped { // the message was counted as dropped
 		a.mu.Unlock()
 		return nil
 	}
-	rejected := a.settle(m, answer)
+	a.unacked--
+	a.ledger.stats.PublishTime += a.opts.Now().Sub(m.publishedAt)
+	a.ledger.stats.Published++
+	rejected := a.countOutcome(m, ack)
 	a.checkIdle()
-	send := a.sendable()
+	ready := a.takePublishable()
 	a.mu.Unlock()
 	if rejected {
-		a.record(m)
+		a.recordReject(m)
 	}
-	return send
+	return ready
 }
 
-// settle counts the answer, and tells whether it rejects the message. The mutex is held.
-func (a *Adapter) settle(m *message, answer answer) (rejected bool) {
-	a.sent--
-	a.ledger.stats.PublishTime += a.now().Sub(m.sent)
-	a.ledger.stats.Answered++
+// countOutcome counts the outcome of a message, or schedules a retry. It reports whether the
+// message is rejected. The mutex is held.
+func (a *Adapter) countOutcome(m *message, ack pubAck) (rejected bool) {
 	switch {
-	case answer.retry():
-		a.fault = answer.detail()
+	case ack.retryable():
+		a.fault = ack.detail()
 		a.ledger.stats.Retries++
-		a.retries.add(m, a.now())
-		a.lanes.hold(m)
+		a.retries.add(m, a.opts.Now())
+		a.senders.suspend(m)
 		return false
-	case answer.stored() && answer.Duplicate && m.tries == 1:
-		a.ledger.duplicate(m)
+	case ack.stored() && ack.Duplicate && m.attempts == 1:
+		a.ledger.countDuplicate(m)
 		a.recycle(m)
-	case answer.stored(): // also where our own retry was the duplicate
+	case ack.stored(): // also if it is the duplicate of our own earlier attempt
 		a.fault = ""
-		a.ledger.store(m)
+		a.ledger.countStored(m)
 		a.recycle(m)
 	default:
 		rejected = true
-		m.reason, m.detail = answer.reason(), answer.detail()
-		a.reject(m)
+		m.reason, m.detail = ack.reason(), ack.detail()
+		a.countReject(m)
 	}
-	a.lanes.leave(m.sender)
-	a.work.Signal() // there may be room again
+	a.senders.advance(m.sender)
+	a.parse.Signal() // there may be room again
 	return rejected
 }
 
-// reject is the verdict on a message that is to be recorded next. The mutex is held.
-func (a *Adapter) reject(m *message) {
-	a.ledger.reject(m, m.reason)
-	a.recording++
+// countReject counts a message as rejected; recordReject must follow. The mutex is held.
+func (a *Adapter) countReject(m *message) {
+	a.ledger.countRejected(m, m.reason)
+	a.unackedRejects++
 }
 
-// checkIdle wakes Close once there is nothing left to wait for. The mutex is held.
-func (a *Adapter) checkIdle() {
-	if a.drained && a.ledger.stats.Pending == 0 && a.recording == 0 {
-		select {
-		case <-a.idle:
-		default:
-			close(a.idle)
-		}
-	}
+// recycle frees the memory of a stored message for the next one. Nothing refers to it any more:
+// transports copy what they publish.
+func (a *Adapter) recycle(m *message) {
+	a.rawBuffers.put(m.raw)
+	a.outBuffers.put(m.out.text)
+	m.raw, m.out = nil, nil
 }

@@ -7,38 +7,38 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
-// Stats is the ledger at one moment, at which
+// Stats is a copy of the ledger at one moment. At any moment
 //
 //	Received = Stored + Duplicate + all Rejected + all Dropped + Pending
 type Stats struct {
-	Received  uint64
-	Stored    uint64 // acknowledged by the stream
-	Duplicate uint64 // the stream had it before we ever sent it
-	Rejected  map[string]uint64
-	Dropped   map[string]uint64
-	Pending   uint64 // received, and no verdict yet
+	Received  uint64            // messages that the server routed to the adapter
+	Stored    uint64            // acknowledged by the stream
+	Duplicate uint64            // the stream had the message before its first attempt
+	Rejected  map[string]uint64 // by reason; every reason is present
+	Dropped   map[string]uint64 // by reason; every reason is present
+	Pending   uint64            // received, without an outcome yet
 
 	Retries           uint64 // publishes that had to be repeated
 	Bytes             uint64 // received
 	BytesStored       uint64
-	RejectsUnrecorded uint64 // rejected, and not in the stream of rejected messages
-	Held              int64  // bytes held for the pending ones
+	RejectsUnrecorded uint64 // rejected messages that are not in the stream of rejected messages
+	Held              int64  // bytes held for the pending messages
 
-	ParseTime   time.Duration // spent on reading messages, all workers together
-	Parsed      uint64
-	PublishTime time.Duration // from publishing to the answer, all messages together
-	Answered    uint64
+	ParseTime   time.Duration // spent on converting messages, summed over all workers
+	Parsed      uint64        // messages converted
+	PublishTime time.Duration // from publish to ack, summed over all publishes
+	Published   uint64        // publishes that were acknowledged or given up
 }
 
-// Balanced tells whether every message is accounted for.
+// Balanced reports whether every message is accounted for.
 func (s Stats) Balanced() bool {
 	return s.Received == s.Stored+s.Duplicate+sum(s.Rejected)+sum(s.Dropped)+s.Pending
 }
 
-// AllRejected is the number of rejected messages, whatever the reason.
+// AllRejected returns the number of rejected messages, for all reasons.
 func (s Stats) AllRejected() uint64 { return sum(s.Rejected) }
 
-// AllDropped is the number of dropped messages, whatever the reason.
+// AllDropped returns the number of dropped messages, for all reasons.
 func (s Stats) AllDropped() uint64 { return sum(s.Dropped) }
 
 func sum(counts map[string]uint64) uint64 {
@@ -49,16 +49,16 @@ func sum(counts map[string]uint64) uint64 {
 	return n
 }
 
-// ledger counts every message once, at its verdict, and holds the bounds of the buffer.
-// It is guarded by the adapter's mutex.
+// ledger counts every message once, when its outcome is known, and enforces the bounds of the
+// buffer. It is guarded by the adapter's mutex.
 type ledger struct {
 	stats      Stats
-	mostBytes  int64
-	mostQueued uint64 // 0: no bound
+	maxHeld    int64  // bytes
+	maxPending uint64 // messages; 0: no bound
 }
 
-func newLedger(mostBytes int64, mostQueued uint64) *ledger {
-	l := &ledger{mostBytes: mostBytes, mostQueued: mostQueued}
+func newLedger(maxHeld int64, maxPending uint64) *ledger {
+	l := &ledger{maxHeld: maxHeld, maxPending: maxPending}
 	l.stats.Rejected = map[string]uint64{}
 	l.stats.Dropped = map[string]uint64{}
 	for _, reason := range contract.RejectReasons() {
@@ -70,19 +70,19 @@ func newLedger(mostBytes int64, mostQueued uint64) *ledger {
 	return l
 }
 
-// room tells whether a message of that size can be held.
-func (l *ledger) room(size int) bool {
+// hasRoom reports whether a message of size bytes can be held.
+func (l *ledger) hasRoom(size int) bool {
 	s := &l.stats
-	return s.Held+heldFor(size) <= l.mostBytes && (l.mostQueued == 0 || s.Pending < l.mostQueued)
+	return s.Held+heldFor(size) <= l.maxHeld && (l.maxPending == 0 || s.Pending < l.maxPending)
 }
 
-// receive counts a message in, and tells whether there is room for it. If not, that was
-// its verdict.
-func (l *ledger) receive(size int, wanted bool) bool {
+// receive counts a received message, and reports whether it is now pending. If its data was
+// discarded or there is no room, it is dropped.
+func (l *ledger) receive(size int, hasData bool) (pending bool) {
 	s := &l.stats
 	s.Received++
 	s.Bytes += uint64(size)
-	if !wanted || !l.room(size) {
+	if !hasData || !l.hasRoom(size) {
 		s.Dropped[contract.ReasonBuffer]++
 		return false
 	}
@@ -91,49 +91,51 @@ func (l *ledger) receive(size int, wanted bool) bool {
 	return true
 }
 
-// lose counts messages that never reached the adapter.
-func (l *ledger) lose(n uint64) {
+// countLost counts n messages that the server sent and that never arrived.
+func (l *ledger) countLost(n uint64) {
 	l.stats.Received += n
 	l.stats.Dropped[contract.ReasonConnection] += n
 }
 
-// hold notes that a pending message takes another amount of memory now.
-func (l *ledger) hold(m *message, bytes int64) {
+// resize sets the bytes that are held for a pending message.
+func (l *ledger) resize(m *message, bytes int64) {
 	l.stats.Held += bytes - m.held
 	m.held = bytes
 }
 
-func (l *ledger) store(m *message) {
+func (l *ledger) countStored(m *message) {
 	l.stats.Stored++
 	l.stats.BytesStored += uint64(len(m.out.data()))
 	l.release(m)
 }
 
-func (l *ledger) duplicate(m *message) {
+func (l *ledger) countDuplicate(m *message) {
 	l.stats.Duplicate++
 	l.release(m)
 }
 
-func (l *ledger) reject(m *message, reason string) {
+func (l *ledger) countRejected(m *message, reason string) {
 	l.stats.Rejected[reason]++
 	l.release(m)
 }
 
-// dropPending gives up on everything that has no verdict.
+// dropPending counts everything that has no outcome as dropped.
 func (l *ledger) dropPending() {
 	l.stats.Dropped[contract.ReasonShutdown] += l.stats.Pending
 	l.stats.Pending, l.stats.Held = 0, 0
 }
 
-// full tells whether the pending messages hold more than they may: what is unpacked can be
-// larger than what was received.
-func (l *ledger) full() bool { return l.stats.Held > l.mostBytes }
+// overfull reports whether more bytes are held than allowed: a message may unpack to more than
+// was received.
+func (l *ledger) overfull() bool { return l.stats.Held > l.maxHeld }
 
+// release ends the pending state of a message.
 func (l *ledger) release(m *message) {
 	l.stats.Pending--
 	l.stats.Held -= m.held
 }
 
+// snapshot returns a copy that does not change.
 func (l *ledger) snapshot() Stats {
 	s := l.stats
 	s.Rejected = maps.Clone(s.Rejected)

@@ -2,21 +2,21 @@ package adapter
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Collector gives the ledgers of all adapters, each read once for each scrape, so that
+// Collector returns a collector of the adapters' ledgers. It reads each once per scrape, so that
 // the figures of one scrape add up.
 func Collector(adapters []*Adapter) prometheus.Collector {
 	return &collector{
-		adapters: adapters,
-		received: desc("received_total", "Messages received from the topics."),
-		stored:   desc("stored_total", "Messages that the stream has acknowledged."),
-		repeated: desc("duplicate_total", "Messages that the stream had before."),
-		retries:  desc("retries_total", "Publishes that had to be repeated."),
-		bytes:    desc("bytes_total", "Bytes received from the topics."),
-		unrecord: desc("rejects_unrecorded_total", "Rejected messages that could not be kept in the stream of rejected ones."),
-		rejected: desc("rejected_total", "Messages that cannot be stored, by reason.", "reason"),
-		dropped:  desc("dropped_total", "Messages that were lost, by reason.", "reason"),
-		pending:  desc("pending", "Messages received that have no verdict yet."),
-		held:     desc("held_bytes", "Bytes held for the pending messages."),
+		adapters:   adapters,
+		received:   desc("received_total", "Messages received from the topics."),
+		stored:     desc("stored_total", "Messages that the stream has acknowledged."),
+		duplicate:  desc("duplicate_total", "Messages that the stream had already."),
+		retries:    desc("retries_total", "Publishes that had to be duplicate."),
+		bytes:      desc("bytes_total", "Bytes received from the topics."),
+		unrecorded: desc("rejects_unrecorded_total", "Rejected messages that are not in the stream of rejected messages."),
+		rejected:   desc("rejected_total", "Messages that cannot be stored, by reason.", "reason"),
+		dropped:    desc("dropped_total", "Messages that were lost, by reason.", "reason"),
+		pending:    desc("pending", "Messages received that have no outcome yet."),
+		held:       desc("held_bytes", "Bytes held for the pending messages."),
 	}
 }
 
@@ -25,25 +25,28 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 type collector struct {
-	adapters                                   []*Adapter
-	received, stored, repeated, retries, bytes *prometheus.Desc
-	unrecord, rejected, dropped, pending, held *prometheus.Desc
+	adapters                                     []*Adapter
+	received, stored, duplicate, retries, bytes  *prometheus.Desc
+	unrecorded, rejected, dropped, pending, held *prometheus.Desc
 }
 
+// Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
+// Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, a := range c.adapters {
 		s, name := a.Stats(), a.Name()
 		counter := func(d *prometheus.Desc, n uint64, labels ...string) {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), append([]string{name}, labels...)...)
+			labels = append([]string{name}, labels...)
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 		}
 		counter(c.received, s.Received)
 		counter(c.stored, s.Stored)
-		counter(c.repeated, s.Duplicate)
+		counter(c.duplicate, s.Duplicate)
 		counter(c.retries, s.Retries)
 		counter(c.bytes, s.Bytes)
-		counter(c.unrecord, s.RejectsUnrecorded)
+		counter(c.unrecorded, s.RejectsUnrecorded)
 		for reason, n := range s.Rejected {
 			counter(c.rejected, n, reason)
 		}

@@ -8,61 +8,131 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go"
 )
 
-// answerWait is how long an acknowledgement may take. A stream whose disk is full never
-// answers at all.
-const answerWait = 5 * time.Second
+const (
+	// ackWait is how long an ack may take. A stream whose disk is full never sends one.
+	ackWait = 5 * time.Second
+	// maxAckBytes is the largest ack that is read; a longer one makes no sense.
+	maxAckBytes = 4 << 10
+)
 
-// publisher publishes to JetStream and hands every answer, or that there is none, to the
-// one who waits for it, exactly once. It is not nats.go's own asynchronous publishing,
-// whose retries let a later message of a sender overtake an earlier one. Nor does it send
-// batches, of which the stream answers only the last: it would not say which of them were
-// duplicates, and which one a fault had hit.
+// publisher publishes to JetStream and reports the ack of each message, or that there is none,
+// exactly once.
+//
+// It is not nats.go's own asynchronous publishing, whose retries let a later message of a sender
+// overtake an earlier one. Nor does it send batches, of which the stream acknowledges only the
+// last message: that would not show which of them were duplicates, and which one a fault had hit.
 type publisher struct {
-	carrier
-	inbox string // begins the subjects where answers come
+	transport transport
+	inbox     string // prefix of the subjects that acks are sent to
 
-	mu      sync.Mutex
-	last    uint64
-	waiting map[uint64]func(answer)
-	oldest  []deadline // in the order of publishing, which is that of the deadlines too
+	mu        sync.Mutex
+	lastToken uint64                  // number of the last publish; the end of its reply subject
+	waiting   map[uint64]func(pubAck) // by token
+	deadlines []deadline              // in the order of publishing, which is the order in time
 }
 
-// carrier is a connection that lasts. Answers come back by themselves.
-type carrier interface {
+// transport is a connection to NATS that reconnects. It calls ackReceived for messages to the
+// publisher's inbox. It copies what it publishes.
+type transport interface {
 	publish(out *output, reply string) error
 	connected() bool
 	close()
 }
 
+// deadline is the time by which the ack of a publish must have come.
 type deadline struct {
 	token uint64
 	at    time.Time
 }
 
+// newPublisher returns a publisher whose transport is not set yet.
 func newPublisher() *publisher {
-	return &publisher{inbox: nats.NewInbox() + ".", waiting: map[uint64]func(answer){}}
+	return &publisher{inbox: nats.NewInbox() + ".", waiting: map[uint64]func(pubAck){}}
 }
 
-// send publishes the message. Without an error, done is called once, from another goroutine.
-func (p *publisher) send(out *output, now time.Time, done func(answer)) error {
+// openOutput connects to where messages are published. Rejected messages are always published to
+// this appliance.
+func (a *Adapter) openOutput() error {
+	local := newPublisher()
+	conn := a.newLocalOutput(local)
+	local.transport = conn
+	a.local, a.out = local, local
+	if err := conn.open(); err != nil {
+		return err
+	}
+	if len(a.cfg.Stream.Servers) == 0 {
+		return nil
+	}
+	other := newPublisher()
+	remote, err := a.openRemote(other)
+	if err != nil {
+		return err
+	}
+	other.transport = remote
+	a.out = other
+	return nil
+}
+
+// newLocalOutput returns the connection over which a publisher publishes to this appliance. When
+// a connection ends, its unacknowledged messages are published again.
+func (a *Adapter) newLocalOutput(p *publisher) *localConn {
+	name := "choria adapter " + a.cfg.Name + " output"
+	return &localConn{
+		name:     name,
+		subjects: []string{p.inbox + "*"},
+		receiver: &ackReceiver{publisher: p},
+		dial:     a.opts.Dial,
+		stats:    a.stats,
+		onEnd:    p.failAll,
+		onOutage: func(o outage) {
+			if o.reconnected {
+				a.stats.failed(name, "broker", o.err)
+			}
+		},
+	}
+}
+
+// ackReceiver is the inproc.Receiver of the local output.
+type ackReceiver struct {
+	publisher *publisher
+	buffer    [maxAckBytes]byte // used for every ack: Receive is done with it before the next one
+}
+
+// Buffer returns memory for an ack, or nil to discard one that is too long.
+func (r *ackReceiver) Buffer(size int) []byte {
+	if size > len(r.buffer) {
+		return nil
+	}
+	return r.buffer[:size]
+}
+
+// Receive hands an ack to the publisher.
+func (r *ackReceiver) Receive(in inproc.Message) {
+	r.publisher.ackReceived(in.Subject, parseAck(in.Status, in.Data))
+}
+
+// publish publishes a message. If it returns nil, done is called once, from another goroutine;
+// otherwise it is not called.
+func (p *publisher) publish(out *output, now time.Time, done func(pubAck)) error {
 	p.mu.Lock()
-	p.last++
-	token := p.last
+	p.lastToken++
+	token := p.lastToken
 	p.waiting[token] = done
-	p.oldest = append(p.oldest, deadline{token, now.Add(answerWait)})
+	p.deadlines = append(p.deadlines, deadline{token, now.Add(ackWait)})
 	p.mu.Unlock()
-	err := p.publish(out, p.inbox+strconv.FormatUint(token, 36))
-	if err != nil && p.forget(token) == nil {
-		return nil // done has been called: the connection ended in between
+	err := p.transport.publish(out, p.inbox+strconv.FormatUint(token, 36))
+	if err != nil && p.take(token) == nil {
+		return nil // failAll has called done: the connection ended meanwhile
 	}
 	return err
 }
 
-// forget gives back who waits for the token's answer, if it has not been given before.
-func (p *publisher) forget(token uint64) func(answer) {
+// take removes and returns the function that waits for the token's ack; nil if it was called.
+func (p *publisher) take(token uint64) func(pubAck) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	done := p.waiting[token]
@@ -70,51 +140,52 @@ func (p *publisher) forget(token uint64) func(answer) {
 	return done
 }
 
-// answered takes what has come to one of the subjects.
-func (p *publisher) answered(subject string, a answer) {
+// ackReceived takes an ack that was sent to subject, which ends with the token.
+func (p *publisher) ackReceived(subject string, ack pubAck) {
 	if token, err := strconv.ParseUint(strings.TrimPrefix(subject, p.inbox), 36, 64); err == nil {
-		p.settle(token, a)
+		p.finish(token, ack)
 	}
 }
 
-// settle gives the answer to whoever waits; a late second one finds nobody.
-func (p *publisher) settle(token uint64, a answer) {
-	if done := p.forget(token); done != nil {
-		done(a)
+// finish reports the ack of a publish. A second one, which is late, is ignored.
+func (p *publisher) finish(token uint64, ack pubAck) {
+	if done := p.take(token); done != nil {
+		done(ack)
 	}
 }
 
-// expire tells those who have waited too long that there is no answer.
+// expire reports errNoAck for every publish whose deadline is over.
 func (p *publisher) expire(now time.Time) {
 	for _, token := range p.overdue(now) {
-		p.settle(token, answer{err: errNoAnswer})
+		p.finish(token, pubAck{err: errNoAck})
 	}
 }
 
-// lost tells everybody who waits that there is no answer: the connection has ended.
-func (p *publisher) lost() {
+// failAll reports errNoAck for every publish: the connection has ended.
+func (p *publisher) failAll() {
 	p.mu.Lock()
 	tokens := slices.Sorted(maps.Keys(p.waiting))
 	p.mu.Unlock()
 	for _, token := range tokens {
-		p.settle(token, answer{err: errNoAnswer})
+		p.finish(token, pubAck{err: errNoAck})
 	}
 }
 
+// overdue returns the tokens whose ack is still missing at its deadline.
 func (p *publisher) overdue(now time.Time) []uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var tokens []uint64
-	for len(p.oldest) > 0 {
-		first := p.oldest[0]
-		_, waits := p.waiting[first.token]
-		if waits && now.Before(first.at) {
+	for len(p.deadlines) > 0 {
+		first := p.deadlines[0]
+		_, missing := p.waiting[first.token]
+		if missing && now.Before(first.at) {
 			break
 		}
-		if waits {
+		if missing {
 			tokens = append(tokens, first.token)
 		}
-		p.oldest = p.oldest[1:]
+		p.deadlines = p.deadlines[1:]
 	}
 	return tokens
 }

@@ -1,16 +1,16 @@
 package adapter
 
-// queue holds messages in the order in which they came. Workers take them in that order,
-// parse them side by side, and give them back; they leave in the order in which they came.
-// It is guarded by the adapter's mutex.
+// queue holds messages in the order of arrival. Workers take them in that order and convert them
+// in parallel; converted messages leave in that order again. It is guarded by the adapter's mutex.
 type queue struct {
-	messages []*message // from the oldest that has not left
-	taken    int        // so many of them are with a worker, or parsed
+	messages []*message // the oldest first
+	taken    int        // how many of them, from the front, workers have taken
 }
 
-func (q *queue) put(m *message) { q.messages = append(q.messages, m) }
+// push appends a received message.
+func (q *queue) push(m *message) { q.messages = append(q.messages, m) }
 
-// take is the next message to parse, or nil where all are taken.
+// take returns the next message to parse, or nil if all are taken. The message stays in the queue.
 func (q *queue) take() *message {
 	if q.taken == len(q.messages) {
 		return nil
@@ -20,9 +20,9 @@ func (q *queue) take() *message {
 	return m
 }
 
-// leave is the oldest message, if it is parsed.
-func (q *queue) leave() *message {
-	if q.taken == 0 || !q.messages[0].parsed {
+// popConverted removes and returns the oldest message; nil if it is not converted yet.
+func (q *queue) popConverted() *message {
+	if q.taken == 0 || !q.messages[0].converted {
 		return nil
 	}
 	m := q.messages[0]

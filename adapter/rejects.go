@@ -9,45 +9,51 @@ import (
 )
 
 const (
-	// rejectBytes is how much of a rejected message is kept.
-	rejectBytes = 64 << 10
-	// rejectsUnanswered is how many may wait for their acknowledgement; more are not recorded.
-	rejectsUnanswered = 1000
+	// maxRejectBytes is how much of a rejected message is stored.
+	maxRejectBytes = 64 << 10
+	// maxDetailBytes is how much of the detail is stored.
+	maxDetailBytes = 512
+	// maxUnackedRejects is how many rejected messages may wait for the ack of their record. Beyond
+	// it, rejected messages are not recorded.
+	maxUnackedRejects = 1000
 )
 
-// record keeps a rejected message with the reason, if that is possible at once: a reject
-// never waits, and its verdict has been counted already.
-func (a *Adapter) record(m *message) {
-	a.refused.Add(rejected.Entry{By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail}, m.received)
+// recordReject publishes a rejected message to the stream of rejected messages, if that is
+// possible at once: its outcome has been counted, and a reject never waits.
+func (a *Adapter) recordReject(m *message) {
+	a.opts.Rejected.Add(rejected.Entry{
+		By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail,
+	}, m.received)
 	a.mu.Lock()
-	full := a.recording > rejectsUnanswered
+	full := a.unackedRejects > maxUnackedRejects
 	a.mu.Unlock()
-	if full || a.local.send(a.rejected(m), a.now(), a.recorded) != nil {
-		a.recorded(answer{err: errNoAnswer})
+	if full || a.local.publish(a.rejectOutput(m), a.opts.Now(), a.rejectAcked) != nil {
+		a.rejectAcked(pubAck{err: errNoAck})
 	}
 }
 
-// recorded takes the answer of the stream of rejected messages.
-func (a *Adapter) recorded(answer answer) {
+// rejectAcked takes the ack of the stream of rejected messages.
+func (a *Adapter) rejectAcked(ack pubAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.recording--
-	if !answer.stored() {
+	a.unackedRejects--
+	if !ack.stored() {
 		a.ledger.stats.RejectsUnrecorded++
 	}
 	a.checkIdle()
 }
 
-func (a *Adapter) rejected(m *message) *output {
+// rejectOutput returns what is recorded of a rejected message.
+func (a *Adapter) rejectOutput(m *message) *output {
 	h := inproc.Begin(nil).
 		Add(contract.HeaderReason, m.reason).
-		Add(contract.HeaderDetail, m.detail[:min(len(m.detail), 512)]).
+		Add(contract.HeaderDetail, m.detail[:min(len(m.detail), maxDetailBytes)]).
 		Add(contract.HeaderSubject, m.subject).
 		Add(contract.HeaderSize, strconv.Itoa(len(m.raw))).
-		Add(contract.HeaderReceived, stamp(m.received)).
-		Add(contract.HeaderSite, a.site)
+		Add(contract.HeaderReceived, formatTime(m.received)).
+		Add(contract.HeaderSite, a.opts.Site)
 	out := &output{subject: contract.SubjectRejected + a.cfg.Name + "." + m.reason}
-	out.headersEnd(h)
-	out.text = append(out.text, m.raw[:min(len(m.raw), rejectBytes)]...)
+	out.setHeader(h)
+	out.text = append(out.text, m.raw[:min(len(m.raw), maxRejectBytes)]...)
 	return out
 }

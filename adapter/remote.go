@@ -10,44 +10,42 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// writeWait is how long a publish may be stuck in a connection whose other end has stopped
-// reading.
+// writeWait is how long a publish may hang in a connection whose other end has stopped reading.
 const writeWait = 2 * time.Second
 
-// remote publishes to another NATS, at stream.servers, with the client library.
+// remote is the transport to another NATS, at stream.servers. It uses the client library.
 type remote struct{ nc *nats.Conn }
 
-// openRemote connects, or goes on trying to; the owner is handed the answers from a goroutine of
-// the library.
-func (a *Adapter) openRemote(owner *publisher) (*remote, error) {
+// openRemote starts to connect: the other NATS need not be reachable yet. The publisher gets its
+// acks from a goroutine of the library.
+func (a *Adapter) openRemote(p *publisher) (*remote, error) {
 	nc, err := nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to stream.servers: %w", err)
 	}
-	answers, err := nc.Subscribe(owner.inbox+"*", func(m *nats.Msg) {
+	acks, err := nc.Subscribe(p.inbox+"*", func(m *nats.Msg) {
 		status := ""
 		if len(m.Data) == 0 {
 			status = m.Header.Get("Status")
 		}
-		owner.answered(m.Subject, readAnswer(status, m.Data))
+		p.ackReceived(m.Subject, parseAck(status, m.Data))
 	})
 	if err == nil {
-		// Each answer belongs to a message that is counted already: none may be dropped.
-		err = answers.SetPendingLimits(-1, -1)
+		// A pending message waits for each ack: none may be dropped.
+		err = acks.SetPendingLimits(-1, -1)
 	}
 	if err != nil {
 		nc.Close()
-		return nil, fmt.Errorf("subscribe to acknowledgements: %w", err)
+		return nil, fmt.Errorf("subscribe to acks: %w", err)
 	}
 	return &remote{nc}, nil
 }
 
-// remoteOptions keep the connection for ever, though it need not be there at start, and
-// refuse to publish while there is none: what the library would keep for later, the retries
-// send too.
+// remoteOptions returns options that reconnect for ever, and refuse to publish while there is no
+// connection: the adapter retries, and what the library kept would be published twice.
 func (a *Adapter) remoteOptions() []nats.Option {
 	failed := func(nc *nats.Conn, err error) {
-		a.links.failed(nc.Opts.Name, strings.Join(nc.Opts.Servers, ","), err)
+		a.stats.failed(nc.Opts.Name, strings.Join(nc.Opts.Servers, ","), err)
 	}
 	options := []nats.Option{
 		nats.Name("choria adapter " + a.cfg.Name),
@@ -58,7 +56,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(),
 		nats.FlusherTimeout(writeWait),
-		nats.ReconnectHandler(func(*nats.Conn) { a.links.reconnections.Add(1) }),
+		nats.ReconnectHandler(func(*nats.Conn) { a.stats.reconnections.Add(1) }),
 		nats.ReconnectErrHandler(failed),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) { failed(nc, err) }),
 	}
@@ -71,6 +69,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 	return options
 }
 
+// publish sends a message; like inproc.Conn.Publish it returns inproc.ErrTooLarge.
 func (r *remote) publish(out *output, reply string) error {
 	header, err := nats.DecodeHeadersMsg(out.header())
 	if err != nil {

@@ -5,28 +5,30 @@ import (
 	"time"
 )
 
-// The first retry of a message comes soon, the later ones ever more seldom. All stay well
-// within the duplicate window, so that a message whose acknowledgement was lost is not
-// stored twice.
+// Bounds of the pause before a retry, which doubles with each attempt. Both are far below the
+// stream's duplicate window, so that a message whose ack was lost is not stored twice.
 const (
-	firstBackoff = 100 * time.Millisecond
-	mostBackoff  = 5 * time.Second
+	minBackoff = 100 * time.Millisecond
+	maxBackoff = 5 * time.Second
 )
 
-// retries are messages that wait to be sent once more. It is guarded by the adapter's mutex.
+// retries holds the messages that are to be published again later. It is guarded by the adapter's
+// mutex.
 type retries struct{ waiting retryHeap }
 
+// retry is a message and when to publish it again.
 type retry struct {
 	at      time.Time
 	message *message
 }
 
+// add schedules the next attempt of a message.
 func (r *retries) add(m *message, now time.Time) {
-	heap.Push(&r.waiting, retry{now.Add(backoff(m.tries)), m})
+	heap.Push(&r.waiting, retry{now.Add(backoff(m.attempts)), m})
 }
 
-// due takes out what is to be sent now.
-func (r *retries) due(now time.Time) []*message {
+// takeDue removes and returns the messages whose time has come, the earliest first.
+func (r *retries) takeDue(now time.Time) []*message {
 	var due []*message
 	for len(r.waiting) > 0 && !r.waiting[0].at.After(now) {
 		due = append(due, heap.Pop(&r.waiting).(retry).message)
@@ -34,14 +36,15 @@ func (r *retries) due(now time.Time) []*message {
 	return due
 }
 
-func backoff(tries int) time.Duration {
-	if tries > 6 {
-		return mostBackoff
+// backoff returns the pause after so many attempts; there was at least one.
+func backoff(attempts int) time.Duration {
+	if attempts > 6 {
+		return maxBackoff
 	}
-	return firstBackoff << (tries - 1)
+	return minBackoff << (attempts - 1)
 }
 
-// retryHeap is a container/heap with the next one due at its top.
+// retryHeap is a container/heap whose top is the earliest retry.
 type retryHeap []retry
 
 func (h retryHeap) Len() int           { return len(h) }

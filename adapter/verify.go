@@ -5,45 +5,48 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 )
 
 // Modes of verify.
 const (
-	verifyAuto    = "auto"    // require where there is something to verify against, else record
-	verifyRequire = "require" // who cannot prove to be the sender is rejected
-	verifyRecord  = "record"  // everything is stored, with what was found
-	verifyOff     = "off"     // nobody looks
+	verifyAuto    = "auto"    // require if there is a CA, an issuer or a signer to trust, else record
+	verifyRequire = "require" // reject messages whose sender is not proved
+	verifyRecord  = "record"  // store every message, with what was found
+	verifyOff     = "off"     // check nothing
 )
 
-// signatures counts what was found, by protocol version.
+// signatures counts valid and invalid signatures by protocol version. It is safe for concurrent
+// use.
 type signatures struct {
 	valid   [choria.V2 + 1]atomic.Uint64
 	invalid [choria.V2 + 1]atomic.Uint64
 }
 
-// verify tells how the sender was proved to have written the message or, where it is
-// stored all the same, why not. An error rejects it.
-func (a *Adapter) verify(m *choria.Message, received time.Time) (found string, err error) {
+// verify checks whether the sender wrote the message. It returns the value of the header
+// Muster-Verified: how the sender was proved or, if the message is stored all the same, why it was
+// not. An error rejects the message.
+func (a *Adapter) verify(msg *choria.Message, received time.Time) (verified string, err error) {
 	if a.cfg.Verify == verifyOff {
 		return verifyOff, nil
 	}
-	how, err := a.verifier.Verify(m, received)
+	how, err := a.opts.Verifier.Verify(msg, received)
 	if err == nil {
-		a.signatures.valid[m.Protocol].Add(1)
+		a.signatures.valid[msg.Protocol].Add(1)
 		return how, nil
 	}
-	a.signatures.invalid[m.Protocol].Add(1)
-	if a.cfg.Verify == verifyRequire || a.cfg.Verify == verifyAuto && a.verifier.CanVerify() {
+	a.signatures.invalid[msg.Protocol].Add(1)
+	if a.cfg.Verify == verifyRequire || a.cfg.Verify == verifyAuto && a.opts.Verifier.CanVerify() {
 		return "", err
 	}
 	return choria.Reason(err), nil
 }
 
-// cure is what an operator may want to do about a reason to reject; empty where there is
-// nothing to be said. Fleets with anonymous TLS do not sign, by design.
-func (a *Adapter) cure(reason string) string {
-	if reason != choria.ErrUnsigned.Error() || a.cfg.Verify != verifyAuto {
+// hint returns what an operator may want to do about messages rejected for a reason; it may be
+// empty. Nodes with anonymous TLS do not sign, by design.
+func (a *Adapter) hint(reason string) string {
+	if reason != contract.ReasonUnsigned || a.cfg.Verify != verifyAuto {
 		return ""
 	}
-	return "where nodes do not sign by design, [adapter." + a.cfg.Name + `] verify = "record" stores their messages`
+	return "if nodes do not sign by design, set [adapter." + a.cfg.Name + `] verify = "record" to store their messages`
 }

@@ -21,8 +21,8 @@ func capture(t *testing.T, file string) []byte {
 	return raw
 }
 
-// captured trusts those under whom the captures were made.
-func captured(t *testing.T) *choria.Verifier {
+// captureVerifier returns a verifier that trusts the CA and the issuer of the captures.
+func captureVerifier(t *testing.T) *choria.Verifier {
 	t.Helper()
 	key, err := choria.PublicKey(strings.TrimSpace(string(capture(t, "creds/issuer.public"))))
 	if err != nil {
@@ -37,62 +37,68 @@ func captured(t *testing.T) *choria.Verifier {
 	return v
 }
 
-func TestWhatBecomesOfAMessageInEachMode(t *testing.T) {
-	// What is found where there is somebody to trust.
-	found := map[string]string{
+// convertCapture converts a captured message with a mode of verify.
+func convertCapture(t *testing.T, file, mode string, v *choria.Verifier, received time.Time) *message {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Verify = mode
+	a := New(*cfg, Options{Verifier: v, Now: time.Now})
+	m := &message{raw: capture(t, file+".transport.json"), received: received}
+	a.convert(m, &choria.Parser{})
+	return m
+}
+
+func TestVerify_Modes(t *testing.T) {
+	noTrust := choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
+	// What the verifier finds if it trusts the CA and the issuer.
+	for file, found := range map[string]string{
 		"v1-mtls/registration-file":            "x509",
 		"v1-mtls/registration-inventory":       "x509",
 		"v1-plaintext/registration-file":       "x509",
-		"v1-mtls/registration-file-wrong-cert": "wrong-name",
-		"v1-anon-jwt/registration-file":        "unsigned",
-		"v1-insecure/registration-file":        "unsigned",
+		"v1-mtls/registration-file-wrong-cert": contract.ReasonWrongName,
+		"v1-anon-jwt/registration-file":        contract.ReasonUnsigned,
+		"v1-insecure/registration-file":        contract.ReasonUnsigned,
 		"v2-issuer/registration-file":          "jwt",
 		"v2-issuer/registration-file-chain":    "jwt",
-		"v2-issuer/rpc-direct-request":         "untrusted", // a client's
-	}
-	nobody := choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
-	for file, want := range found {
-		raw := capture(t, file+".transport.json")
-		proved := want == "x509" || want == "jwt"
+		"v2-issuer/rpc-direct-request":         contract.ReasonUntrusted, // signed by a client
+	} {
+		proved := found == "x509" || found == "jwt"
+		received := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 		for _, test := range []struct {
 			mode     string
-			verifier *choria.Verifier
 			verified string
-			reason   string
+			reject   bool
 		}{
-			{verifyRequire, captured(t), want, want},
-			{verifyAuto, captured(t), want, want},
-			{verifyRecord, captured(t), want, ""},
-			{verifyOff, captured(t), "off", ""},
+			{verifyRequire, found, !proved},
+			{verifyAuto, found, !proved},
+			{verifyRecord, found, false},
+			{verifyOff, "off", false},
 		} {
-			cfg := DefaultConfig()
-			cfg.Verify = test.mode
-			a := New(*cfg, Options{Verifier: test.verifier, Now: time.Now})
-			m := &message{raw: raw, received: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)}
-			a.convert(m, &choria.Parser{})
-			if test.reason != "" && !proved {
-				if m.reason != test.reason || m.out != nil {
-					t.Errorf("%s, %s: rejected as %q, want %q", file, test.mode, m.reason, test.reason)
+			t.Run(file+" "+test.mode, func(t *testing.T) {
+				m := convertCapture(t, file, test.mode, captureVerifier(t), received)
+				if test.reject {
+					if m.reason != found || m.out != nil {
+						t.Errorf("rejected as %q, want %q", m.reason, found)
+					}
+					return
 				}
-				continue
-			}
-			if m.out == nil || verifiedHeader(t, m) != test.verified {
-				t.Errorf("%s, %s: %s: %v, want %s", file, test.mode, m.reason, m.out, test.verified)
-			}
+				if m.out == nil || verifiedHeader(t, m) != test.verified {
+					t.Errorf("%s: %v, want %s", m.reason, m.out, test.verified)
+				}
+			})
 		}
-		// Where there is nobody to trust, auto stores and says so, and require does not.
+		// With nothing to trust, auto stores the message with the reason, and require rejects it.
 		for mode, stored := range map[string]bool{verifyAuto: true, verifyRequire: false} {
-			cfg := DefaultConfig()
-			cfg.Verify = mode
-			a := New(*cfg, Options{Verifier: nobody, Now: time.Now})
-			m := &message{raw: raw, received: time.Now()}
-			a.convert(m, &choria.Parser{})
-			if (m.out != nil) != stored {
-				t.Errorf("%s, %s against nothing: %q", file, mode, m.reason)
-			}
-			if why := "untrusted unsigned"; stored && !strings.Contains(why, verifiedHeader(t, m)) {
-				t.Errorf("%s, %s against nothing: %v", file, mode, string(m.out.header()))
-			}
+			t.Run(file+" "+mode+" without trust", func(t *testing.T) {
+				m := convertCapture(t, file, mode, noTrust, time.Now())
+				if (m.out != nil) != stored {
+					t.Errorf("reason %q", m.reason)
+				}
+				reasons := contract.ReasonUntrusted + " " + contract.ReasonUnsigned
+				if stored && !strings.Contains(reasons, verifiedHeader(t, m)) {
+					t.Errorf("header %v", string(m.out.header()))
+				}
+			})
 		}
 	}
 }
@@ -106,36 +112,39 @@ func verifiedHeader(t *testing.T, m *message) string {
 	return h.Get(contract.HeaderVerified)
 }
 
-func TestValidityIsJudgedWhenTheMessageCame(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.Verify = verifyRequire
-	a := New(*cfg, Options{Verifier: captured(t), Now: time.Now})
+func TestVerify_JudgesValidityAtReception(t *testing.T) {
 	for _, file := range []string{"v1-mtls/registration-file", "v2-issuer/registration-file"} {
 		for at, want := range map[time.Time]string{
-			time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC):   "expired",
+			time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC):   contract.ReasonExpired, // the CA is valid from 2024
 			time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC): "",
-			time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC):   "expired",
+			time.Date(2060, 1, 1, 0, 0, 0, 0, time.UTC):   contract.ReasonExpired,
 		} {
-			m := &message{raw: capture(t, file+".transport.json"), received: at}
-			a.convert(m, &choria.Parser{})
-			// Protocol 1 was captured under a CA that is valid from 2024 on.
-			if m.reason != want {
-				t.Errorf("%s at %s: %q, want %q: %s", file, at, m.reason, want, m.detail)
-			}
+			t.Run(file+" "+at.Format(time.DateOnly), func(t *testing.T) {
+				m := convertCapture(t, file, verifyRequire, captureVerifier(t), at)
+				if m.reason != want {
+					t.Errorf("reason %q, want %q: %s", m.reason, want, m.detail)
+				}
+			})
 		}
 	}
 }
 
-func TestWhoDoesNotSignByDesignIsToldTheCure(t *testing.T) {
+func TestAdapter_HintForUnsignedMessages(t *testing.T) {
 	for _, test := range []struct {
 		mode, reason string
-		said         bool
-	}{{verifyAuto, "unsigned", true}, {verifyRequire, "unsigned", false}, {verifyAuto, "untrusted", false}} {
-		cfg := DefaultConfig()
-		cfg.Verify = test.mode
-		cure := New(*cfg, Options{}).cure(test.reason)
-		if said := strings.Contains(cure, `[adapter.registration] verify = "record"`); said != test.said {
-			t.Errorf("%s, %s: %q", test.mode, test.reason, cure)
-		}
+		hint         bool
+	}{
+		{verifyAuto, contract.ReasonUnsigned, true},
+		{verifyRequire, contract.ReasonUnsigned, false},
+		{verifyAuto, contract.ReasonUntrusted, false},
+	} {
+		t.Run(test.mode+" "+test.reason, func(t *testing.T) {
+			cfg := DefaultConfig()
+			cfg.Verify = test.mode
+			hint := New(*cfg, Options{}).hint(test.reason)
+			if has := strings.Contains(hint, `[adapter.registration] verify = "record"`); has != test.hint {
+				t.Errorf("hint %q", hint)
+			}
+		})
 	}
 }

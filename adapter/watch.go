@@ -1,41 +1,106 @@
 package adapter
 
-import "time"
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/throttle"
+)
 
 const (
-	watchInterval  = 50 * time.Millisecond
+	// watchInterval is how often retries and missing acks are looked for.
+	watchInterval = 50 * time.Millisecond
+	// reportInterval is how often messages with the same outcome and reason are logged.
 	reportInterval = time.Minute
 )
 
-// watch sends again what is due, gives up waiting for answers that do not come, and says
-// in the log what went wrong, each thing at most once a minute.
+// watch is a goroutine: until the adapter stops, it ends the wait for acks that are overdue,
+// publishes retries that are due, and logs what goes wrong.
 func (a *Adapter) watch() {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	report := newReport(a.log, a.cure)
+	report := newReport(a.opts.Log, a.hint)
 	for {
 		select {
-		case <-a.quit:
-			report.say(a.Stats(), a.Fault(), a.now().Add(reportInterval)) // what is left to say
+		case <-a.halted:
+			report.update(a.Stats(), a.Fault(), a.opts.Now().Add(reportInterval)) // log what was suppressed
 			return
 		case <-ticker.C:
-			now := a.now()
+			now := a.opts.Now()
 			a.out.expire(now)
 			if a.local != a.out {
 				a.local.expire(now)
 			}
-			a.sendAgain(now)
-			report.say(a.Stats(), a.Fault(), now)
+			a.publishRetries(now)
+			report.update(a.Stats(), a.Fault(), now)
 		}
 	}
 }
 
-func (a *Adapter) sendAgain(now time.Time) {
+// publishRetries publishes the messages whose retry is due.
+func (a *Adapter) publishRetries(now time.Time) {
 	a.mu.Lock()
-	for _, m := range a.retries.due(now) {
-		a.lanes.again(m)
+	for _, m := range a.retries.takeDue(now) {
+		a.senders.resume(m)
 	}
-	send := a.sendable()
+	ready := a.takePublishable()
 	a.mu.Unlock()
-	a.send(send)
+	a.publish(ready)
+}
+
+// report logs what changes in the ledger. Thousands of messages may be rejected for one cause:
+// the first is logged at once, the others once a minute with their number.
+type report struct {
+	log      hclog.Logger
+	hint     func(reason string) string // what an operator can do about a reason; may be empty
+	rejected *reasonLog
+	dropped  *reasonLog
+	fault    string // as last logged
+}
+
+func newReport(log hclog.Logger, hint func(reason string) string) *report {
+	return &report{log: log, hint: hint, rejected: newReasonLog(), dropped: newReasonLog()}
+}
+
+// update logs what has changed since the last update.
+func (r *report) update(s Stats, fault string, now time.Time) {
+	r.rejected.due(s.Rejected, now, func(reason string, count uint64) {
+		pairs := []any{"reason", reason, "count", count}
+		if hint := r.hint(reason); hint != "" {
+			pairs = append(pairs, "hint", hint)
+		}
+		r.log.Warn("messages rejected", pairs...)
+	})
+	r.dropped.due(s.Dropped, now, func(reason string, count uint64) {
+		r.log.Warn("messages dropped", "reason", reason, "count", count)
+	})
+	switch {
+	case fault != "" && r.fault == "":
+		r.log.Error("stream does not take messages", "error", fault, "pending", s.Pending)
+	case fault == "" && r.fault != "":
+		r.log.Info("stream takes messages again", "pending", s.Pending)
+	}
+	r.fault = fault
+}
+
+// reasonLog decides which of some counters, by reason, are to be logged.
+type reasonLog struct {
+	throttle *throttle.Throttle
+	seen     map[string]uint64
+}
+
+func newReasonLog() *reasonLog {
+	return &reasonLog{throttle: throttle.New(reportInterval), seen: map[string]uint64{}}
+}
+
+// due calls log for every reason whose counter has risen since it was last logged, at most once
+// per reportInterval, with the difference.
+func (l *reasonLog) due(counts map[string]uint64, now time.Time, log func(reason string, count uint64)) {
+	for reason, count := range counts {
+		risen := count - l.seen[reason]
+		l.seen[reason] = count
+		if n, due := l.throttle.Add(reason, risen, now); due {
+			log(reason, n)
+		}
+	}
 }

@@ -9,48 +9,58 @@ import (
 	"time"
 )
 
-// stored is one message of the stream.
+// stored is one message that the stream has, in the stream's order.
 type stored struct {
-	Key string // sender/request id
+	Key string
 	At  time.Time
 }
 
-// Result is what happened to the messages of a load. Rates are messages a second.
+// Result is what became of a load.
 type Result struct {
 	Messages    int     `json:"messages"`
 	Bytes       int64   `json:"bytes"`
-	Stored      int     `json:"stored"`       // published, and in the stream
-	Missing     int     `json:"missing"`      // published, but not in the stream
-	Duplicated  int     `json:"duplicated"`   // in the stream more than once
-	OutOfOrder  int     `json:"out_of_order"` // stored after a later message of the same sender
+	Stored      int     `json:"stored"`     // sent and in the stream
+	Missing     int     `json:"missing"`    // sent and not in the stream
+	Duplicated  int     `json:"duplicated"` // in the stream more than once
+	OutOfOrder  int     `json:"out_of_order"`
 	SentRate    float64 `json:"sent_per_second"`
 	StoredRate  float64 `json:"stored_per_second"` // from the first publish to the last stored
-	LatencyP50  float64 `json:"latency_p50_ms"`    // from when it was published until it was stored
+	LatencyP50  float64 `json:"latency_p50_ms"`    // from publish to stored
 	LatencyP99  float64 `json:"latency_p99_ms"`
 	LatencyP999 float64 `json:"latency_p999_ms"`
 
-	Server *Usage  `json:"server,omitempty"` // nil for a server that is not on this machine
-	Ledger *Ledger `json:"ledger,omitempty"` // what the adapters counted
+	Server *Usage  `json:"server,omitempty"` // where it runs on this machine
+	Ledger *Ledger `json:"ledger,omitempty"` // what the appliance counted of this load
 
 	Ceiling *Ceiling `json:"ceiling,omitempty"` // the same load without an adapter
 }
 
-// Ceiling is the most that the machine can do: the same messages, published directly into the
-// same kind of stream of an appliance without adapters, each acknowledged to its publisher.
+// Ceiling is what the machine can do at most: the same messages, straight into an equal
+// stream of a server that does nothing else, each acknowledged to who publishes it.
 type Ceiling struct {
 	StoredRate    float64 `json:"stored_per_second"`
 	CPUPerMessage float64 `json:"cpu_us_per_message"`
-	OfRate        float64 `json:"stored_of_ceiling"` // the rate with an adapter, divided by StoredRate
-	TimesCPU      float64 `json:"cpu_times_ceiling"` // processor time with an adapter, divided by CPUPerMessage
+	OfRate        float64 `json:"stored_of_ceiling"` // the result's rate, as a part of the ceiling's
+	TimesCPU      float64 `json:"cpu_times_ceiling"`
 }
 
-// compareCeiling adds the result of the same load without an adapter.
-func (r *Result) compareCeiling(direct Result) {
-	r.Ceiling = &Ceiling{StoredRate: direct.StoredRate, OfRate: r.StoredRate / direct.StoredRate}
-	if r.Server != nil && direct.Server != nil {
-		r.Ceiling.CPUPerMessage = direct.Server.CPUPerMessage
-		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / direct.Server.CPUPerMessage
+// Under compares the result with that of the same load without an adapter.
+func (r *Result) Under(bare Result) {
+	r.Ceiling = &Ceiling{StoredRate: bare.StoredRate, OfRate: r.StoredRate / bare.StoredRate}
+	if r.Server != nil && bare.Server != nil {
+		r.Ceiling.CPUPerMessage = bare.Server.CPUPerMessage
+		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / bare.Server.CPUPerMessage
 	}
+}
+
+// Ledger is the adapter's own account of the load.
+type Ledger struct {
+	Received  uint64 `json:"received"`
+	Stored    uint64 `json:"stored"`
+	Duplicate uint64 `json:"duplicate"`
+	Rejected  uint64 `json:"rejected"`
+	Dropped   uint64 `json:"dropped"`
+	Pending   uint64 `json:"pending"`
 }
 
 // readSent reads what Generate wrote.
@@ -61,7 +71,7 @@ func readSent(r io.Reader) ([]sent, error) {
 		var s sent
 		var at int64
 		if _, err := fmt.Sscanf(lines.Text(), "%s %d %d", &s.Key, &s.Size, &at); err != nil {
-			return nil, fmt.Errorf("read the generator's line %q: %w", lines.Text(), err)
+			return nil, fmt.Errorf("read what was sent: %w", err)
 		}
 		s.At = time.Unix(0, at)
 		all = append(all, s)
@@ -69,7 +79,7 @@ func readSent(r io.Reader) ([]sent, error) {
 	return all, lines.Err()
 }
 
-// compare compares the messages of the stream, in its order, with the published ones.
+// compare holds what the stream has against what was sent.
 func compare(published []sent, have []stored) Result {
 	if len(published) == 0 {
 		return Result{}
@@ -81,18 +91,18 @@ func compare(published []sent, have []stored) Result {
 	return t.result()
 }
 
-// tally counts messages for a Result.
+// tally is a Result in the making.
 type tally struct {
 	Result
-	sent        map[string]turn // by key
-	seen        map[string]bool // keys that are in the stream
-	newest      map[string]int  // by sender: the highest number of a stored message
+	sent        map[string]turn
+	seen        map[string]bool
+	newest      map[string]int // of each sender, the latest turn that was stored
 	latencies   []time.Duration
-	first, last time.Time // when the first and the last message were published
-	end         time.Time // when the last message was stored
+	first, last time.Time // publish
+	end         time.Time // stored
 }
 
-// turn is a published message with its number, counted from 0 for each sender.
+// turn is a message that was sent, and which of its sender's it was.
 type turn struct {
 	sent
 	sender string
@@ -123,7 +133,7 @@ func newTally(published []sent) *tally {
 	return t
 }
 
-// add counts the next message of the stream. Messages that the load did not publish are ignored.
+// add takes the next message of the stream; what others published does not count.
 func (t *tally) add(h stored) {
 	s, ours := t.sent[h.Key]
 	switch {
@@ -163,7 +173,7 @@ func rate(n int, d time.Duration) float64 {
 	return float64(n) / d.Seconds()
 }
 
-// percentile returns the p-th part, from 0 to 1, of sorted durations, in milliseconds.
+// percentile is in milliseconds; the durations are sorted.
 func percentile(sorted []time.Duration, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0

@@ -15,7 +15,6 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/enroll"
-	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -124,8 +123,8 @@ func (d *demo) labConfig(dir string) *appliance.Config {
 	cfg, _ := appliance.Parse("", nil) // the defaults are valid
 	cfg.DataDir = dir
 	cfg.Log.Level = "warn"
-	cfg.Broker.Listen = host.FreeAddress(cfg.Broker.Listen)
-	cfg.Console.Listen = host.FreeAddress(cfg.Console.Listen)
+	cfg.Broker.Listen = freePort(cfg.Broker.Listen)
+	cfg.Console.Listen = freePort(cfg.Console.Listen)
 	cfg.Fleet.LateAfter = 2*d.interval + 5*time.Second
 	cfg.Fleet.DownAfter = 2 * cfg.Fleet.LateAfter
 	cfg.Fleet.DisconnectGrace = 5 * time.Second

@@ -15,11 +15,10 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-// asMuster is the variable that makes the test binary run as muster, for tests that kill a process.
+// asMuster makes the test binary the program itself: tests that kill it need a process.
 const asMuster = "MUSTER_TEST_AS_MUSTER"
 
-// asNode is the variable that makes the test binary run as a node. Its value is the index of the node
-// and the broker's address, separated by a space.
+// asNode makes it a node: its index and the broker's address, with a blank between.
 const asNode = "MUSTER_TEST_AS_NODE"
 
 func TestMain(m *testing.M) {
@@ -37,17 +36,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is an appliance that runs as a process of its own.
+// process is an appliance in a process of its own.
 type process struct {
 	cmd     *exec.Cmd
 	log     *buffer
-	broker  string        // host and port
-	console string        // URL
-	ended   chan struct{} // closed when the process has ended
+	broker  string // address
+	console string // URL
+	ended   chan struct{}
 }
 
-// startProcess starts an appliance with the configuration and waits until it is ready. It is killed
-// when the test ends.
+// startProcess runs an appliance with the configuration, and waits until it is ready.
 func startProcess(t *testing.T, config string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], "run", "--config", config), log: &buffer{}, ended: make(chan struct{})}
@@ -63,8 +61,8 @@ func startProcess(t *testing.T, config string) *process {
 		}
 		return nil
 	})
-	p.broker = strings.TrimPrefix(loggedValue(t, p.log, "nodes"), "nats://")
-	p.console = loggedValue(t, p.log, "console")
+	p.broker = strings.TrimPrefix(address(t, p.log, "nodes"), "nats://")
+	p.console = address(t, p.log, "console")
 	response, err := http.Get(p.console + "/readyz")
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v\n%s", response, err, p.log)
@@ -73,13 +71,13 @@ func startProcess(t *testing.T, config string) *process {
 	return p
 }
 
-// kill kills the process with SIGKILL, as the kernel does when memory runs out.
+// kill ends the process as the kernel would for want of memory.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// terminate asks the process to end with SIGINT and waits until it has ended.
+// terminate asks the process to end, and waits until it has.
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {

@@ -2,24 +2,26 @@ package adapter
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
-	"time"
 
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
+func TestInput_CountsWhatAnEndedConnectionLost(t *testing.T) {
 	a, b := openWith(t, DefaultConfig(), 64<<20)
 	node, err := b.Connect("node")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	raw := append([]byte("{"), make([]byte, 4<<10)...) // so that the connection's own buffer has room for few
+	raw := append([]byte("{"), make([]byte, 4<<10)...) // large, so that the connection's read buffer holds few
 	publish := func(n int) {
 		t.Helper()
 		for range n {
-			if err := node.Publish("mcollective.broadcast.agent.registration", raw); err != nil {
+			if err := node.Publish(registrationSubject, raw); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -32,27 +34,31 @@ func TestWhatAClosedConnectionLostIsCounted(t *testing.T) {
 	// with the connection.
 	a.mu.Lock()
 	publish(500)
-	ended := a.ingest
-	ended.conn.Close()
+	ended := a.input.current.Load()
+	ended.Close()
 	a.mu.Unlock()
-	<-ended.ended
 
-	deadline := time.Now().Add(30 * time.Second)
-	for a.Stats().Dropped[contract.ReasonConnection] == 0 && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	wait.Eventually(t, func() error {
+		if a.Stats().Dropped[contract.ReasonConnection] == 0 {
+			return errors.New("nothing is counted as lost")
+		}
+		return nil
+	})
 	s := a.Stats()
 	if s.Received != 510 || s.Dropped[contract.ReasonConnection] < 400 || !s.Balanced() {
 		t.Errorf("have %+v", s)
 	}
-	for !a.Connected() && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
+	wait.Eventually(t, func() error {
+		if c := a.input.current.Load(); c == nil || c == ended || !a.Connected() {
+			return fmt.Errorf("connection %p after %p", c, ended)
+		}
+		return nil
+	})
 	publish(5)
 	if err := a.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	if s := a.Stats(); s.Received != 515 || s.Pending != 0 || !s.Balanced() {
-		t.Errorf("after another connection: %+v", s)
+		t.Errorf("after the next connection: %+v", s)
 	}
 }

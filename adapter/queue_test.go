@@ -1,0 +1,43 @@
+package adapter
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	var q queue
+	var taken, left []*message
+	for n := range 1000 {
+		q.push(&message{attempts: n})
+		if r.IntN(3) > 0 {
+			taken = append(taken, q.take())
+		}
+		if len(taken) > 0 && r.IntN(2) > 0 {
+			at := r.IntN(len(taken))
+			taken[at].converted = true
+			taken = append(taken[:at], taken[at+1:]...)
+		}
+		for m := q.popConverted(); m != nil; m = q.popConverted() {
+			left = append(left, m)
+		}
+	}
+	for m := q.take(); m != nil; m = q.take() {
+		taken = append(taken, m)
+	}
+	for _, m := range taken {
+		m.converted = true
+	}
+	for m := q.popConverted(); m != nil; m = q.popConverted() {
+		left = append(left, m)
+	}
+	for n, m := range left {
+		if m.attempts != n {
+			t.Fatalf("message %d left as number %d", m.attempts, n)
+		}
+	}
+	if len(left) != 1000 {
+		t.Errorf("%d messages left", len(left))
+	}
+}

@@ -1,0 +1,48 @@
+package adapter
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/contract"
+)
+
+func TestReport_LogsEachReasonOnceAMinute(t *testing.T) {
+	var out bytes.Buffer
+	r := newReport(hclog.New(&hclog.LoggerOptions{Output: &out}), func(string) string { return "" })
+	s := newLedger(1, 0).snapshot()
+	lines := func() int { return strings.Count(out.String(), "\n") }
+	now := time.Unix(1000, 0)
+	r.update(s, "", now)
+	if lines() != 0 {
+		t.Fatalf("nothing happened, but the log has\n%s", &out)
+	}
+	for range 100 {
+		s.Rejected[contract.ReasonSchema]++
+		now = now.Add(100 * time.Millisecond)
+		r.update(s, errNoResponders.Error(), now)
+	}
+	if lines() != 2 {
+		t.Errorf("have\n%s", &out)
+	}
+	r.update(s, "", now.Add(time.Minute))
+	if lines() != 4 || !strings.Contains(out.String(), "reason=schema count=99") ||
+		!strings.Contains(out.String(), "takes messages again") {
+		t.Errorf("have\n%s", &out)
+	}
+}
+
+func TestReport_AddsAHint(t *testing.T) {
+	var out bytes.Buffer
+	log := hclog.New(&hclog.LoggerOptions{Output: &out})
+	r := newReport(log, func(reason string) string { return "hint for " + reason })
+	s := newLedger(1, 0).snapshot()
+	s.Rejected[contract.ReasonUnsigned]++
+	r.update(s, "", time.Unix(1000, 0))
+	if !strings.Contains(out.String(), `hint="hint for unsigned"`) {
+		t.Errorf("have\n%s", &out)
+	}
+}
