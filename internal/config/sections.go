@@ -24,7 +24,7 @@ func Sections(root Table) []Section {
 		template: true,
 		table:    func(path, help string, _ Table) { add(Section{Path: path, Help: help}) },
 		value: func(table string, key Key) {
-			if _, ok := key.Value.(pairsValue); ok {
+			if _, ok := key.Value.(interface{ pairs() }); ok {
 				entry := Key{Name: templateName, Value: String(new(string)), Help: key.Help}
 				add(Section{Path: join(table, key.Name), Help: key.Help, Keys: []Key{entry}})
 				return
