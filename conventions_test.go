@@ -32,6 +32,7 @@ var layers = map[string]int{
 	"internal/monitoring": 1,
 	"internal/pki":        1,
 	"internal/rejected":   1,
+	"internal/tlsfile":    1,
 
 	"adapter":         2,
 	"broker":          2,

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -16,9 +17,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
+	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -45,14 +46,11 @@ func openSite(t *testing.T, edit func(*Config)) *site {
 	s.ca.Files(dir, nil, "broker.test")
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.TLS = "127.0.0.1:0", filesIn(dir)
-	cfg.Issuers = map[string]string{"choria": hex.EncodeToString(public)}
+	cfg.Issuers = choria.Issuers{"choria": public}
 	cfg.Roles.Admin = []string{"root.*"}
 	cfg.System = System{User: "system", Password: "secret"}
 	if edit != nil {
 		edit(&cfg)
-	}
-	if err := config.Load("", nil, &cfg); err != nil { // as a file would be
-		t.Fatal(err)
 	}
 	s.broker = New(cfg, DefaultJetStream(), Options{
 		Name: "broker.test", Store: t.TempDir(), Now: time.Now,
@@ -113,6 +111,15 @@ func (s *site) client(caller string, permissions ...string) holder {
 // clientClaims returns the claims of a client's token; issue adds the public key.
 func clientClaims(caller string, permissions map[string]bool) choria.Claims {
 	return choria.Claims{Purpose: choria.PurposeClient, OrgUnit: "choria", CallerID: caller, Permissions: permissions}
+}
+
+// prefixes parses networks.
+func prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
 }
 
 func permitted(names []string) map[string]bool {
@@ -196,7 +203,7 @@ func TestWhoConnectsAndWhoIsRefused(t *testing.T) {
 		"system, nonce naked": {append(unsigned, system), "wrong-signature", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := s.broker.auth.refused.snapshot()
+			before := s.broker.auth.refusals.snapshot()
 			nc, err := s.connect(test.options...)
 			if nc != nil {
 				defer nc.Close()
@@ -238,9 +245,9 @@ func (s *site) wantRefused(t *testing.T, reason string, before map[string]uint64
 	want := maps.Clone(before)
 	want[reason]++
 	deadline := time.Now().Add(10 * time.Second)
-	for !maps.Equal(s.broker.auth.refused.snapshot(), want) {
+	for !maps.Equal(s.broker.auth.refusals.snapshot(), want) {
 		if time.Now().After(deadline) {
-			t.Fatalf("refused %v, want %v", s.broker.auth.refused.snapshot(), want)
+			t.Fatalf("refused %v, want %v", s.broker.auth.refusals.snapshot(), want)
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -276,7 +283,7 @@ func TestACapturedConnectIsOfNoUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	before := s.broker.auth.refused.snapshot()
+	before := s.broker.auth.refusals.snapshot()
 	again, err := s.connect(s.anonymous(), nats.Token(good.token), nats.UserJWT(func() (string, error) { return good.token, nil },
 		func([]byte) ([]byte, error) { return captured, nil }))
 	if err == nil {
@@ -295,8 +302,14 @@ func TestAChainedTokenOfARealChainIsLetIn(t *testing.T) {
 		}
 		return strings.TrimSpace(string(text))
 	}
-	s := openSite(t, func(c *Config) { c.Issuers = map[string]string{"choria": read("issuer.public")} })
-	before := s.broker.auth.refused.snapshot()
+	s := openSite(t, func(c *Config) {
+		key, err := choria.PublicKey(read("issuer.public"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Issuers = choria.Issuers{"choria": key}
+	})
+	before := s.broker.auth.refusals.snapshot()
 	_, key, _ := ed25519.GenerateKey(rand.Reader)
 	if nc, err := s.connect(append(holder{read("issuer-node4-chain.jwt"), key}.options(), s.anonymous())...); err == nil {
 		nc.Close()
@@ -305,7 +318,7 @@ func TestAChainedTokenOfARealChainIsLetIn(t *testing.T) {
 	s.wantRefused(t, "wrong-signature", before)
 	// Of another organization it does not get as far.
 	other := openSite(t, nil)
-	before = other.broker.auth.refused.snapshot()
+	before = other.broker.auth.refusals.snapshot()
 	if nc, err := other.connect(append(holder{read("issuer-node4-chain.jwt"), key}.options(), other.anonymous())...); err == nil {
 		nc.Close()
 		t.Fatal("let in")
@@ -319,15 +332,15 @@ func TestRefusalsAreSaidOnceAMinuteAndCountedAlways(t *testing.T) {
 	table := rejected.New()
 	r := newRefusals(hclog.New(&hclog.LoggerOptions{Output: log}), table, func() time.Time { return now })
 	for range 100 {
-		r.refuse(fmt.Errorf("%w: token: nobody knows it", choria.ErrUntrusted), "10.0.0.1", "web1")
+		r.record(fmt.Errorf("%w: token: nobody knows it", choria.ErrUntrusted), "10.0.0.1", "web1")
 		now = now.Add(100 * time.Millisecond)
 	}
-	r.refuse(errProvisioning, "10.0.0.2", "")
+	r.record(errProvisioning, "10.0.0.2", "")
 	if lines := strings.Count(log.String(), "\n"); lines != 2 {
 		t.Errorf("have\n%s", log)
 	}
 	now = now.Add(time.Minute)
-	r.refuse(choria.ErrUntrusted, "10.0.0.3", "web3")
+	r.record(choria.ErrUntrusted, "10.0.0.3", "web3")
 	for _, want := range []string{
 		`reason=untrusted address=10.0.0.1 name=web1 count=1 error="token: nobody knows it"`,
 		"reason=provisioning address=10.0.0.2", "provisioning is not supported",
@@ -348,13 +361,13 @@ func TestRefusalsAreSaidOnceAMinuteAndCountedAlways(t *testing.T) {
 }
 
 func TestClientsComeFromTheirHostsAndNodesWhereTheyMay(t *testing.T) {
-	elsewhere := openSite(t, func(c *Config) { c.ClientHosts = []string{"192.0.2.0/24", "192.0.3.1"} })
+	elsewhere := openSite(t, func(c *Config) { c.ClientHosts = prefixes("192.0.2.0/24", "192.0.3.1/32") })
 	for name, options := range map[string][]nats.Option{
 		"certificate":   {elsewhere.certificate("rip.mcollective")},
 		"administrator": {elsewhere.certificate("root.example.net")},
 		"token":         append(elsewhere.client("choria=rip", "org_admin").options(), elsewhere.anonymous()),
 	} {
-		before := elsewhere.broker.auth.refused.snapshot()
+		before := elsewhere.broker.auth.refusals.snapshot()
 		if nc, err := elsewhere.connect(options...); err == nil {
 			nc.Close()
 			t.Errorf("%s: let in", name)
@@ -368,14 +381,14 @@ func TestClientsComeFromTheirHostsAndNodesWhereTheyMay(t *testing.T) {
 	}
 	nc.Close()
 
-	here := openSite(t, func(c *Config) { c.ClientHosts, c.DenyServers = []string{"127.0.0.0/8"}, true })
+	here := openSite(t, func(c *Config) { c.ClientHosts, c.DenyServers = prefixes("127.0.0.0/8"), true })
 	nc, err = here.connect(here.certificate("rip.mcollective"))
 	if err != nil {
 		t.Fatalf("a client on one of the hosts: %v", err)
 	}
 	nc.Close()
 	for _, options := range [][]nats.Option{{here.certificate("web1")}, append(here.node("web1").options(), here.anonymous())} {
-		before := here.broker.auth.refused.snapshot()
+		before := here.broker.auth.refusals.snapshot()
 		if nc, err := here.connect(options...); err == nil {
 			nc.Close()
 			t.Error("a node was let in")
@@ -389,7 +402,7 @@ func TestASignerStandsInForAnOrganization(t *testing.T) {
 	public, signer, _ := ed25519.GenerateKey(rand.Reader)
 	s := openSite(t, func(c *Config) {
 		c.Issuers = nil
-		c.Signers.Server = []string{hex.EncodeToString(public)}
+		c.Signers.Server = []SignerKey{{Key: public}}
 		c.TLS.CA = "" // all have tokens
 	})
 	claims := choria.ServerClaims("web1.example.net", []string{"choria"}, nil)
@@ -398,13 +411,13 @@ func TestASignerStandsInForAnOrganization(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc.Close()
-	before := s.broker.auth.refused.snapshot()
+	before := s.broker.auth.refusals.snapshot()
 	if nc, err := s.connect(append(s.client("choria=rip").options(), s.anonymous())...); err == nil {
 		nc.Close()
 		t.Fatal("a client was let in, and nobody signs for clients")
 	}
 	s.wantRefused(t, "untrusted", before)
-	before = s.broker.auth.refused.snapshot()
+	before = s.broker.auth.refusals.snapshot()
 	if nc, err := s.connect(s.certificate("web1")); err == nil { // which is not asked for
 		nc.Close()
 		t.Fatal("let in with a certificate, and there is no CA")
@@ -413,7 +426,7 @@ func TestASignerStandsInForAnOrganization(t *testing.T) {
 }
 
 func TestTokensCountWithoutTLSToo(t *testing.T) {
-	s := openSite(t, func(c *Config) { c.TLS = TLS{} })
+	s := openSite(t, func(c *Config) { c.TLS = tlsfile.Files{} })
 	plain := func(options ...nats.Option) error {
 		nc, err := nats.Connect("nats://"+s.broker.Address(), append(options, nats.NoReconnect())...)
 		if nc != nil {
@@ -427,7 +440,7 @@ func TestTokensCountWithoutTLSToo(t *testing.T) {
 	if plain() == nil || plain(nats.Token("x")) == nil {
 		t.Error("let in without a token")
 	}
-	before := s.broker.auth.refused.snapshot()
+	before := s.broker.auth.refusals.snapshot()
 	if plain(nats.UserInfo("system", "secret")) == nil {
 		t.Error("a password is taken that everybody could read on the way")
 	}

@@ -11,91 +11,95 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Accounts of the server. Nodes, adapters and streams share one: publishing across
-// accounts costs several times as much.
+// Accounts of the server. Nodes, adapters and streams share one: publishing across accounts
+// costs several times as much.
 const (
 	account       = "choria"
 	systemAccount = "system"
 )
 
-// authenticator decides who may connect, as what, and what they may do. The organs of this
-// process are known by a secret that never leaves it, and who may read the data directory
-// by another; for everybody else there is the table of rules.
+// authenticator decides which connections are admitted, as what, and with which permissions.
+// Internal connections, those of this process, prove themselves with a secret that never
+// leaves it; administrators on this machine with the admin token. The rules decide on all
+// other connections.
 type authenticator struct {
-	cfg     *Config
-	tokens  *choria.TokenVerifier
-	now     func() time.Time
-	allowed allowance
-	refused *refusals
-	roles   atomic.Pointer[Roles] // those in force; cfg has the first
+	cfg         *Config
+	tokens      *choria.TokenVerifier
+	now         func() time.Time
+	permissions permissionBuilder
+	refusals    *refusals
+	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
-	organSecret  string
-	systemSecret string
-	adminSecret  string
-	refusing     atomic.Bool
-	lookup       func(name string) (*server.Account, error)
+	internalSecret string // for connections into the account of the nodes
+	systemSecret   string // for internal connections into the system account
+	adminSecret    string
+	refusing       atomic.Bool // all connections that are not internal
+	lookup         func(name string) (*server.Account, error)
 
-	mu     sync.Mutex
-	organs map[uint64]bool // connection ids
+	mu       sync.Mutex
+	internal map[uint64]bool // ids of internal connections
 }
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
 	a := &authenticator{
-		cfg:          cfg,
-		tokens:       o.Verifier.TokenVerifier(),
-		now:          o.Now,
-		allowed:      allowance{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
-		refused:      newRefusals(o.Log, o.Rejected, o.Now),
-		organSecret:  rand.Text(),
-		systemSecret: rand.Text(),
-		adminSecret:  rand.Text(),
-		organs:       map[uint64]bool{},
+		cfg:            cfg,
+		tokens:         o.Verifier.TokenVerifier(),
+		now:            o.Now,
+		permissions:    permissionBuilder{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
+		refusals:       newRefusals(o.Log, o.Rejected, o.Now),
+		internalSecret: rand.Text(),
+		systemSecret:   rand.Text(),
+		adminSecret:    rand.Text(),
+		internal:       map[uint64]bool{},
 	}
 	a.roles.Store(&cfg.Roles)
 	return a
 }
 
-// Check runs on the connection's own goroutine, so it may not block.
-func (a *authenticator) Check(c server.ClientAuthentication) bool {
-	who := newCaller(c)
-	g, err := a.decide(who)
+// Check implements server.Authentication. The server calls it on the goroutine of the
+// connection, so it may not block.
+func (a *authenticator) Check(connection server.ClientAuthentication) bool {
+	c := newCaller(connection)
+	g, err := a.decide(c)
 	if err != nil {
-		a.refused.refuse(err, who.remote(), who.name)
+		a.refusals.record(err, c.remote(), c.name)
 		return false
 	}
-	return a.admit(c, g)
+	return a.admit(connection, g)
 }
 
-// decide finds the first rule that applies.
-func (a *authenticator) decide(who *caller) (grant, error) {
+// decide applies the first rule that matches.
+func (a *authenticator) decide(c *caller) (grant, error) {
 	for _, r := range rules {
-		if r.applies(a, who) {
-			return r.decide(a, who)
+		if r.matches(a, c) {
+			return r.decide(a, c)
 		}
 	}
 	return grant{}, errNoCredentials
 }
 
-func (a *authenticator) admit(c server.ClientAuthentication, g grant) bool {
+func (a *authenticator) admit(connection server.ClientAuthentication, g grant) bool {
 	acc, err := a.lookup(g.account)
 	if err != nil {
 		return false
 	}
-	if g.organ {
+	if g.internal {
 		a.mu.Lock()
-		a.organs[c.GetID()] = true
+		a.internal[connection.GetID()] = true
 		a.mu.Unlock()
 	}
-	c.RegisterUser(&server.User{Username: g.user, Account: acc, Permissions: g.permissions})
+	connection.RegisterUser(&server.User{Username: g.user, Account: acc, Permissions: g.permissions})
 	return true
 }
 
-func (a *authenticator) isOrgan(id uint64) bool {
+// isInternal reports whether the connection with that id is internal.
+func (a *authenticator) isInternal(id uint64) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.organs[id]
+	return a.internal[id]
 }
 
-func same(token, secret string) bool {
-	return subtle.ConstantTimeCompare([]byte(token), []byte(secret)) == 1
+// equalSecret compares in constant time.
+func equalSecret(given, secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
 }

@@ -151,7 +151,7 @@ func TestAChainedTokenIsLetInUntilItsIssuersEnd(t *testing.T) {
 		t.Errorf("it is %q", user)
 	}
 	nc.Close()
-	before := s.broker.auth.refused.snapshot()
+	before := s.broker.auth.refusals.snapshot()
 	if nc, err := s.connect(append(chained(time.Now().Add(-time.Minute)).options(), s.anonymous())...); err == nil {
 		nc.Close()
 		t.Fatal("let in after its issuer's end")

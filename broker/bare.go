@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -11,18 +10,18 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// bareWait is how long it may take to listen.
+// bareWait is how long the server may take to listen.
 const bareWait = 10 * time.Second
 
-// Bare is a NATS server that lets everybody do everything: what a connection costs at least,
-// for the benchmarks that compare with it.
+// Bare is a NATS server without authentication and permissions. Benchmarks compare with it:
+// it shows the minimum cost of a connection.
 type Bare struct {
 	Listen        string
 	PingInterval  time.Duration
 	Cert, Key, CA string // files; empty: no TLS
 }
 
-// Run says when it listens, and ends when the context is done.
+// Run serves until ctx is done, and calls listens once it accepts connections.
 func (b Bare) Run(ctx context.Context, listens func() error) error {
 	options, err := b.options()
 	if err != nil {
@@ -36,7 +35,7 @@ func (b Bare) Run(ctx context.Context, listens func() error) error {
 	defer s.WaitForShutdown()
 	defer s.Shutdown()
 	if !s.ReadyForConnections(bareWait) {
-		return errors.New("NATS does not listen on " + b.Listen)
+		return fmt.Errorf("NATS does not listen on %s after %s", b.Listen, bareWait)
 	}
 	if err := listens(); err != nil {
 		return err
@@ -54,7 +53,9 @@ func (b Bare) options() (*server.Options, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", b.Listen, err)
 	}
-	options := &server.Options{Host: host, Port: port, NoSigs: true, NoLog: true, PingInterval: b.PingInterval, AlwaysEnableNonce: true}
+	options := &server.Options{
+		Host: host, Port: port, NoSigs: true, NoLog: true, PingInterval: b.PingInterval, AlwaysEnableNonce: true,
+	}
 	if b.Cert != "" {
 		options.TLSTimeout = handshakeTimeout.Seconds()
 		options.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{CertFile: b.Cert, KeyFile: b.Key, CaFile: b.CA})

@@ -1,5 +1,5 @@
-// Package broker runs the embedded NATS server: its listener, its accounts and who may
-// connect. It reads no message and knows no stream.
+// Package broker runs the embedded NATS server: its listener, its accounts, which connections
+// it admits and with which permissions. It reads no messages and declares no streams.
 package broker
 
 import (
@@ -17,65 +17,56 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// reconnectWait is short because an organ's connection crosses no network.
+// reconnectWait is short because an internal connection crosses no network.
 const reconnectWait = 100 * time.Millisecond
 
-// Options is what a broker is given by the appliance around it.
+// Options is what the appliance gives to its broker.
 type Options struct {
 	Name       string           // the server's name in the NATS network
-	Store      string           // directory of what JetStream stores
-	MaxPending int64            // bytes that a connection may lag behind before it is ended; 0: NATS's 64 MiB
+	Store      string           // directory of JetStream's store
+	MaxPending int64            // bytes that may wait for an internal connection; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
-	Private    []string         // subjects that the appliance alone publishes to
-	Verifier   *choria.Verifier // whose tokens count; it is told of the CA
-	Rejected   *rejected.Table  // is told who was not let in; nil: nobody
+	Private    []string         // subjects that only the appliance publishes to
+	Verifier   *choria.Verifier // verifies tokens; the broker gives it the CA
+	Rejected   *rejected.Table  // records refused connections; nil: they are not recorded
 	Now        func() time.Time
 	Log        hclog.Logger
 }
 
 // Broker is the NATS server of one appliance.
 type Broker struct {
-	cfg      Config
-	js       JetStream
-	name     string
-	store    string
-	now      func() time.Time
-	pending  int64
-	verifier *choria.Verifier
-	auth     *authenticator
-	certs    *certificates // nil: no TLS
-	log      *serverLog
-	srv      *server.Server
-	once     sync.Once
-	quit     chan struct{}
-	wg       sync.WaitGroup
+	cfg   Config
+	js    JetStream
+	opts  Options
+	auth  *authenticator
+	store *storeMonitor
+	log   *serverLog
+	certs *certificates  // nil without TLS files, and before Open
+	srv   *server.Server // nil before Open
+
+	closeOnce sync.Once
+	quit      chan struct{}  // closed by Close
+	wg        sync.WaitGroup // of the goroutines that Open starts
 }
 
-// New makes a broker that has not started.
+// New returns a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
-	b := &Broker{
-		cfg:      cfg,
-		js:       js,
-		name:     o.Name,
-		store:    o.Store,
-		now:      o.Now,
-		pending:  o.MaxPending,
-		verifier: o.Verifier,
-		quit:     make(chan struct{}),
-	}
+	b := &Broker{cfg: cfg, js: js, opts: o, quit: make(chan struct{})}
 	b.auth = newAuthenticator(&b.cfg, o)
-	b.auth.allowed.buckets = (&buckets{list: b.streamNames, now: o.Now}).current
-	b.log = &serverLog{log: o.Log, refused: b.auth.refused}
+	b.auth.permissions.buckets = (&bucketList{list: b.streamNames, now: o.Now}).current
+	b.store = newStoreMonitor(b)
+	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals}
 	return b
 }
 
-// Open starts the server and recovers what is stored. Organs may connect from then on;
-// the port is only probed, so that a taken one is named now, and stays closed until Accept.
+// Open starts the server and recovers the stored streams. From then on components may
+// connect. The port stays closed until Accept; Open only probes it, so that a taken port is
+// an error at once.
 func (b *Broker) Open(ctx context.Context) error {
-	if err := probe(b.cfg.Listen); err != nil {
+	if err := probe(b.cfg.ListenAddress()); err != nil {
 		return err
 	}
-	if err := b.openTrust(); err != nil {
+	if err := b.openCertificates(); err != nil {
 		return err
 	}
 	srv, err := server.NewServer(b.options())
@@ -84,13 +75,13 @@ func (b *Broker) Open(ctx context.Context) error {
 	}
 	b.srv = srv
 	b.auth.lookup = srv.LookupAccount
-	srv.SetLoggerV2(b.log, b.log.log.IsTrace(), false, false)
+	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	srv.Start()
-	if err := b.started(); err != nil {
+	if err := b.recoverStreams(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
 	b.wg.Go(b.watchStore)
-	if b.pending > mostPending {
+	if b.opts.MaxPending > maxPending {
 		b.wg.Go(b.watchSlow)
 	}
 	if b.certs != nil {
@@ -99,17 +90,19 @@ func (b *Broker) Open(ctx context.Context) error {
 	return nil
 }
 
-// openTrust reads the TLS files. A CA alone serves to verify messages.
-func (b *Broker) openTrust() (err error) {
-	if files := b.cfg.TLS; files.enabled() || files.CA != "" {
-		if b.certs, err = openCertificates(files, b.now(), b.verifier.TrustRoots, b.log.log); err != nil {
-			return fmt.Errorf("broker.tls: %w", err)
-		}
+// openCertificates loads the TLS files. A CA without certificate only verifies messages.
+func (b *Broker) openCertificates() (err error) {
+	files := b.cfg.TLS
+	if !files.Enabled() && files.CA == "" {
+		return nil
+	}
+	if b.certs, err = openCertificates(files, b.opts.Verifier.TrustRoots, b.opts.Now(), b.opts.Log); err != nil {
+		return fmt.Errorf("broker.tls: %w", err)
 	}
 	return nil
 }
 
-func (b *Broker) started() error {
+func (b *Broker) recoverStreams() error {
 	if err := b.log.cause(); err != nil {
 		return err
 	}
@@ -118,19 +111,19 @@ func (b *Broker) started() error {
 		return err
 	}
 	if err := acc.EnableJetStream(nil, nil); err != nil {
-		return fmt.Errorf("recover the streams in %s: %w", b.store, err)
+		return fmt.Errorf("recover the streams in %s: %w", b.opts.Store, err)
 	}
 	return b.log.cause()
 }
 
-// Connect opens a connection for an organ: in this process, without a port, into the
-// account of the nodes. It reconnects for ever.
+// Connect opens an internal connection into the account of the nodes: in this process,
+// without a port. It reconnects forever. The caller closes it.
 func (b *Broker) Connect(name string, options ...nats.Option) (*nats.Conn, error) {
-	return b.connect(name, b.auth.organSecret, options)
+	return b.connect(name, b.auth.internalSecret, options)
 }
 
-// ConnectSystem opens a connection into the system account, where the server tells of
-// its connections.
+// ConnectSystem opens an internal connection into the system account, where the server
+// publishes events about its connections.
 func (b *Broker) ConnectSystem(name string, options ...nats.Option) (*nats.Conn, error) {
 	return b.connect(name, b.auth.systemSecret, options)
 }
@@ -150,22 +143,22 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 	return nc, nil
 }
 
-// DialInproc connects an organ that receives what nodes publish to the subjects, or publishes
-// much, over a connection that is as fast as there is one. It does not reconnect.
+// DialInproc opens an internal connection for high message rates: it delivers what nodes
+// publish to the subjects to the receiver, and publishes. It does not reconnect.
 func (b *Broker) DialInproc(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
 	conn, err := b.srv.InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
-	c, err := inproc.Open(conn, name, b.auth.organSecret, subjects, receiver)
+	c, err := inproc.Open(conn, name, b.auth.internalSecret, subjects, receiver)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
 	return c, nil
 }
 
-// AdminToken lets in who shows it in CONNECT, as auth_token. It is another one after each
-// start.
+// AdminToken returns the auth_token with which an administrator may CONNECT. Each Broker has
+// a new one.
 func (b *Broker) AdminToken() string { return b.auth.adminSecret }
 
 // Accept opens the port: from here on nodes connect.
@@ -177,37 +170,33 @@ func (b *Broker) Accept() error {
 	return nil
 }
 
-// Address is where nodes connect, as host and port, once Accept has returned.
-func (b *Broker) Address() string {
-	return b.srv.Addr().String()
-}
+// Address returns where nodes connect, as host:port, once Accept has returned.
+func (b *Broker) Address() string { return b.srv.Addr().String() }
 
-// Connections is how many connections there are, those of the organs included.
+// Connections returns the number of connections, internal ones included.
 func (b *Broker) Connections() int { return b.srv.NumClients() }
 
-// RefuseNew turns away everybody who is not connected yet, but the organs.
-func (b *Broker) RefuseNew() {
-	b.auth.refusing.Store(true)
-}
+// RefuseNew makes the broker refuse all new connections except internal ones.
+func (b *Broker) RefuseNew() { b.auth.refusing.Store(true) }
 
-// DisconnectNodes ends every connection but those of the organs, and tells how many. What
-// the server had read from them is delivered, a moment later at most.
+// DisconnectNodes closes all connections except internal ones and returns how many. Messages
+// that the server had read from them are still delivered, a moment later at most.
 func (b *Broker) DisconnectNodes() (nodes int, err error) {
 	connections, err := b.srv.Connz(&server.ConnzOptions{Limit: int(b.cfg.MaxConnections)})
 	if err != nil {
 		return 0, fmt.Errorf("list connections: %w", err)
 	}
 	for _, c := range connections.Conns {
-		if !b.auth.isOrgan(c.Cid) {
-			_ = b.srv.DisconnectClientByID(c.Cid) // it may have gone by itself
+		if !b.auth.isInternal(c.Cid) {
+			_ = b.srv.DisconnectClientByID(c.Cid) // an error means that it has already closed
 			nodes++
 		}
 	}
 	return nodes, nil
 }
 
-// Delivered is how many messages the server has sent to the connection of that id, which
-// may have ended; false where it does not remember the connection.
+// Delivered returns how many messages the server has sent to the connection with that id,
+// which may have closed. ok is false if the server does not remember the connection.
 func (b *Broker) Delivered(id uint64) (msgs uint64, ok bool) {
 	connections, err := b.srv.Connz(&server.ConnzOptions{CID: id, State: server.ConnAll})
 	if err != nil || len(connections.Conns) != 1 {
@@ -216,15 +205,17 @@ func (b *Broker) Delivered(id uint64) (msgs uint64, ok bool) {
 	return uint64(connections.Conns[0].OutMsgs), true
 }
 
-// Close stops the server and waits for it. It may be called twice, and before Open.
+// Close stops the server and waits until it and all goroutines have ended. It may be called
+// twice, and before Open.
 func (b *Broker) Close(context.Context) error {
-	if b.srv != nil {
-		b.once.Do(func() {
-			close(b.quit)
-			b.wg.Wait()
-			b.srv.Shutdown()
-			b.srv.WaitForShutdown()
-		})
+	if b.srv == nil {
+		return nil
 	}
+	b.closeOnce.Do(func() {
+		close(b.quit)
+		b.wg.Wait()
+		b.srv.Shutdown()
+		b.srv.WaitForShutdown()
+	})
 	return nil
 }

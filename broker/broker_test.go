@@ -99,7 +99,7 @@ func TestStartFailuresNameTheirCauseAtOnce(t *testing.T) {
 	}{
 		"port taken":       {func(b *Broker) { b.cfg.Listen = taken.Addr().String() }, "address already in use"},
 		"address unknown":  {func(b *Broker) { b.cfg.Listen = "192.0.2.1:4222" }, "cannot assign requested address"},
-		"store unreadable": {func(b *Broker) { b.store = filepath.Join(file, "store") }, "not a directory"},
+		"store unreadable": {func(b *Broker) { b.opts.Store = filepath.Join(file, "store") }, "not a directory"},
 	} {
 		b := newBroker(t, t.TempDir())
 		test.edit(b)
@@ -231,7 +231,7 @@ func TestAGuessedSecretIsNotEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.RefuseNew() // without the secret nobody is let in now
-	for _, token := range []string{"", "x", strings.ToLower(b.auth.organSecret)} {
+	for _, token := range []string{"", "x", strings.ToLower(b.auth.internalSecret)} {
 		if c, err := nats.Connect(b.Address(), nats.Token(token)); err == nil {
 			c.Close()
 			t.Errorf("let in with %q", token)

@@ -1,38 +1,56 @@
 package broker
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// bucketsFresh is how long a list of streams is good: a fleet that comes back asks for it
+// bucketsMaxAge is how long a list of streams is used: a fleet that reconnects needs it
 // thousands of times.
-const bucketsFresh = time.Second
+const bucketsMaxAge = time.Second
 
-// buckets are the streams that nodes may read. NATS has no pattern for names that begin
-// with KV_, so each stands in a node's permissions; what is made later, a node may read
-// after it has connected again.
-type buckets struct {
-	list func() []string
+// Prefixes of the names of streams that nodes may read.
+const (
+	bucketStream   = "KV_"
+	governorStream = "GOVERNOR_"
+)
+
+// bucketList lists the streams that nodes may read. NATS has no pattern for names that begin
+// with KV_, so the permissions of a node name each; a node may read a stream that is created
+// later once it has reconnected.
+type bucketList struct {
+	list func() []string // all streams
 	now  func() time.Time
 
-	mu    sync.Mutex
-	names []string
-	asked time.Time
+	mu     sync.Mutex
+	names  []string
+	listed time.Time
 }
 
-func (b *buckets) current() []string {
+// current returns the streams that nodes may read, at most bucketsMaxAge old.
+func (b *bucketList) current() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.now(); now.Sub(b.asked) > bucketsFresh {
-		b.names, b.asked = ofNodes(b.list()), now
+	if now := b.now(); now.Sub(b.listed) > bucketsMaxAge {
+		b.names, b.listed = readableStreams(b.list()), now
 	}
 	return b.names
 }
 
-// streamNames are all streams of the nodes' account.
+// readableStreams returns those of the streams that nodes may read: key-value buckets and
+// governors, but not the bucket of leader elections.
+func readableStreams(streams []string) []string {
+	return slices.DeleteFunc(streams, func(name string) bool {
+		return name == "KV_CHORIA_LEADER_ELECTION" ||
+			!strings.HasPrefix(name, bucketStream) && !strings.HasPrefix(name, governorStream)
+	})
+}
+
+// streamNames returns all streams of the nodes' account.
 func (b *Broker) streamNames() []string {
 	js, err := b.srv.Jsz(&server.JSzOptions{Account: account, Streams: true, Limit: 1})
 	if err != nil || len(js.AccountDetails) == 0 {

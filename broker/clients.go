@@ -8,9 +8,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// clientGrants are what each permission in a client's token adds.
+// clientGrants are the subjects that each permission in a client's token adds.
 var clientGrants = []struct {
-	permissions        []string // any of them
+	permissions        []string // one of them is enough
 	publish, subscribe []string
 }{
 	{
@@ -42,44 +42,45 @@ var clientGrants = []struct {
 	},
 }
 
-// tokenClient is for a client that has shown a token; nil is everything.
-func (a allowance) tokenClient(c *choria.Claims) *server.Permissions {
+// tokenClient returns the permissions of a client with a token; nil allows everything.
+func (b permissionBuilder) tokenClient(c *choria.Claims) *server.Permissions {
 	if c.Permissions["org_admin"] {
 		return nil
 	}
 	var s subjects
-	s.pub(c.PubSubjects...)
-	s.sub(c.SubSubjects...)
-	s.sub(hashedInbox("*", c.CallerID)...)
+	s.allowPublish(c.PubSubjects...)
+	s.allowSubscribe(c.SubSubjects...)
+	s.allowSubscribe(hashedInbox("*", c.CallerID)...)
 	return s.client(c.OrgUnit, func(permission string) bool { return c.Permissions[permission] })
 }
 
-// certClient is for a client that has shown a certificate: it manages the fleet, sees its
-// events and uses streams.
-func (a allowance) certClient(caller string, collectives []string) *server.Permissions {
+// certClient returns the permissions of a client with a certificate: it manages the fleet,
+// reads its events and uses streams.
+func (b permissionBuilder) certClient(callerID string, collectives []string) *server.Permissions {
 	var s subjects
-	s.sub(hashedInbox("*", caller)...)
+	s.allowSubscribe(hashedInbox("*", callerID)...)
 	for _, c := range collectives {
-		s.sub(openInbox(c)...)
+		s.allowSubscribe(openInbox(c)...)
 	}
 	return s.client(defaultOrg, func(permission string) bool {
 		return permission == "fleet_management" || permission == "events_viewer" || permission == "streams_user"
 	})
 }
 
+// client adds what the permissions of a client of the organization allow.
 func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
-	s.pub("$SYS.REQ.USER.INFO")
+	s.allowPublish("$SYS.REQ.USER.INFO")
 	for _, grant := range clientGrants {
 		if slices.ContainsFunc(grant.permissions, has) {
-			s.pub(grant.publish...)
-			s.sub(grant.subscribe...)
+			s.allowPublish(grant.publish...)
+			s.allowSubscribe(grant.subscribe...)
 		}
 	}
 	if has("streams_user") {
-		s.sub(republished(org)...)
+		s.allowSubscribe(republished(org)...)
 	}
 	if has("governor") && (has("streams_user") || has("streams_admin")) {
-		s.pub("*.governor.*", "choria.lifecycle.event.governor.>")
+		s.allowPublish("*.governor.*", "choria.lifecycle.event.governor.>")
 	}
 	valid := func(names []string) []string {
 		return slices.DeleteFunc(names, func(name string) bool { return subject.Check(name) != nil })

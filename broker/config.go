@@ -1,36 +1,33 @@
 package broker
 
 import (
-	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/tlsfile"
 )
 
-// Config is the [broker] table: where nodes connect.
+// Config is the [broker] table: where and how nodes connect.
 type Config struct {
-	Listen         string
-	Plaintext      bool
+	Listen         string // host:port; empty: see ListenAddress
+	Plaintext      bool   // Listen may be reachable from the network without TLS
 	MaxConnections int64
-	MaxPayload     int64
-	PingInterval   time.Duration
-	Collectives    []string // of nodes that come with certificates
-	DenyServers    bool
-	ClientHosts    []string // addresses and networks; none: everywhere
-	TLS            TLS
-	Issuers        map[string]string // hex ed25519 public keys of organizations
+	MaxPayload     int64         // bytes of the largest message
+	PingInterval   time.Duration // of an idle connection
+	Collectives    []string      // of nodes that connect with certificates
+	DenyServers    bool          // no node may connect
+	ClientHosts    []netip.Prefix
+	TLS            tlsfile.Files
+	Issuers        choria.Issuers // public keys of organizations, by name
 	Signers        Signers
 	Roles          Roles
 	System         System
-
-	clientHosts []netip.Prefix
 }
 
-// Where nodes connect when the configuration does not say: with TLS from everywhere, and
-// without only from this machine.
+// Default addresses: with TLS the broker listens on every address, without only on loopback.
 const (
 	openListen = "0.0.0.0:4222"
 	labListen  = "127.0.0.1:4222"
@@ -50,69 +47,67 @@ func DefaultConfig() Config {
 // Keys lists the keys of [broker].
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
-		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect"},
+		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect; " +
+			`default: "` + openListen + `" with TLS, "` + labListen + `" without`},
 		{Name: "plaintext", Value: config.Bool(&c.Plaintext), Help: "allow listen to go beyond loopback without TLS"},
-		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000), Help: "most connections at a time"},
+		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
+			Help: "maximum number of connections"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
-			Help: "how often a silent connection is asked whether it lives; two unanswered pings end it"},
-		{Name: "collectives", Value: config.Strings(&c.Collectives), Help: "collectives of nodes that come with certificates; tokens name theirs"},
-		{Name: "deny_servers", Value: config.Bool(&c.DenyServers), Help: "true: no node may connect, only clients"},
-		{Name: "client_hosts", Value: config.Strings(&c.ClientHosts), Help: "addresses and networks that clients may connect from; none: everywhere"},
+			Help: "how often the broker pings an idle connection; it closes one that leaves two pings unanswered"},
+		{Name: "collectives", Value: config.Strings(&c.Collectives),
+			Help: "collectives of nodes that connect with certificates; a token names its own"},
+		{Name: "deny_servers", Value: config.Bool(&c.DenyServers), Help: "refuse all nodes, admit only clients"},
+		{Name: "client_hosts", Value: config.Prefixes(&c.ClientHosts),
+			Help: "addresses and networks that clients may connect from; empty: any"},
 		{Name: "tls", Value: config.Sub(&c.TLS), Help: "certificates"},
-		{Name: "issuers", Value: config.Pairs(&c.Issuers, checkIssuer), Help: "organization issuers of tokens, by name: hex ed25519 public keys"},
-		{Name: "signers", Value: config.Sub(&c.Signers), Help: "who signs tokens where there is no organization issuer"},
-		{Name: "roles", Value: config.Sub(&c.Roles), Help: "what the holder of a certificate is, by patterns of its name"},
-		{Name: "system", Value: config.Sub(&c.System), Help: "access to the server's own account"},
+		{Name: "issuers", Value: issuerKeys(&c.Issuers),
+			Help: "organization issuers of tokens by name: hex ed25519 public keys"},
+		{Name: "signers", Value: config.Sub(&c.Signers), Help: "signers of tokens in a fleet without organization issuer"},
+		{Name: "roles", Value: config.Sub(&c.Roles), Help: "roles of certificates, by patterns of their names"},
+		{Name: "system", Value: config.Sub(&c.System), Help: "access to the server's system account"},
 	}
 }
 
-// Validate refuses a listener that would be open to a network without protection. It also
-// fills in where to listen, which depends on TLS.
+// Validate reports a listener that would be open to the network without protection, and
+// settings of trust that contradict each other.
 func (c *Config) Validate(check *config.Check) {
 	c.checkTrust(check)
-	if c.Listen == "" && c.TLS.enabled() {
-		c.Listen = openListen
-	} else if c.Listen == "" {
-		c.Listen = labListen
-	}
-	host, port, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		check.Problem("listen", "%q is not an address and a port; write them as %q", c.Listen, labListen)
-		return
-	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		check.Problem("listen", "%q has no port from 0 to 65535", c.Listen)
-		return
-	}
-	if !c.TLS.enabled() && !c.Plaintext && !loopback(host) {
-		check.Problem("listen", "%q is open to the network and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1, or set plaintext = true if that is meant", c.Listen)
+	check.Listen("listen", c.ListenAddress(), config.ListenRule{
+		Example: labListen,
+		Open:    c.TLS.Enabled() || c.Plaintext,
+		Hint: " and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1, " +
+			"or set plaintext = true if that is intended",
+	})
+}
+
+// ListenAddress returns Listen, or the default that depends on TLS.
+func (c *Config) ListenAddress() string {
+	switch {
+	case c.Listen != "":
+		return c.Listen
+	case c.TLS.Enabled():
+		return openListen
+	default:
+		return labListen
 	}
 }
 
-// Encrypted tells whether nodes connect with TLS.
-func (c *Config) Encrypted() bool { return c.TLS.enabled() }
+// Encrypted reports whether nodes connect with TLS.
+func (c *Config) Encrypted() bool { return c.TLS.Enabled() }
 
-// Loopback tells whether only this machine reaches the listener.
-func (c *Config) Loopback() bool {
-	host, _, err := net.SplitHostPort(c.Listen)
-	return err == nil && loopback(host)
-}
-
-func loopback(host string) bool {
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && addr.IsLoopback()
-}
+// Loopback reports whether only this machine reaches the listener.
+func (c *Config) Loopback() bool { return config.IsLoopback(c.ListenAddress()) }
 
 // JetStream is the [jetstream] table: what the server may store.
 type JetStream struct {
-	MaxStorage   int64
-	MaxMemory    int64
-	SyncInterval time.Duration
-	Domain       string
+	MaxStorage   int64         // bytes on disk of all streams
+	MaxMemory    int64         // bytes of all memory streams
+	SyncInterval time.Duration // between two fsyncs
+	Domain       string        // empty: none
 }
 
-// DefaultJetStream has room for the default streams and as much again.
+// DefaultJetStream has room for twice the default streams.
 func DefaultJetStream() JetStream {
 	return JetStream{MaxStorage: 20 << 30, MaxMemory: 256 << 20, SyncInterval: time.Second}
 }
@@ -120,17 +115,17 @@ func DefaultJetStream() JetStream {
 // Keys lists the keys of [jetstream].
 func (j *JetStream) Keys() []config.Key {
 	return []config.Key{
-		{Name: "max_storage", Value: config.Size(&j.MaxStorage, 1<<20, 1<<60), Help: "most that all streams may take on disk"},
-		{Name: "max_memory", Value: config.Size(&j.MaxMemory, 1<<20, 1<<50), Help: "most that memory streams may take"},
+		{Name: "max_storage", Value: config.Size(&j.MaxStorage, 1<<20, 1<<60), Help: "maximum size of all streams on disk"},
+		{Name: "max_memory", Value: config.Size(&j.MaxMemory, 1<<20, 1<<50), Help: "maximum size of all memory streams"},
 		{Name: "sync_interval", Value: config.Duration(&j.SyncInterval, 10*time.Millisecond, 10*time.Minute),
-			Help: "how often what is stored is forced to the disk; a power cut may lose what came since"},
-		{Name: "domain", Value: config.String(&j.Domain), Help: "JetStream domain, where sites are linked; empty for none"},
+			Help: "how often stored messages are synced to disk; a power cut may lose those stored since"},
+		{Name: "domain", Value: config.String(&j.Domain), Help: "JetStream domain of linked sites; empty: none"},
 	}
 }
 
-// Validate checks the domain; what the streams need is checked where they are declared.
+// Validate checks the domain. Whether the streams fit is checked with their declarations.
 func (j *JetStream) Validate(check *config.Check) {
 	if j.Domain != "" && !contract.ValidName(j.Domain) {
-		check.Problem("domain", "%q is no name for a domain; use A-Z, a-z, 0-9, _ and -", j.Domain)
+		check.Problem("domain", "%q is not a valid domain name; use A-Z, a-z, 0-9, _ and -", j.Domain)
 	}
 }

@@ -12,26 +12,29 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// serverLog passes the server's log lines on. What NATS calls a notice is daily routine
-// and goes to debug; its debug lines, several for each connection, go to trace.
+// serverLog writes the server's log lines to our log. Notices of NATS are routine and go to
+// debug; its debug lines, several for each connection, go to trace.
 type serverLog struct {
-	log     hclog.Logger
-	refused *refusals
+	log      hclog.Logger
+	refusals *refusals
 
 	mu    sync.Mutex
-	fatal error
+	fatal error // first cause
 }
 
+// Noticef logs what NATS calls a notice.
 func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
-func (l *serverLog) Warnf(format string, args ...any)   { l.log.Warn(fmt.Sprintf(format, args...)) }
 
-// Errorf is also where the server complains of single connections, whose faults are
-// theirs: a port scan must not fill the log.
+// Warnf logs a warning.
+func (l *serverLog) Warnf(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
+
+// Errorf logs an error. The server also reports faults of single connections here; those are
+// logged at debug, so that a port scan does not fill the log.
 func (l *serverLog) Errorf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if err := handshakeError(format, args); err != nil {
 		address, _, _ := strings.Cut(line, " - ")
-		l.refused.refuse(err, hostOf(address), "")
+		l.refusals.record(err, hostOf(address), "")
 	}
 	if strings.Contains(line, " - cid:") {
 		l.log.Debug(line)
@@ -40,29 +43,33 @@ func (l *serverLog) Errorf(format string, args ...any) {
 	l.log.Error(line)
 }
 
+// Debugf logs a debug line.
 func (l *serverLog) Debugf(format string, args ...any) { l.log.Trace(fmt.Sprintf(format, args...)) }
+
+// Tracef logs a trace line.
 func (l *serverLog) Tracef(format string, args ...any) { l.log.Trace(fmt.Sprintf(format, args...)) }
 
-// Fatalf is where the server reports that it cannot start or go on. It must not end the
-// process, which is more than the server: the first cause is kept for Open to return.
+// Fatalf is how the server reports that it cannot start or continue. It must not exit, since
+// the process is more than the server: cause returns the first error.
 func (l *serverLog) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := fmt.Errorf(format, args...)
-	l.log.Error("the server cannot go on", "error", err)
+	l.log.Error("NATS server cannot continue", "error", err)
 	if l.fatal == nil {
 		l.fatal = err
 	}
 }
 
+// cause returns the first error that Fatalf received, or nil.
 func (l *serverLog) cause() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fatal
 }
 
-// handshakeError is why a TLS handshake failed, where that is what the server complains of.
-// It hands its cause over as it is.
+// handshakeError returns why a TLS handshake failed, or nil if that is not what the server
+// reports. The server passes the cause as one of the arguments.
 func handshakeError(format string, args []any) error {
 	if !strings.Contains(format, "TLS handshake error") {
 		return nil
@@ -80,6 +87,7 @@ func handshakeError(format string, args []any) error {
 	return errHandshake
 }
 
+// hostOf returns the host of an address with a port.
 func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host

@@ -10,21 +10,22 @@ import (
 )
 
 const (
-	// controlLine has room for a Choria token twice, which is how it comes in CONNECT.
+	// controlLine has room for two copies of a Choria token, which is how CONNECT carries it.
 	controlLine = 64 << 10
-	// closedConnections is how many ended connections the server remembers for /connz.
+	// closedConnections is how many closed connections the server remembers for /connz.
 	closedConnections = 1000
-	// handshakeTimeout has room for thousands of nodes that come back at once.
+	// handshakeTimeout is long enough for thousands of nodes that reconnect at once.
 	handshakeTimeout = 10 * time.Second
 )
 
+// options returns the configuration of the NATS server.
 func (b *Broker) options() *server.Options {
-	host, port := b.address()
+	host, port := splitAddress(b.cfg.ListenAddress())
 	options := &server.Options{
-		ServerName: b.name,
+		ServerName: b.opts.Name,
 		Host:       host,
 		Port:       port,
-		DontListen: true,
+		DontListen: true, // Accept opens the port
 		NoSigs:     true,
 		NoLog:      true,
 
@@ -33,10 +34,10 @@ func (b *Broker) options() *server.Options {
 		MaxControlLine:   controlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
-		MaxPending:       b.pending,
+		MaxPending:       b.opts.MaxPending,
 
 		JetStream:              true,
-		StoreDir:               b.store,
+		StoreDir:               b.opts.Store,
 		JetStreamMaxStore:      b.js.MaxStorage,
 		JetStreamMaxMemory:     b.js.MaxMemory,
 		JetStreamDomain:        b.js.Domain,
@@ -48,16 +49,17 @@ func (b *Broker) options() *server.Options {
 		CustomClientAuthentication: b.auth,
 		AlwaysEnableNonce:          true,
 	}
-	if b.cfg.TLS.enabled() {
-		options.TLSConfig = b.certs.config()
+	if b.cfg.TLS.Enabled() {
+		options.TLSConfig = b.certs.serverConfig()
 		options.TLSTimeout = handshakeTimeout.Seconds()
 	}
 	return options
 }
 
-// address is the host and port to listen on, where NATS wants -1 for any free port.
-func (b *Broker) address() (string, int) {
-	host, text, _ := net.SplitHostPort(b.cfg.Listen) // checked by Validate
+// splitAddress returns host and port of an address that Validate has checked. NATS expects
+// port -1 for any free port.
+func splitAddress(address string) (string, int) {
+	host, text, _ := net.SplitHostPort(address)
 	port, _ := strconv.Atoi(text)
 	if port == 0 {
 		port = server.RANDOM_PORT
@@ -65,7 +67,7 @@ func (b *Broker) address() (string, int) {
 	return host, port
 }
 
-// probe binds the address and lets go of it again.
+// probe opens the port and closes it again.
 func probe(address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {

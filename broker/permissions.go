@@ -12,31 +12,32 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// allowance makes permissions. What they are made of is in Choria's own terms; see
-// docs/security.md for where Muster allows less than Choria's broker does.
-type allowance struct {
+// permissionBuilder builds the permissions of nodes and clients from what Choria calls
+// permissions. See docs/security.md for where Muster allows less than Choria's broker does.
+type permissionBuilder struct {
 	ingest  []string        // subjects that adapters read
-	private []string        // subjects that only the appliance writes
+	private []string        // subjects that only the appliance publishes to
 	buckets func() []string // streams that nodes may read
 }
 
-// subjects is what somebody may publish and subscribe to.
+// subjects are what a connection may publish and subscribe to.
 type subjects struct {
 	publish, neverPublish, subscribe, neverSubscribe []string
 }
 
-func (s *subjects) pub(names ...string) { s.publish = append(s.publish, names...) }
-func (s *subjects) sub(names ...string) { s.subscribe = append(s.subscribe, names...) }
+func (s *subjects) allowPublish(names ...string)   { s.publish = append(s.publish, names...) }
+func (s *subjects) allowSubscribe(names ...string) { s.subscribe = append(s.subscribe, names...) }
 
-// permissions are for NATS. A list that is empty would allow everything there. For each
-// connection each entry costs about a kilobyte, so none is there in vain.
+// permissions returns the subjects as NATS takes them, for which an empty list would allow
+// everything. Each entry costs about a kilobyte for each connection, so it leaves out those
+// that make no difference.
 func (s *subjects) permissions() *server.Permissions {
 	list := func(allow, deny []string) *server.SubjectPermission {
 		if len(allow) == 0 {
 			return &server.SubjectPermission{Deny: []string{">"}}
 		}
-		allow = widest(allow)
-		deny = slices.DeleteFunc(widest(deny), func(name string) bool {
+		allow = withoutCovered(allow)
+		deny = slices.DeleteFunc(withoutCovered(deny), func(name string) bool {
 			return !slices.ContainsFunc(allow, func(allowed string) bool { return subject.Overlap(name, allowed) })
 		})
 		return &server.SubjectPermission{Allow: allow, Deny: deny}
@@ -44,8 +45,8 @@ func (s *subjects) permissions() *server.Permissions {
 	return &server.Permissions{Publish: list(s.publish, s.neverPublish), Subscribe: list(s.subscribe, s.neverSubscribe)}
 }
 
-// widest leaves out every subject that another one covers.
-func widest(names []string) []string {
+// withoutCovered leaves out every subject that another one covers.
+func withoutCovered(names []string) []string {
 	var kept []string
 	for i, name := range names {
 		covered := false
@@ -59,19 +60,19 @@ func widest(names []string) []string {
 	return kept
 }
 
-// node is what decides what a node may do.
-type node struct {
+// nodeAccess is what the permissions of a node depend on.
+type nodeAccess struct {
 	identity                                   string
 	collectives                                []string
 	submission, streams, governor, serviceHost bool
-	inbox                                      func(collective string) []string // where it gets replies to its own requests
-	org                                        string
-	extra                                      []string // further subjects to publish to
+	inbox                                      func(collective string) []string // for replies to its own requests
+	org                                        string                           // organization
+	extra                                      []string                         // pub_subjects of its token
 }
 
-// tokenNode is for a node that has shown a token.
-func (a allowance) tokenNode(c *choria.Claims) *server.Permissions {
-	return a.node(node{
+// tokenNode returns the permissions of a node with a token.
+func (b permissionBuilder) tokenNode(c *choria.Claims) *server.Permissions {
+	return b.node(nodeAccess{
 		identity:    c.Identity,
 		collectives: slices.DeleteFunc(slices.Clone(c.Collectives), func(name string) bool { return !validToken(name) }),
 		submission:  c.Permissions["submission"],
@@ -84,10 +85,10 @@ func (a allowance) tokenNode(c *choria.Claims) *server.Permissions {
 	})
 }
 
-// certNode is for a node that has shown a certificate. Its inbox has no name in it, so
-// where it may have one at all, it may have anybody's.
-func (a allowance) certNode(name string, collectives []string, roles *Roles) *server.Permissions {
-	n := node{
+// certNode returns the permissions of a node with a certificate. The subjects of its inbox do
+// not contain its name: a node that may have an inbox at all can read those of others.
+func (b permissionBuilder) certNode(name string, collectives []string, roles *Roles) *server.Permissions {
+	n := nodeAccess{
 		identity:    name,
 		collectives: collectives,
 		submission:  true,
@@ -100,71 +101,73 @@ func (a allowance) certNode(name string, collectives []string, roles *Roles) *se
 	if n.streams {
 		n.inbox = openInbox
 	}
-	return a.node(n)
+	return b.node(n)
 }
 
-func (a allowance) node(n node) *server.Permissions {
+func (b permissionBuilder) node(n nodeAccess) *server.Permissions {
 	var s subjects
 	if len(n.collectives) == 0 {
 		return s.permissions()
 	}
-	s.pub("choria.lifecycle.>", "choria.machine.>")
-	s.pub(a.ingest...)
-	s.neverPublish = a.private
-	s.neverSubscribe = slices.Clone(a.ingest)
+	s.allowPublish("choria.lifecycle.>", "choria.machine.>")
+	s.allowPublish(b.ingest...)
+	s.neverPublish = b.private
+	s.neverSubscribe = slices.Clone(b.ingest)
 	for _, c := range n.collectives {
-		s.in(c, n)
+		s.collective(c, n)
 	}
 	if n.streams {
-		s.sub(republished(n.org)...)
-		for _, stream := range a.buckets() {
-			s.pub(readStream(stream)...)
+		s.allowSubscribe(republished(n.org)...)
+		for _, stream := range b.buckets() {
+			s.allowPublish(readStream(stream)...)
 		}
 	}
 	for _, name := range n.extra {
-		if a.mayAdd(name, n.streams) {
-			s.pub(name)
+		if b.mayAdd(name, n.streams) {
+			s.allowPublish(name)
 		}
 	}
 	return s.permissions()
 }
 
-// in is what a node may do in one collective.
-func (s *subjects) in(c string, n node) {
-	s.pub(c+".reply.>", c+".broadcast.agent.registration", "choria.federation."+c+".collective")
-	s.sub(c+".broadcast.agent.>", c+".node."+n.identity)
-	s.sub(n.inbox(c)...)
+// collective adds what a node may do in the collective c.
+func (s *subjects) collective(c string, n nodeAccess) {
+	s.allowPublish(c+".reply.>", c+".broadcast.agent.registration", "choria.federation."+c+".collective")
+	s.allowSubscribe(c+".broadcast.agent.>", c+".node."+n.identity)
+	s.allowSubscribe(n.inbox(c)...)
 	s.neverSubscribe = append(s.neverSubscribe, c+".broadcast.agent.registration")
 	if n.serviceHost {
-		s.sub(c + ".broadcast.service.>")
+		s.allowSubscribe(c + ".broadcast.service.>")
 	}
 	if n.submission {
-		s.pub(c + ".submission.in.>")
+		s.allowPublish(c + ".submission.in.>")
 	}
 	if n.governor && n.streams {
-		s.pub(c + ".governor.*")
+		s.allowPublish(c + ".governor.*")
 	}
 }
 
-// reserved are subjects through which a node could read what others have registered, or
-// act as the appliance. A token cannot open them, whatever its pub_subjects say.
+// reserved are subjects through which a node could read what other nodes registered, or act
+// as the appliance. The pub_subjects of a token cannot open them.
 var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>"}
 
-// readable are what is stored in streams that a node with "streams" may read. It may not
-// write there too: JetStream gives back what was written, headers and all, to any subject
-// that is named as the reply.
+// readable are the subjects of streams that a node with "streams" may read. It may not also
+// publish to them: JetStream returns stored messages, headers included, to any subject that
+// a request names as its reply subject.
 var readable = []string{"$KV.>", "$O.>", "*.governor.>"}
 
-func (a allowance) mayAdd(name string, reads bool) bool {
-	reaches := func(private string) bool { return subject.Overlap(name, private) }
-	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, reaches) && !slices.ContainsFunc(a.private, reaches) &&
-		!(reads && slices.ContainsFunc(readable, reaches))
+// mayAdd reports whether the pub_subjects of a node's token may contain the name. reads is
+// whether the node may read streams.
+func (b permissionBuilder) mayAdd(name string, reads bool) bool {
+	overlaps := func(other string) bool { return subject.Overlap(name, other) }
+	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, overlaps) &&
+		!slices.ContainsFunc(b.private, overlaps) && !(reads && slices.ContainsFunc(readable, overlaps))
 }
 
-// defaultOrg is the organization of who comes with a certificate.
+// defaultOrg is the organization of nodes and clients with certificates.
 const defaultOrg = "choria"
 
-// republished is where streams may publish anew what they have stored.
+// republished returns the subjects where streams of the organization may republish messages.
 func republished(org string) []string {
 	if !validToken(org) {
 		return nil
@@ -172,17 +175,17 @@ func republished(org string) []string {
 	return []string{org + ".republish.>"}
 }
 
-// readStream is what it takes to read a stream, and nothing that changes or deletes what is
-// in it. A governor is a stream that nodes write to: of that they get what is in it as JSON
-// only, because everything else would come with the headers that they have written, from
-// JetStream, on any subject that they name.
+// readStream returns the API subjects that read a stream, and none that change it or delete
+// messages. A governor is a stream that nodes write to: of a governor it returns only those
+// that answer in JSON. The others return a message with the headers that a node wrote, sent
+// by JetStream to any subject that the request names.
 func readStream(stream string) []string {
 	const api = "$JS.API."
-	few := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
+	asJSON := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
 	if strings.HasPrefix(stream, governorStream) {
-		return few
+		return asJSON
 	}
-	return append(few,
+	return append(asJSON,
 		api+"DIRECT.GET."+stream,
 		api+"DIRECT.GET."+stream+".>",
 		api+"CONSUMER.CREATE."+stream,
@@ -195,7 +198,8 @@ func readStream(stream string) []string {
 	)
 }
 
-// hashedInbox is where somebody with a token gets replies: no one else can be subscribed.
+// hashedInbox returns where the holder of a token receives replies. No other node or client
+// may subscribe there.
 func hashedInbox(collective, name string) []string {
 	short, long := md5.Sum([]byte(name)), sha256.Sum256([]byte(name))
 	return []string{
@@ -204,22 +208,8 @@ func hashedInbox(collective, name string) []string {
 	}
 }
 
-// openInbox is where somebody with a certificate gets replies of JetStream, and what a
-// consumer delivers to it. Others' replies match it too.
+// openInbox returns where the holder of a certificate receives replies of JetStream and
+// messages of consumers. Replies to others match it too.
 func openInbox(collective string) []string {
 	return []string{collective + ".reply.*.*", collective + ".reply.*"}
-}
-
-// What the names of streams begin with that nodes may read.
-const (
-	bucketStream   = "KV_"
-	governorStream = "GOVERNOR_"
-)
-
-// ofNodes picks the streams that nodes may read: key-value buckets and governors, but not
-// who leads what.
-func ofNodes(streams []string) []string {
-	return slices.DeleteFunc(streams, func(name string) bool {
-		return name == "KV_CHORIA_LEADER_ELECTION" || !strings.HasPrefix(name, bucketStream) && !strings.HasPrefix(name, governorStream)
-	})
 }

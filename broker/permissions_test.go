@@ -212,7 +212,7 @@ func TestNobodyReadsWhatAdaptersRead(t *testing.T) {
 	s := openSite(t, nil)
 	var p *peer
 	for _, ingest := range [][]string{{"choria.broadcast.agent.cmdb"}, nil} {
-		s.broker.auth.allowed.ingest = ingest
+		s.broker.auth.permissions.ingest = ingest
 		p = s.peer(append(s.node("web1").options(), s.anonymous())...)
 		for _, subject := range append(ingest, "choria.broadcast.agent.registration") { // without an adapter too
 			p.mustNotRead("a node", map[string]string{subject: subject})
@@ -390,7 +390,7 @@ func TestWhatClientsMayDo(t *testing.T) {
 
 func TestAFleetThatComesBackAsksForTheBucketsOnceASecond(t *testing.T) {
 	now, asked := time.Unix(1000, 0), 0
-	b := &buckets{now: func() time.Time { return now }, list: func() []string {
+	b := &bucketList{now: func() time.Time { return now }, list: func() []string {
 		asked++
 		return []string{"KV_A", "KV_CHORIA_LEADER_ELECTION", "GOVERNOR_G", "CHORIA_REGISTRATION", "KV"}
 	}}

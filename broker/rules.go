@@ -13,61 +13,57 @@ import (
 // provisioner is the user that Choria's provisioner connects as.
 const provisioner = "provisioner"
 
-// purposeProvisioning is of the tokens that nodes without an identity show.
+// purposeProvisioning is the purpose of the tokens that nodes without an identity present.
 const purposeProvisioning = "choria_provisioning"
 
-// grant is what somebody is let in as.
+// grant is what a connection is admitted as.
 type grant struct {
 	account     string
-	user        string              // who it is; empty: nobody has proved to be anybody
+	user        string              // proven identity; empty: none
 	permissions *server.Permissions // nil: everything
-	organ       bool
+	internal    bool
 }
 
-// rule is one row of the table of who may connect.
+// rule is one row of the table of rules.
 type rule struct {
-	applies func(*authenticator, *caller) bool
+	matches func(*authenticator, *caller) bool
 	decide  func(*authenticator, *caller) (grant, error)
 }
 
-// rules are tried in this order; the first that applies decides. Who meets none of them
-// has shown nothing that counts.
+// rules are tried in this order; the first that matches decides. A connection that matches
+// none is refused: it has presented nothing that counts.
 var rules = []rule{
-	{isOrgan, admitOrgan},
-	{isSystemOrgan, admitSystemOrgan},
+	{isInternal, admitInternal},
+	{isInternalSystem, admitInternalSystem},
 	{isStopping, refuseWith(errStopping)},
 	{isProvisioning, refuseWith(errProvisioning)},
 	{isAdminToken, admitAdminToken},
 	{isLeaf, refuseWith(errNoCredentials)},
 	{isSystemUser, admitSystemUser},
-	{hasTokenThatCounts, admitToken},
+	{hasToken, admitToken},
 	{hasCertificate, admitCertificate},
-	{isLab, admitAnybody},
+	{isLab, admitUnproven},
 }
 
 func refuseWith(err error) func(*authenticator, *caller) (grant, error) {
 	return func(*authenticator, *caller) (grant, error) { return grant{}, err }
 }
 
-func isOrgan(a *authenticator, c *caller) bool       { return same(c.token, a.organSecret) }
-func isSystemOrgan(a *authenticator, c *caller) bool { return same(c.token, a.systemSecret) }
-func isAdminToken(a *authenticator, c *caller) bool  { return same(c.token, a.adminSecret) }
-func isStopping(a *authenticator, _ *caller) bool    { return a.refusing.Load() }
-func isLeaf(_ *authenticator, c *caller) bool        { return !c.client }
-func hasCertificate(_ *authenticator, c *caller) bool {
-	return c.cert != nil
-}
+func isInternal(a *authenticator, c *caller) bool       { return equalSecret(c.token, a.internalSecret) }
+func isInternalSystem(a *authenticator, c *caller) bool { return equalSecret(c.token, a.systemSecret) }
+func isAdminToken(a *authenticator, c *caller) bool     { return equalSecret(c.token, a.adminSecret) }
+func isStopping(a *authenticator, _ *caller) bool       { return a.refusing.Load() }
+func isLeaf(_ *authenticator, c *caller) bool           { return !c.client }
+func hasCertificate(_ *authenticator, c *caller) bool   { return c.cert != nil }
 
-// isLab is a broker where nothing can be proved: only this machine, or a network that is
-// called safe, reaches it.
+// isLab reports whether the broker accepts no proof of identity at all: only this machine, or a
+// network that the configuration calls safe, reaches it.
 func isLab(a *authenticator, _ *caller) bool {
-	return !a.cfg.TLS.enabled() && !a.tokens.CanVerify()
+	return !a.cfg.TLS.Enabled() && !a.tokens.CanVerify()
 }
 
-// hasTokenThatCounts is not asked where tokens prove nothing; there a certificate may.
-func hasTokenThatCounts(a *authenticator, c *caller) bool {
-	return c.token != "" && a.tokens.CanVerify()
-}
+// hasToken ignores tokens if the broker trusts none; a certificate may count then.
+func hasToken(a *authenticator, c *caller) bool { return c.token != "" && a.tokens.CanVerify() }
 
 func isProvisioning(_ *authenticator, c *caller) bool {
 	return c.user == provisioner || c.token != "" && choria.TokenPurpose(c.token) == purposeProvisioning
@@ -77,22 +73,22 @@ func isSystemUser(a *authenticator, c *caller) bool {
 	return a.cfg.System.User != "" && c.user == a.cfg.System.User
 }
 
-func admitOrgan(*authenticator, *caller) (grant, error) {
-	return grant{account: account, user: "muster", organ: true}, nil
+func admitInternal(*authenticator, *caller) (grant, error) {
+	return grant{account: account, user: "muster", internal: true}, nil
 }
 
-func admitSystemOrgan(*authenticator, *caller) (grant, error) {
-	return grant{account: systemAccount, user: "muster", organ: true}, nil
+func admitInternalSystem(*authenticator, *caller) (grant, error) {
+	return grant{account: systemAccount, user: "muster", internal: true}, nil
 }
 
 func admitAdminToken(*authenticator, *caller) (grant, error) {
 	return grant{account: account, user: "admin"}, nil
 }
 
-func admitAnybody(*authenticator, *caller) (grant, error) { return grant{account: account}, nil }
+func admitUnproven(*authenticator, *caller) (grant, error) { return grant{account: account}, nil }
 
-// admitSystemUser wants TLS, so that the password is not read on the way, and beside it a
-// certificate or the token of a client that may use the system account.
+// admitSystemUser requires TLS, so that the password cannot be read on the network, and
+// besides the password a certificate or the token of a client that may use the system account.
 func admitSystemUser(a *authenticator, c *caller) (grant, error) {
 	if !c.encrypted {
 		return grant{}, errNoTLS
@@ -102,11 +98,13 @@ func admitSystemUser(a *authenticator, c *caller) (grant, error) {
 		if err != nil {
 			return grant{}, err
 		}
-		if claims.Purpose != choria.PurposeClient || !claims.Permissions["system_user"] && !claims.Permissions["org_admin"] {
-			return grant{}, fmt.Errorf("%w: the token of %s does not allow the system account", choria.ErrUntrusted, claims.Name())
+		allowed := claims.Permissions["system_user"] || claims.Permissions["org_admin"]
+		if claims.Purpose != choria.PurposeClient || !allowed {
+			return grant{}, fmt.Errorf("%w: the token of %s does not allow the system account",
+				choria.ErrUntrusted, claims.Name())
 		}
 	}
-	if !same(c.password, a.cfg.System.Password) {
+	if !equalSecret(c.password, a.cfg.System.Password) {
 		return grant{}, errWrongPassword
 	}
 	g, err := a.admitClient(c, nil, c.user)
@@ -114,7 +112,7 @@ func admitSystemUser(a *authenticator, c *caller) (grant, error) {
 	return g, err
 }
 
-// verifyToken checks the token, and that who shows it holds its key.
+// verifyToken checks the token, and that the caller holds its key.
 func (a *authenticator) verifyToken(c *caller) (*choria.Claims, error) {
 	if c.token == "" {
 		return nil, errNoCredentials
@@ -132,26 +130,26 @@ func admitToken(a *authenticator, c *caller) (grant, error) {
 		return grant{}, err
 	}
 	if claims.Purpose == choria.PurposeClient {
-		return a.admitClient(c, a.allowed.tokenClient(claims), claims.CallerID)
+		return a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
 	}
-	return a.admitNode(a.allowed.tokenNode(claims), claims.Identity)
+	return a.admitNode(a.permissions.tokenNode(claims), claims.Identity)
 }
 
-// admitCertificate lets in as what the configuration says that name is.
+// admitCertificate admits the caller in the role that the configuration gives to its name.
 func admitCertificate(a *authenticator, c *caller) (grant, error) {
 	name, roles := c.certName(), a.roles.Load()
 	switch {
 	case matches(roles.Admin, name):
 		return a.admitClient(c, nil, name)
 	case matches(roles.Client, name):
-		caller := "choria=" + name
-		return a.admitClient(c, a.allowed.certClient(caller, a.cfg.Collectives), caller)
+		callerID := "choria=" + name
+		return a.admitClient(c, a.permissions.certClient(callerID, a.cfg.Collectives), callerID)
 	default:
-		return a.admitNode(a.allowed.certNode(name, a.cfg.Collectives, roles), name)
+		return a.admitNode(a.permissions.certNode(name, a.cfg.Collectives, roles), name)
 	}
 }
 
-// admitNode lets a node in. Its identity becomes part of subjects, and may be no wildcard.
+// admitNode admits a node. Its identity becomes part of subjects, so it may not be a wildcard.
 func (a *authenticator) admitNode(permissions *server.Permissions, identity string) (grant, error) {
 	if a.cfg.DenyServers {
 		return grant{}, errServersDenied
@@ -159,15 +157,15 @@ func (a *authenticator) admitNode(permissions *server.Permissions, identity stri
 	if err := choria.CheckSender(identity); err != nil {
 		return grant{}, err
 	}
-	if strings.Contains(identity, "=") { // as in a client's caller id, whose inbox it would have
-		return grant{}, fmt.Errorf("%w: %q is a client's", choria.ErrBadSender, identity)
+	if strings.Contains(identity, "=") { // as in a client's caller id, whose inbox the node would get
+		return grant{}, fmt.Errorf("%w: %q is the name of a client", choria.ErrBadSender, identity)
 	}
 	return grant{account: account, user: identity, permissions: permissions}, nil
 }
 
-// admitClient lets a client or an administrator in, from where these may come.
+// admitClient admits a client or an administrator that connects from one of client_hosts.
 func (a *authenticator) admitClient(c *caller, permissions *server.Permissions, name string) (grant, error) {
-	hosts := a.cfg.clientHosts
+	hosts := a.cfg.ClientHosts
 	if len(hosts) > 0 && !slices.ContainsFunc(hosts, func(p netip.Prefix) bool { return p.Contains(c.address) }) {
 		return grant{}, errWrongHost
 	}

@@ -2,9 +2,11 @@ package broker
 
 import (
 	"crypto"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"os"
 	"path"
 	"slices"
@@ -14,57 +16,68 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// Signers is the [broker.signers] table: whose signature on a token counts in a fleet that
-// has no organization issuer.
+// Signers is the [broker.signers] table: keys whose signature on a token counts in a fleet
+// that has no organization issuer.
 type Signers struct {
-	Server []string // hex ed25519 public keys, or paths of PEM files
-	Client []string
+	Server []SignerKey // sign tokens of nodes
+	Client []SignerKey // sign tokens of clients
+}
 
-	keys choria.Signers
+// SignerKey is a public key that signs tokens.
+type SignerKey struct {
+	Source string // as the configuration names it: hex ed25519, or the path of a PEM file
+	Key    crypto.PublicKey
+}
+
+// ParseSignerKey returns the key that source holds in hex, or the key in the file source.
+func ParseSignerKey(source string) (SignerKey, error) {
+	if key, err := choria.PublicKey(source); err == nil {
+		return SignerKey{source, key}, nil
+	}
+	content, err := os.ReadFile(source)
+	if err != nil {
+		return SignerKey{}, errors.New("is neither 64 hex characters of an ed25519 public key nor a file that can be read")
+	}
+	key, err := choria.SignerKey(string(content))
+	if err != nil {
+		return SignerKey{}, fmt.Errorf("holds no usable key: %w", err)
+	}
+	return SignerKey{source, key}, nil
 }
 
 // Keys lists the keys of [broker.signers].
 func (s *Signers) Keys() []config.Key {
 	return []config.Key{
-		{Name: "server", Value: config.Strings(&s.Server), Help: "keys that sign tokens of nodes: hex ed25519, or paths of PEM files"},
-		{Name: "client", Value: config.Strings(&s.Client), Help: "keys that sign tokens of clients, in the same way"},
+		{Name: "server", Value: signerKeys(&s.Server),
+			Help: "public keys that sign tokens of nodes: hex ed25519, or paths of PEM files"},
+		{Name: "client", Value: signerKeys(&s.Client),
+			Help: "public keys that sign tokens of clients, in the same form"},
 	}
 }
 
-// Validate reads the keys.
-func (s *Signers) Validate(check *config.Check) {
-	s.keys = choria.Signers{Server: signerKeys(check, "server", s.Server), Client: signerKeys(check, "client", s.Client)}
+func signerKeys(into *[]SignerKey) config.Value {
+	return config.ParsedList(into, ParseSignerKey, func(k SignerKey) string { return k.Source })
 }
+
+// Validate has nothing to check between the keys.
+func (s *Signers) Validate(*config.Check) {}
 
 func (s *Signers) enabled() bool { return len(s.Server)+len(s.Client) > 0 }
 
-func signerKeys(check *config.Check, name string, texts []string) []crypto.PublicKey {
-	var keys []crypto.PublicKey
-	for _, text := range texts {
-		key, err := signerKey(text)
-		if err != nil {
-			check.Problem(name, "%.80q: %s", text, err)
-			continue
-		}
-		keys = append(keys, key)
+func (s *Signers) keys() choria.Signers {
+	return choria.Signers{Server: publicKeys(s.Server), Client: publicKeys(s.Client)}
+}
+
+func publicKeys(signers []SignerKey) []crypto.PublicKey {
+	keys := make([]crypto.PublicKey, len(signers))
+	for i, signer := range signers {
+		keys[i] = signer.Key
 	}
 	return keys
 }
 
-// signerKey takes hex, and else the path of a file.
-func signerKey(text string) (crypto.PublicKey, error) {
-	if key, err := choria.PublicKey(text); err == nil {
-		return key, nil
-	}
-	content, err := os.ReadFile(text)
-	if err != nil {
-		return nil, fmt.Errorf("neither 64 hex characters of an ed25519 public key nor a file that can be read")
-	}
-	return choria.SignerKey(string(content))
-}
-
-// Roles is the [broker.roles] table: patterns of the names in certificates. Who matches
-// none is a node.
+// Roles is the [broker.roles] table: patterns of the names in certificates. A certificate
+// that matches none is a node's.
 type Roles struct {
 	Admin       []string
 	Client      []string
@@ -76,28 +89,31 @@ type Roles struct {
 // Keys lists the keys of [broker.roles].
 func (r *Roles) Keys() []config.Key {
 	return []config.Key{
-		{Name: "admin", Value: config.Strings(&r.Admin), Help: "names in certificates that may do everything; * is any text"},
-		{Name: "client", Value: config.Strings(&r.Client), Help: "names in certificates of people and programs that manage the fleet; everyone else is a node"},
+		{Name: "admin", Value: config.Strings(&r.Admin), Help: "certificates that may do everything; * matches any text"},
+		{Name: "client", Value: config.Strings(&r.Client),
+			Help: "certificates of clients, which manage the fleet; certificates that match neither are nodes"},
 		{Name: "streams", Value: config.Strings(&r.Streams), Help: "nodes that may read key-value buckets and governors"},
-		{Name: "governor", Value: config.Strings(&r.Governor), Help: "nodes that may enter governors; they must be in streams too"},
+		{Name: "governor", Value: config.Strings(&r.Governor),
+			Help: "nodes that may enter governors; they must be in streams too"},
 		{Name: "service_host", Value: config.Strings(&r.ServiceHost), Help: "nodes that host service agents"},
 	}
 }
 
-// Validate tries the patterns.
+// Validate checks the patterns.
 func (r *Roles) Validate(check *config.Check) {
 	for key, patterns := range map[string][]string{
 		"admin": r.Admin, "client": r.Client, "streams": r.Streams, "governor": r.Governor, "service_host": r.ServiceHost,
 	} {
 		for _, pattern := range patterns {
 			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-				check.Problem(key, `%q is no pattern; * is any text, ? one character, [a-z] one of several`, pattern)
+				check.Problem(key, `%q is not a valid pattern; * matches any text, ? one character, [a-z] one of several`,
+					pattern)
 			}
 		}
 	}
 }
 
-// matches tells whether one of the patterns is that of the name.
+// matches reports whether the name matches one of the patterns.
 func matches(patterns []string, name string) bool {
 	for _, pattern := range patterns {
 		if ok, err := path.Match(pattern, name); ok && err == nil {
@@ -107,112 +123,82 @@ func matches(patterns []string, name string) bool {
 	return false
 }
 
-// System is the [broker.system] table: who may use the server's own account.
+// System is the [broker.system] table: a user of the server's system account.
 type System struct {
-	User     string
+	User     string // empty: the account cannot be used from outside
 	Password string
 }
 
 // Keys lists the keys of [broker.system].
 func (s *System) Keys() []config.Key {
 	return []config.Key{
-		{Name: "user", Value: config.String(&s.User), Help: "user name of the system account; empty: nobody"},
+		{Name: "user", Value: config.String(&s.User), Help: "user name of the system account; empty: none"},
 		{Name: "password", Value: config.Secret(&s.Password), Help: "its password, or file:PATH"},
 	}
 }
 
-// Validate wants both, or none.
+// Validate requires both user and password, or neither.
 func (s *System) Validate(check *config.Check) {
 	if (s.User == "") != (s.Password == "") {
-		check.Problem("", "give both user and password, or none")
+		check.Problem("", "give both user and password, or neither")
 	}
 	if s.User == provisioner {
 		check.Problem("user", "%q is the user of Choria's provisioner; choose another name", provisioner)
 	}
 }
 
-// issuerKeys are the keys of [broker.issuers], which have been checked.
-func (c *Config) issuerKeys() choria.Issuers {
-	issuers := choria.Issuers{}
-	for name, text := range c.Issuers {
-		if key, err := choria.PublicKey(text); err == nil {
-			issuers[name] = key
-		}
-	}
-	return issuers
-}
-
-func checkIssuer(text string) error {
-	_, err := choria.PublicKey(text)
-	return err
-}
-
-// Tokens are those that the configuration trusts.
+// Tokens returns a verifier of the tokens that the configuration trusts.
 func (c *Config) Tokens() *choria.TokenVerifier {
-	return choria.NewTokenVerifier(c.issuerKeys(), c.Signers.keys)
+	return choria.NewTokenVerifier(c.Issuers, c.Signers.keys())
 }
 
-// wantsTokens tells whether nodes may come with tokens.
-func (c *Config) wantsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
+// acceptsTokens reports whether nodes and clients may connect with tokens.
+func (c *Config) acceptsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
 
-// AuthSummary says in words who may connect.
+// AuthSummary returns, for people, what a connection must prove.
 func (c *Config) AuthSummary() string {
-	var who []string
-	if c.TLS.enabled() && c.TLS.CA != "" {
-		who = append(who, "certificates under "+c.TLS.CA)
+	var accepted []string
+	if c.TLS.Enabled() && c.TLS.CA != "" {
+		accepted = append(accepted, "certificates under "+c.TLS.CA)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Issuers)) {
-		who = append(who, "tokens of "+name)
+		accepted = append(accepted, "tokens of "+name)
 	}
 	if c.Signers.enabled() {
-		who = append(who, "tokens of signers")
+		accepted = append(accepted, "tokens of signers")
 	}
-	if len(who) == 0 {
-		return "anybody who reaches it"
+	if len(accepted) == 0 {
+		return "every connection, without proof"
 	}
-	return strings.Join(who, ", ")
+	return strings.Join(accepted, ", ")
 }
 
-// checkTrust refuses what contradicts itself.
+// checkTrust reports settings that contradict each other.
 func (c *Config) checkTrust(check *config.Check) {
 	if len(c.Issuers) > 0 && c.Signers.enabled() {
-		check.Problem("signers", "there are issuers too, and tokens are either under an organization or not; remove one of the two")
+		check.Problem("signers", "there are issuers too, and tokens are either of an organization or not; "+
+			"remove one of the two")
 	}
-	if c.TLS.enabled() && c.TLS.CA == "" && !c.wantsTokens() {
-		check.Problem("tls.ca", "not given; without it, or [broker.issuers] for tokens, nobody could prove who they are")
+	if c.TLS.Enabled() && c.TLS.CA == "" && !c.acceptsTokens() {
+		check.Problem("tls.ca", "not given; without it, or [broker.issuers] for tokens, "+
+			"no connection could prove its identity")
 	}
 	for _, name := range c.Collectives {
 		if !validToken(name) {
-			check.Problem("collectives", "%q is no name of a collective; use A-Z, a-z, 0-9, _ and -", name)
+			check.Problem("collectives", "%q is not a valid collective name; use A-Z, a-z, 0-9, _ and -", name)
 		}
 	}
 	if len(c.Collectives) == 0 {
 		check.Problem("collectives", `none; the usual one is "mcollective"`)
 	}
-	c.clientHosts = nil
-	for _, host := range c.ClientHosts {
-		prefix, err := parsePrefix(host)
-		if err != nil {
-			check.Problem("client_hosts", "%q is neither an address nor a network such as 10.1.0.0/16", host)
-			continue
-		}
-		c.clientHosts = append(c.clientHosts, prefix)
-	}
 }
 
-func parsePrefix(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		prefix, err := netip.ParsePrefix(text)
-		return prefix.Masked(), err
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return addr.Prefix(addr.BitLen())
-}
-
-// validToken tells whether a name can be one token of a subject, and no wildcard.
+// validToken reports whether a name can be one token of a subject, and is not a wildcard.
 func validToken(name string) bool {
 	return choria.CheckSender(name) == nil && !strings.Contains(name, ".")
+}
+
+func issuerKeys(into *choria.Issuers) config.Value {
+	format := func(key ed25519.PublicKey) string { return hex.EncodeToString(key) }
+	return config.ParsedPairs(into, choria.PublicKey, format)
 }

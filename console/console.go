@@ -4,7 +4,6 @@ package console
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +39,7 @@ type Readiness struct {
 // Options are the sources of the console's answers, and its logger.
 type Options struct {
 	Log      hclog.Logger
+	Now      func() time.Time
 	Ready    func() []Reason                                     // none: ready
 	Metrics  prometheus.Gatherer                                 // /metrics
 	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
@@ -60,7 +60,7 @@ type Console struct {
 	listen net.Listener
 	once   sync.Once
 
-	certificate *renewed // nil: no TLS
+	certificate *certificate // nil: no TLS
 	wg          sync.WaitGroup
 }
 
@@ -105,17 +105,19 @@ func writeReady(w http.ResponseWriter, reasons []Reason) {
 
 // Open listens and serves. It returns once requests are accepted.
 func (c *Console) Open(context.Context) error {
-	if err := c.cfg.TLS.Check(); err != nil {
-		return fmt.Errorf("console.tls: %w", err)
+	if c.cfg.TLS.Enabled() {
+		var err error
+		if c.certificate, err = openCertificate(c.cfg.TLS, c.opts.Now, c.opts.Log); err != nil {
+			return fmt.Errorf("console.tls: %w", err)
+		}
 	}
 	l, err := net.Listen("tcp", c.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("console.listen: %w", err)
 	}
 	c.listen = l
-	if c.cfg.TLS.Enabled() {
-		c.certificate = &renewed{files: c.cfg.TLS, log: c.opts.Log}
-		c.listen = tls.NewListener(l, &tls.Config{GetCertificate: c.certificate.certificate, MinVersion: tls.VersionTLS12})
+	if c.certificate != nil {
+		c.listen = c.certificate.listener(l)
 	}
 	c.wg.Go(c.serve)
 	return nil
@@ -132,7 +134,7 @@ func (c *Console) Expires() time.Time {
 	if c.certificate == nil {
 		return time.Time{}
 	}
-	return c.certificate.expires()
+	return c.certificate.files.Current().Expires()
 }
 
 // Address returns the host and port on which the console listens. Call it after Open.

@@ -1,21 +1,10 @@
 package console
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/pki"
 )
 
 func TestGuard_RequiresToken(t *testing.T) {
@@ -50,51 +39,5 @@ func TestGuard_RequiresToken(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func TestACertificateIsReplacedWhileTheConsoleRuns(t *testing.T) {
-	dir := t.TempDir()
-	files := TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	issue := func(serial int64) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			t.Fatal(err)
-		}
-		template := &x509.Certificate{SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := pki.KeyPEM(key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writeFile(t, files.Cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-		writeFile(t, files.Key, text)
-	}
-	issue(1)
-	log := &strings.Builder{}
-	r := &renewed{files: files, log: hclog.New(&hclog.LoggerOptions{Output: log})}
-	serves := func(serial int64) {
-		t.Helper()
-		pair, err := r.certificate(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if have := pair.Leaf.SerialNumber.Int64(); have != serial {
-			t.Errorf("certificate %d; want %d", have, serial)
-		}
-	}
-	serves(1)
-	issue(2)
-	serves(2)
-	writeFile(t, files.Cert, "broken")
-	serves(2)
-	serves(2)
-	issue(3)
-	serves(3)
-	if strings.Count(log.String(), "not read again") != 1 {
-		t.Errorf("the log says\n%s", log)
 	}
 }

@@ -156,7 +156,10 @@ func (a *Appliance) limitMemory(context.Context) error {
 
 func (a *Appliance) openConsole(ctx context.Context) error {
 	metrics, choria := a.registries()
-	options := console.Options{Log: a.log.Named("console"), Ready: a.NotReady, Metrics: metrics, Choria: choria, NATS: a.broker.Handlers(), Rejected: a.rejected.Entries, Streams: a.listStreams}
+	options := console.Options{
+		Log: a.log.Named("console"), Now: time.Now, Ready: a.NotReady, Metrics: metrics, Choria: choria,
+		NATS: a.broker.Handlers(), Rejected: a.rejected.Entries, Streams: a.listStreams,
+	}
 	if a.fleet != nil {
 		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet
 	}

@@ -94,24 +94,24 @@ var mistakes = map[string]string{
 	"[adapter.registration.ingest]\ntopic = 'muster.*.x.y'": `"muster.*.x.y" takes in rejected messages`,
 	"[adapter.registration.stream]\nservers = 'foo bar'":    `test.toml:2: adapter.registration.stream.servers: "foo bar" is not a valid address`,
 	"[adapter.registration.stream]\nservers = 'a:1'\ncredentials = '/none'": `test.toml:3: adapter.registration.stream.credentials: stat /none: no such file`,
-	"[jetstream]\ndomain = 'a b'":                                           `test.toml:2: jetstream.domain: "a b" is no name for a domain`,
+	"[jetstream]\ndomain = 'a b'":                                           `test.toml:2: jetstream.domain: "a b" is not a valid domain name`,
 	"[console]\nlisten = '127.0.0.1:99999'":                                 `test.toml:2: console.listen: "127.0.0.1:99999" has no port`,
 	"[stream.X]\nsubjects = ['a.>', 'a.b']":                                 `test.toml:2: stream.X.subjects: "a.b" overlaps "a.>"`,
 	"[stream.X]\nsubjects = '$JS.API.>'":                                    `test.toml:2: stream.X.subjects: "$JS.API.>" overlaps "$JS.API.>", which is reserved for the server`,
 	"[stream.X]\nsubjects = 'x'\nreplicas = 3":                              `test.toml:3: stream.X.replicas: 3 copies need a cluster`,
 	"[stream.KV_B]\nsubjects = 'x'":                                         `test.toml:1: stream.KV_B: streams whose names begin with KV_ belong to buckets; declare [bucket.B]`,
-	"[broker.tls]\ncert = 'x'":                                              `test.toml:1: broker.tls.ca: not given; without it, or [broker.issuers] for tokens, nobody could prove who they are`,
+	"[broker.tls]\ncert = 'x'":                                              `test.toml:1: broker.tls.ca: not given; without it, or [broker.issuers] for tokens, no connection could prove its identity`,
 	"[broker.tls]\ncert = 'x'\nca = 'y'":                                    `test.toml:1: broker.tls.key: not given`,
 	"[broker.issuers]\nchoria = 'x'":                                        `test.toml:2: broker.issuers.choria: not an ed25519 public key: expected 64 hex characters`,
 	"[broker.issuers]\nchoria = 5":                                          `test.toml:2: broker.issuers.choria: expected text in quotes, found 5`,
 	"[broker.issuers]\nchoria = '4aec06a5bd3ef1ef82acc13357287a9a0a55a4cbceea433837d20c7c7604ea64'\n[broker.signers]\nserver = '4aec06a5bd3ef1ef82acc13357287a9a0a55a4cbceea433837d20c7c7604ea64'": `test.toml:3: broker.signers: there are issuers too`,
-	"[broker.signers]\nclient = '/none'":                    `test.toml:2: broker.signers.client: "/none": neither 64 hex characters`,
-	"[broker.roles]\nadmin = '[a'":                          `test.toml:2: broker.roles.admin: "[a" is no pattern`,
-	"[broker]\ncollectives = 'a.b'":                         `test.toml:2: broker.collectives: "a.b" is no name of a collective`,
-	"[broker]\ncollectives = '*'":                           `test.toml:2: broker.collectives: "*" is no name`,
+	"[broker.signers]\nclient = '/none'":                    `test.toml:2: broker.signers.client: "/none" is neither 64 hex characters`,
+	"[broker.roles]\nadmin = '[a'":                          `test.toml:2: broker.roles.admin: "[a" is not a valid pattern`,
+	"[broker]\ncollectives = 'a.b'":                         `test.toml:2: broker.collectives: "a.b" is not a valid collective name`,
+	"[broker]\ncollectives = '*'":                           `test.toml:2: broker.collectives: "*" is not a valid collective name`,
 	"[broker]\ncollectives = []":                            `test.toml:2: broker.collectives: none`,
 	"[broker]\nclient_hosts = ['10.0.0.0/8', 'web1']":       `test.toml:2: broker.client_hosts: "web1" is neither an address nor a network`,
-	"[broker.system]\nuser = 'x'":                           `test.toml:1: broker.system: give both user and password, or none`,
+	"[broker.system]\nuser = 'x'":                           `test.toml:1: broker.system: give both user and password, or neither`,
 	"[broker.system]\nuser = 'provisioner'\npassword = 'y'": `test.toml:2: broker.system.user: "provisioner" is the user of Choria's provisioner`,
 	"[broker]\nport = 4222":                                 `test.toml:2: broker.port: unknown key`,
 	"[broker]\nlisten = '127.0.0.1:8222'":                   `console.listen: "127.0.0.1:8222" is broker.listen too`,
@@ -141,7 +141,7 @@ var mistakes = map[string]string{
 	"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}":                         `"a.b" is not a valid name`,
 	"[console]\nlisten = '0.0.0.0:8222'\ntoken = 'sixteen or longer'":                     `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network; give a token and certificates`,
 	"[console]\ntoken = 'short'":                                                          `test.toml:2: console.token: has 5 characters`,
-	"[console.tls]\ncert = '/nowhere'":                                                    `console.tls.cert: a certificate needs its key`,
+	"[console.tls]\ncert = '/nowhere'":                                                    `console.tls.key: not given; TLS needs cert and key`,
 	"[console]\nlisten = '0.0.0.0:8222'":                                                  `test.toml:2: console.listen: "0.0.0.0:8222" is open to the network; give a token and certificates`,
 	"[fleet]\nadvisories = true\n[stream.CHORIA_REGISTRATION_ADVISORIES]\nsubjects = 'x'": `test.toml:2: fleet.advisories: true, but no declared stream takes choria.stream.input.registration_advisories`,
 	"identity = 'a..b'":                                                                   `test.toml:1: identity: "a..b" is no name`,
@@ -172,8 +172,8 @@ func TestWhereNodesConnectDependsOnTLS(t *testing.T) {
 		"[broker]\nlisten = '192.0.2.1:5222'\n" + files: "192.0.2.1:5222",
 	} {
 		cfg, err := Parse("test.toml", []byte(text))
-		if err != nil || cfg.Broker.Listen != want {
-			t.Errorf("%s: have %s, %v", text, cfg.Broker.Listen, err)
+		if err != nil || cfg.Broker.ListenAddress() != want {
+			t.Errorf("%s: have %s, %v", text, cfg.Broker.ListenAddress(), err)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (c *Config) Validate(check *config.Check) {
 	if c.DataDir == "" {
 		check.Problem("data_dir", `empty; name a directory, such as "/var/lib/muster"`)
 	}
-	if c.Broker.Listen == c.Console.Listen && !strings.HasSuffix(c.Console.Listen, ":0") {
+	if c.Broker.ListenAddress() == c.Console.Listen && !strings.HasSuffix(c.Console.Listen, ":0") {
 		check.Problem("console.listen", "%q is broker.listen too; use another port", c.Console.Listen)
 	}
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)

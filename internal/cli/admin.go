@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/config"
 	"github.com/nats-io/nats.go"
 )
 
@@ -20,11 +21,11 @@ func adminOptions(cfg *appliance.Config) ([]nats.Option, error) {
 		options = append(options, nats.Token(string(token)))
 	}
 	if cfg.Broker.Encrypted() {
-		config, err := cfg.Broker.TLS.Local(time.Now())
+		tls, err := cfg.Broker.TLS.LocalClient(time.Now())
 		if err != nil {
 			return nil, fmt.Errorf("broker.tls: %w", err)
 		}
-		options = append(options, nats.Secure(config))
+		options = append(options, nats.Secure(tls))
 	}
 	return options, nil
 }
@@ -36,7 +37,7 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	address := reachable(cfg.Broker.Listen)
+	address := config.DialAddress(cfg.Broker.ListenAddress())
 	nc, err := nats.Connect(address, options...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the broker at %s: %w; "+

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/monitoring"
+	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/spf13/cobra"
 )
 
@@ -60,7 +60,7 @@ func loadChecked(file string) (*appliance.Config, error) {
 	if _, err := cfg.Broker.TLS.Expires(time.Now()); err != nil {
 		return nil, config.Problems{{File: file, Key: "broker.tls", Text: err.Error()}}
 	}
-	if err := cfg.Console.TLS.Check(); err != nil {
+	if _, err := cfg.Console.TLS.Files().Load(); err != nil {
 		return nil, config.Problems{{File: file, Key: "console.tls", Text: err.Error()}}
 	}
 	return cfg, nil
@@ -102,7 +102,7 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 		{"identity", cfg.Identity},
 		{"site", cfg.Site},
 		{"data_dir", cfg.DataDir},
-		{"nodes", "nats://" + cfg.Broker.Listen + tlsNote(cfg)},
+		{"nodes", "nats://" + cfg.Broker.ListenAddress() + tlsNote(cfg)},
 		{"accepts", cfg.Broker.AuthSummary()},
 		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
@@ -126,7 +126,7 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 // warnings returns the warnings about the configuration and about the certificate that it names.
 func warnings(cfg *appliance.Config) []string {
 	all := cfg.Warnings()
-	if days, ok := certificateDays(cfg); ok && days < broker.WarnBefore.Hours()/24 {
+	if days, ok := certificateDays(cfg); ok && days < tlsfile.WarnBefore.Hours()/24 {
 		all = append(all, fmt.Sprintf("the certificate %s expires in %.0f days", cfg.Broker.TLS.Cert, days))
 	}
 	return all

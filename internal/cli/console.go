@@ -8,13 +8,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/config"
 	"github.com/spf13/cobra"
 )
 
@@ -150,24 +149,11 @@ func (c *consoleCommand) fromConfig() (o apiclient.Options, err error) {
 	if err != nil {
 		return o, err
 	}
-	o.URL, o.Token = cfg.URL(reachable(cfg.Listen)), cfg.Token
+	o.URL, o.Token = cfg.URL(config.DialAddress(cfg.Listen)), cfg.Token
 	if cfg.TLS.Enabled() {
 		o.TLS, err = trustOnly(cfg.TLS.Cert)
 	}
 	return o, err
-}
-
-// reachable returns an address to connect to for one that is listened on: loopback for a listener
-// on every address.
-func reachable(listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return listen
-	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // trustOnly returns a TLS configuration that trusts the first certificate of a file and no other,

@@ -107,16 +107,3 @@ func testUnreadableKey(t *testing.T, config string, site *enroll.Site) {
 		t.Errorf("check: %d %s", status, errOut)
 	}
 }
-
-func TestReachable(t *testing.T) {
-	for listen, want := range map[string]string{
-		"0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", ":1": "127.0.0.1:1",
-		"192.0.2.1:1": "192.0.2.1:1", "localhost:1": "localhost:1", "[::1]:1": "[::1]:1",
-	} {
-		t.Run(listen, func(t *testing.T) {
-			if have := reachable(listen); have != want {
-				t.Errorf("%s; want %s", have, want)
-			}
-		})
-	}
-}

@@ -12,10 +12,11 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
-	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
+	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
@@ -123,7 +124,7 @@ func (d *demo) labConfig(dir string) *appliance.Config {
 	cfg, _ := appliance.Parse("", nil) // the defaults are valid
 	cfg.DataDir = dir
 	cfg.Log.Level = "warn"
-	cfg.Broker.Listen = freePort(cfg.Broker.Listen)
+	cfg.Broker.Listen = freePort(cfg.Broker.ListenAddress())
 	cfg.Console.Listen = freePort(cfg.Console.Listen)
 	cfg.Fleet.LateAfter = 2*d.interval + 5*time.Second
 	cfg.Fleet.DownAfter = 2 * cfg.Fleet.LateAfter
@@ -144,8 +145,12 @@ func enableTLS(cfg *appliance.Config) (simnode.Kind, error) {
 	if err != nil {
 		return simnode.Kind{}, err
 	}
-	cfg.Broker.TLS = broker.TLS(site.Files())
-	cfg.Broker.Issuers = map[string]string{"choria": site.IssuerKey()}
+	issuer, err := choria.PublicKey(site.IssuerKey())
+	if err != nil {
+		return simnode.Kind{}, err
+	}
+	cfg.Broker.TLS = tlsfile.Files(site.Files())
+	cfg.Broker.Issuers = choria.Issuers{"choria": issuer}
 	return simnode.Kind{Site: site, RSA: key}, nil
 }
 

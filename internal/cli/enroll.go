@@ -131,7 +131,7 @@ func (p *program) enroll(dir string, n enroll.Node) error {
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(cfg.Broker.Listen)
+	_, port, err := net.SplitHostPort(cfg.Broker.ListenAddress())
 	if err != nil {
 		return err
 	}

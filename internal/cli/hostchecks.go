@@ -30,7 +30,7 @@ type hostCheck struct {
 // checks returns the checks in the order in which they are printed.
 func (c *hostCommand) checks() []hostCheck {
 	return []hostCheck{
-		{"broker.listen", func() (monitoring.Status, string, error) { return c.checkPort(c.cfg.Broker.Listen) }},
+		{"broker.listen", func() (monitoring.Status, string, error) { return c.checkPort(c.cfg.Broker.ListenAddress()) }},
 		{"console.listen", func() (monitoring.Status, string, error) { return c.checkPort(c.cfg.Console.Listen) }},
 		{"descriptors", c.checkDescriptors},
 		{"backlog", c.checkBacklog},

@@ -17,11 +17,12 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
+	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/nats-io/nats.go"
 )
 
-func filesIn(dir string) TLS {
-	return TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem")}
+func filesIn(dir string) tlsfile.Files {
+	return tlsfile.Files{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), CA: filepath.Join(dir, "ca.pem")}
 }
 
 // openTLS runs a broker with certificates of the authority, and its door open.
@@ -71,7 +72,7 @@ func TestCertificateFilesThatCannotBeUsed(t *testing.T) {
 		}, "ca.pem: is a directory"},
 		"not PEM":          {nil, write("cert.pem", "hello"), "cert.pem: is not PEM"},
 		"another key":      {nil, write("key.pem", otherKey), "key.pem: tls: private key does not match public key"},
-		"a key for a CA":   {nil, write("ca.pem", otherKey), `ca.pem: holds "PRIVATE KEY" where "CERTIFICATE" is wanted`},
+		"a key for a CA":   {nil, write("ca.pem", otherKey), `ca.pem: holds "PRIVATE KEY", expected "CERTIFICATE"`},
 		"expired":          {past, nil, "cert.pem: the certificate expired on"},
 		"not valid yet":    {future, nil, "cert.pem: the certificate is not valid before"},
 		"for clients only": {clientsOnly, nil, "cert.pem: the certificate is not for servers"},
@@ -81,7 +82,7 @@ func TestCertificateFilesThatCannotBeUsed(t *testing.T) {
 		if test.spoil != nil {
 			test.spoil(dir)
 		}
-		if _, err := loadTLS(filesIn(dir), now); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := filesIn(dir).LoadServer(now); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: have %v, want %s", name, err, test.want)
 		}
 		cfg := DefaultConfig()
@@ -186,7 +187,7 @@ func TestCertificatesAreReplacedWithoutDroppingANode(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Errorf("the node was dropped: %v", err)
 	}
-	for _, want := range []string{"certificates reloaded", "certificates not reloaded, the old ones stay: error=" + filepath.Join(dir, "cert.pem") + ": is not PEM\"", "certificate expires soon"} {
+	for _, want := range []string{"certificates reloaded", "certificates not reloaded, the previous ones stay in use: error=" + filepath.Join(dir, "cert.pem") + ": is not PEM\"", "certificate expires soon"} {
 		if have := strings.ReplaceAll(log.String(), `error="`, "error="); !strings.Contains(have, want) {
 			t.Errorf("the log lacks %q:\n%s", want, have)
 		}
