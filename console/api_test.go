@@ -42,41 +42,48 @@ func TestAPI_Answers(t *testing.T) {
 
 func TestAPI_Errors(t *testing.T) {
 	h := newHandler(withFleet())
-	for path, want := range map[string]struct {
+	for _, test := range []struct {
+		path          string
 		status        int
 		code, message string
 	}{
-		"/api/v1/nodes?limit=0":                             {400, CodeBadRequest, `limit="0" is not a number from 1 to 10000`},
-		"/api/v1/nodes?limit=1001":                          {400, CodeBadRequest, `limit=1001 is more than a page holds, 1000 nodes; format=jsonl`},
-		"/api/v1/nodes?limit=5&limit=6":                     {400, CodeBadRequest, `limit is given 2 times`},
-		"/api/v1/nodes?statee=up":                           {400, CodeBadRequest, `unknown parameter "statee"; nodes can be selected by after, agent,`},
-		"/api/v1/nodes?format=xml":                          {400, CodeBadRequest, `format="xml" is not a format`},
-		"/api/v1/nodes?where=os":                            {400, CodeBadRequest, `"os"`},
-		"/api/v1/nodes?where=role=web":                      {400, CodeBadRequest, `the fact "role" is not indexed`},
-		"/api/v1/nodes?state=%zz":                           {400, CodeBadRequest, `the query of the URL is malformed`},
-		"/api/v1/nodes?state=dead":                          {400, CodeBadRequest, `state="dead" is not a state`},
-		"/api/v1/nodes/db9":                                 {404, CodeNotFound, `no node "db9" has registered`},
-		"/api/v1/nodes/db9/diff":                            {404, CodeNotFound, `no node "db9" has registered`},
-		"/api/v1/nodes/db1":                                 {503, CodeUnavailable, `the stream is gone`},
-		"/api/v1/events?after=x":                            {400, CodeBadRequest, `after="x" is not a sequence number`},
-		"/api/v1/events?limit=0":                            {400, CodeBadRequest, `limit="0" is not a number from 1 to 10000`},
-		"/api/v1/events?limit=99999":                        {400, CodeBadRequest, `limit="99999" is not a number from 1 to 10000`},
-		"/api/v1/events?after=101":                          {503, CodeUnavailable, `the stream is gone`},
-		"/api/v1/events?after=-1&limit=10":                  {400, CodeBadRequest, `is not a sequence number`},
-		"/api/v1/events?afte=1":                             {400, CodeBadRequest, `unknown parameter "afte"`},
-		"/api/v1/events?since=1h":                           {400, CodeBadRequest, `since="1h" is not a time`},
-		"/api/v1/events?after=1&since=2026-11-25T10:00:00Z": {400, CodeBadRequest, `give one`},
-		"/api/v1/fleet?state=up":                            {400, CodeBadRequest, `/api/v1/fleet takes no parameters`},
-		"/api/v1/nothing":                                   {404, CodeNotFound, `the API has no endpoint /api/v1/nothing`},
+		{"/api/v1/nodes?limit=0", 400, CodeBadRequest, `limit="0" is not a number from 1 to 10000`},
+		{
+			"/api/v1/nodes?limit=1001", 400, CodeBadRequest,
+			`limit=1001 is more than a page holds, 1000 nodes; format=jsonl`,
+		},
+		{"/api/v1/nodes?limit=5&limit=6", 400, CodeBadRequest, `limit is given 2 times`},
+		{
+			"/api/v1/nodes?statee=up", 400, CodeBadRequest,
+			`unknown parameter "statee"; nodes can be selected by after, agent,`,
+		},
+		{"/api/v1/nodes?format=xml", 400, CodeBadRequest, `format="xml" is not a format`},
+		{"/api/v1/nodes?where=os", 400, CodeBadRequest, `"os" is not a valid fact filter`},
+		{"/api/v1/nodes?where=role=web", 400, CodeBadRequest, `the fact "role" is not indexed`},
+		{"/api/v1/nodes?state=%zz", 400, CodeBadRequest, `the query of the URL is malformed`},
+		{"/api/v1/nodes?state=dead", 400, CodeBadRequest, `state="dead" is not a state`},
+		{"/api/v1/nodes/db9", 404, CodeNotFound, `no node "db9" has registered`},
+		{"/api/v1/nodes/db9/diff", 404, CodeNotFound, `no node "db9" has registered`},
+		{"/api/v1/nodes/db1", 503, CodeUnavailable, `the stream is gone`},
+		{"/api/v1/events?after=x", 400, CodeBadRequest, `after="x" is not a sequence number`},
+		{"/api/v1/events?limit=0", 400, CodeBadRequest, `limit="0" is not a number from 1 to 10000`},
+		{"/api/v1/events?limit=99999", 400, CodeBadRequest, `limit="99999" is not a number from 1 to 10000`},
+		{"/api/v1/events?after=101", 503, CodeUnavailable, `the stream is gone`},
+		{"/api/v1/events?after=-1&limit=10", 400, CodeBadRequest, `is not a sequence number`},
+		{"/api/v1/events?afte=1", 400, CodeBadRequest, `unknown parameter "afte"`},
+		{"/api/v1/events?since=1h", 400, CodeBadRequest, `since="1h" is not a time`},
+		{"/api/v1/events?after=1&since=2026-11-25T10:00:00Z", 400, CodeBadRequest, `give one`},
+		{"/api/v1/fleet?state=up", 400, CodeBadRequest, `/api/v1/fleet takes no parameters`},
+		{"/api/v1/nothing", 404, CodeNotFound, `the API has no endpoint /api/v1/nothing`},
 	} {
-		t.Run(path, func(t *testing.T) {
-			w := request(h, http.MethodGet, path)
+		t.Run(test.path, func(t *testing.T) {
+			w := request(h, http.MethodGet, test.path)
 			var have Error
 			if err := json.Unmarshal(w.Body.Bytes(), &have); err != nil {
 				t.Fatalf("%v: %s", err, w.Body)
 			}
-			if w.Code != want.status || have.Code != want.code || !strings.Contains(have.Message, want.message) {
-				t.Errorf("%d %+v; want %+v", w.Code, have, want)
+			if w.Code != test.status || have.Code != test.code || !strings.Contains(have.Message, test.message) {
+				t.Errorf("%d %+v; want %+v", w.Code, have, test)
 			}
 			if kind := w.Header().Get("Content-Type"); kind != "application/json" {
 				t.Errorf("Content-Type: %s", kind)

@@ -85,7 +85,8 @@ func TestFollower_SlowClientIsDroppedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = slow.Close() })
-	if _, err := fmt.Fprintf(slow, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: %s\r\n\r\n", eventStream); err != nil {
+	head := "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: " + eventStream + "\r\n\r\n"
+	if _, err := slow.Write([]byte(head)); err != nil {
 		t.Fatal(err)
 	}
 	response := follow(t, url, "41", "?after=5") // as a browser reconnects: the header wins

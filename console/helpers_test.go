@@ -92,8 +92,8 @@ func (twoNodes) Detail(_ context.Context, name string) (fleet.Detail, bool, erro
 	if name == "db1" {
 		return fleet.Detail{}, true, errors.New("the stream is gone")
 	}
-	detail := fleet.Detail{NodeStatus: fleet.NodeStatus{Name: name, State: fleet.Up}, Arrivals: []fleet.Arrival{{Sequence: 7}}}
-	return detail, name == "web1", nil
+	node := fleet.NodeStatus{Name: name, State: fleet.Up}
+	return fleet.Detail{NodeStatus: node, Arrivals: []fleet.Arrival{{Sequence: 7}}}, name == "web1", nil
 }
 
 func (twoNodes) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
@@ -111,7 +111,9 @@ func (twoNodes) Inventories(_ context.Context, names []string, take func(string,
 		case name >= "web8":
 			return errors.New("the stream is gone")
 		case name == "web1":
-			i = &choria.Inventory{Facts: json.RawMessage(`{"cores":4}`), Classes: []string{"apache"}, Collectives: []string{"web"}}
+			i = &choria.Inventory{
+				Facts: json.RawMessage(`{"cores":4}`), Classes: []string{"apache"}, Collectives: []string{"web"},
+			}
 		}
 		if err := take(name, i); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -122,9 +121,6 @@ func Parse(file string, text []byte) (*Config, error) {
 	}
 	return c, err
 }
-
-// TokenFile is where a running appliance leaves its admin token.
-func (c *Config) TokenFile() string { return filepath.Join(c.DataDir, "admin.token") }
 
 // Keys lists the top keys of the file.
 func (c *Config) Keys() []config.Key {

@@ -11,10 +11,8 @@ import (
 	"github.com/muster-appliance/muster/internal/enroll"
 )
 
-// ready is said once a process does what it was started for.
-const ready = "ready"
-
-// ServeBare runs a server that is NATS alone, says so on w, and ends when the context is done.
+// ServeBare runs a NATS server without anything of Muster until the context is done. It writes
+// a line to w once it listens.
 func ServeBare(ctx context.Context, load Load, pingInterval time.Duration, w io.Writer) error {
 	bare := broker.Bare{Listen: strings.TrimPrefix(load.Server, "nats://"), PingInterval: pingInterval}
 	if load.TLS {

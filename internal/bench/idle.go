@@ -2,118 +2,144 @@ package bench
 
 import (
 	"context"
-	"fmt"
-	"io"
+	"os/exec"
+	"strconv"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/simnode"
-	"github.com/nats-io/nats.go"
+	"github.com/muster-appliance/muster/internal/host"
 )
 
-// agents are those that every Choria server has, and subscribes to requests for.
-var agents = []string{"discovery", "rpcutil", "choria_util", "scout"}
+// maxNodes is how many nodes one process holds: each takes a file descriptor.
+const maxNodes = 5000
 
-// Hold connects silent nodes, subscribed as Choria servers are, says so on w, and keeps them
-// until the context is done. The first has the index given.
-func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
-	kind, err := load.kind()
-	if err != nil {
-		return err
-	}
-	for i := first; i < first+nodes; i++ {
-		n, err := simnode.NewNode(i, kind)
-		if err != nil {
-			return err
-		}
-		nc, err := load.hold(n, kind)
-		if err != nil {
-			return fmt.Errorf("connect %s: %w", n.Identity, err)
-		}
-		defer nc.Close()
-	}
-	if _, err := fmt.Fprintln(w, ready); err != nil {
-		return err
-	}
-	<-ctx.Done()
-	return nil
+// IdleBenchmark measures what connected nodes cost an appliance while they publish nothing.
+type IdleBenchmark struct {
+	Program      Program
+	Nodes        int
+	TLS          bool          // half of the nodes with certificates, half with tokens
+	Idle         time.Duration // how long the nodes are measured, after as long to settle
+	PingInterval time.Duration // broker.ping_interval
+	Bare         bool          // measure a plain NATS server too
 }
 
-func (load Load) hold(n *simnode.Node, kind simnode.Kind) (*nats.Conn, error) {
-	var options []nats.Option
-	if kind.Site != nil {
-		var err error
-		if options, err = load.proof(n, kind); err != nil {
-			return nil, err
-		}
-	}
-	// By itself a subscription has room for 65 536 messages, and thousands of nodes would
-	// keep this process collecting garbage, on the processor that is measured.
-	options = append(options, nats.Name(n.Identity), nats.Timeout(flushWait), nats.SyncQueueLen(1))
-	nc, err := nats.Connect(load.Server, options...)
-	if err != nil {
-		return nil, err
-	}
-	subjects := []string{simnode.Collective + ".node." + n.Identity}
-	for _, agent := range agents {
-		subjects = append(subjects, simnode.Collective+".broadcast.agent."+agent)
-	}
-	for _, subject := range subjects {
-		if _, err := nc.SubscribeSync(subject); err != nil {
-			return nil, err
-		}
-	}
-	return nc, nc.FlushTimeout(flushWait)
-}
-
-// Idle is what connected nodes cost that say nothing.
-type Idle struct {
+// IdleResult is what idle nodes cost.
+type IdleResult struct {
 	Nodes         int     `json:"nodes"`
-	MemoryBefore  int64   `json:"memory_before_bytes"` // resident
+	MemoryBefore  int64   `json:"memory_before_bytes"` // resident, before the nodes connected
 	Memory        int64   `json:"memory_bytes"`
 	MemoryPerNode int64   `json:"memory_per_node_bytes"`
 	ConnectCPU    float64 `json:"connect_cpu_us_per_node"`
-	CPU           float64 `json:"cpu_of_one_core"` // while they are silent
+	CPU           float64 `json:"cpu_of_one_core"` // 1: all of one core, while the nodes are idle
 
-	Bare *Idle `json:"bare,omitempty"` // the same nodes on a server that is NATS alone
+	Bare *IdleResult `json:"bare,omitempty"` // the same nodes on a plain NATS server
 }
 
-// Watch measures the target before and after the nodes connect, and then while they are
-// silent for so long.
-func Watch(ctx context.Context, t Target, nodes int, connect func(context.Context) error, silent time.Duration) (Idle, error) {
-	i := Idle{Nodes: nodes}
+// Run starts the servers and the nodes as other processes, one server after the other.
+func (b IdleBenchmark) Run(ctx context.Context) (IdleResult, error) {
+	load := Load{TLS: b.TLS}
+	remove, err := makeSite(&load, false)
+	if err != nil {
+		return IdleResult{}, err
+	}
+	defer remove()
+	result, err := b.measureAppliance(ctx, load)
+	if err != nil || !b.Bare {
+		return result, err
+	}
+	bare, err := b.measureBare(ctx, load)
+	result.Bare = &bare
+	return result, err
+}
+
+func (b IdleBenchmark) measureAppliance(ctx context.Context, load Load) (IdleResult, error) {
+	s, err := startServer(ctx, b.Program, load, ServerOptions{
+		Buffer: "64MiB", Verify: "auto", Fleet: true, PingInterval: b.PingInterval,
+	})
+	if err != nil {
+		return IdleResult{}, err
+	}
+	defer s.stop()
+	load.Server = s.broker
+	return b.measure(ctx, load, s.cmd.Process.Pid)
+}
+
+func (b IdleBenchmark) measureBare(ctx context.Context, load Load) (IdleResult, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	load.Server = "nats://" + host.FreeAddress("127.0.0.1:4222")
+	server, err := b.Program.start(ctx, "bench", "idle", "serve", "--server", load.Server, "--site", load.Site,
+		"--tls="+strconv.FormatBool(load.TLS), "--ping-interval", b.PingInterval.String())
+	if err != nil {
+		cancel()
+		return IdleResult{}, err
+	}
+	defer func() {
+		cancel()
+		_ = server.Wait() // it ended because it was asked to
+	}()
+	return b.measure(ctx, load, server.Process.Pid)
+}
+
+// measure measures a server before and after the nodes connect, and then while they are idle.
+func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleResult, error) {
+	r := IdleResult{Nodes: b.Nodes}
 	var err error
-	if i.MemoryBefore, err = residentMemory(t.PID); err != nil {
-		return i, err
+	if r.MemoryBefore, _, err = memory(pid); err != nil {
+		return r, err
 	}
-	start, err := processorTime(t.PID)
+	start, err := cpuTime(pid)
 	if err != nil {
-		return i, err
+		return r, err
 	}
-	if err := connect(ctx); err != nil {
-		return i, err
-	}
-	connected, err := processorTime(t.PID)
+	stop, err := b.hold(ctx, load)
+	defer stop()
 	if err != nil {
-		return i, err
+		return r, err
 	}
-	i.ConnectCPU = float64((connected - start).Microseconds()) / float64(nodes)
-	// What handshakes have left is given back in the meantime.
-	for _, wait := range []time.Duration{silent, silent} {
-		if connected, err = processorTime(t.PID); err != nil {
-			return i, err
+	connected, err := cpuTime(pid)
+	if err != nil {
+		return r, err
+	}
+	r.ConnectCPU = float64((connected - start).Microseconds()) / float64(b.Nodes)
+	// During the first period the server returns the memory that handshakes have used.
+	for range 2 {
+		if start, err = cpuTime(pid); err != nil {
+			return r, err
 		}
 		select {
 		case <-ctx.Done():
-			return i, ctx.Err()
-		case <-time.After(wait):
+			return r, ctx.Err()
+		case <-time.After(b.Idle):
 		}
 	}
-	end, err := processorTime(t.PID)
+	end, err := cpuTime(pid)
 	if err != nil {
-		return i, err
+		return r, err
 	}
-	i.CPU = (end - connected).Seconds() / silent.Seconds()
-	i.Memory, err = residentMemory(t.PID)
-	i.MemoryPerNode = (i.Memory - i.MemoryBefore) / int64(nodes)
-	return i, err
+	r.CPU = (end - start).Seconds() / b.Idle.Seconds()
+	r.Memory, _, err = memory(pid)
+	r.MemoryPerNode = (r.Memory - r.MemoryBefore) / int64(b.Nodes)
+	return r, err
+}
+
+// hold starts the processes that hold the nodes, and returns once all nodes are connected.
+// The caller calls stop, also after an error.
+func (b IdleBenchmark) hold(ctx context.Context, load Load) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var holders []*exec.Cmd
+	stop = func() {
+		cancel()
+		for _, holder := range holders {
+			_ = holder.Wait() // it ended because it was asked to
+		}
+	}
+	for first := 0; first < b.Nodes; first += maxNodes {
+		holder, err := b.Program.start(ctx, "bench", "idle", "hold", "--server", load.Server, "--site", load.Site,
+			"--tls="+strconv.FormatBool(load.TLS),
+			"--nodes", strconv.Itoa(min(maxNodes, b.Nodes-first)), "--first", strconv.Itoa(first))
+		if err != nil {
+			return stop, err
+		}
+		holders = append(holders, holder)
+	}
+	return stop, nil
 }

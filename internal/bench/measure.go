@@ -3,47 +3,41 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 const (
 	pollInterval = 200 * time.Millisecond
-	// stallTime without any progress means that what is pending will stay so.
-	stallTime = 30 * time.Second
+	// maxIdle is how long the ledger may stay the same before the wait for the rest ends.
+	maxIdle = 30 * time.Second
 )
 
-// Target is the appliance under load.
-type Target struct {
-	Server  string // of NATS
-	Console string // URL; empty: there is no adapter
-	Stream  string
-	PID     int           // 0: not on this machine
-	Admin   []nats.Option // for who reads the stream
+// target is the server that the load is put on.
+type target struct {
+	server  string // NATS address
+	console string // URL; empty: there is no adapter
+	stream  string
+	pid     int           // 0: not on this machine
+	admin   []nats.Option // to read the stream
 }
 
-// Run puts the load on the target: generate publishes it, in a process of its own, and
-// gives back what it wrote. Progress is called with the ledger while messages are on
-// their way.
-func Run(ctx context.Context, t Target, generate func(context.Context) (io.ReadCloser, error), progress func(Ledger)) (Result, error) {
+// run publishes the load in a process of its own, and compares the stream with it.
+func (t target) run(ctx context.Context, p Program, load Load, progress func(Ledger)) (Result, error) {
 	from, err := t.lastSequence(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	cpu, err := t.processorTime()
+	cpu, err := t.cpuTime()
 	if err != nil {
 		return Result{}, err
 	}
-	published, ledger, err := t.load(ctx, generate, progress)
+	published, ledger, err := t.load(ctx, p, load, progress)
 	if err != nil {
 		return Result{}, err
 	}
@@ -63,53 +57,42 @@ func Run(ctx context.Context, t Target, generate func(context.Context) (io.ReadC
 	return r, nil
 }
 
-// load publishes, and waits until everything has its verdict. Without a console there is
-// no adapter, and who publishes waits for every acknowledgement by itself.
-func (t Target) load(ctx context.Context, generate func(context.Context) (io.ReadCloser, error), progress func(Ledger)) ([]sent, *Ledger, error) {
-	if t.Console == "" {
-		record, err := generate(ctx)
-		if err != nil {
-			return nil, nil, fmt.Errorf("generate: %w", err)
-		}
-		defer record.Close()
-		published, err := readSent(record)
+// load publishes, and waits until every message has its outcome. Without an adapter the
+// generator itself waits for every acknowledgement, and there is no ledger.
+func (t target) load(ctx context.Context, p Program, load Load, progress func(Ledger)) ([]sent, *Ledger, error) {
+	if t.console == "" {
+		published, err := publish(ctx, p, load)
 		return published, nil, err
 	}
-	before, err := t.ledger(ctx)
+	client := apiclient.New(apiclient.Options{URL: t.console})
+	before, err := readLedger(ctx, client)
 	if err != nil {
 		return nil, nil, err
 	}
-	published, err := t.publish(ctx, generate, before, progress)
-	if err != nil {
-		return nil, nil, err
-	}
-	ledger, err := t.settle(ctx, before, len(published), progress)
-	return published, &ledger, err
-}
-
-func (t Target) processorTime() (time.Duration, error) {
-	if t.PID == 0 {
-		return 0, nil
-	}
-	return processorTime(t.PID)
-}
-
-func (t Target) publish(ctx context.Context, generate func(context.Context) (io.ReadCloser, error), before Ledger, progress func(Ledger)) ([]sent, error) {
-	watching, stop := context.WithCancel(ctx)
+	following, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
-	go func() { defer close(done); t.follow(watching, before, progress) }()
-	record, err := generate(ctx)
+	go func() { defer close(done); follow(following, client, before, progress) }()
+	published, err := publish(ctx, p, load)
 	stop()
 	<-done
 	if err != nil {
-		return nil, fmt.Errorf("generate: %w", err)
+		return nil, nil, err
 	}
-	defer record.Close()
-	return readSent(record)
+	ledger, err := waitSettled(ctx, client, before, len(published), progress)
+	return published, &ledger, err
 }
 
-// follow reports progress until it is told to stop.
-func (t Target) follow(ctx context.Context, before Ledger, progress func(Ledger)) {
+// publish runs the generator and returns the messages that it published.
+func publish(ctx context.Context, p Program, load Load) ([]sent, error) {
+	out, err := p.output(ctx, load.args()...)
+	if err != nil {
+		return nil, fmt.Errorf("generate the load: %w", err)
+	}
+	return readSent(out)
+}
+
+// follow calls progress with the ledger until the context is done.
+func follow(ctx context.Context, client *apiclient.Client, before Ledger, progress func(Ledger)) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
@@ -117,30 +100,33 @@ func (t Target) follow(ctx context.Context, before Ledger, progress func(Ledger)
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if l, err := t.ledger(ctx); err == nil {
+			if l, err := readLedger(ctx, client); err == nil {
 				progress(l.since(before))
 			}
 		}
 	}
 }
 
-// settle waits until everything that was sent has its verdict, or nothing moves any more.
-func (t Target) settle(ctx context.Context, before Ledger, messages int, progress func(Ledger)) (Ledger, error) {
+// waitSettled waits until every published message has its outcome, or the ledger has not
+// changed for maxIdle.
+func waitSettled(
+	ctx context.Context, client *apiclient.Client, before Ledger, messages int, progress func(Ledger),
+) (Ledger, error) {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	var last Ledger
-	moved := time.Now()
+	changed := time.Now()
 	for {
-		now, err := t.ledger(ctx)
+		now, err := readLedger(ctx, client)
 		if err != nil {
 			return Ledger{}, err
 		}
 		l := now.since(before)
 		progress(l)
 		if l != last {
-			last, moved = l, time.Now()
+			last, changed = l, time.Now()
 		}
-		if l.Received >= uint64(messages) && l.Pending == 0 || time.Since(moved) > stallTime {
+		if l.Received >= uint64(messages) && l.Pending == 0 || time.Since(changed) > maxIdle {
 			return l, nil
 		}
 		select {
@@ -151,98 +137,59 @@ func (t Target) settle(ctx context.Context, before Ledger, messages int, progres
 	}
 }
 
-// usage is what the target has taken since; nil where it is not on this machine.
-func (t Target) usage(before time.Duration) (*Usage, error) {
-	if t.PID == 0 {
+func (t target) cpuTime() (time.Duration, error) {
+	if t.pid == 0 {
+		return 0, nil
+	}
+	return cpuTime(t.pid)
+}
+
+// usage returns what the target has used since it had used before; nil for a target that is
+// not on this machine.
+func (t target) usage(before time.Duration) (*Usage, error) {
+	if t.pid == 0 {
 		return nil, nil
 	}
-	cpu, err := processorTime(t.PID)
+	cpu, err := cpuTime(t.pid)
 	if err != nil {
 		return nil, err
 	}
-	peak, err := peakMemory(t.PID)
+	_, peak, err := memory(t.pid)
 	return &Usage{CPUSeconds: (cpu - before).Seconds(), PeakMemory: peak}, err
 }
 
-func (l Ledger) since(before Ledger) Ledger {
-	return Ledger{
-		Received:  l.Received - before.Received,
-		Stored:    l.Stored - before.Stored,
-		Duplicate: l.Duplicate - before.Duplicate,
-		Rejected:  l.Rejected - before.Rejected,
-		Dropped:   l.Dropped - before.Dropped,
-		Pending:   l.Pending,
-	}
-}
-
-// ledger reads the counters of all adapters together from /metrics.
-func (t Target) ledger(ctx context.Context) (Ledger, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.Console+"/metrics", nil)
+func (t target) openStream(ctx context.Context) (s jetstream.Stream, closeConn func(), err error) {
+	nc, err := nats.Connect(t.server, append(t.admin, nats.Name("muster bench reader"))...)
 	if err != nil {
-		return Ledger{}, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return Ledger{}, fmt.Errorf("no appliance answers at %s; start one with \"muster run\", or leave --server away", t.Console)
-	}
-	defer response.Body.Close()
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(response.Body)
-	if err != nil {
-		return Ledger{}, fmt.Errorf("read %s/metrics: %w", t.Console, err)
-	}
-	return Ledger{
-		Received:  total(families, "received_total"),
-		Stored:    total(families, "stored_total"),
-		Duplicate: total(families, "duplicate_total"),
-		Rejected:  total(families, "rejected_total"),
-		Dropped:   total(families, "dropped_total"),
-		Pending:   total(families, "pending"),
-	}, nil
-}
-
-func total(families map[string]*dto.MetricFamily, name string) uint64 {
-	var sum float64
-	for _, m := range families["muster_adapter_"+name].GetMetric() {
-		sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-	}
-	return uint64(sum)
-}
-
-func (t Target) stream(ctx context.Context) (jetstream.Stream, func(), error) {
-	nc, err := nats.Connect(t.Server, append(t.Admin, nats.Name("muster bench reader"))...)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connect to %s: %w", t.Server, err)
+		return nil, nil, fmt.Errorf("connect to %s: %w", t.server, err)
 	}
 	js, err := jetstream.New(nc)
-	if err != nil {
-		nc.Close()
-		return nil, nil, err
+	if err == nil {
+		s, err = js.Stream(ctx, t.stream)
 	}
-	s, err := js.Stream(ctx, t.Stream)
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("stream %s: %w", t.Stream, err)
+		return nil, nil, fmt.Errorf("stream %s: %w", t.stream, err)
 	}
 	return s, nc.Close, nil
 }
 
-func (t Target) lastSequence(ctx context.Context) (uint64, error) {
-	s, done, err := t.stream(ctx)
+func (t target) lastSequence(ctx context.Context) (uint64, error) {
+	s, closeConn, err := t.openStream(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer done()
+	defer closeConn()
 	return s.CachedInfo().State.LastSeq, nil
 }
 
-// read is every message of the stream after the sequence, without its content.
-func (t Target) read(ctx context.Context, after uint64) ([]stored, error) {
-	s, done, err := t.stream(ctx)
+// read returns every message of the stream after the sequence, without its content.
+func (t target) read(ctx context.Context, after uint64) ([]stored, error) {
+	s, closeConn, err := t.openStream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer closeConn()
 	end := s.CachedInfo().State.LastSeq
 	if end == after {
 		return nil, nil
@@ -262,7 +209,7 @@ func (t Target) read(ctx context.Context, after uint64) ([]stored, error) {
 	for {
 		m, err := messages.Next()
 		if err != nil {
-			return nil, fmt.Errorf("read stream %s: %w", t.Stream, err)
+			return nil, fmt.Errorf("read stream %s: %w", t.stream, err)
 		}
 		meta, err := m.Metadata()
 		if err != nil {

@@ -9,58 +9,48 @@ import (
 	"time"
 )
 
-// stored is one message that the stream has, in the stream's order.
+// stored is one message of the stream.
 type stored struct {
-	Key string
+	Key string // sender/request id
 	At  time.Time
 }
 
-// Result is what became of a load.
+// Result is what happened to the messages of a load. Rates are messages a second.
 type Result struct {
 	Messages    int     `json:"messages"`
 	Bytes       int64   `json:"bytes"`
-	Stored      int     `json:"stored"`     // sent and in the stream
-	Missing     int     `json:"missing"`    // sent and not in the stream
-	Duplicated  int     `json:"duplicated"` // in the stream more than once
-	OutOfOrder  int     `json:"out_of_order"`
+	Stored      int     `json:"stored"`       // published, and in the stream
+	Missing     int     `json:"missing"`      // published, but not in the stream
+	Duplicated  int     `json:"duplicated"`   // in the stream more than once
+	OutOfOrder  int     `json:"out_of_order"` // stored after a later message of the same sender
 	SentRate    float64 `json:"sent_per_second"`
 	StoredRate  float64 `json:"stored_per_second"` // from the first publish to the last stored
-	LatencyP50  float64 `json:"latency_p50_ms"`    // from publish to stored
+	LatencyP50  float64 `json:"latency_p50_ms"`    // from when it was published until it was stored
 	LatencyP99  float64 `json:"latency_p99_ms"`
 	LatencyP999 float64 `json:"latency_p999_ms"`
 
-	Server *Usage  `json:"server,omitempty"` // where it runs on this machine
-	Ledger *Ledger `json:"ledger,omitempty"` // what the appliance counted of this load
+	Server *Usage  `json:"server,omitempty"` // nil for a server that is not on this machine
+	Ledger *Ledger `json:"ledger,omitempty"` // what the adapters counted
 
 	Ceiling *Ceiling `json:"ceiling,omitempty"` // the same load without an adapter
 }
 
-// Ceiling is what the machine can do at most: the same messages, straight into an equal
-// stream of a server that does nothing else, each acknowledged to who publishes it.
+// Ceiling is the most that the machine can do: the same messages, published directly into the
+// same kind of stream of an appliance without adapters, each acknowledged to its publisher.
 type Ceiling struct {
 	StoredRate    float64 `json:"stored_per_second"`
 	CPUPerMessage float64 `json:"cpu_us_per_message"`
-	OfRate        float64 `json:"stored_of_ceiling"` // the result's rate, as a part of the ceiling's
-	TimesCPU      float64 `json:"cpu_times_ceiling"`
+	OfRate        float64 `json:"stored_of_ceiling"` // the rate with an adapter, divided by StoredRate
+	TimesCPU      float64 `json:"cpu_times_ceiling"` // processor time with an adapter, divided by CPUPerMessage
 }
 
-// Under compares the result with that of the same load without an adapter.
-func (r *Result) Under(bare Result) {
-	r.Ceiling = &Ceiling{StoredRate: bare.StoredRate, OfRate: r.StoredRate / bare.StoredRate}
-	if r.Server != nil && bare.Server != nil {
-		r.Ceiling.CPUPerMessage = bare.Server.CPUPerMessage
-		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / bare.Server.CPUPerMessage
+// compareCeiling adds the result of the same load without an adapter.
+func (r *Result) compareCeiling(direct Result) {
+	r.Ceiling = &Ceiling{StoredRate: direct.StoredRate, OfRate: r.StoredRate / direct.StoredRate}
+	if r.Server != nil && direct.Server != nil {
+		r.Ceiling.CPUPerMessage = direct.Server.CPUPerMessage
+		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / direct.Server.CPUPerMessage
 	}
-}
-
-// Ledger is the adapter's own account of the load.
-type Ledger struct {
-	Received  uint64 `json:"received"`
-	Stored    uint64 `json:"stored"`
-	Duplicate uint64 `json:"duplicate"`
-	Rejected  uint64 `json:"rejected"`
-	Dropped   uint64 `json:"dropped"`
-	Pending   uint64 `json:"pending"`
 }
 
 // readSent reads what Generate wrote.
@@ -71,7 +61,7 @@ func readSent(r io.Reader) ([]sent, error) {
 		var s sent
 		var at int64
 		if _, err := fmt.Sscanf(lines.Text(), "%s %d %d", &s.Key, &s.Size, &at); err != nil {
-			return nil, fmt.Errorf("read what was sent: %w", err)
+			return nil, fmt.Errorf("read the generator's line %q: %w", lines.Text(), err)
 		}
 		s.At = time.Unix(0, at)
 		all = append(all, s)
@@ -79,7 +69,7 @@ func readSent(r io.Reader) ([]sent, error) {
 	return all, lines.Err()
 }
 
-// compare holds what the stream has against what was sent.
+// compare compares the messages of the stream, in its order, with the published ones.
 func compare(published []sent, have []stored) Result {
 	if len(published) == 0 {
 		return Result{}
@@ -91,18 +81,18 @@ func compare(published []sent, have []stored) Result {
 	return t.result()
 }
 
-// tally is a Result in the making.
+// tally counts messages for a Result.
 type tally struct {
 	Result
-	sent        map[string]turn
-	seen        map[string]bool
-	newest      map[string]int // of each sender, the latest turn that was stored
+	sent        map[string]turn // by key
+	seen        map[string]bool // keys that are in the stream
+	newest      map[string]int  // by sender: the highest number of a stored message
 	latencies   []time.Duration
-	first, last time.Time // publish
-	end         time.Time // stored
+	first, last time.Time // when the first and the last message were published
+	end         time.Time // when the last message was stored
 }
 
-// turn is a message that was sent, and which of its sender's it was.
+// turn is a published message with its number, counted from 0 for each sender.
 type turn struct {
 	sent
 	sender string
@@ -133,7 +123,7 @@ func newTally(published []sent) *tally {
 	return t
 }
 
-// add takes the next message of the stream; what others published does not count.
+// add counts the next message of the stream. Messages that the load did not publish are ignored.
 func (t *tally) add(h stored) {
 	s, ours := t.sent[h.Key]
 	switch {
@@ -173,7 +163,7 @@ func rate(n int, d time.Duration) float64 {
 	return float64(n) / d.Seconds()
 }
 
-// percentile is in milliseconds; the durations are sorted.
+// percentile returns the p-th part, from 0 to 1, of sorted durations, in milliseconds.
 func percentile(sorted []time.Duration, p float64) float64 {
 	if len(sorted) == 0 {
 		return 0

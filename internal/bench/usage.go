@@ -2,58 +2,40 @@ package bench
 
 import (
 	"fmt"
-	"os"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
-// clockTicks is the unit of the times in /proc, fixed by Linux's interface to programs.
-const clockTicks = 100
-
-// Usage is what a process took for a load.
+// Usage is what a process used while it was under load.
 type Usage struct {
 	CPUSeconds    float64 `json:"cpu_seconds"`
-	CPUPerMessage float64 `json:"cpu_us_per_message"` // of the stored ones
-	PeakMemory    int64   `json:"peak_memory_bytes"`  // resident, since the process began
+	CPUPerMessage float64 `json:"cpu_us_per_message"` // microseconds for each stored message
+	PeakMemory    int64   `json:"peak_memory_bytes"`  // resident, since the process started
 }
 
-// processorTime is what a process has used since it began.
-func processorTime(pid int) (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+// cpuTime returns the processor time that a process has used since it started.
+func cpuTime(pid int) (time.Duration, error) {
+	p, err := procfs.NewProc(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The second field is the command in brackets and may hold blanks. See proc(5).
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
+	stat, err := p.Stat()
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
-	system, err := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * time.Second / clockTicks, err
+	return time.Duration(stat.CPUTime() * float64(time.Second)), nil
 }
 
-// peakMemory is the most that was ever resident of a process, in bytes.
-func peakMemory(pid int) (int64, error) { return memory(pid, "VmHWM:") }
-
-// residentMemory is what is resident of a process, in bytes.
-func residentMemory(pid int) (int64, error) { return memory(pid, "VmRSS:") }
-
-// memory is a line of /proc/PID/status. See proc(5).
-func memory(pid int, name string) (int64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// memory returns the resident memory of a process in bytes: now, and the most since it started.
+func memory(pid int) (resident, peak int64, err error) {
+	p, err := procfs.NewProc(pid)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, name); ok {
-			kib, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kib << 10, err
-		}
+	status, err := p.NewStatus()
+	if err != nil {
+		return 0, 0, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, name)
+	return int64(status.VmRSS), int64(status.VmHWM), nil
 }

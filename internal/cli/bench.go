@@ -4,75 +4,66 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/bench"
 	"github.com/muster-appliance/muster/internal/config"
-	"github.com/muster-appliance/muster/internal/contract"
-	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
 
-// benchmark is the bench command and the generator under it.
-type benchmark struct {
+// benchCommand is the command "bench", and "bench generate" below it.
+type benchCommand struct {
 	*program
-	load    bench.Load
-	signed  bool
-	site    *enroll.Site // made for the run; nil: none
-	ceiling bool
-	verify  string
-	watch   bool
-	size    string
-	buffer  string
-	pings   time.Duration // broker.ping_interval; 0: as it is by itself
-	console string
-	config  string
-	pid     int
-	asJSON  bool
+	bench.Benchmark
+	size   string // of a message, with its unit; empty: realistic facts
+	asJSON bool
 }
 
 func (p *program) benchCommand() *cobra.Command {
-	b := &benchmark{program: p}
+	b := &benchCommand{program: p, Benchmark: bench.Benchmark{Program: bench.Program{Stderr: p.err}}}
 	cmd := &cobra.Command{
 		Use:   "bench",
-		Short: "Put load on an appliance and find out what became of every message",
-		Long: `Put load on an appliance and find out what became of every message. Without --server
-an appliance is started for it, as a process of its own with a temporary directory.
-The load is made by another process, which publishes and never waits or reads. Then
-the stream is read and compared with what was published, message by message.
+		Short: "Measure how an appliance stores a load, message by message",
+		Long: `Measure how an appliance stores a load of registrations. Without --server an appliance
+is started for it, in a process of its own with a temporary directory. Another process
+publishes the load and never waits or reads. Then the stream is read and compared with
+what was published, message by message.
 
-A running appliance is best given a stream that keeps all messages: what
-max_msgs_per_subject deletes is counted as missing.`,
+A running appliance needs a stream that keeps every message: a message that
+max_msgs_per_subject deletes counts as missing.`,
 		Example: `  muster bench
   muster bench --tls --verify require --protocol 2 --messages 20000 --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return b.run(cmd.Context()) },
 	}
 	b.loadFlags(cmd)
-	cmd.Flags().BoolVar(&b.signed, "signed", false, "sign every message with a certificate or token of its sender; --tls implies it")
-	cmd.Flags().BoolVar(&b.watch, "fleet", true, "let the appliance that is started watch the nodes too")
-	cmd.Flags().StringVar(&b.verify, "verify", "auto", "what the appliance that is started does about signatures: auto, require, record or off")
-	cmd.Flags().BoolVar(&b.ceiling, "ceiling", false, "put the same load into a stream without an adapter too, and compare")
-	cmd.Flags().StringVar(&b.buffer, "buffer", "1GiB", "buffer of the appliance that is started")
-	cmd.Flags().StringVar(&b.console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
-	cmd.Flags().StringVar(&b.configFile, "config", "", "configuration of the appliance that --server names, where it does not let everybody in")
-	cmd.Flags().IntVar(&b.pid, "pid", 0, "process of the appliance that --server names, for its processor time and memory")
-	cmd.Flags().BoolVar(&b.asJSON, "json", false, "print JSON")
+	flags := cmd.Flags()
+	flags.BoolVar(&b.Signed, "signed", false,
+		"sign every message with a certificate or token of its sender; --tls implies it")
+	flags.BoolVar(&b.Server.Fleet, "fleet", true, "enable the fleet view of the started appliance")
+	flags.StringVar(&b.Server.Verify, "verify", "auto",
+		"verify setting of the started appliance: auto, require, record or off")
+	flags.BoolVar(&b.Ceiling, "ceiling", false, "publish the same load into a stream without an adapter too, and compare")
+	flags.StringVar(&b.Server.Buffer, "buffer", "1GiB", "buffer of the started appliance")
+	flags.StringVar(&b.Console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
+	flags.StringVar(&b.Config, "config", "",
+		"configuration of the appliance that --server names; needed when its broker does not accept every connection")
+	flags.IntVar(&b.PID, "pid", 0,
+		"process of the appliance that --server names, to measure its processor time and memory")
+	flags.BoolVar(&b.asJSON, "json", false, "print JSON")
 	cmd.AddCommand(b.generateCommand(), p.idleCommand())
 	return cmd
 }
 
-// generateCommand is what the generator's process runs.
-func (b *benchmark) generateCommand() *cobra.Command {
+// generateCommand returns the command of the process that publishes the load. The package
+// bench starts it; see Load.
+func (b *benchCommand) generateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate",
-		Short: "Publish the load and print what was published: key, bytes and time of each message",
+		Short: "Publish the load and print key, bytes and time of each published message",
 		Example: `  muster bench generate --server 127.0.0.1:4222 --messages 1000
   muster bench generate --server 127.0.0.1:4222 --rate 100`,
 		Hidden: true,
@@ -81,63 +72,65 @@ func (b *benchmark) generateCommand() *cobra.Command {
 			if err := b.check(); err != nil {
 				return err
 			}
-			return bench.Generate(b.load, b.out)
+			return bench.Generate(b.Load, b.out)
 		},
 	}
 	b.loadFlags(cmd)
-	cmd.Flags().BoolVar(&b.load.Direct, "direct", false, "straight into the stream, each message acknowledged")
+	cmd.Flags().BoolVar(&b.Load.Direct, "direct", false, "publish into the stream, each message acknowledged")
 	return cmd
 }
 
-func (b *benchmark) loadFlags(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&b.load.Server, "server", "", "NATS address of a running appliance; none: one is started")
-	flags.IntVar(&b.load.Connections, "connections", 20, "connections that carry the load")
-	flags.IntVar(&b.load.Senders, "senders", 2000, "nodes that the messages come from")
-	flags.IntVar(&b.load.Messages, "messages", 60_000, "messages, all together")
-	flags.IntVar(&b.load.Protocol, "protocol", 0, "Choria's network protocol: 1, 2, or 0 for both mixed")
-	flags.StringVar(&b.load.Site, "site", "", "directory that \"muster init\" has written, for certificates and tokens that the appliance trusts")
-	flags.BoolVar(&b.load.TLS, "tls", false, "connect over TLS, with certificates in protocol 1 and tokens in 2")
-	flags.StringVar(&b.size, "size", "", "bytes of a message, such as 10KiB; none: realistic facts, 7 KiB in protocol 1 and 13 KiB in 2")
-	flags.IntVar(&b.load.Rate, "rate", 0, "messages a second, all together; 0: one burst, as fast as they go")
+func (b *benchCommand) loadFlags(cmd *cobra.Command) {
+	flags, load := cmd.Flags(), &b.Load
+	flags.StringVar(&load.Server, "server", "", "NATS address of a running appliance; default: start one")
+	flags.IntVar(&load.Connections, "connections", 20, "connections that carry the load")
+	flags.IntVar(&load.Senders, "senders", 2000, "nodes that the messages come from")
+	flags.IntVar(&load.Messages, "messages", 60_000, "messages in total")
+	flags.IntVar(&load.Protocol, "protocol", 0, "Choria's network protocol: 1, 2, or 0 for both")
+	flags.StringVar(&load.Site, "site", "",
+		"directory written by \"muster init\", with certificates and tokens that the appliance trusts")
+	flags.BoolVar(&load.TLS, "tls", false, "connect over TLS, with certificates in protocol 1 and tokens in protocol 2")
+	flags.StringVar(&b.size, "size", "",
+		"size of a message, such as 10KiB; default: realistic facts, 7 KiB in protocol 1 and 13 KiB in protocol 2")
+	flags.IntVar(&load.Rate, "rate", 0, "messages a second in total; 0: as fast as possible")
 }
 
-func (b *benchmark) check() error {
+// check parses --size and returns a usageError for flags that do not fit together.
+func (b *benchCommand) check() error {
+	l := &b.Load
 	if b.size != "" {
 		var err error
-		if b.load.Size, err = config.ParseSize(b.size); err != nil {
-			return usageError{fmt.Errorf("--size %q %w; write it with one, such as 10KiB", b.size, err)}
+		if l.Size, err = config.ParseSize(b.size); err != nil {
+			return usageError{fmt.Errorf("--size %q %w; write a number with a unit, such as 10KiB", b.size, err)}
 		}
 	}
-	l := b.load
 	switch {
 	case l.Connections < 1 || l.Senders < l.Connections || l.Messages < l.Senders:
-		return usageError{fmt.Errorf("--connections %d, --senders %d, --messages %d: want at least 1, and each no less than the one before",
+		return usageError{fmt.Errorf("--connections %d, --senders %d, --messages %d: "+
+			"need at least 1 connection, a sender for each connection and a message of each sender",
 			l.Connections, l.Senders, l.Messages)}
 	case l.Protocol < 0 || l.Protocol > 2:
-		return usageError{fmt.Errorf("--protocol %d: want 1, 2, or 0 for both", l.Protocol)}
+		return usageError{fmt.Errorf("--protocol %d: must be 1, 2, or 0 for both", l.Protocol)}
 	case l.TLS && l.Site == "" && l.Server != "":
-		return usageError{errors.New("--tls with --server wants --site: the directory whose certificates and tokens the appliance trusts")}
-	case b.ceiling && l.Server != "":
-		return usageError{errors.New("--ceiling starts servers of its own; leave --server away")}
+		return usageError{errors.New("--tls with --server needs --site, the directory of the appliance's certificates and tokens")}
+	case b.Ceiling && l.Server != "":
+		return usageError{errors.New("--ceiling starts appliances of its own; omit --server")}
 	case l.Rate < 0:
-		return usageError{fmt.Errorf("--rate %d: want 0 or more", l.Rate)}
+		return usageError{fmt.Errorf("--rate %d: must be 0 or more", l.Rate)}
 	}
 	return nil
 }
 
-func (b *benchmark) run(ctx context.Context) error {
+func (b *benchCommand) run(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	done, err := b.openSite()
-	if err != nil {
-		return err
-	}
-	defer done()
-	result, err := b.measure(ctx)
-	if err == nil && b.ceiling {
-		err = b.measureCeiling(ctx, &result)
+	progress, done := b.progress()
+	result, err := b.Benchmark.Run(ctx, progress)
+	done()
+	var connection *apiclient.ConnectionError
+	if errors.As(err, &connection) {
+		return fmt.Errorf("%w; start one with \"muster run\", name its console with --console, or omit --server", err)
 	}
 	if err != nil {
 		return err
@@ -148,92 +141,31 @@ func (b *benchmark) run(ctx context.Context) error {
 	return b.printResult(result)
 }
 
-// openSite makes certificates and tokens for the run, where messages are to be signed.
-func (b *benchmark) openSite() (done func(), err error) {
-	if b.load.Server != "" || !b.signed && !b.load.TLS {
-		return func() {}, nil
-	}
-	dir, err := os.MkdirTemp("", "muster-bench-site-")
-	if err != nil {
-		return nil, err
-	}
-	done = func() { _ = os.RemoveAll(dir) }
-	if b.site, err = enroll.Init(enroll.Options{Dir: dir, Name: "127.0.0.1", Issuer: true}, time.Now()); err != nil {
-		done()
-		return nil, err
-	}
-	b.load.Site = dir
-	return done, nil
-}
-
-// measure puts the load on the appliance that is named, or on one that is started for it.
-func (b *benchmark) measure(ctx context.Context) (bench.Result, error) {
-	target := bench.Target{Server: b.load.Server, Console: b.console, Stream: contract.StreamRegistration, PID: b.pid}
-	config := b.configFile
-	if b.load.Server == "" {
-		server, err := b.startServer(ctx)
-		if err != nil {
-			return bench.Result{}, err
-		}
-		defer server.stop()
-		target, config = server.target, server.config
-	}
-	if config != "" {
-		cfg, err := appliance.Load(config)
-		if err != nil {
-			return bench.Result{}, err
-		}
-		if target.Admin, err = adminOptions(cfg); err != nil {
-			return bench.Result{}, err
-		}
-	}
-	progress, done := b.progress()
-	defer done()
-	return bench.Run(ctx, target, func(ctx context.Context) (io.ReadCloser, error) { return b.generate(ctx, target.Server) }, progress)
-}
-
-// measureCeiling puts the same load into a stream without an adapter, and compares.
-func (b *benchmark) measureCeiling(ctx context.Context, r *bench.Result) error {
-	bare := *b
-	bare.load.Direct = true
-	result, err := bare.measure(ctx)
-	if err != nil {
-		return err
-	}
-	r.Under(result)
-	return nil
-}
-
-// generate runs the generator's process and gives back what it wrote.
-func (b *benchmark) generate(ctx context.Context, server string) (io.ReadCloser, error) {
-	return b.runSelf(ctx, "bench", "generate", "--server", server, "--direct="+strconv.FormatBool(b.load.Direct),
-		"--connections", strconv.Itoa(b.load.Connections), "--senders", strconv.Itoa(b.load.Senders),
-		"--messages", strconv.Itoa(b.load.Messages), "--protocol", strconv.Itoa(b.load.Protocol),
-		"--site", b.load.Site, "--tls="+strconv.FormatBool(b.load.TLS), "--size", b.size, "--rate", strconv.Itoa(b.load.Rate))
-}
-
-// progress draws a bar on a terminal, on standard error so that the result stays alone.
-func (b *benchmark) progress() (draw func(bench.Ledger), done func()) {
+// progress draws a bar on a terminal. It is standard error, because the result goes to
+// standard output.
+func (b *benchCommand) progress() (draw func(bench.Ledger), done func()) {
 	if !isTerminal(b.err) {
 		return func(bench.Ledger) {}, func() {}
 	}
-	bar := progressbar.NewOptions(b.load.Messages, progressbar.OptionSetWriter(b.err), progressbar.OptionShowCount(),
-		progressbar.OptionSetWidth(40), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
+	bar := progressbar.NewOptions(b.Load.Messages, progressbar.OptionSetWriter(b.err),
+		progressbar.OptionShowCount(), progressbar.OptionSetWidth(40),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	return func(l bench.Ledger) {
 		bar.Describe(fmt.Sprintf("stored, of %s received", count(l.Received)))
-		_ = bar.Set64(int64(min(l.Stored, uint64(b.load.Messages))))
+		_ = bar.Set64(int64(min(l.Stored, uint64(b.Load.Messages))))
 	}, func() { _ = bar.Finish() }
 }
 
-func (b *benchmark) printResult(r bench.Result) error {
+func (b *benchCommand) printResult(r bench.Result) error {
 	rows := [][]string{
-		{"messages", fmt.Sprintf("%s, %s together", count(uint64(r.Messages)), humanize.IBytes(uint64(r.Bytes)))},
-		{"sent", fmt.Sprintf("%.0f a second", r.SentRate)},
+		{"messages", fmt.Sprintf("%s, %s in total", count(uint64(r.Messages)), humanize.IBytes(uint64(r.Bytes)))},
+		{"published", fmt.Sprintf("%.0f a second", r.SentRate)},
 		{"stored", fmt.Sprintf("%s, %.0f a second", count(uint64(r.Stored)), r.StoredRate)},
 		{"missing", count(uint64(r.Missing))},
 		{"duplicated", count(uint64(r.Duplicated))},
 		{"out of order", count(uint64(r.OutOfOrder))},
-		{"latency", fmt.Sprintf("%.1f ms half, %.1f ms 99 %%, %.1f ms 99.9 %% of them", r.LatencyP50, r.LatencyP99, r.LatencyP999)},
+		{"latency", fmt.Sprintf("%.1f ms for 50 %%, %.1f ms for 99 %%, %.1f ms for 99.9 %% of the messages",
+			r.LatencyP50, r.LatencyP99, r.LatencyP999)},
 	}
 	if u := r.Server; u != nil {
 		rows = append(rows,
@@ -241,12 +173,14 @@ func (b *benchmark) printResult(r bench.Result) error {
 			[]string{"peak memory", humanize.IBytes(uint64(u.PeakMemory))})
 	}
 	if c := r.Ceiling; c != nil {
-		rows = append(rows, []string{"ceiling", fmt.Sprintf("%.0f a second, %.0f µs each; the appliance stores %.2f of that, at %.1f times the processor time",
+		rows = append(rows, []string{"ceiling", fmt.Sprintf(
+			"%.0f a second, %.0f µs each; the appliance stores %.2f times as many, with %.1f times the processor time",
 			c.StoredRate, c.CPUPerMessage, c.OfRate, c.TimesCPU)})
 	}
 	if l := r.Ledger; l != nil {
-		rows = append(rows, []string{"ledger", fmt.Sprintf("%s received = %s stored + %s duplicate + %s rejected + %s dropped + %s pending",
-			count(l.Received), count(l.Stored), count(l.Duplicate), count(l.Rejected), count(l.Dropped), count(l.Pending))})
+		rows = append(rows, []string{"ledger", fmt.Sprintf(
+			"%s received = %s stored + %s duplicate + %s rejected + %s dropped + %s pending", count(l.Received),
+			count(l.Stored), count(l.Duplicate), count(l.Rejected), count(l.Dropped), count(l.Pending))})
 	}
 	return b.printTable([]string{"BENCH", ""}, rows)
 }

@@ -13,48 +13,58 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
-func TestCheckLooksAtTheCertificates(t *testing.T) {
+// tlsConfig returns the file of a configuration whose broker uses the certificate files in dir.
+func tlsConfig(t *testing.T, dir string) string {
+	t.Helper()
+	return writeConfig(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
+}
+
+func TestCheck_ReportsAMissingKeyFile(t *testing.T) {
 	dir := t.TempDir()
 	authority.New(t, time.Now()).Files(dir, nil, "collector1")
-	config := file(t, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n",
-		filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")))
+	config := tlsConfig(t, dir)
 	status, out, errOut := muster(t, "check", "--config", config)
 	if status != 0 || !strings.Contains(out, "nats://0.0.0.0:4222 (TLS, certificate valid for 3") {
-		t.Errorf("%d %s %s", status, out, errOut)
+		t.Errorf("with all files: %d %s %s", status, out, errOut)
 	}
 	if err := os.Remove(filepath.Join(dir, "key.pem")); err != nil {
 		t.Fatal(err)
 	}
+	want := "broker.tls: " + filepath.Join(dir, "key.pem") + ": no such file or directory"
 	for _, command := range []string{"check", "run"} {
-		status, _, errOut = muster(t, command, "--config", config)
-		if status != 78 || !strings.Contains(errOut, "broker.tls: "+filepath.Join(dir, "key.pem")+": no such file or directory") {
-			t.Errorf("%s: %d %s", command, status, errOut)
-		}
+		t.Run(command, func(t *testing.T) {
+			if status, _, errOut := muster(t, command, "--config", config); status != 78 || !strings.Contains(errOut, want) {
+				t.Errorf("%d %s", status, errOut)
+			}
+		})
 	}
 }
 
-func TestCheckTellsHowLongTheCertificateIsGood(t *testing.T) {
+func TestCheck_WarnsBeforeTheCertificateExpires(t *testing.T) {
 	ca := authority.New(t, time.Now())
 	for days, warned := range map[int]bool{20: true, 100: false} {
-		dir := t.TempDir()
-		ca.Files(dir, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, days) }, "collector1")
-		config := file(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
-		var result struct {
-			Warnings []string
-			Days     float64 `json:"certificate_days"`
-		}
-		status, out, _ := muster(t, "check", "--config", config, "--json")
-		if err := json.Unmarshal([]byte(out), &result); err != nil || status != 0 {
-			t.Fatalf("%d %v: %s", status, err, out)
-		}
-		if result.Days < float64(days)-1 || result.Days > float64(days) {
-			t.Errorf("good for %d days, and it says %.1f", days, result.Days)
-		}
-		if said := strings.Contains(strings.Join(result.Warnings, ""), "expires in"); said != warned {
-			t.Errorf("good for %d days: %v", days, result.Warnings)
-		}
-		if _, out, _ := muster(t, "check", "--config", config); strings.Contains(out, "warning: the certificate") != warned || !strings.Contains(out, "certificates under "+dir) {
-			t.Errorf("have %s", out)
-		}
+		t.Run(fmt.Sprintf("%d days before", days), func(t *testing.T) {
+			dir := t.TempDir()
+			ca.Files(dir, func(c *x509.Certificate) { c.NotAfter = time.Now().AddDate(0, 0, days) }, "collector1")
+			config := tlsConfig(t, dir)
+			var result struct {
+				Warnings []string
+				Days     float64 `json:"certificate_days"`
+			}
+			status, out, _ := muster(t, "check", "--config", config, "--json")
+			if err := json.Unmarshal([]byte(out), &result); err != nil || status != 0 {
+				t.Fatalf("%d %v: %s", status, err, out)
+			}
+			if result.Days < float64(days)-1 || result.Days > float64(days) {
+				t.Errorf("certificate_days is %.1f", result.Days)
+			}
+			if has := strings.Contains(strings.Join(result.Warnings, ""), "expires in"); has != warned {
+				t.Errorf("warnings %v", result.Warnings)
+			}
+			_, out, _ = muster(t, "check", "--config", config)
+			if strings.Contains(out, "warning: the certificate") != warned || !strings.Contains(out, "certificates under "+dir) {
+				t.Errorf("output %s", out)
+			}
+		})
 	}
 }

@@ -15,7 +15,8 @@ import (
 func openConsole(t *testing.T) (config, url, token string, site *enroll.Site) {
 	t.Helper()
 	dir := t.TempDir()
-	if status, _, errOut := muster(t, "init", "--dir", dir, "--name", "muster.example.net", "--listen", free(t)); status != 0 {
+	init := []string{"init", "--dir", dir, "--name", "muster.example.net", "--listen", freeAddress(t)}
+	if status, _, errOut := muster(t, init...); status != 0 {
 		t.Fatal(errOut)
 	}
 	site, err := enroll.Open(dir)
@@ -26,11 +27,11 @@ func openConsole(t *testing.T) (config, url, token string, site *enroll.Site) {
 	if err := os.WriteFile(token, []byte("a token that is long enough\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(free(t))
-	config = file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+free(t)+"'\n"+
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	config = writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+freeAddress(t)+"'\n"+
 		"[console]\nlisten = '0.0.0.0:"+port+"'\ntoken = 'file:"+token+"'\n"+
 		"[console.tls]\ncert = '"+site.Files().Cert+"'\nkey = '"+site.Files().Key+"'\n")
-	log, _ := start(t, config)
+	log, _ := startAppliance(t, config)
 	if !strings.Contains(log.String(), "console=https://") {
 		t.Error(log)
 	}
@@ -85,7 +86,7 @@ func TestConsoleCommand_TokenAndTLS(t *testing.T) {
 	t.Run("wrong token", func(t *testing.T) {
 		for _, other := range []string{"another token, also long", ""} {
 			config := strings.NewReplacer("file:"+token, other, "0.0.0.0", "127.0.0.1").Replace(string(text))
-			status, _, errOut := muster(t, "nodes", "--config", file(t, config))
+			status, _, errOut := muster(t, "nodes", "--config", writeConfig(t, config))
 			want := "the console requires its token, and the request has none or a wrong one"
 			if status != 1 || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
 				t.Errorf("token %q: status %d, %s", other, status, errOut)
@@ -98,11 +99,11 @@ func TestConsoleCommand_TokenAndTLS(t *testing.T) {
 // the broker. The user who runs the appliance does.
 func testUnreadableKey(t *testing.T, config string, site *enroll.Site) {
 	keyless := strings.Replace(config, site.Files().Key, "/nowhere/key.pem", 1)
-	status, out, errOut := muster(t, "fleet", "--config", file(t, keyless+"[broker.tls]\ncert = '/nowhere'\n"))
+	status, out, errOut := muster(t, "fleet", "--config", writeConfig(t, keyless+"[broker.tls]\ncert = '/nowhere'\n"))
 	if status != 0 || !strings.HasPrefix(out, "STATE") {
 		t.Errorf("fleet: %d %s", status, errOut)
 	}
-	status, _, errOut = muster(t, "check", "--config", file(t, keyless))
+	status, _, errOut = muster(t, "check", "--config", writeConfig(t, keyless))
 	if status != 78 || !strings.Contains(errOut, "/nowhere/key.pem: no such file") {
 		t.Errorf("check: %d %s", status, errOut)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/enroll"
+	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/schollz/progressbar/v3"
@@ -124,8 +125,8 @@ func (d *demo) labConfig(dir string) *appliance.Config {
 	cfg, _ := appliance.Parse("", nil) // the defaults are valid
 	cfg.DataDir = dir
 	cfg.Log.Level = "warn"
-	cfg.Broker.Listen = freePort(cfg.Broker.ListenAddress())
-	cfg.Console.Listen = freePort(cfg.Console.Listen)
+	cfg.Broker.Listen = host.FreeAddress(cfg.Broker.ListenAddress())
+	cfg.Console.Listen = host.FreeAddress(cfg.Console.Listen)
 	cfg.Fleet.LateAfter = 2*d.interval + 5*time.Second
 	cfg.Fleet.DownAfter = 2 * cfg.Fleet.LateAfter
 	cfg.Fleet.DisconnectGrace = 5 * time.Second

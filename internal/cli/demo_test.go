@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net"
 	"regexp"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-func TestDemoBalancesAndTakesTheNextFreePort(t *testing.T) {
+func TestDemo_LedgerBalancesOnTheNextFreePort(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:4222")
 	if err == nil {
 		defer taken.Close()
@@ -22,18 +23,18 @@ func TestDemoBalancesAndTakesTheNextFreePort(t *testing.T) {
 		t.Errorf("status %d\n%s\n%s", status, out, errOut)
 	}
 	if strings.Contains(out, "nats://127.0.0.1:4222\n") {
-		t.Errorf("the port was taken:\n%s", out)
+		t.Errorf("it uses a port that is in use:\n%s", out)
 	}
 	m := regexp.MustCompile(`ledger: (\d+) received = (\d+) stored`).FindStringSubmatch(out)
 	if m == nil || m[1] == "0" || m[1] != m[2] {
 		t.Errorf("ledger %v in\n%s", m, out)
 	}
 	if strings.ContainsAny(out, "\r\033") {
-		t.Errorf("control characters in what is no terminal: %q", out)
+		t.Errorf("control characters, but the output is not a terminal: %q", out)
 	}
 }
 
-func TestDemoEndsWhenAsked(t *testing.T) {
+func TestDemo_EndsWhenCanceled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &buffer{}
 	done := make(chan int, 1)
@@ -42,7 +43,7 @@ func TestDemoEndsWhenAsked(t *testing.T) {
 	}()
 	wait.Eventually(t, func() error {
 		if !strings.Contains(out.String(), "5 nodes connected") {
-			return errorString(out.String())
+			return errors.New(out.String())
 		}
 		return nil
 	})
@@ -57,23 +58,25 @@ func TestDemoEndsWhenAsked(t *testing.T) {
 	}
 }
 
-func TestDemoFailsWhenAMessageIsUnaccountedFor(t *testing.T) {
+func TestDemo_FailsIfAMessageIsUnaccountedFor(t *testing.T) {
 	for name, test := range map[string]struct {
 		stats  adapter.Stats
 		sent   uint64
 		status int
 	}{
-		"all stored":        {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
-		"some dropped":      {adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK},
-		"one never came":    {adapter.Stats{Received: 2, Stored: 2}, 3, statusFailed},
-		"one came too many": {adapter.Stats{Received: 4, Stored: 4}, 3, statusFailed},
-		"one pending":       {adapter.Stats{Received: 3, Stored: 2, Pending: 1}, 3, statusFailed},
-		"one uncounted":     {adapter.Stats{Received: 3, Stored: 2}, 3, statusFailed},
+		"all stored":          {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
+		"some dropped":        {adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK},
+		"one not received":    {adapter.Stats{Received: 2, Stored: 2}, 3, statusFailed},
+		"one too many":        {adapter.Stats{Received: 4, Stored: 4}, 3, statusFailed},
+		"one pending":         {adapter.Stats{Received: 3, Stored: 2, Pending: 1}, 3, statusFailed},
+		"one without outcome": {adapter.Stats{Received: 3, Stored: 2}, 3, statusFailed},
 	} {
-		p := &program{out: &buffer{}, err: &buffer{}}
-		err := (&demo{program: p}).printLedger(test.stats, test.sent, 0)
-		if status := p.reportError(err); status != test.status {
-			t.Errorf("%s: status %d", name, status)
-		}
+		t.Run(name, func(t *testing.T) {
+			p := &program{out: &buffer{}, err: &buffer{}}
+			err := (&demo{program: p}).printLedger(test.stats, test.sent, 0)
+			if status := p.reportError(err); status != test.status {
+				t.Errorf("status %d, want %d", status, test.status)
+			}
+		})
 	}
 }

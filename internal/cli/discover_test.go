@@ -76,7 +76,7 @@ const discoverNodes = 13
 func hasInventory(i int) bool { return i%4 >= 2 }
 
 func TestDiscover(t *testing.T) {
-	config := quick(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', "+
+	config := fastLab(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', "+
 		"'nothing', 'os', 'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', "+
 		"'empty', 'a\\.b']\n")
 	p := startProcess(t, config)

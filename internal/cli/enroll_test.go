@@ -22,7 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// documented are the commands of the example in docs/security.md, as they stand there.
+// documented returns the commands of the example in docs/security.md: init, enroll and run.
 func documented(t *testing.T) [][]string {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/security.md")
@@ -39,28 +39,28 @@ func documented(t *testing.T) [][]string {
 	return commands
 }
 
-// conf is a server.conf, and the directory of the node's files, as if it had been copied.
-type conf struct {
+// nodeConf is a server.conf in a directory with the node's files, as if they had been copied to it.
+type nodeConf struct {
 	t    *testing.T
 	dir  string
 	keys map[string]string
 }
 
-func readConf(t *testing.T, dir string) conf {
+func readNodeConf(t *testing.T, dir string) nodeConf {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "server.conf"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := conf{t, dir, map[string]string{}}
+	c := nodeConf{t, dir, map[string]string{}}
 	for _, line := range regexp.MustCompile(`(?m)^([a-z._]+) = (.*)$`).FindAllStringSubmatch(string(text), -1) {
 		c.keys[line[1]] = line[2]
 	}
 	return c
 }
 
-// file is the content of a file that a key names.
-func (c conf) file(key string) []byte {
+// file returns the content of the file that a key names.
+func (c nodeConf) file(key string) []byte {
 	c.t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.dir, path.Base(c.keys[key])))
 	if err != nil {
@@ -69,11 +69,13 @@ func (c conf) file(key string) []byte {
 	return text
 }
 
-// start connects as a Choria server with this configuration would, and gives what it registers.
-func (c conf) start() (*nats.Conn, []byte) {
+// start connects as a Choria server with this configuration does, and returns the connection and the
+// registration to publish.
+func (c nodeConf) start() (*nats.Conn, []byte) {
 	c.t.Helper()
 	roots := x509.NewCertPool()
-	body, err := choria.FileBody(c.keys["plugin.choria.registration.file_content.data"], time.Now(), false, c.file("plugin.choria.registration.file_content.data"), true)
+	const dataKey = "plugin.choria.registration.file_content.data"
+	body, err := choria.FileBody(c.keys[dataKey], time.Now(), false, c.file(dataKey), true)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -115,32 +117,34 @@ func (c conf) start() (*nats.Conn, []byte) {
 	return nc, raw
 }
 
-func TestTheExampleOfTheDocumentationEndsWithARegistration(t *testing.T) {
+func TestEnroll_DocumentedExampleEndsWithARegistration(t *testing.T) {
 	for verified, flags := range map[string][]string{"x509": nil, "jwt": {"--issuer"}} {
 		t.Run(verified, func(t *testing.T) {
 			commands := documented(t)
 			t.Chdir(t.TempDir())
-			listen := free(t)
-			// There is no host of that name here, and the usual port may be taken.
+			listen := freeAddress(t)
+			// The test uses a name that exists on every machine, and a free port.
 			init := strings.Fields(strings.ReplaceAll(strings.Join(commands[0], " "), "collector1.example.net", "127.0.0.1"))
-			if status, out, errOut := muster(t, append(append(init, flags...), "--listen", listen)...); status != 0 || !strings.Contains(out, "enroll NODE --dir site") {
+			status, out, errOut := muster(t, append(append(init, flags...), "--listen", listen)...)
+			if status != 0 || !strings.Contains(out, "enroll NODE --dir site") {
 				t.Fatalf("%d: %s%s", status, out, errOut)
 			}
 			appendTo(t, "site/appliance.toml", "\n[console]\nlisten = \"127.0.0.1:0\"\n")
-			if status, out, errOut := muster(t, commands[1]...); status != 0 || !strings.Contains(out, "choria server run --config /etc/choria/server.conf") {
+			status, out, errOut = muster(t, commands[1]...)
+			if status != 0 || !strings.Contains(out, "choria server run --config /etc/choria/server.conf") {
 				t.Fatalf("%d: %s%s", status, out, errOut)
 			}
 			ctx, stop := context.WithCancel(t.Context())
-			var out, log buffer
+			var log buffer
 			ended := make(chan int)
-			go func() { ended <- Run(ctx, commands[2], &out, &log) }()
+			go func() { ended <- Run(ctx, commands[2], &buffer{}, &log) }()
 			wait.Eventually(t, func() error {
 				if !strings.Contains(log.String(), "ready: ") {
 					return fmt.Errorf("not ready: %s", &log)
 				}
 				return nil
 			})
-			node := readConf(t, "site/nodes/web1.example.net")
+			node := readNodeConf(t, "site/nodes/web1.example.net")
 			nc, raw := node.start()
 			if err := nc.Publish(node.keys["collectives"]+".broadcast.agent.registration", raw); err != nil {
 				t.Fatal(err)
@@ -166,7 +170,8 @@ func appendTo(t *testing.T, file, text string) {
 	}
 }
 
-// storedAs asks, as who may read the data directory, for the node's last registration.
+// storedAs reads the node's last registration as administrator, and reports an error unless it was
+// verified that way.
 func storedAs(t *testing.T, listen, verified string) error {
 	t.Helper()
 	token, err := os.ReadFile("site/data/admin.token")
@@ -196,7 +201,7 @@ func storedAs(t *testing.T, listen, verified string) error {
 	return nil
 }
 
-func TestInitAndEnrollSayWhatIsWrong(t *testing.T) {
+func TestInitAndEnroll_ReportInvalidFlags(t *testing.T) {
 	dir := t.TempDir()
 	for _, test := range []struct {
 		args   []string
@@ -211,29 +216,36 @@ func TestInitAndEnrollSayWhatIsWrong(t *testing.T) {
 		{[]string{"enroll", "web1"}, statusUsage, "--dir is required"},
 		{[]string{"enroll", "web1", "--dir", dir}, statusFailed, "make it with"},
 	} {
-		if status, _, errOut := muster(t, test.args...); status != test.status || !strings.Contains(errOut, test.want) {
-			t.Errorf("%v: status %d, %s", test.args, status, errOut)
-		}
+		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
+			if status, _, errOut := muster(t, test.args...); status != test.status || !strings.Contains(errOut, test.want) {
+				t.Errorf("status %d, %s", status, errOut)
+			}
+		})
 	}
 }
 
-func TestInitReplacesAConfigurationThatSaysNothing(t *testing.T) {
+func TestInit_ReplacesAConfigurationWithoutSettings(t *testing.T) {
 	shipped, err := os.ReadFile("../../appliance.toml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for more, want := range map[string]int{"": 0, "memory_limit = '1GiB'": 1, "memory_limit = 5": 1} {
-		dir := t.TempDir()
-		text := string(shipped)
-		if more != "" {
-			text = strings.Replace(text, `memory_limit = "auto"`, more, 1)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "appliance.toml"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		status, _, errOut := muster(t, "init", "--dir", dir, "--name", "collector1.example.net")
-		if status != want || (want == 1) != strings.Contains(errOut, "appliance.toml exists already; --force overwrites it") {
-			t.Errorf("with %q: %d %s", more, status, errOut)
-		}
+	const line = `memory_limit = "auto"`
+	for name, test := range map[string]struct {
+		line   string // replaces the line of the shipped file
+		status int
+	}{
+		"the shipped file": {line, statusOK},
+		"a changed value":  {"memory_limit = '1GiB'", statusFailed},
+		"an invalid value": {"memory_limit = 5", statusFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "appliance.toml"), strings.Replace(string(shipped), line, test.line, 1))
+			status, _, errOut := muster(t, "init", "--dir", dir, "--name", "collector1.example.net")
+			refused := strings.Contains(errOut, "appliance.toml exists already; --force overwrites it")
+			if status != test.status || refused != (test.status == statusFailed) {
+				t.Errorf("%d %s", status, errOut)
+			}
+		})
 	}
 }

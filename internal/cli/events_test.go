@@ -14,8 +14,8 @@ import (
 
 func TestEvents_FollowedThroughARestart(t *testing.T) {
 	t.Parallel()
-	config := file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
-		"[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '"+free(t)+"'\n")
+	config := writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
+		"[broker]\nlisten = '"+freeAddress(t)+"'\n[console]\nlisten = '"+freeAddress(t)+"'\n")
 	p := startProcess(t, config)
 	ctx, cancel := context.WithCancel(t.Context())
 	out, errOut, done := &buffer{}, &buffer{}, make(chan int, 1)
@@ -50,7 +50,7 @@ func TestEvents_FollowedThroughARestart(t *testing.T) {
 // With no stored event in the time of --since, --follow begins with the events to come.
 func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, quick(t))
+	p := startProcess(t, fastLab(t))
 	connectNodes(t, p.broker, 1, simnode.Kind{})
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Events.Stored == 0 {

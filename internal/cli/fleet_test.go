@@ -34,7 +34,8 @@ func beNode(spec string) int {
 	if err != nil {
 		return 1
 	}
-	nc, err := nats.Connect(address, nats.Name(n.Identity), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+	nc, err := nats.Connect(address, nats.Name(n.Identity),
+		nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
 	if err != nil {
 		return 1
 	}
@@ -95,19 +96,19 @@ func node(t *testing.T, console string, index int) fleet.Detail {
 	return n
 }
 
-// quick returns the configuration of a lab that notices within seconds that a node is gone. rules are
+// fastLab returns the configuration of a lab that notices within seconds that a node is gone. rules are
 // added to [fleet].
-func quick(t *testing.T, rules ...string) (config string) {
+func fastLab(t *testing.T, rules ...string) (config string) {
 	t.Helper()
-	return file(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
-		"[broker]\nlisten = '"+free(t)+"'\nping_interval = '1s'\n"+
+	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
+		"[broker]\nlisten = '"+freeAddress(t)+"'\nping_interval = '1s'\n"+
 		"[console]\nlisten = '127.0.0.1:0'\n[fleet]\ndisconnect_grace = '2s'\n"+strings.Join(rules, ""))
 }
 
 func TestFleet_KilledFrozenAndStoppedNodes(t *testing.T) {
 	t.Parallel()
-	const grace, ping = 2 * time.Second, time.Second // as quick configures them
-	p := startProcess(t, quick(t))
+	const grace, ping = 2 * time.Second, time.Second // as fastLab configures them
+	p := startProcess(t, fastLab(t))
 	nodes := []struct {
 		signal os.Signal // nil: the node is left alone
 		state  fleet.State

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -35,7 +36,8 @@ func (b *buffer) String() string {
 	return b.text.String()
 }
 
-// muster runs a command line to its end.
+// muster runs a command line and returns its exit status and what it printed to standard output and
+// standard error.
 func muster(t *testing.T, args ...string) (status int, out, errOut string) {
 	t.Helper()
 	var o, e buffer
@@ -43,7 +45,8 @@ func muster(t *testing.T, args ...string) (status int, out, errOut string) {
 	return status, o.String(), e.String()
 }
 
-func file(t *testing.T, text string) string {
+// writeConfig writes the text to a new appliance.toml and returns its path.
+func writeConfig(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "appliance.toml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -52,8 +55,9 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-// start runs an appliance by its command until the test ends, and gives what it logs.
-func start(t *testing.T, config string) (log *buffer, stop func() int) {
+// startAppliance runs an appliance in this process until the test ends or stop is called, and waits
+// until it is ready. stop returns its exit status.
+func startAppliance(t *testing.T, config string) (log *buffer, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	log = &buffer{}
@@ -63,39 +67,38 @@ func start(t *testing.T, config string) (log *buffer, stop func() int) {
 	t.Cleanup(func() { stop() })
 	wait.Eventually(t, func() error {
 		if !strings.Contains(log.String(), "ready: ") {
-			return errorString(log.String())
+			return errors.New(log.String())
 		}
 		return nil
 	})
 	return log, stop
 }
 
-type errorString string
-
-func (e errorString) Error() string { return string(e) }
-
-// address finds what the appliance logged under a key.
-func address(t *testing.T, log *buffer, key string) string {
+// loggedValue returns the first value that was logged under a key.
+func loggedValue(t *testing.T, log *buffer, key string) string {
 	t.Helper()
 	m := regexp.MustCompile(key + `=(\S+)`).FindStringSubmatch(log.String())
 	if m == nil {
-		t.Fatalf("no %s in %s", key, log.String())
+		t.Fatalf("no key %s in the log:\n%s", key, log.String())
 	}
 	return m[1]
 }
 
-func lab(t *testing.T, dir, more string) string {
+// labConfig writes the configuration of a lab on free ports and returns its path. The text in more is
+// added at its end.
+func labConfig(t *testing.T, dir, more string) string {
 	t.Helper()
-	return file(t, "identity = 'lab'\ndata_dir = '"+dir+"'\n[broker]\nlisten = '"+free(t)+"'\n[console]\nlisten = '127.0.0.1:0'\n"+more)
+	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+dir+"'\n[broker]\nlisten = '"+freeAddress(t)+
+		"'\n[console]\nlisten = '127.0.0.1:0'\n"+more)
 }
 
 // lastPort is the port that free tried last.
 var lastPort atomic.Uint32
 
-// free returns an address of loopback on which nothing listens. Its port is below those that
+// freeAddress returns an address of loopback on which nothing listens. Its port is below those that
 // Linux gives to connections and to listeners on port 0 (32768 and above), and no other test
-// of this process gets it: an appliance that restarts finds its port free.
-func free(t *testing.T) string {
+// of this process gets it: an appliance that restarts finds its port freeAddress.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	const first, ports = 15_000, 15_000
 	lastPort.CompareAndSwap(0, 1+rand.Uint32N(ports))

@@ -42,7 +42,7 @@ func refuseListen(port string, err error) func(string) error {
 
 func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 	unreadable := func() (uint64, error) { return 0, errors.New("not readable") }
-	config := file(t, "identity = 'lab'\ndata_dir = '"+filepath.Join(t.TempDir(), "not", "yet")+
+	config := writeConfig(t, "identity = 'lab'\ndata_dir = '"+filepath.Join(t.TempDir(), "not", "yet")+
 		"'\n[console]\nlisten = '127.0.0.1:1'\n")
 	for name, test := range map[string]struct {
 		change func(m *machine)
@@ -106,18 +106,18 @@ func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 }
 
 func TestHostCommand_RecognizesTheRunningAppliance(t *testing.T) {
-	_, port, _ := net.SplitHostPort(free(t))
-	text := "identity = 'lab'\ndata_dir = '" + t.TempDir() + "'\n[broker]\nmax_connections = 10\nlisten = '" + free(t) +
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	text := "identity = 'lab'\ndata_dir = '" + t.TempDir() + "'\n[broker]\nmax_connections = 10\nlisten = '" + freeAddress(t) +
 		"'\n[console]\nlisten = '127.0.0.1:" + port + "'\n"
-	config := file(t, text)
-	start(t, config)
+	config := writeConfig(t, text)
+	startAppliance(t, config)
 	_, out, errOut := muster(t, "check", "host", "--config", config)
 	if strings.Count(out, " is in use by this appliance\n") != 2 || !strings.Contains(out, "OK        descriptors") ||
 		!strings.Contains(out, "B and may grow to ") || errOut != "" {
 		t.Errorf("%s%s", out, errOut)
 	}
 	// To an appliance with another identity these ports are in use by another program.
-	other := file(t, strings.Replace(text, "'lab'", "'other'", 1))
+	other := writeConfig(t, strings.Replace(text, "'lab'", "'other'", 1))
 	status, out, _ := muster(t, "check", "host", "--config", other, "--format", "nagios")
 	if status != 2 || !strings.HasPrefix(out, "MUSTER HOST CRITICAL broker.listen: ") ||
 		strings.Count(out, "is in use by another program") != 2 {

@@ -12,20 +12,23 @@ import (
 	"github.com/muster-appliance/muster/internal/enroll"
 )
 
-// certificates makes the files that the brokers' configurations name.
+// certificates creates the certificates and keys that the configurations in testdata/import name.
 func certificates(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	site, err := enroll.Init(enroll.Options{Dir: filepath.Join(dir, "site"), Name: "choria1.example.net", Listen: "0.0.0.0:4222"}, time.Now())
+	site, err := enroll.Init(enroll.Options{
+		Dir: filepath.Join(dir, "site"), Name: "choria1.example.net", Listen: "0.0.0.0:4222",
+	}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := site.Files()
-	for from, names := range map[string][]string{
-		files.Cert: {"cert.pem", "ssl/certs/choria1.example.net.pem", "ssl/certs/edge1.example.net.pem", "ssl/certs/fed1.example.net.pem"},
-		files.Key:  {"key.pem", "ssl/private_keys/choria1.example.net.pem", "ssl/private_keys/edge1.example.net.pem", "ssl/private_keys/fed1.example.net.pem"},
-		files.CA:   {"ca.pem", "ssl/certs/ca.pem"},
-	} {
+	copies := map[string][]string{files.Cert: {"cert.pem"}, files.Key: {"key.pem"}, files.CA: {"ca.pem", "ssl/certs/ca.pem"}}
+	for _, host := range []string{"choria1", "edge1", "fed1"} {
+		copies[files.Cert] = append(copies[files.Cert], "ssl/certs/"+host+".example.net.pem")
+		copies[files.Key] = append(copies[files.Key], "ssl/private_keys/"+host+".example.net.pem")
+	}
+	for from, names := range copies {
 		text, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
@@ -37,6 +40,7 @@ func certificates(t *testing.T) (dir string) {
 	return dir
 }
 
+// write writes a file, and creates its directory if needed.
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -47,57 +51,78 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-func TestImportedConfigurationsAreAsKeptAndPassTheCheck(t *testing.T) {
-	dir := certificates(t)
-	all, err := filepath.Glob("testdata/import/*/broker.conf")
-	if err != nil || len(all) < 12 {
-		t.Fatalf("%d configurations, %v", len(all), err)
+// copyBroker copies a broker's configuration and its plugin.d to a directory below dir, with dir in
+// the place of @DIR@.
+func copyBroker(t *testing.T, conf, dir string) (copied string) {
+	t.Helper()
+	source := filepath.Dir(conf)
+	target := filepath.Join(dir, filepath.Base(source))
+	plugins, _ := filepath.Glob(filepath.Join(source, "plugin.d", "*.cfg"))
+	for _, file := range append(plugins, conf) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		relative, _ := filepath.Rel(source, file)
+		write(t, filepath.Join(target, relative), strings.ReplaceAll(string(text), "@DIR@", dir))
 	}
-	for _, original := range all {
-		name := filepath.Base(filepath.Dir(original))
-		copied := filepath.Join(dir, name, "broker.conf")
-		plugins, _ := filepath.Glob(filepath.Join(filepath.Dir(original), "plugin.d", "*.cfg"))
-		for _, file := range append(plugins, original) {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
+	return filepath.Join(target, "broker.conf")
+}
+
+func TestImport_OutputIsAsKeptAndPassesTheCheck(t *testing.T) {
+	dir := certificates(t)
+	confs, err := filepath.Glob("testdata/import/*/broker.conf")
+	if err != nil || len(confs) < 12 {
+		t.Fatalf("%d configurations, %v", len(confs), err)
+	}
+	passwords := []string{
+		"peersecret", "provsecret", "leafsecret", "hostsecret", "natssecret", "pinsecret", "keysecret",
+	}
+	for _, conf := range confs {
+		name := filepath.Base(filepath.Dir(conf))
+		t.Run(name, func(t *testing.T) {
+			copied := copyBroker(t, conf, dir)
+			status, out, errOut := muster(t, "import", copied)
+			if status != 0 {
+				t.Errorf("%d %s", status, errOut)
 			}
-			relative, _ := filepath.Rel(filepath.Dir(original), file)
-			write(t, filepath.Join(dir, name, relative), strings.ReplaceAll(string(text), "@DIR@", dir))
-		}
-		status, out, errOut := muster(t, "import", copied)
-		if status != 0 {
-			t.Errorf("%s: %d %s", name, status, errOut)
-		}
-		config := filepath.Join(dir, name, "appliance.toml")
-		write(t, config, out)
-		if status, _, problems := muster(t, "check", "--config", config); status != 0 {
-			t.Errorf("%s does not pass the check: %s\n%s", name, problems, out)
-		}
-		compare(t, filepath.Join("import", name, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
-		compare(t, filepath.Join("import", name, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
-		for _, line := range strings.Split(strings.TrimSpace(errOut), "\n") {
-			if line != "" && !strings.Contains(out, "\n# "+line+"\n") {
-				t.Errorf("%s: the file does not say %q", name, line)
+			config := filepath.Join(filepath.Dir(copied), "appliance.toml")
+			write(t, config, out)
+			if status, _, problems := muster(t, "check", "--config", config); status != 0 {
+				t.Errorf("it does not pass the check: %s\n%s", problems, out)
 			}
-		}
-		for _, secret := range []string{"peersecret", "provsecret", "leafsecret", "hostsecret", "natssecret", "pinsecret", "keysecret"} {
-			if strings.Contains(out+errOut, secret) {
-				t.Errorf("%s: a password is shown", name)
+			compare(t, filepath.Join("import", name, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
+			compare(t, filepath.Join("import", name, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
+			for _, line := range strings.Split(strings.TrimSpace(errOut), "\n") {
+				if line != "" && !strings.Contains(out, "\n# "+line+"\n") {
+					t.Errorf("the file does not contain the remark %q", line)
+				}
 			}
-		}
+			for _, password := range passwords {
+				if strings.Contains(out+errOut, password) {
+					t.Errorf("the password %s is shown", password)
+				}
+			}
+		})
 	}
 }
 
-func TestImportSaysWhatItCannotRead(t *testing.T) {
-	for _, args := range [][]string{{}, {""}, {"a", "b"}} {
-		if status, _, errOut := muster(t, append([]string{"import"}, args...)...); status != 2 || !strings.Contains(errOut, "name one file, for example") {
-			t.Errorf("%q: %d %s", args, status, errOut)
+func TestImport_ReportsWhatItCannotRead(t *testing.T) {
+	for name, args := range map[string][]string{
+		"no argument": {"import"}, "empty argument": {"import", ""}, "two arguments": {"import", "a", "b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if status, _, errOut := muster(t, args...); status != 2 || !strings.Contains(errOut, "name one file, for example") {
+				t.Errorf("%d %s", status, errOut)
+			}
+		})
+	}
+	t.Run("no such file", func(t *testing.T) {
+		status, _, errOut := muster(t, "import", "/nowhere/broker.conf")
+		if status != 1 || errOut != "muster: /nowhere/broker.conf: no such file or directory\n" {
+			t.Errorf("%d %s", status, errOut)
 		}
-	}
-	if status, _, errOut := muster(t, "import", "/nowhere/broker.conf"); status != 1 || errOut != "muster: /nowhere/broker.conf: no such file or directory\n" {
-		t.Errorf("%d %s", status, errOut)
-	}
+	})
 }
 
 func TestImport_ReportsProblemsThatHaveNoLine(t *testing.T) {
@@ -106,7 +131,8 @@ func TestImport_ReportsProblemsThatHaveNoLine(t *testing.T) {
 	nineAdapters := "plugin.choria.adapters = a1, a2, a3, a4, a5, a6, a7, a8, a9\n"
 	for i := range 9 {
 		nineAdapters += fmt.Sprintf("plugin.choria.adapter.a%[1]d.type = jetstream\n"+
-			"plugin.choria.adapter.a%[1]d.ingest.topic = in.a%[1]d\nplugin.choria.adapter.a%[1]d.stream.topic = out.a%[1]d\n", i+1)
+			"plugin.choria.adapter.a%[1]d.ingest.topic = in.a%[1]d\n"+
+			"plugin.choria.adapter.a%[1]d.stream.topic = out.a%[1]d\n", i+1)
 	}
 	tests := map[string]struct{ conf, key, text string }{
 		"broker and console on one address": {
@@ -132,7 +158,8 @@ func TestImport_ReportsProblemsThatHaveNoLine(t *testing.T) {
 			file := filepath.Join(dir, "appliance.toml")
 			write(t, file, out)
 			status, _, problems := muster(t, "check", "--config", file)
-			if status != statusConfig || strings.Count(problems, "\n") != 1 || !strings.Contains(problems, test.key+": "+test.text) {
+			if status != statusConfig || strings.Count(problems, "\n") != 1 ||
+				!strings.Contains(problems, test.key+": "+test.text) {
 				t.Errorf("check of the file: status %d, want only the problem of %s:\n%s", status, test.key, problems)
 			}
 		})

@@ -32,7 +32,7 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	config := lab(t, t.TempDir(), keepAll)
+	config := labConfig(t, t.TempDir(), keepAll)
 	var acknowledged, slowest uint64
 	for round := range rounds {
 		started := time.Now()
@@ -135,7 +135,7 @@ func getJSON(t *testing.T, url string, into any) {
 }
 
 func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
-	config := lab(t, t.TempDir(), keepAll)
+	config := labConfig(t, t.TempDir(), keepAll)
 	p := startProcess(t, config)
 	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 4, Content: 2000})
 	wait.Eventually(t, func() error {
@@ -163,7 +163,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute of load")
 	}
-	other := lab(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
+	other := labConfig(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
 	far := startProcess(t, other)
 	// The small buffer bounds what has to be stored once the load has ended.
 	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration]\nbuffer = '8MiB'\n"+
@@ -210,7 +210,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	t.Parallel()
 	// Nobody takes what the adapter publishes, so the first signal waits for a verdict.
-	p := startProcess(t, lab(t, t.TempDir(), "[stream.CHORIA_REGISTRATION]\nenabled = false\n"))
+	p := startProcess(t, labConfig(t, t.TempDir(), "[stream.CHORIA_REGISTRATION]\nenabled = false\n"))
 	nc, err := nats.Connect(p.broker)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +249,7 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 
 func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
 	t.Parallel()
-	config := lab(t, t.TempDir(), "")
+	config := labConfig(t, t.TempDir(), "")
 	p := startProcess(t, config)
 	text, err := os.ReadFile(config)
 	if err != nil {

@@ -15,10 +15,11 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-// asMuster makes the test binary the program itself: tests that kill it need a process.
+// asMuster is the variable that makes the test binary run as muster, for tests that kill a process.
 const asMuster = "MUSTER_TEST_AS_MUSTER"
 
-// asNode makes it a node: its index and the broker's address, with a blank between.
+// asNode is the variable that makes the test binary run as a node. Its value is the index of the node
+// and the broker's address, separated by a space.
 const asNode = "MUSTER_TEST_AS_NODE"
 
 func TestMain(m *testing.M) {
@@ -36,16 +37,17 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// process is an appliance in a process of its own.
+// process is an appliance that runs as a process of its own.
 type process struct {
 	cmd     *exec.Cmd
 	log     *buffer
-	broker  string // address
-	console string // URL
-	ended   chan struct{}
+	broker  string        // host and port
+	console string        // URL
+	ended   chan struct{} // closed when the process has ended
 }
 
-// startProcess runs an appliance with the configuration, and waits until it is ready.
+// startProcess starts an appliance with the configuration and waits until it is ready. It is killed
+// when the test ends.
 func startProcess(t *testing.T, config string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(os.Args[0], "run", "--config", config), log: &buffer{}, ended: make(chan struct{})}
@@ -61,8 +63,8 @@ func startProcess(t *testing.T, config string) *process {
 		}
 		return nil
 	})
-	p.broker = strings.TrimPrefix(address(t, p.log, "nodes"), "nats://")
-	p.console = address(t, p.log, "console")
+	p.broker = strings.TrimPrefix(loggedValue(t, p.log, "nodes"), "nats://")
+	p.console = loggedValue(t, p.log, "console")
 	response, err := http.Get(p.console + "/readyz")
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("%v %v\n%s", response, err, p.log)
@@ -71,13 +73,13 @@ func startProcess(t *testing.T, config string) *process {
 	return p
 }
 
-// kill ends the process as the kernel would for want of memory.
+// kill kills the process with SIGKILL, as the kernel does when memory runs out.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// terminate asks the process to end, and waits until it has.
+// terminate asks the process to end with SIGINT and waits until it has ended.
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {

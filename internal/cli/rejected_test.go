@@ -15,7 +15,7 @@ import (
 )
 
 func TestRejected_ListsRejectedMessages(t *testing.T) {
-	p := startProcess(t, quick(t))
+	p := startProcess(t, fastLab(t))
 	status, out, errOut := muster(t, "rejected", "--server", p.console)
 	if status != 0 || out != "" || !strings.Contains(errOut, "no connection was refused and no message rejected") {
 		t.Errorf("at first: %d %s%s", status, out, errOut)
@@ -54,7 +54,7 @@ func TestRejected_ListsRejectedMessages(t *testing.T) {
 
 func TestRejected_ListsConnectionsWithoutCertificate(t *testing.T) {
 	dir := t.TempDir()
-	status, _, errOut := muster(t, "init", "--dir", dir, "--name", "127.0.0.1", "--listen", free(t))
+	status, _, errOut := muster(t, "init", "--dir", dir, "--name", "127.0.0.1", "--listen", freeAddress(t))
 	if status != 0 {
 		t.Fatal(errOut)
 	}

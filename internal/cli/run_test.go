@@ -26,22 +26,22 @@ func TestRunCommand_HelpNamesEveryReloadedKey(t *testing.T) {
 	}
 }
 
-func TestRunLogsItsAddressesAndEndsWithTheLedger(t *testing.T) {
+func TestRunCommand_LogsItsAddressesAndEndsWithTheLedger(t *testing.T) {
 	dir := t.TempDir()
-	log, stop := start(t, lab(t, dir, ""))
-	if d := address(t, log, "data"); d != dir {
+	log, stop := startAppliance(t, labConfig(t, dir, ""))
+	if d := loggedValue(t, log, "data"); d != dir {
 		t.Errorf("data in %s, want %s", d, dir)
 	}
-	second := &buffer{}
-	if status := Run(t.Context(), []string{"run", "--config", lab(t, dir, "")}, &buffer{}, second); status != 1 ||
-		!strings.Contains(second.String(), "is in use by another appliance") {
-		t.Errorf("a second appliance: status %d, %s", status, second)
+	status, _, errOut := muster(t, "run", "--config", labConfig(t, dir, ""))
+	if status != 1 || !strings.Contains(errOut, "is in use by another appliance") {
+		t.Errorf("a second appliance: status %d, %s", status, errOut)
 	}
 	if status := stop(); status != 0 {
 		t.Errorf("status %d", status)
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	if last := lines[len(lines)-1]; !strings.Contains(last, "stopped: adapter=registration received=0") || !strings.Contains(last, "balanced=true") {
+	last := lines[len(lines)-1]
+	if !strings.Contains(last, "stopped: adapter=registration received=0") || !strings.Contains(last, "balanced=true") {
 		t.Errorf("the last line is %s", last)
 	}
 }

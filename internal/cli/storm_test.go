@@ -47,7 +47,7 @@ func TestARestartDownsNobody(t *testing.T) {
 	if testing.Short() {
 		nodes = 50
 	}
-	config := quick(t)
+	config := fastLab(t)
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
 	allUp := func(connected bool) func() error {
@@ -86,7 +86,7 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	const nodes = 2000 // several batches of events
-	config := quick(t, "late_after = '4s'\ndown_after = '6s'\n")
+	config := fastLab(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
 	wait.Eventually(t, func() error {

@@ -13,11 +13,11 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
-func TestStreamsShowsPlansAndApplies(t *testing.T) {
+func TestStreams_ListPlanAndApply(t *testing.T) {
 	dir := t.TempDir()
-	config := lab(t, dir, "")
-	log, _ := start(t, config)
-	server := address(t, log, "console")
+	config := labConfig(t, dir, "")
+	log, _ := startAppliance(t, config)
+	server := loggedValue(t, log, "console")
 
 	status, out, errOut := muster(t, "streams", "--server", server)
 	if status != 0 || !strings.Contains(out, "CHORIA_REGISTRATION") || !strings.Contains(out, "KV_CHORIA_LEADER_ELECTION") {
@@ -25,10 +25,15 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	}
 	status, out, _ = muster(t, "streams", "--server", server, "--json")
 	var list console.Streams
-	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil || len(list.Streams) != 9 || list.Changes == nil {
+	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil ||
+		len(list.Streams) != 9 || list.Changes == nil {
 		t.Errorf("streams --json: %d %v %s", status, err, out)
 	}
-	if _, out, _ = muster(t, "streams", "plan", "--server", server, "--config", config); out != "All streams are as declared.\n" {
+	plan := func(config string) string {
+		_, out, _ := muster(t, "streams", "plan", "--server", server, "--config", config)
+		return out
+	}
+	if out = plan(config); out != "All streams are as declared.\n" {
 		t.Errorf("plan: %s", out)
 	}
 
@@ -36,32 +41,39 @@ func TestStreamsShowsPlansAndApplies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := file(t, string(text)+"[stream.CHORIA_EVENTS]\nmax_age = '2d'\nmax_bytes = '64MiB'\nstorage = 'memory'\n[stream.MINE]\nsubjects = 'mine'\n")
-	_, out, _ = muster(t, "streams", "plan", "--server", server, "--config", changed)
-	for _, want := range []string{"create MINE", "recreate CHORIA_EVENTS: storage file → memory, max_age 1d → 2d, max_bytes 512MiB → 64MiB (storage cannot be changed; recreating deletes 0 messages and all consumers)"} {
+	changed := writeConfig(t, string(text)+"[stream.CHORIA_EVENTS]\nmax_age = '2d'\nmax_bytes = '64MiB'\n"+
+		"storage = 'memory'\n[stream.MINE]\nsubjects = 'mine'\n")
+	out = plan(changed)
+	for _, want := range []string{
+		"create MINE",
+		"recreate CHORIA_EVENTS: storage file → memory, max_age 1d → 2d, max_bytes 512MiB → 64MiB " +
+			"(storage cannot be changed; recreating deletes 0 messages and all consumers)",
+	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("plan lacks %q:\n%s", want, out)
+			t.Errorf("the plan does not contain %q:\n%s", want, out)
 		}
 	}
 	status, out, errOut = muster(t, "streams", "apply", "--config", changed)
-	if status != 1 || !strings.Contains(out, "done: create MINE") || !strings.Contains(out, "not done: recreate CHORIA_EVENTS") || !strings.Contains(errOut, "1 of 2 changes were not made") {
+	if status != 1 || !strings.Contains(out, "done: create MINE") ||
+		!strings.Contains(out, "not done: recreate CHORIA_EVENTS") || !strings.Contains(errOut, "1 of 2 changes were not made") {
 		t.Errorf("apply: %d %s %s", status, out, errOut)
 	}
-	if status, out, _ = muster(t, "streams", "apply", "--config", changed, "--delete-messages", "--json"); status != 0 || !strings.Contains(out, `"done": true`) {
+	status, out, _ = muster(t, "streams", "apply", "--config", changed, "--delete-messages", "--json")
+	if status != 0 || !strings.Contains(out, `"done": true`) {
 		t.Errorf("apply --delete-messages: %d %s", status, out)
 	}
-	if _, out, _ = muster(t, "streams", "plan", "--server", server, "--config", changed); out != "All streams are as declared.\n" {
+	if out = plan(changed); out != "All streams are as declared.\n" {
 		t.Errorf("plan afterwards: %s", out)
 	}
 }
 
-func TestStreamsApplyGetsInThroughTLS(t *testing.T) {
+func TestStreams_ApplyUsesTheAdminTokenOverTLS(t *testing.T) {
 	certs := t.TempDir()
 	authority.New(t, time.Now()).Files(certs, nil, "collector1")
 	dir := t.TempDir()
-	config := lab(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
+	config := labConfig(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
 		filepath.Join(certs, "cert.pem"), filepath.Join(certs, "key.pem"), filepath.Join(certs, "ca.pem")))
-	_, stop := start(t, config)
+	_, stop := startAppliance(t, config)
 	status, out, errOut := muster(t, "streams", "apply", "--config", config)
 	if status != 0 || out != "All streams are as declared.\n" {
 		t.Errorf("%d %s %s", status, out, errOut)
@@ -73,11 +85,12 @@ func TestStreamsApplyGetsInThroughTLS(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "admin.token"), []byte("guessed"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if status, _, errOut = muster(t, "streams", "apply", "--config", config); status != 1 || !strings.Contains(errOut, "Authorization Violation") {
+	if status, _, errOut = muster(t, "streams", "apply", "--config", config); status != 1 ||
+		!strings.Contains(errOut, "Authorization Violation") {
 		t.Errorf("with a guessed token: %d %s", status, errOut)
 	}
 	stop()
 	if _, err := os.Stat(filepath.Join(dir, "admin.token")); err == nil {
-		t.Error("the token outlives the appliance")
+		t.Error("the token is still there after the appliance has stopped")
 	}
 }

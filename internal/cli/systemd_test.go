@@ -17,9 +17,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// notifySocket is what systemd would listen on.
+// notifySocket is the socket on which systemd would receive notifications.
 type notifySocket struct{ *net.UnixConn }
 
+// listenNotify opens a notify socket and sets NOTIFY_SOCKET to it until the test ends.
 func listenNotify(t *testing.T) notifySocket {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
@@ -32,9 +33,9 @@ func listenNotify(t *testing.T) notifySocket {
 	return notifySocket{socket}
 }
 
-// told is the next that systemd is told, or empty where nothing comes for so long.
-func (s notifySocket) told(wait time.Duration) string {
-	_ = s.SetReadDeadline(time.Now().Add(wait))
+// next returns the next notification, or the empty string if there is none within the timeout.
+func (s notifySocket) next(timeout time.Duration) string {
+	_ = s.SetReadDeadline(time.Now().Add(timeout))
 	text := make([]byte, 512)
 	n, err := s.Read(text)
 	if err != nil {
@@ -43,20 +44,20 @@ func (s notifySocket) told(wait time.Duration) string {
 	return string(text[:n])
 }
 
-// until reads until systemd is told this.
-func (s notifySocket) until(t *testing.T, state string) {
+// waitFor reads notifications until one begins with state.
+func (s notifySocket) waitFor(t *testing.T, state string) {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < time.Minute; {
-		if strings.HasPrefix(s.told(time.Minute), state) {
+		if strings.HasPrefix(s.next(time.Minute), state) {
 			return
 		}
 	}
-	t.Fatalf("never told %s", state)
+	t.Fatalf("no notification %s", state)
 }
 
-func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
+func TestSystemd_IsNotifiedOfStartAndStop(t *testing.T) {
 	socket := listenNotify(t)
-	config := lab(t, t.TempDir(), "")
+	config := labConfig(t, t.TempDir(), "")
 	cmd := exec.Command(os.Args[0], "run", "--config", config)
 	log := &buffer{}
 	cmd.Stderr = log
@@ -64,29 +65,29 @@ func TestSystemdIsToldWhenItIsReadyAndWhenItStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-	if have := socket.told(time.Minute); have != "STATUS=opening\nEXTEND_TIMEOUT_USEC=60000000" {
-		t.Errorf("at first it tells %q", have)
+	if have := socket.next(time.Minute); have != "STATUS=opening\nEXTEND_TIMEOUT_USEC=60000000" {
+		t.Errorf("first notification %q", have)
 	}
-	have := socket.told(time.Minute)
+	have := socket.next(time.Minute)
 	broker, ok := strings.CutPrefix(have, "READY=1\nSTATUS=nodes register at ")
 	if !ok {
-		t.Fatalf("then it tells %q\n%s", have, log)
+		t.Fatalf("second notification %q\n%s", have, log)
 	}
-	nc, err := nats.Connect(broker) // the door is open
+	nc, err := nats.Connect(broker) // once it is ready, it accepts connections
 	if err != nil {
 		t.Fatal(err)
 	}
 	nc.Close()
-	if have := socket.told(2 * time.Second); have != "" {
-		t.Errorf("nobody watches, and it tells %q", have)
+	if have := socket.next(2 * time.Second); have != "" {
+		t.Errorf("without a watchdog there is the notification %q", have)
 	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
-	if have := socket.told(time.Minute); have != "STOPPING=1" {
-		t.Errorf("at last it tells %q", have)
+	if have := socket.next(time.Minute); have != "STOPPING=1" {
+		t.Errorf("last notification %q", have)
 	}
 }
 
-func TestTheJournalHasItsOwnTimes(t *testing.T) {
+func TestIsJournal_LogLinesHaveNoTime(t *testing.T) {
 	out, err := os.Create(filepath.Join(t.TempDir(), "journal"))
 	if err != nil {
 		t.Fatal(err)
@@ -103,57 +104,61 @@ func TestTheJournalHasItsOwnTimes(t *testing.T) {
 		t.Errorf("%q %v", text, err)
 	}
 	if isJournal(&buffer{}) || isJournal(os.Stdin) {
-		t.Error("everything is the journal")
+		t.Error("a buffer or standard input counts as the journal")
 	}
 }
 
-func TestWhoCannotOpenIsNeverReady(t *testing.T) {
+func TestSystemd_IsNotNotifiedIfOpenFails(t *testing.T) {
 	socket := listenNotify(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	config := file(t, "data_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+taken.Addr().String()+"'\n[console]\nlisten = '127.0.0.1:0'\n")
+	config := writeConfig(t, "data_dir = '"+t.TempDir()+"'\n[broker]\nlisten = '"+taken.Addr().String()+
+		"'\n[console]\nlisten = '127.0.0.1:0'\n")
 	if status, _, _ := muster(t, "run", "--config", config); status != 1 {
 		t.Errorf("status %d", status)
 	}
 	for have := "x"; have != ""; {
-		if have = socket.told(100 * time.Millisecond); strings.Contains(have, "READY=1") {
-			t.Errorf("it tells %q", have)
+		if have = socket.next(100 * time.Millisecond); strings.Contains(have, "READY=1") {
+			t.Errorf("notification %q", have)
 		}
 	}
 }
 
-func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
+func TestSystemd_WatchdogStopsWhileTheStoreHangs(t *testing.T) {
 	if testing.Short() {
-		t.Skip("it waits for what does not come")
+		t.Skip("waits for notifications that must not come")
 	}
 	dir, freeze, thaw := freezable(t)
 	socket := listenNotify(t)
 	t.Setenv("WATCHDOG_USEC", "1500000")
-	config := lab(t, filepath.Join(dir, "data"), "")
+	config := labConfig(t, filepath.Join(dir, "data"), "")
 	p := startProcess(t, config)
 	t.Cleanup(thaw) // before the process can be killed
-	socket.until(t, "READY=1")
-	socket.until(t, "WATCHDOG=1")
-	socket.until(t, "WATCHDOG=1")
+	socket.waitFor(t, "READY=1")
+	socket.waitFor(t, "WATCHDOG=1")
+	socket.waitFor(t, "WATCHDOG=1")
 	freeze()
 	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 1, Content: 200})
-	for flood.Published() < 500 {
-		time.Sleep(time.Millisecond)
-	}
+	wait.Eventually(t, func() error {
+		if n := flood.Published(); n < 500 {
+			return fmt.Errorf("%d published", n)
+		}
+		return nil
+	})
 	sent := count(uint64(len(flood.Stop())))
-	quiet := false
+	quiet := false // no notification for two intervals of the watchdog
 	for begin := time.Now(); !quiet && time.Since(begin) < 30*time.Second; {
-		quiet = socket.told(3*time.Second) == ""
+		quiet = socket.next(3*time.Second) == ""
 	}
 	if !quiet || !strings.Contains(p.log.String(), "appliance does not respond") {
-		t.Errorf("a store that hangs keeps on feeding the watchdog:\n%s", p.log)
+		t.Errorf("the watchdog is fed although the store hangs:\n%s", p.log)
 	}
 	thaw()
-	socket.until(t, "WATCHDOG=1")
-	wait.Eventually(t, func() error { // and nothing is lost
+	socket.waitFor(t, "WATCHDOG=1")
+	wait.Eventually(t, func() error { // and no message is lost
 		_, out, _ := muster(t, "status", "--server", p.console)
 		if !strings.Contains(out, sent+" received, "+sent+" stored") {
 			return fmt.Errorf("%s", out)
@@ -162,12 +167,13 @@ func TestTheWatchdogIsFedWhileTheStoreAnswersAndNoLonger(t *testing.T) {
 	})
 }
 
-// freezable is a file system of its own on which nothing can be written while it is frozen.
+// freezable mounts a file system of its own. Between freeze and thaw, writes to it hang.
 func freezable(t *testing.T) (dir string, freeze, thaw func()) {
 	t.Helper()
 	dir = t.TempDir()
 	image := filepath.Join(t.TempDir(), "image")
-	script := `truncate -s 4G "$1" && mkfs.ext4 -q -E lazy_itable_init=1,lazy_journal_init=1 "$1" && mount -o loop "$1" "$2"`
+	script := `truncate -s 4G "$1" && mkfs.ext4 -q -E lazy_itable_init=1,lazy_journal_init=1 "$1" &&
+		mount -o loop "$1" "$2"`
 	if out, err := exec.Command("sh", "-c", script, "sh", image, dir).CombinedOutput(); err != nil {
 		if os.Getenv("MUSTER_TEST_DISK") != "" && os.Getenv("MUSTER_MAPPED_ROOT") == "" {
 			t.Fatalf("mount a file system: %v %s", err, out)
@@ -195,7 +201,7 @@ func freezable(t *testing.T) (dir string, freeze, thaw func()) {
 		if err := control(fifreeze); err != nil {
 			t.Fatalf("freeze: %v", err)
 		}
-		time.AfterFunc(2*time.Minute, func() { _ = control(fithaw) }) // whatever becomes of the test
+		time.AfterFunc(2*time.Minute, func() { _ = control(fithaw) }) // even if the test does not
 	}
 	return dir, freeze, func() { _ = control(fithaw) }
 }

@@ -67,7 +67,8 @@ func TestCredential_RefusesNamesThatWereNotHandedOver(t *testing.T) {
 func TestPath_RefusesCredentialsWithoutSystemd(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	var text string
-	if err := Path(&text).set("credential:token"); err == nil || !strings.Contains(err.Error(), "was not started by systemd") {
+	err := Path(&text).set("credential:token")
+	if err == nil || !strings.Contains(err.Error(), "was not started by systemd") {
 		t.Error(err)
 	}
 	if err := Path(&text).set(5); err == nil {

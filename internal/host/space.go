@@ -1,6 +1,6 @@
 // Package host reads facts about the machine: free disk space, limits of descriptors, listen
-// backlog and connection tracking, and whether the clock is synchronized. It does not evaluate
-// them.
+// backlog and connection tracking, free ports, and whether the clock is synchronized. It does
+// not evaluate them.
 package host
 
 import (

@@ -91,7 +91,7 @@ func licenseFiles(dir string) (texts []string, err error) {
 }
 
 func isLicense(file string) bool {
-	for _, prefix := range []string{"LICEN", "COPYING", "NOTICE"} { // LICENSE and LICENCE
+	for _, prefix := range []string{"LICEN", "COPYING", "NOTICE"} { // both spellings of license
 		if strings.HasPrefix(strings.ToUpper(file), prefix) {
 			return true
 		}

@@ -1,0 +1,127 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/apiclient"
+	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/enroll"
+	"github.com/muster-appliance/muster/internal/host"
+)
+
+const (
+	startTimeout  = 30 * time.Second
+	readyInterval = 50 * time.Millisecond
+)
+
+// ServerOptions configure the appliance that a benchmark starts.
+type ServerOptions struct {
+	Buffer       string        // adapter.registration.buffer
+	Verify       string        // adapter.registration.verify
+	Fleet        bool          // fleet.enabled; false for a load that goes directly into the stream
+	PingInterval time.Duration // broker.ping_interval; 0: its default
+}
+
+// server is an appliance in a process of its own, with a temporary data directory.
+type server struct {
+	cmd     *exec.Cmd
+	dir     string
+	config  string // file
+	console string // URL
+	broker  string // NATS URL
+}
+
+// startServer starts an appliance whose registration stream keeps every message, and waits
+// until it is ready. The caller stops it.
+func startServer(ctx context.Context, p Program, load Load, o ServerOptions) (*server, error) {
+	dir, err := os.MkdirTemp("", "muster-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{
+		dir: dir, config: filepath.Join(dir, "bench.toml"),
+		console: "http://" + host.FreeAddress("127.0.0.1:8222"),
+		broker:  "nats://" + host.FreeAddress("127.0.0.1:4222"),
+	}
+	if err := s.writeConfig(load, o); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if s.cmd, err = p.command(ctx, "run", "--config", s.config); err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := s.waitReady(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// writeConfig writes the configuration of the server. Without an adapter, every node with a
+// certificate may write to the stream.
+func (s *server) writeConfig(load Load, o ServerOptions) error {
+	text := fmt.Sprintf(`identity = "bench"
+data_dir = %q
+log = {level = "warn"}
+broker.listen = %q
+console = {listen = %q}
+stream.%s = {max_msgs_per_subject = -1}
+adapter.registration = {buffer = %q, verify = %q, enabled = %v}
+fleet.enabled = %v
+`, s.dir, strings.TrimPrefix(s.broker, "nats://"), strings.TrimPrefix(s.console, "http://"),
+		contract.StreamRegistration, o.Buffer, o.Verify, !load.Direct, o.Fleet && !load.Direct)
+	if o.PingInterval > 0 {
+		text += fmt.Sprintf("broker.ping_interval = %q\n", config.FormatDuration(o.PingInterval))
+	}
+	if load.Site != "" && (load.TLS || !load.Direct) {
+		site, err := enroll.Open(load.Site)
+		if err != nil {
+			return err
+		}
+		files := site.Files()
+		if !load.TLS {
+			files.Cert, files.Key = "", ""
+		}
+		text += fmt.Sprintf("broker.tls = {cert = %q, key = %q, ca = %q}\nbroker.issuers = {choria = %q}\n",
+			files.Cert, files.Key, files.CA, site.IssuerKey())
+		if load.Direct {
+			text += "broker.roles = {admin = \"*\"}\n"
+		}
+	}
+	return os.WriteFile(s.config, []byte(text), 0o600)
+}
+
+func (s *server) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	client := apiclient.New(apiclient.Options{URL: s.console})
+	for {
+		if answer, err := client.Ready(ctx); err == nil && answer.Ready {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the appliance at %s did not become ready: %w", s.console, ctx.Err())
+		case <-time.After(readyInterval):
+		}
+	}
+}
+
+// stop asks the server to end, waits for it, and removes its data. What it logs about its end
+// is on its standard error.
+func (s *server) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+	_ = os.RemoveAll(s.dir)
+}
