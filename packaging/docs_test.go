@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// commands are the indented lines of a page, or of one of its sections.
+// commands returns the indented lines of a page, or of one of its sections.
 func commands(t *testing.T, page, section string) string {
 	t.Helper()
 	text, err := os.ReadFile("../docs/" + page)
@@ -30,15 +30,16 @@ func commands(t *testing.T, page, section string) string {
 	return strings.Join(found, "\n")
 }
 
-// systemctl does on a machine without systemd what a page asks of it: it runs the service as the
-// unit does, until it is ready, and ends it.
+// systemctl stands for systemd's on a host without systemd: it starts the service as the unit
+// does and waits until it is ready, or stops it.
 const systemctl = `#!/bin/sh
 echo systemctl "$@" >> /calls
 case "$*" in
 *choria-broker*) exit ;;
 start\ muster | *enable*muster)
 	install -d -o muster -g muster -m 0750 /var/lib/muster
-	setpriv --reuid muster --regid muster --clear-groups /usr/bin/muster run --config /etc/muster/appliance.toml >> /log 2>&1 &
+	setpriv --reuid muster --regid muster --clear-groups \
+		/usr/bin/muster run --config /etc/muster/appliance.toml >> /log 2>&1 &
 	echo $! > /run/muster.pid
 	n=0
 	until muster check health > /health; do
@@ -52,7 +53,7 @@ stop\ muster | *disable*muster)
 esac
 `
 
-// follow does what a page says, on a machine with a network of its own.
+// follow runs the commands of a page, with a network of its own.
 func (h host) follow(t *testing.T, script string) string {
 	t.Helper()
 	h.write("/usr/bin/systemctl", systemctl, 0o755)
@@ -60,11 +61,11 @@ func (h host) follow(t *testing.T, script string) string {
 		h.write("/usr/local/bin/"+name, "#!/bin/sh\n"+text+"\n", 0o755)
 	}
 	h.write("/script", "cd /root\nset -x\n"+script+"\n", 0o644)
-	return run(t, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, "unshare", "--net", "sh", "-euc",
+	return run(t, []string{searchPath}, "unshare", "--net", "sh", "-euc",
 		`ip link set lo up; chroot "$1" sh -eu /script`, "sh", h.root)
 }
 
-// isReady is the beginning of what muster status shows.
+// isReady matches the first line of muster status.
 var isReady = regexp.MustCompile(`choria1\.example\.net +ready\n`)
 
 func (h host) install(t *testing.T, r release) {
@@ -73,11 +74,11 @@ func (h host) install(t *testing.T, r release) {
 	h.sh("dpkg -i /muster.deb")
 }
 
-func TestTheGuideToMigratingIsFollowed(t *testing.T) {
-	first, _ := both(t)
+func TestMigrateGuide_CommandsWork(t *testing.T) {
+	first, _ := requireReleases(t)
 	h := newHost(t)
 	h.install(t, first)
-	// The broker that is there, with Puppet's certificates.
+	// The Choria broker to migrate from, with Puppet's certificates.
 	h.sh(`mkdir -p /etc/choria
 ssl=/etc/puppetlabs/puppet/ssl
 install -d $ssl/certs; install -d -m 0750 $ssl/private_keys
@@ -85,27 +86,38 @@ muster init --dir /root/ca --name choria1.example.net
 cp /root/ca/cert.pem $ssl/certs/choria1.example.net.pem
 cp /root/ca/key.pem $ssl/private_keys/choria1.example.net.pem
 cp /root/ca/ca.pem $ssl/certs/ca.pem`)
-	h.write("/etc/choria/broker.conf", "identity = choria1.example.net\nplugin.choria.broker_network = true\nplugin.security.provider = puppet\nplugin.choria.stats_port = 8222\n", 0o644)
+	h.write("/etc/choria/broker.conf", `identity = choria1.example.net
+plugin.choria.broker_network = true
+plugin.security.provider = puppet
+plugin.choria.stats_port = 8222
+`, 0o644)
 	h.calls()
 	out := h.follow(t, commands(t, "migrate.md", ""))
-	for _, want := range []string{"choria was here", "CHORIA_REGISTRATION", "TLS, certificate valid for", "no connection was refused"} {
+	for _, want := range []string{
+		"choria was here", "CHORIA_REGISTRATION", "TLS, certificate valid for", "no connection was refused",
+	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
 	}
 	if len(isReady.FindAllString(out, -1)) != 1 {
-		t.Errorf("it was not ready:\n%s", out)
+		t.Errorf("the appliance was not ready:\n%s", out)
 	}
-	h.wantCalls("the guide", "systemctl disable --now choria-broker\nsystemctl enable --now muster\nsystemctl disable --now muster\nsystemctl enable --now choria-broker\n")
+	h.wantCalls("the guide", "systemctl disable --now choria-broker", "systemctl enable --now muster",
+		"systemctl disable --now muster", "systemctl enable --now choria-broker")
 }
 
-func TestWhatTheManualSaysOfOperatingIsDone(t *testing.T) {
-	first, _ := both(t)
+func TestOperateGuide_CommandsWork(t *testing.T) {
+	first, _ := requireReleases(t)
 	h := newHost(t)
 	h.install(t, first)
-	out := h.follow(t, commands(t, "operate.md", "Installed from a package")+"\n"+commands(t, "operate.md", "Backup and restore")+"\nmuster status\n"+
-		"muster check --config /etc/muster/appliance.toml\nsystemctl stop muster\n")
-	if len(isReady.FindAllString(out, -1)) != 2 || !strings.Contains(out, "accepts   certificates under /etc/muster/ca.pem") {
+	out := h.follow(t, strings.Join([]string{
+		commands(t, "operate.md", "Installed from a package"),
+		commands(t, "operate.md", "Backup and restore"),
+		"muster status", "muster check --config /etc/muster/appliance.toml", "systemctl stop muster",
+	}, "\n"))
+	if len(isReady.FindAllString(out, -1)) != 2 ||
+		!strings.Contains(out, "accepts   certificates under /etc/muster/ca.pem") {
 		t.Errorf("%s", out)
 	}
 }
