@@ -148,6 +148,14 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
+// report fails the test if there are findings.
+func report(t *testing.T, findings []string) {
+	t.Helper()
+	if len(findings) > 0 {
+		t.Errorf("%d findings:\n%s", len(findings), strings.Join(findings, "\n"))
+	}
+}
+
 func TestFiles_AreSmall(t *testing.T) {
 	eachSource(t, func(_, file string) {
 		if lines := strings.Count(read(t, file), "\n"); lines > 300 {
