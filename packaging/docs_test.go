@@ -112,7 +112,7 @@ func TestOperateGuide_CommandsWork(t *testing.T) {
 	h := newHost(t)
 	h.install(t, first)
 	out := h.follow(t, strings.Join([]string{
-		commands(t, "operate.md", "Installed from a package"),
+		commands(t, "operate.md", "Install"),
 		commands(t, "operate.md", "Backup and restore"),
 		"muster status", "muster check --config /etc/muster/appliance.toml", "systemctl stop muster",
 	}, "\n"))
