@@ -43,8 +43,8 @@ func TestDeb_InstallUpgradeRemovePurge(t *testing.T) {
 	}
 
 	out = h.sh("dpkg -P muster 2>&1")
-	if !strings.Contains(out, "muster: /etc/muster is left, with keys") ||
-		strings.Contains(out, "/var/lib/muster is left") {
+	if !strings.Contains(out, "muster: kept /etc/muster, which has keys") ||
+		strings.Contains(out, "muster: kept /var/lib/muster") {
 		t.Errorf("purged:\n%s", out)
 	}
 	h.checkKeysKept(t)
@@ -74,7 +74,7 @@ func TestDeb_ReinstallKeepsEnablement(t *testing.T) {
 		t.Error("the service was disabled, and the upgrade enabled it")
 	}
 	out := h.sh("dpkg -P muster 2>&1")
-	if h.exists("/etc/muster") || strings.Contains(out, "is left") {
+	if h.exists("/etc/muster") || strings.Contains(out, "muster: kept") {
 		t.Errorf("without keys nothing should be left:\n%s", out)
 	}
 }
