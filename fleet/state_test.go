@@ -34,6 +34,8 @@ func TestSignals_StateAtLimits(t *testing.T) {
 	shutdown := func(ended, shutdown time.Duration) Signals {
 		return Signals{Ended: after(ended), ShutdownAt: after(shutdown)}
 	}
+	reconnected := shutdown(mins, mins)
+	reconnected.Connected = true
 	for name, test := range map[string]stateCase{
 		"registered":                    {Signals{}, 0, Up},
 		"before late":                   {Signals{}, 6*mins - ns, Up},
@@ -52,7 +54,7 @@ func TestSignals_StateAtLimits(t *testing.T) {
 		"disconnect, then shutdown":     {shutdown(mins, 80*secs), 80 * secs, Stopped},
 		"shutdown long before":          {shutdown(mins, 40*secs-ns), 80 * secs, Down},
 		"shutdown, still connected":     {Signals{Connected: true, ShutdownAt: after(secs)}, mins, Up},
-		"reconnected":                   {Signals{Connected: true, Ended: after(mins), ShutdownAt: after(mins)}, 5 * mins, Up},
+		"reconnected":                   {reconnected, 5 * mins, Up},
 		"received within grace of end":  {Signals{Ended: after(-20 * secs)}, secs, Down},
 		"registers elsewhere":           {Signals{Ended: after(-20*secs - ns)}, secs, Up},
 		"disconnected and forgotten":    {Signals{Ended: after(mins)}, 61 * mins, Forgotten},
