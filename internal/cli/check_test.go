@@ -16,7 +16,8 @@ import (
 // tlsConfig returns the file of a configuration whose broker uses the certificate files in dir.
 func tlsConfig(t *testing.T, dir string) string {
 	t.Helper()
-	return writeConfig(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
+	return writeConfig(t, fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\n"+
+		"key = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", dir))
 }
 
 func TestCheck_ReportsAMissingKeyFile(t *testing.T) {
@@ -62,7 +63,8 @@ func TestCheck_WarnsBeforeTheCertificateExpires(t *testing.T) {
 				t.Errorf("warnings %v", result.Warnings)
 			}
 			_, out, _ = muster(t, "check", "--config", config)
-			if strings.Contains(out, "warning: the certificate") != warned || !strings.Contains(out, "certificates under "+dir) {
+			if strings.Contains(out, "warning: the certificate") != warned ||
+				!strings.Contains(out, "certificates under "+dir) {
 				t.Errorf("output %s", out)
 			}
 		})

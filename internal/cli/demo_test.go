@@ -64,8 +64,10 @@ func TestDemo_FailsIfAMessageIsUnaccountedFor(t *testing.T) {
 		sent   uint64
 		status int
 	}{
-		"all stored":          {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
-		"some dropped":        {adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK},
+		"all stored": {adapter.Stats{Received: 3, Stored: 3}, 3, statusOK},
+		"some dropped": {
+			adapter.Stats{Received: 3, Stored: 1, Dropped: map[string]uint64{"buffer": 2}}, 3, statusOK,
+		},
 		"one not received":    {adapter.Stats{Received: 2, Stored: 2}, 3, statusFailed},
 		"one too many":        {adapter.Stats{Received: 4, Stored: 4}, 3, statusFailed},
 		"one pending":         {adapter.Stats{Received: 3, Stored: 2, Pending: 1}, 3, statusFailed},

@@ -15,7 +15,8 @@ const (
 		" if it is readable, otherwise the built-in lab on loopback"
 	configHelpHost = "configuration file to check the machine for; default: " + installedConfig +
 		" if it is readable, otherwise the built-in lab on loopback"
-	configHelpStreams = "configuration file that declares the streams; default: the lab in ./muster-data, if one is running there"
+	configHelpStreams = "configuration file that declares the streams; default: " +
+		"the lab in ./muster-data, if one is running there"
 )
 
 // configFlag adds --config with the given help text. An empty file name is an error: it is most

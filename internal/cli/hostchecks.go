@@ -75,7 +75,8 @@ func (c *hostCommand) checkDescriptors() (monitoring.Status, string, error) {
 		}
 		return monitoring.Warning, text, nil
 	}
-	return monitoring.OK, fmt.Sprintf("the limit is %s, enough for %s connections", count(limit), count(connections)), nil
+	text := fmt.Sprintf("the limit is %s, enough for %s connections", count(limit), count(connections))
+	return monitoring.OK, text, nil
 }
 
 func (c *hostCommand) checkBacklog() (monitoring.Status, string, error) {

@@ -23,7 +23,9 @@ func certificates(t *testing.T) (dir string) {
 		t.Fatal(err)
 	}
 	files := site.Files()
-	copies := map[string][]string{files.Cert: {"cert.pem"}, files.Key: {"key.pem"}, files.CA: {"ca.pem", "ssl/certs/ca.pem"}}
+	copies := map[string][]string{
+		files.Cert: {"cert.pem"}, files.Key: {"key.pem"}, files.CA: {"ca.pem", "ssl/certs/ca.pem"},
+	}
 	for _, host := range []string{"choria1", "edge1", "fed1"} {
 		copies[files.Cert] = append(copies[files.Cert], "ssl/certs/"+host+".example.net.pem")
 		copies[files.Key] = append(copies[files.Key], "ssl/private_keys/"+host+".example.net.pem")
@@ -112,7 +114,8 @@ func TestImport_ReportsWhatItCannotRead(t *testing.T) {
 		"no argument": {"import"}, "empty argument": {"import", ""}, "two arguments": {"import", "a", "b"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if status, _, errOut := muster(t, args...); status != 2 || !strings.Contains(errOut, "name one file, for example") {
+			status, _, errOut := muster(t, args...)
+			if status != 2 || !strings.Contains(errOut, "name one file, for example") {
 				t.Errorf("%d %s", status, errOut)
 			}
 		})

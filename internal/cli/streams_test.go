@@ -20,7 +20,8 @@ func TestStreams_ListPlanAndApply(t *testing.T) {
 	server := loggedValue(t, log, "console")
 
 	status, out, errOut := muster(t, "streams", "--server", server)
-	if status != 0 || !strings.Contains(out, "CHORIA_REGISTRATION") || !strings.Contains(out, "KV_CHORIA_LEADER_ELECTION") {
+	if status != 0 || !strings.Contains(out, "CHORIA_REGISTRATION") ||
+		!strings.Contains(out, "KV_CHORIA_LEADER_ELECTION") {
 		t.Errorf("streams: %d %s %s", status, out, errOut)
 	}
 	status, out, _ = muster(t, "streams", "--server", server, "--json")
@@ -55,7 +56,8 @@ func TestStreams_ListPlanAndApply(t *testing.T) {
 	}
 	status, out, errOut = muster(t, "streams", "apply", "--config", changed)
 	if status != 1 || !strings.Contains(out, "done: create MINE") ||
-		!strings.Contains(out, "not done: recreate CHORIA_EVENTS") || !strings.Contains(errOut, "1 of 2 changes were not made") {
+		!strings.Contains(out, "not done: recreate CHORIA_EVENTS") ||
+		!strings.Contains(errOut, "1 of 2 changes were not made") {
 		t.Errorf("apply: %d %s %s", status, out, errOut)
 	}
 	status, out, _ = muster(t, "streams", "apply", "--config", changed, "--delete-messages", "--json")
@@ -71,7 +73,8 @@ func TestStreams_ApplyUsesTheAdminTokenOverTLS(t *testing.T) {
 	certs := t.TempDir()
 	authority.New(t, time.Now()).Files(certs, nil, "collector1")
 	dir := t.TempDir()
-	config := labConfig(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[stream.MINE]\nsubjects = 'mine'\n",
+	config := labConfig(t, dir, fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n"+
+		"[stream.MINE]\nsubjects = 'mine'\n",
 		filepath.Join(certs, "cert.pem"), filepath.Join(certs, "key.pem"), filepath.Join(certs, "ca.pem")))
 	_, stop := startAppliance(t, config)
 	status, out, errOut := muster(t, "streams", "apply", "--config", config)
