@@ -1,6 +1,6 @@
-// Package appliance puts the organs together: it hands each its configuration and its
-// connection, opens them in the order in which a message travels, and closes them so that
-// no message is lost uncounted. It does none of their work.
+// Package appliance assembles the components into an appliance: it gives each its configuration
+// and its connection, opens them in the order in which a message travels, and closes them so
+// that every message is counted. It does none of their work.
 package appliance
 
 import (
@@ -24,46 +24,47 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Appliance is one running collection point.
+// Appliance is one `muster run`. Its methods other than New, Open and Close are safe for
+// concurrent use while it is open.
 type Appliance struct {
 	cfg      *Config
-	log      hclog.Logger
-	version  string
-	verifier *choria.Verifier // whose word counts, for connections and for messages
-	rejected *rejected.Table  // who was turned away, by whichever of them
+	opts     Options
+	verifier *choria.Verifier // verifies connections and messages
+	rejected *rejected.Table  // refused connections and rejected messages
+
 	lock     *dirLock
 	broker   *broker.Broker
 	streams  jetstream.JetStream
-	fleet    *fleet.Fleet // nil: nobody watches the nodes
+	fleet    *fleet.Fleet // nil: the fleet view is disabled
 	adapters []*adapter.Adapter
 	console  *console.Console
-	ready    atomic.Bool
-	quit     chan struct{}
-	wg       sync.WaitGroup
-	close    sync.Once
-	closeErr error
+
+	ready     atomic.Bool   // between the end of Open and Close
+	quit      chan struct{} // closed by Close
+	wg        sync.WaitGroup
+	closeOnce sync.Once
+	closeErr  error
 }
 
-// Options is what an appliance is given by the program around it.
+// Options come from the program that runs the appliance.
 type Options struct {
 	Version string
 	Log     hclog.Logger
 }
 
-// New makes an appliance that does nothing yet.
+// New returns an appliance. Open starts it.
 func New(cfg *Config, o Options) *Appliance {
 	return &Appliance{
 		cfg:      cfg,
-		version:  o.Version,
-		log:      o.Log,
+		opts:     o,
 		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
 		rejected: rejected.New(),
 		quit:     make(chan struct{}),
 	}
 }
 
-// Open starts everything, and opens the port for nodes last: a node's first message never
-// meets an adapter that is not listening.
+// Open starts every component, and accepts the connections of nodes last, so that an adapter
+// listens before a node publishes its first message. After an error everything is closed.
 func (a *Appliance) Open(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		a.takeLock,
@@ -71,10 +72,10 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openStreams,
 		a.openFleet,
 		a.openAdapters,
-		a.limitMemory,
+		a.startMemoryLimit,
 		a.openConsole,
 		a.writeToken,
-		a.openDoor,
+		a.acceptNodes,
 	}
 	for _, step := range steps {
 		err := ctx.Err()
@@ -88,6 +89,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 	return nil
 }
 
+// takeLock locks the data directory against another appliance.
 func (a *Appliance) takeLock(context.Context) (err error) {
 	a.lock, err = lockDir(a.cfg.DataDir)
 	return err
@@ -98,12 +100,12 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		Name:       a.cfg.Identity,
 		Store:      a.cfg.DataDir,
 		MaxPending: a.cfg.maxPending(),
-		Ingest:     a.cfg.ingested(),
-		Private:    a.cfg.private(),
+		Ingest:     a.cfg.ingestSubjects(),
+		Private:    a.cfg.outputSubjects(),
 		Verifier:   a.verifier,
 		Rejected:   a.rejected,
 		Now:        time.Now,
-		Log:        a.log.Named("broker"),
+		Log:        a.opts.Log.Named("broker"),
 	})
 	return a.broker.Open(ctx)
 }
@@ -114,7 +116,8 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 	}
 	for _, cfg := range a.cfg.EnabledAdapters() {
 		if len(cfg.Stream.Servers) > 0 {
-			a.log.Named("fleet").Warn("nodes of an adapter that publishes elsewhere are not in the view", "adapter", cfg.Name)
+			a.opts.Log.Named("fleet").Warn(
+				"the fleet view does not see the nodes of an adapter that publishes to another NATS", "adapter", cfg.Name)
 		}
 	}
 	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
@@ -123,7 +126,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Now:           time.Now,
 		Connect:       a.broker.Connect,
 		ConnectSystem: a.broker.ConnectSystem,
-		Log:           a.log.Named("fleet"),
+		Log:           a.opts.Log.Named("fleet"),
 	})
 	return a.fleet.Open(ctx)
 }
@@ -131,7 +134,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 func (a *Appliance) openAdapters(ctx context.Context) error {
 	buffers := a.cfg.buffers()
 	for i, cfg := range a.cfg.EnabledAdapters() {
-		one := adapter.New(*cfg, adapter.Options{
+		ad := adapter.New(*cfg, adapter.Options{
 			Site:      a.cfg.Site,
 			Buffer:    buffers[i],
 			Now:       time.Now,
@@ -139,26 +142,33 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			Delivered: a.broker.Delivered,
 			Verifier:  a.verifier,
 			Rejected:  a.rejected,
-			Log:       a.log.Named("adapter").Named(cfg.Name),
+			Log:       a.opts.Log.Named("adapter").Named(cfg.Name),
 		})
-		if err := one.Open(ctx); err != nil {
+		if err := ad.Open(ctx); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
 		}
-		a.adapters = append(a.adapters, one)
+		a.adapters = append(a.adapters, ad)
 	}
 	return nil
 }
 
-func (a *Appliance) limitMemory(context.Context) error {
-	a.wg.Go(a.watchMemory)
+// startMemoryLimit starts to limit the memory of the process.
+func (a *Appliance) startMemoryLimit(context.Context) error {
+	a.wg.Go(a.limitMemory)
 	return nil
 }
 
 func (a *Appliance) openConsole(ctx context.Context) error {
 	metrics, choria := a.registries()
 	options := console.Options{
-		Log: a.log.Named("console"), Now: time.Now, Ready: a.NotReady, Metrics: metrics, Choria: choria,
-		NATS: a.broker.Handlers(), Rejected: a.rejected.Entries, Streams: a.listStreams,
+		Log:      a.opts.Log.Named("console"),
+		Now:      time.Now,
+		Ready:    a.NotReady,
+		Metrics:  metrics,
+		Choria:   choria,
+		NATS:     a.broker.Handlers(),
+		Rejected: a.rejected.Entries,
+		Streams:  a.listStreams,
 	}
 	if a.fleet != nil {
 		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet
@@ -167,15 +177,17 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 	return a.console.Open(ctx)
 }
 
-// writeToken leaves the admin token where only who may read the data directory finds it.
+// writeToken writes the admin token into the data directory, where only the appliance's own
+// user can read it. Without the file, for example on a full disk, the appliance still collects.
 func (a *Appliance) writeToken(context.Context) error {
 	if err := os.WriteFile(a.cfg.TokenFile(), []byte(a.broker.AdminToken()), 0o600); err != nil {
-		a.log.Warn("admin token not written, \"muster streams apply\" will not get in", "error", err)
+		a.opts.Log.Warn("admin token not written; \"muster streams apply\" cannot connect", "error", err)
 	}
-	return nil // a full disk is no reason not to collect
+	return nil
 }
 
-func (a *Appliance) openDoor(context.Context) error {
+// acceptNodes opens the broker's port. From here on the appliance is ready.
+func (a *Appliance) acceptNodes(context.Context) error {
 	if err := a.broker.Accept(); err != nil {
 		return err
 	}
@@ -183,16 +195,16 @@ func (a *Appliance) openDoor(context.Context) error {
 	return nil
 }
 
-// Stats are the ledgers of the adapters, by name.
+// Stats returns the ledger of each adapter, by the adapter's name.
 func (a *Appliance) Stats() map[string]adapter.Stats {
 	stats := make(map[string]adapter.Stats, len(a.adapters))
-	for _, one := range a.adapters {
-		stats[one.Name()] = one.Stats()
+	for _, ad := range a.adapters {
+		stats[ad.Name()] = ad.Stats()
 	}
 	return stats
 }
 
-// States are how many nodes are in each state; none where nobody watches them.
+// States returns the number of nodes in each state; nil if the fleet view is disabled.
 func (a *Appliance) States() map[fleet.State]int {
 	if a.fleet == nil {
 		return nil
@@ -200,8 +212,8 @@ func (a *Appliance) States() map[fleet.State]int {
 	return a.fleet.Summary().States
 }
 
-// Reload applies what can change while it runs: the broker's roles and certificates, and the
-// fleet's rules. Reloaded tells of which keys.
+// Reload applies the keys that Reloadable names, except log.level, and reads the broker's
+// certificates again.
 func (a *Appliance) Reload(cfg *Config) {
 	a.broker.Reload(cfg.Broker.Roles)
 	if a.fleet != nil {
@@ -209,19 +221,20 @@ func (a *Appliance) Reload(cfg *Config) {
 	}
 }
 
-// Reloaded tells whether a changed key is applied by Reload, or by who reads the log's level.
-func Reloaded(key string) bool {
-	rule, ofFleet := strings.CutPrefix(key, "fleet.")
-	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloaded(rule)
+// Reloadable reports whether a change of the key takes effect without a restart. The caller of
+// Reload applies log.level.
+func Reloadable(key string) bool {
+	fleetKey, ofFleet := strings.CutPrefix(key, "fleet.")
+	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloaded(fleetKey)
 }
 
-// BrokerAddress is where nodes connect, as host and port.
+// BrokerAddress returns the host and port to which nodes connect.
 func (a *Appliance) BrokerAddress() string { return a.broker.Address() }
 
-// ConsoleAddress is where the console listens, as host and port.
+// ConsoleAddress returns the host and port on which the console listens.
 func (a *Appliance) ConsoleAddress() string { return a.console.Address() }
 
-// DataDir is where it stores, as an absolute path where there is one.
+// DataDir returns the data directory, as an absolute path if that can be found.
 func (a *Appliance) DataDir() string {
 	if abs, err := filepath.Abs(a.cfg.DataDir); err == nil {
 		return abs

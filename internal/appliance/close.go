@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// DrainTime is how long Close waits for messages that have no verdict yet.
-const DrainTime = 30 * time.Second
+// DrainTimeout is how long Close waits for the outcomes of messages.
+const DrainTimeout = 30 * time.Second
 
 const (
-	// quietTime without a message means that none is on its way.
+	// quietTime is how long the adapters must receive nothing to have received everything.
 	quietTime = 200 * time.Millisecond
-	// mostQuietTime bounds the wait where something of this process goes on publishing.
-	mostQuietTime = 5 * time.Second
+	// maxQuietWait bounds the wait if something in this process goes on publishing.
+	maxQuietWait = 5 * time.Second
 )
 
-// Close stops taking messages in, sees those that are in to their verdict, and ends
-// everything. It may be called twice, and while Open has not finished its work.
+// Close refuses new connections, waits up to DrainTimeout for the outcomes of the received
+// messages, and closes every component. It may be called twice, and after a failed Open.
 func (a *Appliance) Close(ctx context.Context) error {
-	a.close.Do(func() { a.closeErr = a.shut(ctx) })
+	a.closeOnce.Do(func() { a.closeErr = a.closeAll(ctx) })
 	return a.closeErr
 }
 
-func (a *Appliance) shut(ctx context.Context) error {
+func (a *Appliance) closeAll(ctx context.Context) error {
 	var errs []error
 	wasReady := a.ready.Swap(false)
 	close(a.quit)
@@ -38,10 +38,10 @@ func (a *Appliance) shut(ctx context.Context) error {
 		errs = append(errs, err)
 		a.waitQuiet(nodes)
 	}
-	draining, cancel := context.WithTimeout(ctx, DrainTime)
+	draining, cancel := context.WithTimeout(ctx, DrainTimeout)
 	defer cancel()
-	for _, one := range a.adapters {
-		errs = append(errs, one.Close(draining))
+	for _, ad := range a.adapters {
+		errs = append(errs, ad.Close(draining))
 	}
 	if a.fleet != nil {
 		errs = append(errs, a.fleet.Close(draining))
@@ -65,12 +65,12 @@ func (a *Appliance) shut(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// waitQuiet waits until the adapters receive nothing any more. A connection that the
-// server ends goes on being read until its socket is closed, a moment later, and the
-// server does not tell when that is.
+// waitQuiet waits until the adapters have received what nodes had published. The server reads
+// a connection until its socket is closed, a moment after it disconnected the node, and does
+// not report when that is.
 func (a *Appliance) waitQuiet(nodes int) {
 	quiet := quietTime
-	if nodes == 0 { // the last may have gone just now
+	if nodes == 0 { // the last node may have disconnected just now
 		quiet /= 4
 	}
 	received := func() (sum uint64) {
@@ -80,7 +80,7 @@ func (a *Appliance) waitQuiet(nodes int) {
 		return sum
 	}
 	last, since := received(), time.Now()
-	for start := time.Now(); time.Since(since) < quiet && time.Since(start) < mostQuietTime; {
+	for start := time.Now(); time.Since(since) < quiet && time.Since(start) < maxQuietWait; {
 		time.Sleep(quietTime / 20)
 		if now := received(); now != last {
 			last, since = now, time.Now()
@@ -88,10 +88,10 @@ func (a *Appliance) waitQuiet(nodes int) {
 	}
 }
 
-// logLedger is the last thing that is logged.
+// logLedger logs each adapter's ledger, as the last lines of the appliance.
 func (a *Appliance) logLedger() {
 	for name, s := range a.Stats() {
-		a.log.Info("stopped", "adapter", name, "received", s.Received, "stored", s.Stored, "duplicate", s.Duplicate,
+		a.opts.Log.Info("stopped", "adapter", name, "received", s.Received, "stored", s.Stored, "duplicate", s.Duplicate,
 			"rejected", s.AllRejected(), "dropped", s.AllDropped(), "balanced", s.Balanced())
 	}
 }

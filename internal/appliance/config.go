@@ -13,24 +13,24 @@ import (
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
-// Where the data is kept when the configuration does not say: an installed appliance has
-// a file and a directory of its own, a lab without a file uses the current one.
+// Defaults of data_dir.
 const (
-	InstalledDir = "/var/lib/muster" // also that of the unit
-	labDir       = "./muster-data"
+	InstalledDir = "/var/lib/muster" // with a configuration file; the systemd unit uses it too
+	labDir       = "./muster-data"   // without a file
 )
 
-// Config is the whole configuration: the file's top keys, and every organ's own table.
+// Config is the whole configuration: the top keys of the file, and the table of each component.
 type Config struct {
-	File string // where it was read; empty for a lab
+	File string // where it was read; empty: no file
 
 	Identity    string
 	Site        string
 	DataDir     string
-	MemoryLimit int64 // bytes; 0: from the buffers and the connections
+	MemoryLimit int64 // bytes; 0: derived from the buffers and the connections
 
 	Log       Log
 	Broker    broker.Config
@@ -47,7 +47,7 @@ type Log struct {
 	Format string
 }
 
-// DefaultConfig is a lab on loopback, with all that a collection point needs.
+// DefaultConfig returns the configuration of a lab on loopback. It collects registrations.
 func DefaultConfig() *Config {
 	c := &Config{
 		DataDir:   labDir,
@@ -64,8 +64,8 @@ func DefaultConfig() *Config {
 	return c
 }
 
-// Load reads the configuration file over the defaults. Without a file, the defaults are
-// the configuration. The error is a config.Problems where the file can be read.
+// Load reads the configuration file, laid over the defaults. An empty name stands for no file.
+// The error is a config.Problems.
 func Load(file string) (*Config, error) {
 	c, err := read(file)
 	if err != nil {
@@ -74,12 +74,13 @@ func Load(file string) (*Config, error) {
 	return c, nil
 }
 
-// LoadConsole reads where the console is. Who asks it need not be able to read all that the
-// file names: what is wrong elsewhere in it is no error.
+// LoadConsole reads the [console] table. Problems elsewhere in the file are ignored: a user who
+// asks the console may be unable to read other files that the configuration names.
 func LoadConsole(file string) (console.Config, error) {
 	c, err := read(file)
 	var problems config.Problems
-	if c != nil && errors.As(err, &problems) && !slices.ContainsFunc(problems, func(p config.Problem) bool { return p.Key == "" || strings.HasPrefix(p.Key, "console") }) {
+	concerned := func(p config.Problem) bool { return p.Key == "" || strings.HasPrefix(p.Key, "console") }
+	if c != nil && errors.As(err, &problems) && !slices.ContainsFunc(problems, concerned) {
 		err = nil
 	}
 	if err != nil {
@@ -88,7 +89,7 @@ func LoadConsole(file string) (console.Config, error) {
 	return c.Console, nil
 }
 
-// read is nil where there is nothing to be read.
+// read returns the configuration with the error, as far as it could be read; nil if the file cannot.
 func read(file string) (*Config, error) {
 	var text []byte
 	if file != "" {
@@ -104,8 +105,8 @@ func read(file string) (*Config, error) {
 	return Parse(file, text)
 }
 
-// Parse is Load for a text that is at hand. The configuration is returned with the error
-// too, as far as it could be read.
+// Parse does what Load does, for the text of a file. It returns the configuration with the
+// error too, as far as it could be read.
 func Parse(file string, text []byte) (*Config, error) {
 	c := DefaultConfig()
 	c.File = file
@@ -122,23 +123,26 @@ func Parse(file string, text []byte) (*Config, error) {
 	return c, err
 }
 
-// Keys lists the top keys of the file.
+// Keys returns the top keys of the file.
 func (c *Config) Keys() []config.Key {
 	return append([]config.Key{
-		{Name: "identity", Value: config.String(&c.Identity), Help: "name of this appliance; default: the host's name with its domain"},
-		{Name: "site", Value: config.String(&c.Site), Help: "name of the place it collects for; default: identity"},
-		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory of all that is stored"},
-		{Name: "memory_limit", Value: config.SizeOr("auto", &c.MemoryLimit, 32<<20, 1<<50), Help: "memory that the garbage collector stays within; auto: from the buffers and the connections"},
-		{Name: "log", Value: config.Sub(&c.Log), Help: "what is logged, on standard error"},
-		{Name: "broker", Value: config.Sub(&c.Broker), Help: "where nodes connect"},
-		{Name: "jetstream", Value: config.Sub(&c.JetStream), Help: "what may be stored"},
-		{Name: "adapter", Value: config.Named(c.Adapters, adapter.NewConfig), Help: "Choria messages in, stream messages out"},
-		{Name: "fleet", Value: config.Sub(&c.Fleet), Help: "what becomes of the nodes"},
-		{Name: "console", Value: config.Sub(&c.Console), Help: "where people and monitoring ask"},
+		{Name: "identity", Value: config.String(&c.Identity),
+			Help: "name of this appliance; default: the host's name with its domain"},
+		{Name: "site", Value: config.String(&c.Site), Help: "name of the site that it collects for; default: identity"},
+		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory for everything that is stored"},
+		{Name: "memory_limit", Value: config.SizeOr("auto", &c.MemoryLimit, 32<<20, 1<<50),
+			Help: "soft limit of the process's memory; auto: derived from the buffers and the connections"},
+		{Name: "log", Value: config.Sub(&c.Log), Help: "log, on standard error"},
+		{Name: "broker", Value: config.Sub(&c.Broker), Help: "NATS server to which nodes connect"},
+		{Name: "jetstream", Value: config.Sub(&c.JetStream), Help: "limits of what is stored"},
+		{Name: "adapter", Value: config.Named(c.Adapters, adapter.NewConfig),
+			Help: "reads Choria messages and writes stream messages"},
+		{Name: "fleet", Value: config.Sub(&c.Fleet), Help: "state of every node"},
+		{Name: "console", Value: config.Sub(&c.Console), Help: "HTTP server for people and monitoring"},
 	}, c.Declared.Keys()...)
 }
 
-// EnabledAdapters are the adapters that run, in order of name.
+// EnabledAdapters returns the adapters that are enabled, sorted by name.
 func (c *Config) EnabledAdapters() []*adapter.Config {
 	var enabled []*adapter.Config
 	for _, name := range slices.Sorted(maps.Keys(c.Adapters)) {
@@ -149,8 +153,8 @@ func (c *Config) EnabledAdapters() []*adapter.Config {
 	return enabled
 }
 
-// ingested are the subjects that adapters read.
-func (c *Config) ingested() []string {
+// ingestSubjects returns the subjects that the adapters read.
+func (c *Config) ingestSubjects() []string {
 	var topics []string
 	for _, a := range c.EnabledAdapters() {
 		topics = append(topics, a.Ingest.Topics...)
@@ -158,26 +162,23 @@ func (c *Config) ingested() []string {
 	return topics
 }
 
-// private are the subjects that adapters publish to, all senders' together.
-func (c *Config) private() []string {
+// outputSubjects returns, for each adapter, the subject that covers all that it publishes.
+func (c *Config) outputSubjects() []string {
 	var topics []string
 	for _, a := range c.EnabledAdapters() {
-		tokens := strings.Split(a.Stream.Topic, ".")
-		if at := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") }); at >= 0 {
-			tokens = append(tokens[:at], ">")
-		}
-		topics = append(topics, strings.Join(tokens, "."))
+		topics = append(topics, subject.OfAllSenders(a.Stream.Topic))
 	}
 	return topics
 }
 
-// Keys lists the keys of [log].
+// Keys returns the keys of [log].
 func (l *Log) Keys() []config.Key {
 	return []config.Key{
-		{Name: "level", Value: config.OneOf(&l.Level, "trace", "debug", "info", "warn", "error"), Help: "trace, debug, info, warn or error"},
+		{Name: "level", Value: config.OneOf(&l.Level, "trace", "debug", "info", "warn", "error"),
+			Help: "trace, debug, info, warn or error"},
 		{Name: "format", Value: config.OneOf(&l.Format, "text", "json"), Help: "text or json"},
 	}
 }
 
-// Validate has nothing to relate.
+// Validate does nothing: the keys of [log] do not depend on each other.
 func (l *Log) Validate(*config.Check) {}

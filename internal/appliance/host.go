@@ -10,11 +10,11 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// lookupWait is how long the name service may take to say the host's domain.
-const lookupWait = time.Second
+// lookupTimeout is how long the name service may take to return the host's domain.
+const lookupTimeout = time.Second
 
-// hostIdentity is the host's name with its domain, as far as that can be found out and is
-// a name that an appliance can have.
+// hostIdentity returns the host's name, with its domain if that can be found. It returns
+// "localhost" if the name cannot be that of an appliance.
 func hostIdentity() string {
 	name, err := os.Hostname()
 	if err != nil || choria.CheckSender(name) != nil {
@@ -23,10 +23,11 @@ func hostIdentity() string {
 	if strings.Contains(name, ".") {
 		return name
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lookupWait)
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	full, err := net.DefaultResolver.LookupCNAME(ctx, name)
-	if full = strings.TrimSuffix(full, "."); err == nil && strings.HasPrefix(full, name+".") && choria.CheckSender(full) == nil {
+	full = strings.TrimSuffix(full, ".")
+	if err == nil && strings.HasPrefix(full, name+".") && choria.CheckSender(full) == nil {
 		return full
 	}
 	return name

@@ -10,10 +10,11 @@ import (
 	"syscall"
 )
 
-// dirLock keeps a second appliance out of a data directory. The kernel lets go of it when
-// the process ends, however it ends.
+// dirLock keeps a second appliance from using a data directory. The kernel releases it when the
+// process ends, even if it is killed.
 type dirLock struct{ file *os.File }
 
+// lockDir creates the directory if needed, and locks it.
 func lockDir(dir string) (*dirLock, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("data_dir: %w", err)
@@ -27,8 +28,8 @@ func lockDir(dir string) (*dirLock, error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		holder, _ := os.ReadFile(path)
 		_ = file.Close()
-		return nil, fmt.Errorf("data_dir: %s is in use by another appliance, process %s; stop that one, or set another data_dir",
-			dir, strings.TrimSpace(string(holder)))
+		return nil, fmt.Errorf("data_dir: %s is in use by another appliance, process %s; "+
+			"stop that one, or set another data_dir", dir, strings.TrimSpace(string(holder)))
 	}
 	if err == nil {
 		err = writePID(file)
@@ -48,5 +49,6 @@ func writePID(file *os.File) error {
 	return err
 }
 
-// release lets another appliance in. The file stays: removing it would let two in.
+// release unlocks the directory. The file stays: if it were removed, two appliances could each
+// lock a file of that name.
 func (l *dirLock) release() error { return l.file.Close() }

@@ -11,57 +11,58 @@ import (
 
 const (
 	memoryInterval = time.Second
-	// What an appliance takes beside its buffers: the server, its caches and one
-	// adapter's share of what it has not read yet.
+	// baseMemory is what an appliance needs beside its buffers: the server, its caches, and
+	// the messages that the server has read and one adapter has not.
 	baseMemory = 128 << 20
-	// What a connected node takes with TLS, and its garbage, rounded up: with a limit below
-	// that the collector does nothing but work, where thousands of nodes are connected.
+	// connectionMemory is what a connected node needs with TLS, and its garbage, rounded up.
+	// With thousands of nodes, a lower limit would keep the garbage collector busy all the time.
 	connectionMemory = 112 << 10
-	// "auto" is a quarter of the memory for all buffers together, and at most so much each.
-	mostAutoBuffer = 1 << 30
+	// maxAutoBuffer bounds each buffer that is "auto". All of them together take at most a
+	// quarter of the memory.
+	maxAutoBuffer = 1 << 30
 )
 
-// machineMemory is the memory that this process may use, in bytes: that of its control
-// group, or else of the machine.
+// machineMemory returns the memory that this process may use, in bytes: the limit of its
+// control group, or else the memory of the machine.
 func machineMemory() int64 {
 	for _, limit := range []memlimit.Provider{memlimit.FromCgroup, memlimit.FromSystem} {
 		if bytes, err := limit(); err == nil && bytes > 0 {
 			return int64(min(bytes, 1<<50))
 		}
 	}
-	return 1 << 30 // a small machine, to be on the safe side
+	return 1 << 30 // unknown: assume a small machine
 }
 
-// buffers are the bounds of the enabled adapters' buffers, in their order.
+// buffers returns the size of each enabled adapter's buffer in bytes, in the order of EnabledAdapters.
 func (c *Config) buffers() []int64 {
 	enabled := c.EnabledAdapters()
-	auto := min(machineMemory()/4/int64(max(len(enabled), 1)), mostAutoBuffer)
-	bounds := make([]int64, len(enabled))
+	auto := min(machineMemory()/4/int64(max(len(enabled), 1)), maxAutoBuffer)
+	sizes := make([]int64, len(enabled))
 	for i, a := range enabled {
-		bounds[i] = a.Buffer
+		sizes[i] = a.Buffer
 		if a.Buffer == 0 {
-			bounds[i] = auto
+			sizes[i] = auto
 		}
 	}
-	return bounds
+	return sizes
 }
 
-// leastPending is half more than NATS allows by itself. It counts in a burst: what lies there is
-// memory beside the buffer.
-const leastPending = 96 << 20
+// minPending is half as much again as NATS's default. In a burst these bytes are memory beside
+// the buffer.
+const minPending = 96 << 20
 
-// maxPending is how far a connection may lag behind the server: half of the largest
-// buffer. The adapters' taps are fast, but on a machine that is busy with other things
-// they too have to wait, and one that the server ends for it costs what it had not read.
-// From three quarters of it on the server slows down who publishes.
+// maxPending returns how many bytes the server keeps for a connection that reads too slowly
+// before it closes it: half of the largest buffer. The adapters' connections read fast, but on a
+// busy machine they have to wait too, and everything that a closed one had not read is lost.
+// From three quarters of maxPending the server slows down the publishers.
 func (c *Config) maxPending() int64 {
-	return max(slices.Max(append(c.buffers(), 0))/2, leastPending)
+	return max(slices.Max(append(c.buffers(), 0))/2, minPending)
 }
 
-// memoryLimit is what the garbage collector is told to stay within. Without it a burst
-// that fills the buffer would take twice as much: the heap may double before Go collects.
-// It grows with the connections, because a limit below what is in use costs the processor
-// and saves nothing.
+// memoryLimit returns the soft limit of the process's memory, in bytes. Without it a burst that
+// fills the buffer would take twice as much, because the heap may double before Go collects
+// garbage. It grows with the connections: a limit below what is in use costs processor time
+// and saves no memory.
 func (a *Appliance) memoryLimit() int64 {
 	if a.cfg.MemoryLimit > 0 {
 		return a.cfg.MemoryLimit
@@ -73,20 +74,20 @@ func (a *Appliance) memoryLimit() int64 {
 	return min(limit, machineMemory()/10*9)
 }
 
-// gcPercent is half of what Go collects garbage at. Most of the heap are messages, which the
-// collector need not look into; memory that is used again sooner is warm, and a burst takes
-// 12 % less of it and of the processor's time too.
+// gcPercent is half of Go's default. Most of the heap is messages, which hold no pointers for
+// the collector to follow; memory that is used again sooner is still in the processor's cache,
+// and a burst takes 12 % less memory and processor time.
 const gcPercent = 50
 
-// watchMemory keeps the limit right, GOMEMLIMIT and GOGC in the environment having the last
-// word, and gives back what is not needed any more.
-func (a *Appliance) watchMemory() {
+// limitMemory adjusts the memory limit and returns unused memory to the system, every
+// memoryInterval until Close. GOMEMLIMIT and GOGC in the environment win.
+func (a *Appliance) limitMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 	ticker := time.NewTicker(memoryInterval)
 	defer ticker.Stop()
-	var t trim
+	var t trimmer
 	for {
 		if os.Getenv("GOMEMLIMIT") == "" {
 			debug.SetMemoryLimit(a.memoryLimit())
@@ -95,7 +96,7 @@ func (a *Appliance) watchMemory() {
 		case <-a.quit:
 			return
 		case now := <-ticker.C:
-			t.look(now)
+			t.tick(now)
 		}
 	}
 }

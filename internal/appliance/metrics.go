@@ -8,22 +8,24 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// registries are what is shown at /metrics, and what at /choria/prometheus. The same
-// figures of the process stand in both, as in Choria's.
+// registries returns the metrics of /metrics and of /choria/prometheus. Both have those of the
+// process, as Choria's own have.
 func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	metrics, choria = prometheus.NewRegistry(), prometheus.NewRegistry()
 	for _, r := range []*prometheus.Registry{metrics, choria} {
-		r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		r.MustRegister(collectors.NewGoCollector(),
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	metrics.MustRegister(
 		adapter.Collector(a.adapters),
 		a.broker.Collector(),
-		constant("muster_build_info", "The running version.", prometheus.GaugeValue, prometheus.Labels{"version": a.version}),
+		constant("muster_build_info", "The running version.", prometheus.GaugeValue,
+			prometheus.Labels{"version": a.opts.Version}),
 	)
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}
-	if a.cfg.Console.TLS.Enabled() { // who scrapes has seen the certificate
+	if a.cfg.Console.TLS.Enabled() { // a scrape has used the certificate, so it is loaded
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_console_certificate_days", Help: "Days until the console's certificate expires.",
 		}, func() float64 { return time.Until(a.console.Expires()).Hours() / 24 }))
@@ -32,23 +34,23 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 		adapter.ChoriaCollector(a.adapters, a.cfg.Identity),
 		a.broker.ChoriaCollector(),
 		constant("choria_build_info", "Build information about the running server", prometheus.CounterValue,
-			prometheus.Labels{"identity": a.cfg.Identity, "sha": "unknown", "version": a.version}),
+			prometheus.Labels{"identity": a.cfg.Identity, "sha": "unknown", "version": a.opts.Version}),
 	)
 	return metrics, choria
 }
 
-// one is a metric whose value is always 1: what it tells is in its labels.
-type one struct {
+// constantMetric is a metric whose value is always 1. Its labels are the information.
+type constantMetric struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
 }
 
 func constant(name, help string, kind prometheus.ValueType, labels prometheus.Labels) prometheus.Collector {
-	return one{prometheus.NewDesc(name, help, nil, labels), kind}
+	return constantMetric{prometheus.NewDesc(name, help, nil, labels), kind}
 }
 
-func (c one) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
+func (c constantMetric) Describe(ch chan<- *prometheus.Desc) { ch <- c.desc }
 
-func (c one) Collect(ch chan<- prometheus.Metric) {
+func (c constantMetric) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(c.desc, c.kind, 1)
 }

@@ -13,12 +13,12 @@ import (
 // family is a metric as a scrape describes it.
 type family struct {
 	help, kind string
-	labels     []string // names, of the first series
+	labels     []string // their names, of the first series; sorted
 }
 
 var series = regexp.MustCompile(`^([a-z_]+?)(_sum|_count)?(?:\{(.*)\})? `)
 
-// families reads the metrics of a scrape whose names begin with the prefix.
+// families returns the metrics of a scrape whose names begin with the prefix.
 func families(scrape, prefix string) map[string]family {
 	all := map[string]family{}
 	for line := range strings.Lines(scrape) {
@@ -51,7 +51,7 @@ func families(scrape, prefix string) map[string]family {
 	return all
 }
 
-func TestChoriasMetricsHaveItsNamesLabelsAndHelp(t *testing.T) {
+func TestMetrics_ChoriasHaveItsNamesLabelsAndHelp(t *testing.T) {
 	t.Parallel()
 	captured, err := os.ReadFile("testdata/prometheus-mtls-with-adapter.txt")
 	if err != nil {
@@ -59,7 +59,7 @@ func TestChoriasMetricsHaveItsNamesLabelsAndHelp(t *testing.T) {
 	}
 	a := testkit.Appliance(t, "")
 	nc := testkit.Connect(t, a)
-	if err := nc.Publish("mcollective.broadcast.agent.registration", testkit.Raw(t, "v1-mtls/registration-file.transport.json")); err != nil {
+	if err := nc.Publish(testkit.Subject, testkit.Raw(t, "v1-mtls/registration-file.transport.json")); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Settled(t, a, "registration", 1)
@@ -90,13 +90,13 @@ func TestChoriasMetricsHaveItsNamesLabelsAndHelp(t *testing.T) {
 	}
 }
 
-func TestMustersMetricsAreTheLedger(t *testing.T) {
+func TestMetrics_AreTheLedger(t *testing.T) {
 	t.Parallel()
 	a := testkit.Appliance(t, "")
 	nc := testkit.Connect(t, a)
 	good := testkit.Raw(t, "v1-mtls/registration-file.transport.json")
 	for _, raw := range [][]byte{good, good, []byte("{")} {
-		if err := nc.Publish("mcollective.broadcast.agent.registration", raw); err != nil {
+		if err := nc.Publish(testkit.Subject, raw); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
-// The disk is short below either of these.
+// A disk with less free space than one of these is short.
 const (
-	leastFree        = 1 << 30
-	leastFreePercent = 5
+	minFree        = 1 << 30 // bytes
+	minFreePercent = 5
 )
 
-// The codes of what keeps an appliance from being ready.
+// Codes of the reasons why an appliance is not ready.
 const (
 	codeStarting     = "starting"
 	codeUnwritable   = "stream-unwritable"
@@ -25,10 +25,10 @@ const (
 	codeDiskShort    = "disk-short"
 )
 
-// NotReady is everything that keeps messages from being stored; nothing when ready.
+// NotReady returns every reason why messages cannot be stored; none if the appliance is ready.
 func (a *Appliance) NotReady() []console.Reason {
 	if !a.ready.Load() {
-		return []console.Reason{{Code: codeStarting, What: a.cfg.Identity, Detail: "starting, or stopping"}}
+		return []console.Reason{{Code: codeStarting, What: a.cfg.Identity, Detail: "starting or stopping"}}
 	}
 	var reasons []console.Reason
 	for _, fault := range a.broker.Faults() {
@@ -38,12 +38,13 @@ func (a *Appliance) NotReady() []console.Reason {
 		}
 		reasons = append(reasons, console.Reason{Code: codeUnwritable, What: what, Detail: fault.Detail})
 	}
-	for _, one := range a.adapters {
-		if fault := one.Fault(); fault != "" {
-			reasons = append(reasons, console.Reason{Code: codeUnwritable, What: a.streamOf(one.Name()), Detail: fault})
+	for _, ad := range a.adapters {
+		if fault := ad.Fault(); fault != "" {
+			reasons = append(reasons, console.Reason{Code: codeUnwritable, What: a.streamOf(ad.Name()), Detail: fault})
 		}
-		if !one.Connected() {
-			reasons = append(reasons, console.Reason{Code: codeDisconnected, What: one.Name(), Detail: "no connection; it is tried again until there is one"})
+		if !ad.Connected() {
+			reasons = append(reasons, console.Reason{Code: codeDisconnected, What: ad.Name(),
+				Detail: "not connected to the broker; the adapter tries again until it is"})
 		}
 	}
 	if short := a.diskShort(); short != "" {
@@ -52,11 +53,12 @@ func (a *Appliance) NotReady() []console.Reason {
 	return reasons
 }
 
-// Alive tells whether adapters, view and store still answer. A full disk, or a stream that
-// cannot be written, is said by NotReady, and heals; what hangs needs a new process.
+// Alive returns an error if the adapters, the fleet view or the store do not answer before the
+// context is done. A process that hangs must be restarted. A full disk or a stream that cannot
+// be written is no reason for that: NotReady reports them, and they heal.
 func (a *Appliance) Alive(ctx context.Context) error {
 	answers := make(chan error, 1)
-	go func() { // which stays behind where something hangs
+	go func() { // stays behind if something hangs
 		a.Stats()
 		a.States()
 		_, err := jsconfig.List(ctx, a.streams)
@@ -64,15 +66,15 @@ func (a *Appliance) Alive(ctx context.Context) error {
 	}()
 	select {
 	case err := <-answers:
-		if !errors.Is(err, context.DeadlineExceeded) { // any other answer is one
+		if !errors.Is(err, context.DeadlineExceeded) { // any other error is an answer
 			return nil
 		}
 	case <-ctx.Done():
 	}
-	return errors.New("adapters, the view of the nodes, or the store do not answer")
+	return errors.New("the adapters, the fleet view or the store do not answer")
 }
 
-// diskShort says why there is too little room for the data.
+// diskShort returns why the disk has too little free space; empty if it has enough.
 func (a *Appliance) diskShort() string {
 	space, err := host.SpaceOf(a.cfg.DataDir)
 	if err != nil {
@@ -81,17 +83,17 @@ func (a *Appliance) diskShort() string {
 	return DiskShort(space)
 }
 
-// DiskShort says in words why that is too little room to store in; it is empty where it is
-// enough.
+// DiskShort returns a sentence if the space is too small for an appliance to store in; empty if
+// it is large enough.
 func DiskShort(space host.Space) string {
-	if space.Has(leastFree, leastFreePercent) {
+	if space.Has(minFree, minFreePercent) {
 		return ""
 	}
-	return fmt.Sprintf("%s of %s is free; make room, or lower the streams' max_bytes",
+	return fmt.Sprintf("only %s of %s is free; free disk space, or lower the streams' max_bytes",
 		humanize.IBytes(space.Free), humanize.IBytes(space.Total))
 }
 
-// streamOf is the stream that an adapter fills, or its subject where no stream is declared.
+// streamOf returns the stream that an adapter publishes to, or its subject if no stream is declared for it.
 func (a *Appliance) streamOf(name string) string {
 	topic := a.cfg.Adapters[name].Stream.Subject("sender")
 	if stream := a.cfg.Declared.StreamFor(topic); stream != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// openStreams brings the declared streams into being. What cannot be changed is said and
-// stays as it is: an appliance that collects into yesterday's stream beats one that is down.
+// openStreams creates and updates the declared streams. A change that cannot be made is logged,
+// and the stream stays as it is: collecting into an outdated stream is better than not at all.
 func (a *Appliance) openStreams(ctx context.Context) error {
 	nc, err := a.broker.Connect("jsconfig")
 	if err != nil {
@@ -22,9 +22,9 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 	if a.streams, err = jetstream.New(nc); err != nil {
 		return err
 	}
-	log := a.log.Named("jsconfig")
+	log := a.opts.Log.Named("jsconfig")
 	results, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
-	if errors.Is(err, jsconfig.ErrOverlap) { // which can be mended only while a server runs
+	if errors.Is(err, jsconfig.ErrOverlap) { // can be corrected only while the server runs
 		log.Error("streams not changed", "error", err)
 		return nil
 	}
@@ -41,15 +41,20 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 	return nil
 }
 
-// listStreams are the streams that are there, by name, and what of them is not as declared.
+// listStreams returns the existing streams, sorted by name, and how they differ from the declared ones.
 func (a *Appliance) listStreams(ctx context.Context) (console.Streams, error) {
 	have, err := jsconfig.List(ctx, a.streams)
 	if err != nil {
 		return console.Streams{}, err
 	}
-	slices.SortFunc(have, func(a, b jsconfig.StreamInfo) int { return strings.Compare(a.Config.Name, b.Config.Name) })
+	slices.SortFunc(have, func(a, b jsconfig.StreamInfo) int {
+		return strings.Compare(a.Config.Name, b.Config.Name)
+	})
 	changes, err := jsconfig.Plan(have, a.cfg.Declared.StreamConfigs(), time.Now())
-	answer := console.Streams{Streams: append([]jsconfig.StreamInfo{}, have...), Changes: append([]jsconfig.Change{}, changes...)}
+	answer := console.Streams{
+		Streams: append([]jsconfig.StreamInfo{}, have...), // not nil: the API answers []
+		Changes: append([]jsconfig.Change{}, changes...),
+	}
 	if err != nil {
 		answer.Overlap = err.Error()
 	}

@@ -7,39 +7,40 @@ import (
 )
 
 const (
-	// quietBytes is how much may be allocated in a second that counts as quiet.
-	quietBytes = 4 << 20
-	// quietSeconds so many in a row make it worth while to give memory back.
-	quietSeconds = 3
-	// spareBytes is how much has to be to spare, and spareShare what part of that in use.
-	spareBytes = 16 << 20
-	spareShare = 8
-	// trimInterval is how seldom memory is given back, and trimShare what part of the time
-	// it may take: where many nodes are connected a collection is no trifle.
-	trimInterval = 15 * time.Second
-	trimShare    = 100
+	// maxQuietAlloc is how many bytes may be allocated in a second that counts as quiet.
+	maxQuietAlloc = 4 << 20
+	// minQuiet is how many quiet seconds in a row must pass before memory is returned.
+	minQuiet = 3
+	// Memory is returned if at least minSpare bytes are unused, and at least one part in
+	// minSpareShare of the memory in use.
+	minSpare      = 16 << 20
+	minSpareShare = 8
+	// minTrimInterval is the least time between two returns. A return takes at most one part in
+	// trimShare of the time: with many nodes connected, a garbage collection takes long.
+	minTrimInterval = 15 * time.Second
+	trimShare       = 100
 )
 
-// trim gives memory back to the machine when there is peace after a burst, or after a fleet
-// has connected. Go by itself keeps what was in use until it is needed again or two minutes
-// have gone, and the stacks of goroutines shrink by half at each collection only.
-type trim struct {
-	allocated uint64
-	quiet     int
-	next      time.Time // not before
-	again     bool      // the stacks may shrink once more
+// trimmer returns unused memory to the system when it is quiet after a burst, or after a fleet
+// has connected. Go alone keeps memory until it is used again or two minutes have passed, and
+// each garbage collection shrinks the stacks of goroutines only by half.
+type trimmer struct {
+	allocated uint64    // bytes allocated since the start of the process, at the last tick
+	quiet     int       // quiet seconds in a row
+	next      time.Time // no return before
+	again     bool      // the last return was worth it: the next one shrinks the stacks once more
 }
 
-// The figures of the Go runtime that trim goes by.
+// Metrics of the Go runtime, in bytes.
 const (
 	metricAllocated = "/gc/heap/allocs:bytes"
-	metricObjects   = "/memory/classes/heap/objects:bytes" // with the garbage
-	metricLive      = "/gc/heap/live:bytes"                // at the last collection
+	metricObjects   = "/memory/classes/heap/objects:bytes" // with garbage
+	metricLive      = "/gc/heap/live:bytes"                // at the last garbage collection
 	metricFree      = "/memory/classes/heap/free:bytes"
 )
 
-// look is called once a second.
-func (t *trim) look(now time.Time) {
+// tick returns memory if it is time for that. It must be called once a second.
+func (t *trimmer) tick(now time.Time) {
 	samples := []metrics.Sample{{Name: metricAllocated}, {Name: metricObjects}, {Name: metricLive}, {Name: metricFree}}
 	metrics.Read(samples)
 	value := func(i int) uint64 {
@@ -48,37 +49,37 @@ func (t *trim) look(now time.Time) {
 		}
 		return samples[i].Value.Uint64()
 	}
-	if t.due(value(0), value(1), value(2), value(3), now) {
+	if t.isDue(value(0), value(1), value(2), value(3), now) {
 		start := time.Now()
 		debug.FreeOSMemory()
-		t.rest(now, time.Since(start))
+		t.trimmed(now, time.Since(start))
 	}
 }
 
-// due tells whether memory should be given back now.
-func (t *trim) due(allocated, objects, live, free uint64, now time.Time) bool {
+// isDue reports whether memory should be returned now. The first four arguments are the metrics.
+func (t *trimmer) isDue(allocated, objects, live, free uint64, now time.Time) bool {
 	since := allocated - t.allocated
 	t.allocated = allocated
-	if t.quiet++; since > quietBytes {
+	if t.quiet++; since > maxQuietAlloc {
 		t.quiet = 0
 	}
-	if t.quiet < quietSeconds || now.Before(t.next) {
+	if t.quiet < minQuiet || now.Before(t.next) {
 		return false
 	}
 	spare := free
 	if objects > live {
 		spare += objects - live
 	}
-	enough := spare >= max(spareBytes, live/spareShare)
-	if !enough && !t.again {
+	worthIt := spare >= max(minSpare, live/minSpareShare)
+	if !worthIt && !t.again {
 		return false
 	}
-	t.again = enough
+	t.again = worthIt
 	t.quiet = 0
 	return true
 }
 
-// rest sees to it that giving back, which took so long, takes little of the time.
-func (t *trim) rest(now time.Time, took time.Duration) {
-	t.next = now.Add(max(trimInterval, trimShare*took))
+// trimmed records that memory was returned at that time, and how long that took.
+func (t *trimmer) trimmed(now time.Time, took time.Duration) {
+	t.next = now.Add(max(minTrimInterval, trimShare*took))
 }

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-func TestMemoryIsGivenBackInPeaceOnly(t *testing.T) {
+func TestTrimmer_ReturnsMemoryOnlyWhenQuiet(t *testing.T) {
 	const mib = 1 << 20
 	now := time.Unix(1000, 0)
-	var tr trim
+	var tr trimmer
 	var allocated uint64
-	second := func(allocates, spare uint64) bool {
+	second := func(allocates, spare uint64) (due bool) {
 		now = now.Add(time.Second)
 		allocated += allocates
-		return tr.due(allocated, 100*mib+spare, 100*mib, 0, now)
+		return tr.isDue(allocated, 100*mib+spare, 100*mib, 0, now)
 	}
-	for range 60 { // under load there is no time for it
+	for range 60 {
 		if second(100*mib, 500*mib) {
-			t.Fatal("in the middle of a load")
+			t.Fatal("memory was returned under load")
 		}
 	}
 	trims := 0
-	for range 60 { // after it there is, and once more for the stacks
+	for range 60 { // after the load: once for its memory, and once more for the stacks
 		spare := uint64(0)
 		if trims == 0 {
 			spare = 500 * mib
@@ -31,12 +31,12 @@ func TestMemoryIsGivenBackInPeaceOnly(t *testing.T) {
 		}
 	}
 	if trims != 2 {
-		t.Errorf("%d times in a minute of peace", trims)
+		t.Errorf("memory was returned %d times in a quiet minute", trims)
 	}
-	tr.rest(now, time.Second) // that took long: not again for minutes
+	tr.trimmed(now, time.Second) // so slow that the next return must wait for 100 s
 	for range 90 {
 		if second(mib, 500*mib) {
-			t.Fatal("it takes all the time")
+			t.Fatal("memory was returned too soon after a slow return")
 		}
 	}
 }

@@ -143,11 +143,7 @@ func (t *translation) streamFor(name, topic string, streams []newStream) (string
 			return s.name, streams
 		}
 	}
-	tokens := strings.Split(topic, ".")
-	if i := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") }); i >= 0 {
-		tokens = append(tokens[:i:i], ">")
-	}
-	s := newStream{strings.ToUpper(name), strings.Join(tokens, ".")}
+	s := newStream{strings.ToUpper(name), subject.OfAllSenders(topic)}
 	overlaps := func(other string) bool { return subject.Overlap(s.subject, other) }
 	taken := slices.ContainsFunc(streams, func(other newStream) bool { return overlaps(other.subject) })
 	for slices.ContainsFunc(streams, func(other newStream) bool { return other.name == s.name }) {

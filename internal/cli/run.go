@@ -42,7 +42,7 @@ logs the outcome of every message in its last line. A second signal stops it at 
 // reloadedKeys returns the dotted configuration keys that SIGHUP applies, in the order of the file.
 func reloadedKeys() []string {
 	return slices.DeleteFunc(config.Paths(appliance.DefaultConfig()), func(key string) bool {
-		return !appliance.Reloaded(key)
+		return !appliance.Reloadable(key)
 	})
 }
 
@@ -96,7 +96,7 @@ func (p *program) reload(a *appliance.Appliance, running *appliance.Config, log 
 	}
 	log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
 	a.Reload(cfg)
-	restart := slices.DeleteFunc(config.Changed(running, cfg), appliance.Reloaded)
+	restart := slices.DeleteFunc(config.Changed(running, cfg), appliance.Reloadable)
 	log.Info("configuration reloaded", "level", cfg.Log.Level, "needs_restart", restart)
 }
 

@@ -13,7 +13,7 @@ func TestRunCommand_HelpNamesEveryReloadedKey(t *testing.T) {
 	help = strings.Join(strings.Fields(help), " ")
 	reloaded := 0
 	for _, key := range config.Paths(appliance.DefaultConfig()) {
-		if !appliance.Reloaded(key) {
+		if !appliance.Reloadable(key) {
 			continue
 		}
 		reloaded++

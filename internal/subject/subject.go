@@ -6,6 +6,7 @@ package subject
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,17 @@ func Check(subject string) error {
 		}
 	}
 	return nil
+}
+
+// OfAllSenders returns the subject that covers a topic for every sender: from the token with %s
+// on, the topic ends in ">".
+func OfAllSenders(topic string) string {
+	tokens := strings.Split(topic, ".")
+	i := slices.IndexFunc(tokens, func(token string) bool { return strings.Contains(token, "%s") })
+	if i < 0 {
+		return topic
+	}
+	return strings.Join(append(tokens[:i], ">"), ".")
 }
 
 // Overlap reports whether some subject matches both a and b. Both must be valid.

@@ -46,3 +46,18 @@ func TestOverlapAndCovers(t *testing.T) {
 		})
 	}
 }
+
+func TestOfAllSenders(t *testing.T) {
+	for topic, want := range map[string]string{
+		"choria.node_metadata.%s": "choria.node_metadata.>",
+		"a.x-%s.b":                "a.>",
+		"%s":                      ">",
+		"a.b":                     "a.b",
+	} {
+		t.Run(topic, func(t *testing.T) {
+			if have := OfAllSenders(topic); have != want {
+				t.Errorf("have %s, want %s", have, want)
+			}
+		})
+	}
+}
