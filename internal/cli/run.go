@@ -60,8 +60,8 @@ func (p *program) run(ctx context.Context) error {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	a := appliance.New(cfg, appliance.Options{Version: version(), Log: log})
-	systemd := systemd{log}
-	if err := systemd.whileOpening(func() error { return a.Open(ctx) }); err != nil {
+	service := systemd{log}
+	if err := service.whileOpening(func() error { return a.Open(ctx) }); err != nil {
 		if ctx.Err() != nil {
 			log.Info("stopped before it was ready")
 			return nil
@@ -70,16 +70,16 @@ func (p *program) run(ctx context.Context) error {
 	}
 	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
 		"console", cfg.Console.URL(a.ConsoleAddress()), "data", a.DataDir(), "version", version())
-	systemd.ready("nodes register at " + a.BrokerAddress())
+	service.ready("nodes register at " + a.BrokerAddress())
 	var watchdog sync.WaitGroup
-	watchdog.Go(func() { systemd.feedWatchdog(ctx, a.Alive) })
+	watchdog.Go(func() { service.feedWatchdog(ctx, a.Alive) })
 	for {
 		select {
 		case <-hup:
 			p.reload(a, cfg, log)
 		case <-ctx.Done():
 			log.Info("stopping")
-			systemd.notify(daemon.SdNotifyStopping)
+			service.notify(daemon.SdNotifyStopping)
 			watchdog.Wait()
 			return a.Close(context.Background())
 		}
