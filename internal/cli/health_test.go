@@ -19,10 +19,12 @@ func fakeConsole(t *testing.T, answers map[string]string) (url string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer, ok := answers[r.URL.Path]
 		if !ok {
-			w.WriteHeader(http.StatusNotFound)
 			answer = `{"code":"fleet-disabled","error":"the fleet view is disabled: fleet.enabled is false"}`
 		}
-		if strings.Contains(answer, `"ready":false`) {
+		switch {
+		case strings.HasPrefix(answer, `{"code":`):
+			w.WriteHeader(http.StatusNotFound)
+		case strings.HasPrefix(answer, `{"ready":false`):
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		fmt.Fprint(w, answer)
