@@ -13,7 +13,8 @@ func at(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecon
 
 // published are the messages of two senders.
 var published = []sent{
-	{"a/1", 10, at(0)}, {"b/1", 10, at(1)}, {"a/2", 10, at(2)}, {"b/2", 10, at(3)}, {"a/3", 10, at(4)}, {"b/3", 10, at(10)},
+	{"a/1", 10, at(0)}, {"b/1", 10, at(1)}, {"a/2", 10, at(2)},
+	{"b/2", 10, at(3)}, {"a/3", 10, at(4)}, {"b/3", 10, at(10)},
 }
 
 func TestCompare_CountsMissingDuplicatedAndOutOfOrder(t *testing.T) {

@@ -46,7 +46,8 @@ max_msgs_per_subject deletes counts as missing.`,
 	flags.BoolVar(&b.Server.Fleet, "fleet", true, "enable the fleet view of the started appliance")
 	flags.StringVar(&b.Server.Verify, "verify", "auto",
 		"verify setting of the started appliance: auto, require, record or off")
-	flags.BoolVar(&b.Ceiling, "ceiling", false, "publish the same load into a stream without an adapter too, and compare")
+	flags.BoolVar(&b.Ceiling, "ceiling", false,
+		"publish the same load into a stream without an adapter too, and compare")
 	flags.StringVar(&b.Server.Buffer, "buffer", "1GiB", "buffer of the started appliance")
 	flags.StringVar(&b.Console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
 	flags.StringVar(&b.Config, "config", "",
@@ -112,7 +113,8 @@ func (b *benchCommand) check() error {
 	case l.Protocol < 0 || l.Protocol > 2:
 		return usageError{fmt.Errorf("--protocol %d: must be 1, 2, or 0 for both", l.Protocol)}
 	case l.TLS && l.Site == "" && l.Server != "":
-		return usageError{errors.New("--tls with --server needs --site, the directory of the appliance's certificates and tokens")}
+		return usageError{errors.New(
+			"--tls with --server needs --site, the directory of the appliance's certificates and tokens")}
 	case b.Ceiling && l.Server != "":
 		return usageError{errors.New("--ceiling starts appliances of its own; omit --server")}
 	case l.Rate < 0:

@@ -4,16 +4,17 @@ import (
 	"encoding/json"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/bench"
 )
 
-// raceDetector is true where it slows everything down and multiplies memory.
+// raceDetector is true when the tests run with the race detector, which multiplies time and memory.
 var raceDetector bool
 
-// benched runs the bench command and gives its result.
-func benched(t *testing.T, args ...string) bench.Result {
+// runBench runs the command "bench" and returns its result.
+func runBench(t *testing.T, args ...string) bench.Result {
 	t.Helper()
 	status, out, errOut := muster(t, append([]string{"bench", "--json"}, args...)...)
 	var r bench.Result
@@ -24,39 +25,40 @@ func benched(t *testing.T, args ...string) bench.Result {
 	return r
 }
 
-// beside is what an appliance may take beside its buffer.
-const beside = 200 << 20
+// maxBeside is how many bytes of memory an appliance may take beside its buffer.
+const maxBeside = 200 << 20
 
-func TestBurstWithRoomIsStoredWhole(t *testing.T) {
+func TestBench_ABurstThatFitsTheBufferIsStored(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("60 000 messages")
 	}
-	r := benched(t, "--buffer", "1GiB")
+	r := runBench(t, "--buffer", "1GiB")
 	if r.Messages != 60_000 || r.Stored != 60_000 || r.Missing+r.Duplicated+r.OutOfOrder != 0 {
 		t.Errorf("%+v", r)
 	}
-	if r.Server.PeakMemory > 1<<30+beside {
+	if r.Server.PeakMemory > 1<<30+maxBeside {
 		t.Errorf("%d MiB of memory", r.Server.PeakMemory>>20)
 	}
 }
 
-func TestBurstWithoutRoomIsStoredOrCounted(t *testing.T) {
+func TestBench_ABurstLargerThanTheBufferIsStoredOrDropped(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("60 000 messages")
 	}
-	r := benched(t, "--buffer", "64MiB")
-	if uint64(r.Stored)+r.Ledger.Dropped != 60_000 || r.Ledger.Dropped == 0 || r.Duplicated+r.OutOfOrder != 0 || r.Ledger.Rejected != 0 {
+	r := runBench(t, "--buffer", "64MiB")
+	if uint64(r.Stored)+r.Ledger.Dropped != 60_000 || r.Ledger.Dropped == 0 || r.Ledger.Rejected != 0 ||
+		r.Duplicated+r.OutOfOrder != 0 {
 		t.Errorf("%+v %+v", r, r.Ledger)
 	}
-	if r.Server.PeakMemory > 64<<20+beside {
+	if r.Server.PeakMemory > 64<<20+maxBeside {
 		t.Errorf("%d MiB of memory", r.Server.PeakMemory>>20)
 	}
 }
 
-// longTests is set where time is no matter: there bursts have their full size.
+// longTests is the variable that gives signed bursts their full size.
 const longTests = "MUSTER_TEST_LONG"
 
-func TestABurstThatProvesWhoWroteItIsStoredWhole(t *testing.T) {
+func TestBench_ASignedBurstIsStored(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("a burst with a signature in each message")
 	}
@@ -64,37 +66,45 @@ func TestABurstThatProvesWhoWroteItIsStoredWhole(t *testing.T) {
 	if os.Getenv(longTests) != "" {
 		messages = "60000"
 	}
-	for protocol, proof := range map[string]string{"1": "certificates", "2": "tokens"} {
-		r := benched(t, "--tls", "--verify", "require", "--protocol", protocol, "--messages", messages)
-		if strconv.Itoa(r.Stored) != messages || r.Missing+r.Duplicated+r.OutOfOrder != 0 || r.Ledger.Rejected != 0 {
-			t.Errorf("with %s: %+v %+v", proof, r, r.Ledger)
-		}
-		if r.Server.PeakMemory > 1<<30+beside {
-			t.Errorf("with %s: %d MiB of memory", proof, r.Server.PeakMemory>>20)
-		}
+	for credentials, protocol := range map[string]string{"certificates": "1", "tokens": "2"} {
+		t.Run(credentials, func(t *testing.T) {
+			r := runBench(t, "--tls", "--verify", "require", "--protocol", protocol, "--messages", messages)
+			if strconv.Itoa(r.Stored) != messages || r.Missing+r.Duplicated+r.OutOfOrder != 0 || r.Ledger.Rejected != 0 {
+				t.Errorf("%+v %+v", r, r.Ledger)
+			}
+			if r.Server.PeakMemory > 1<<30+maxBeside {
+				t.Errorf("%d MiB of memory", r.Server.PeakMemory>>20)
+			}
+		})
 	}
 }
 
-func TestBenchMeasuresASmallLoadOfEachKind(t *testing.T) {
-	for _, args := range [][]string{
-		{"--protocol", "1", "--signed", "--size", "10KiB"},
-		{"--protocol", "2"},
-		{"--rate", "1000"},
+func TestBench_MeasuresASmallLoadOfEachKind(t *testing.T) {
+	for name, args := range map[string][]string{
+		"signed, of a size": {"--protocol", "1", "--signed", "--size", "10KiB"},
+		"protocol 2":        {"--protocol", "2"},
+		"at a rate":         {"--rate", "1000"},
 	} {
-		r := benched(t, append(args, "--messages", "400", "--senders", "100", "--connections", "5", "--buffer", "64MiB")...)
-		if r.Messages != 400 || r.Stored != 400 || r.Missing+r.Duplicated+r.OutOfOrder != 0 || r.Bytes == 0 ||
-			r.StoredRate <= 0 || r.LatencyP50 <= 0 || r.LatencyP999 < r.LatencyP50 || r.Server.CPUSeconds <= 0 {
-			t.Errorf("%v: %+v", args, r)
-		}
+		t.Run(name, func(t *testing.T) {
+			args := append(args, "--messages", "400", "--senders", "100", "--connections", "5", "--buffer", "64MiB")
+			r := runBench(t, args...)
+			if r.Messages != 400 || r.Stored != 400 || r.Missing+r.Duplicated+r.OutOfOrder != 0 || r.Bytes == 0 ||
+				r.StoredRate <= 0 || r.LatencyP50 <= 0 || r.LatencyP999 < r.LatencyP50 || r.Server.CPUSeconds <= 0 {
+				t.Errorf("%+v", r)
+			}
+		})
 	}
 }
 
-func TestBenchRefusesALoadThatCannotBe(t *testing.T) {
+func TestBench_RefusesAnImpossibleLoad(t *testing.T) {
 	for _, args := range [][]string{
-		{"--connections", "0"}, {"--tls", "--server", "127.0.0.1:4222"}, {"--senders", "3"}, {"--messages", "10"}, {"--protocol", "3"}, {"--rate", "-1"}, {"--size", "10"},
+		{"--connections", "0"}, {"--tls", "--server", "127.0.0.1:4222"}, {"--senders", "3"}, {"--messages", "10"},
+		{"--protocol", "3"}, {"--rate", "-1"}, {"--size", "10"}, {"--ceiling", "--server", "127.0.0.1:4222"},
 	} {
-		if status, _, errOut := muster(t, append([]string{"bench"}, args...)...); status != statusUsage || errOut == "" {
-			t.Errorf("%v: status %d, %s", args, status, errOut)
-		}
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			if status, _, errOut := muster(t, append([]string{"bench"}, args...)...); status != statusUsage || errOut == "" {
+				t.Errorf("status %d, %s", status, errOut)
+			}
+		})
 	}
 }

@@ -9,39 +9,39 @@ import (
 )
 
 const (
-	// chaosInterval is how often something happens to a node, on average.
+	// chaosInterval is the average time between two disconnects.
 	chaosInterval = 2 * time.Second
-	// leastAway and mostAway are how long a node that has gone stays away.
-	leastAway = 15 * time.Second
-	mostAway  = 60 * time.Second
+	// minOutage and maxOutage bound the time until a disconnected node connects again.
+	minOutage = 15 * time.Second
+	maxOutage = 60 * time.Second
 )
 
-// Chaos lets nodes go and come back until the context is done: half of those that go say
-// goodbye first, as a server that is stopped does, the others are cut off.
+// Chaos disconnects random nodes, and connects them again later, until the context is done. Half
+// of them publish a shutdown event first, as a server that is stopped does.
 func (f *Fleet) Chaos(ctx context.Context) {
-	back := map[*member]time.Time{}
+	reconnect := map[*member]time.Time{} // when
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(chaosInterval/2 + rand.N(chaosInterval)):
 		}
-		for m, when := range back {
+		for m, when := range reconnect {
 			if time.Now().After(when) && f.connect(m) == nil {
-				delete(back, m)
+				delete(reconnect, m)
 			}
 		}
 		m := f.members[rand.IntN(len(f.members))]
-		if _, away := back[m]; !away && m.leave(rand.IntN(2) == 0) == nil {
-			back[m] = time.Now().Add(leastAway + rand.N(mostAway-leastAway))
+		if _, away := reconnect[m]; !away && m.disconnect(rand.IntN(2) == 0) == nil {
+			reconnect[m] = time.Now().Add(minOutage + rand.N(maxOutage-minOutage))
 		}
 	}
 }
 
-// leave ends the node's connection, once the broker has read what came over it.
-func (m *member) leave(goodbye bool) error {
-	if goodbye {
-		if err := m.sayGoodbye(); err != nil {
+// disconnect closes the node's connection once the broker has read what the node published.
+func (m *member) disconnect(shutdownEvent bool) error {
+	if shutdownEvent {
+		if err := m.publishShutdown(); err != nil {
 			return err
 		}
 	}
@@ -55,7 +55,8 @@ func (m *member) leave(goodbye bool) error {
 	return nil
 }
 
-func (m *member) sayGoodbye() error {
+// publishShutdown publishes the lifecycle event of a server that is stopped.
+func (m *member) publishShutdown() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	event, err := choria.EncodeShutdown(m.Identity, uuid(), time.Now())

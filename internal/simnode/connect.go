@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Options are how somebody with these credentials connects to a broker: with its token,
-// where it has one, and over TLS where there are roots to verify the broker with.
+// Options returns the options to connect to a broker as a client of that name: with the token,
+// if there is one, and over TLS if there are roots to verify the broker with.
 func (c Credentials) Options(name string, roots *x509.CertPool) []nats.Option {
 	options := []nats.Option{nats.Name(name)}
 	if roots != nil {

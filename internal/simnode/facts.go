@@ -6,18 +6,21 @@ import (
 	"math/rand/v2"
 )
 
-// packages is how many installed packages a node's facts list; with these the facts are
-// about 24 KiB of JSON, as those of a common Linux server.
+// packages is how many installed packages a node's facts list. With these the facts are about
+// 24 KiB of JSON, like those of an ordinary Linux server.
 const packages = 270
 
 var (
 	families = []string{"RedHat", "Debian", "Suse"}
 	systems  = []string{"AlmaLinux", "Debian", "SLES"}
 	roles    = []string{"web", "db", "queue", "cache", "build"}
-	words    = []string{"lib", "python3", "perl", "ruby", "systemd", "kernel", "gcc", "java", "nginx", "ssl", "xml", "json", "curl", "zlib", "dev", "utils", "common", "data", "core", "server"}
+	words    = []string{
+		"lib", "python3", "perl", "ruby", "systemd", "kernel", "gcc", "java", "nginx", "ssl",
+		"xml", "json", "curl", "zlib", "dev", "utils", "common", "data", "core", "server",
+	}
 )
 
-// facts are what a node knows of itself; the same index gives the same facts.
+// facts returns the facts of a node as JSON. The same index gives the same facts.
 func facts(identity string, index int) ([]byte, error) {
 	r := rand.New(rand.NewPCG(uint64(index), 42))
 	kind := index % len(systems)
@@ -25,7 +28,8 @@ func facts(identity string, index int) ([]byte, error) {
 	for len(installed) < packages {
 		name := words[r.IntN(len(words))] + "-" + words[r.IntN(len(words))] + "-" + words[r.IntN(len(words))]
 		installed[name] = map[string]string{
-			"arch": "x86_64", "state": "installed", "version": fmt.Sprintf("%d.%d-%d.el9", r.IntN(9), r.IntN(30), r.IntN(9)),
+			"arch": "x86_64", "state": "installed",
+			"version": fmt.Sprintf("%d.%d-%d.el9", r.IntN(9), r.IntN(30), r.IntN(9)),
 		}
 	}
 	address := fmt.Sprintf("10.%d.%d.%d", index>>16&255, index>>8&255, index&255)
@@ -35,22 +39,27 @@ func facts(identity string, index int) ([]byte, error) {
 			"ip": address, "mac": mac(r), "mtu": 1500, "netmask": "255.255.0.0", "speed": 10000,
 		}
 		mounts[fmt.Sprintf("/srv/volume%d", i)] = map[string]any{
-			"device": fmt.Sprintf("/dev/mapper/vg0-volume%d", i), "filesystem": "xfs", "size_bytes": 107374182400,
-			"used_bytes": r.Int64N(107374182400), "options": []string{"rw", "relatime", "attr2", "inode64"},
+			"device": fmt.Sprintf("/dev/mapper/vg0-volume%d", i), "filesystem": "xfs",
+			"size_bytes": 107374182400, "used_bytes": r.Int64N(107374182400),
+			"options": []string{"rw", "relatime", "attr2", "inode64"},
 		}
 	}
 	return json.Marshal(map[string]any{
-		"identity":    identity,
-		"role":        roles[index%len(roles)],
-		"site":        fmt.Sprintf("dc%d", index%4),
-		"os":          map[string]any{"family": families[kind], "name": systems[kind], "release": map[string]any{"full": "9.4", "major": "9"}},
+		"identity": identity,
+		"role":     roles[index%len(roles)],
+		"site":     fmt.Sprintf("dc%d", index%4),
+		"os": map[string]any{
+			"family": families[kind], "name": systems[kind], "release": map[string]any{"full": "9.4", "major": "9"},
+		},
 		"networking":  map[string]any{"fqdn": identity, "ip": address, "interfaces": interfaces},
 		"mountpoints": mounts,
-		"processors":  map[string]any{"count": 4 << (index % 4), "isa": "x86_64", "models": []string{"AMD EPYC 9354P 32-Core Processor"}},
-		"memory":      map[string]any{"total_bytes": int64(16<<30) << (index % 3), "used_bytes": r.Int64N(16 << 30)},
-		"uptime":      map[string]any{"seconds": r.IntN(1e7)},
-		"ssh":         map[string]any{"ecdsa": hexText(r, 64), "rsa": hexText(r, 256), "ed25519": hexText(r, 64)},
-		"packages":    installed,
+		"processors": map[string]any{
+			"count": 4 << (index % 4), "isa": "x86_64", "models": []string{"AMD EPYC 9354P 32-Core Processor"},
+		},
+		"memory":   map[string]any{"total_bytes": int64(16<<30) << (index % 3), "used_bytes": r.Int64N(16 << 30)},
+		"uptime":   map[string]any{"seconds": r.IntN(1e7)},
+		"ssh":      map[string]any{"ecdsa": hexText(r, 64), "rsa": hexText(r, 256), "ed25519": hexText(r, 64)},
+		"packages": installed,
 	})
 }
 

@@ -13,18 +13,18 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Subject is where nodes publish their registrations when nothing else is configured.
+// Subject is the subject on which Choria nodes publish registrations by default.
 const Subject = "mcollective.broadcast.agent.registration"
 
-// flushWait is how long a node that stops may take to know that all was read.
-const flushWait = 10 * time.Second
+// flushTimeout is how long the broker may take to read what a node has published.
+const flushTimeout = 10 * time.Second
 
-// Fleet is simulated nodes, each with a connection of its own.
+// Fleet is a number of simulated nodes, each with its own connection.
 type Fleet struct {
 	url      string
 	roots    *x509.CertPool // nil: no TLS
 	members  []*member
-	interval time.Duration
+	interval time.Duration // between two registrations of a node
 
 	sent   atomic.Uint64
 	failed atomic.Uint64
@@ -35,11 +35,11 @@ type Fleet struct {
 type member struct {
 	*Node
 	mu   sync.Mutex
-	conn *nats.Conn // nil while it is away
+	conn *nats.Conn // nil while Chaos keeps the node disconnected; guarded by mu
 }
 
-// NewFleet makes so many nodes that will register at the broker every interval. They
-// connect over TLS where they are of a site.
+// NewFleet makes nodes that will register with the broker at the URL every interval. With
+// kind.Site they connect over TLS.
 func NewFleet(url string, nodes int, kind Kind, interval time.Duration) (*Fleet, error) {
 	f := &Fleet{url: url, interval: interval}
 	if kind.Site != nil {
@@ -55,7 +55,7 @@ func NewFleet(url string, nodes int, kind Kind, interval time.Duration) (*Fleet,
 	return f, nil
 }
 
-// Connect connects all nodes; progress is called after each.
+// Connect connects all nodes, one after the other, and calls progress after each.
 func (f *Fleet) Connect(ctx context.Context, progress func()) error {
 	for _, m := range f.members {
 		if ctx.Err() != nil {
@@ -80,18 +80,18 @@ func (f *Fleet) connect(m *member) error {
 	return nil
 }
 
-// Register lets every node register, first after a part of the interval and then every
-// interval, until the context is done; then it waits until the broker has read everything.
+// Register registers every node, first after a random part of the interval and then every
+// interval, until the context is done. Then it waits until the broker has read everything.
 func (f *Fleet) Register(ctx context.Context) error {
 	errs := make([]error, len(f.members))
 	for i, m := range f.members {
-		f.wg.Go(func() { errs[i] = f.run(ctx, m) })
+		f.wg.Go(func() { errs[i] = f.registerNode(ctx, m) })
 	}
 	f.wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (f *Fleet) run(ctx context.Context, m *member) error {
+func (f *Fleet) registerNode(ctx context.Context, m *member) error {
 	timer := time.NewTimer(rand.N(f.interval))
 	defer timer.Stop()
 	for {
@@ -117,7 +117,7 @@ func (f *Fleet) register(m *member) error {
 	if err != nil {
 		return fmt.Errorf("build a registration of %s: %w", m.Identity, err)
 	}
-	if m.conn.Publish(Subject, raw) != nil { // a real node loses it too, and says nothing
+	if m.conn.Publish(Subject, raw) != nil { // a real node loses the message too
 		f.failed.Add(1)
 		return nil
 	}
@@ -132,16 +132,16 @@ func (m *member) flush() error {
 	if m.conn == nil {
 		return nil
 	}
-	if err := m.conn.FlushTimeout(flushWait); err != nil {
+	if err := m.conn.FlushTimeout(flushTimeout); err != nil {
 		return fmt.Errorf("flush %s: %w", m.Identity, err)
 	}
 	return nil
 }
 
-// Sent is how many registrations the nodes have published.
+// Sent returns how many registrations the nodes have published.
 func (f *Fleet) Sent() uint64 { return f.sent.Load() }
 
-// Failed is how many they could not, for want of a connection.
+// Failed returns how many registrations the nodes could not publish.
 func (f *Fleet) Failed() uint64 { return f.failed.Load() }
 
 // Close disconnects all nodes.

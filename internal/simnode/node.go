@@ -1,5 +1,5 @@
-// Package simnode simulates Choria nodes: what a node registers, in the very bytes, and a
-// fleet of them that registers over real connections. It knows nothing of who receives it.
+// Package simnode simulates Choria nodes: it builds the exact bytes that a node registers with,
+// and runs a fleet that registers over real connections. It does not check what happens to them.
 package simnode
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/segmentio/ksuid"
 )
 
-// Collective is the one that all nodes are in.
+// Collective is the collective of all nodes.
 const Collective = "mcollective"
 
-// tokenValidity is as long as Choria's own examples make it.
+// tokenValidity is that of Choria's own examples.
 const tokenValidity = 365 * 24 * time.Hour
 
 // Node is one simulated node.
@@ -27,28 +27,28 @@ type Node struct {
 	Identity string
 	Protocol choria.Protocol
 
-	body []byte
+	body []byte // of the registration
 	Credentials
 }
 
-// Credentials are what a node proves itself with.
+// Credentials authenticate a node and sign its registrations.
 type Credentials struct {
-	RSA         *rsa.PrivateKey    // protocol 1; nil: unsigned, as without a certificate
-	Certificate string             // PEM, for RSA
-	Key         ed25519.PrivateKey // protocol 2
-	Token       string             // for Key
+	RSA         *rsa.PrivateKey    // of protocol 1; nil: registrations are unsigned
+	Certificate string             // PEM, of RSA
+	Key         ed25519.PrivateKey // of protocol 2
+	Token       string             // a JWT, of Key
 }
 
-// Kind is how nodes register.
+// Kind says how nodes register.
 type Kind struct {
-	Protocol choria.Protocol // 0: every second node speaks 1, the others 2
-	Size     int64           // bytes of a registration, about; 0: as their facts come
-	Site     *enroll.Site    // gives them certificates and tokens; nil: nobody trusts them
-	RSA      *rsa.PrivateKey // of all nodes of protocol 1 with a certificate: making one takes long
+	Protocol choria.Protocol // 0: nodes alternate between 1 and 2
+	Size     int64           // approximate bytes of a registration; 0: realistic facts
+	Site     *enroll.Site    // issues certificates and tokens; nil: no site trusts the nodes
+	RSA      *rsa.PrivateKey // shared by all nodes of protocol 1 with a certificate, because making a key is slow
 }
 
-// NewCredentials gives somebody what it proves itself with. Without a site those of protocol 1 have
-// nothing, and those of protocol 2 sign their tokens themselves.
+// NewCredentials returns the credentials of an identity. Without a site, those of protocol 1 are
+// empty, and those of protocol 2 have a token that the identity has signed itself.
 func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Credentials, err error) {
 	switch {
 	case protocol == choria.V1 && k.Site == nil:
@@ -66,13 +66,14 @@ func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Crede
 	if k.Site != nil {
 		c.Token, err = k.Site.Token(identity, Collective, public, time.Now())
 	} else {
-		c.Token, err = choria.IssueToken(choria.ServerClaims(identity, []string{Collective}, public), private, time.Now(), tokenValidity)
+		claims := choria.ServerClaims(identity, []string{Collective}, public)
+		c.Token, err = choria.IssueToken(claims, private, time.Now(), tokenValidity)
 	}
 	return c, err
 }
 
-// NewNode makes the node of that index: the same index is the same node, with other keys.
-// Every second node of each protocol registers a file, the others their inventory.
+// NewNode makes the node with that index. The same index gives the same node, with new keys.
+// Half of the nodes of each protocol register a file of facts, the others an inventory.
 func NewNode(index int, kind Kind) (*Node, error) {
 	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: kind.Protocol}
 	if n.Protocol == 0 {
@@ -88,7 +89,8 @@ func NewNode(index int, kind Kind) (*Node, error) {
 
 func (n *Node) newBody(index int, size int64) ([]byte, error) {
 	if size > 0 {
-		return choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), false, make([]byte, n.contentSize(size)), false)
+		content := make([]byte, n.contentSize(size))
+		return choria.FileBody("/etc/choria/facts.json", time.Unix(1, 0), false, content, false)
 	}
 	facts, err := facts(n.Identity, index)
 	if err != nil {
@@ -104,8 +106,8 @@ func (n *Node) newBody(index int, size int64) ([]byte, error) {
 	return choria.InventoryBody(inventory, true)
 }
 
-// contentSize is how large a file must be for a registration of that size: base64 around
-// base64 adds a third each time, twice in protocol 1 and four times in 2.
+// contentSize returns the size of the file in a registration of that size, in bytes. Each layer of
+// base64 adds a third; protocol 1 has two layers, protocol 2 has four.
 func (n *Node) contentSize(size int64) int64 {
 	content := (size - 1100 - int64(len(n.Certificate))*4/3) * 9 / 16
 	if n.Protocol == choria.V2 {
@@ -114,7 +116,7 @@ func (n *Node) contentSize(size int64) int64 {
 	return max(content, 1)
 }
 
-// Registration is a new registration and its request id.
+// Registration returns a new registration of the node, and its request id.
 func (n *Node) Registration(now time.Time) (id string, raw []byte, err error) {
 	if n.Protocol == choria.V2 {
 		id = ksuid.New().String()
@@ -134,7 +136,7 @@ func (n *Node) request(id string, now time.Time) choria.Request {
 	return choria.NewRegistration(id, n.Identity, Collective, now, n.body)
 }
 
-// uuid is a version 4 UUID without dashes, the request id of protocol 1.
+// uuid returns a UUID of version 4 without dashes, as in the request ids of protocol 1.
 func uuid() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -142,11 +144,14 @@ func uuid() string {
 	return hex.EncodeToString(b[:])
 }
 
-// inventory is what a node says of itself with the plugin inventory_content.
+// inventory returns the registration of a node that uses the plugin inventory_content.
 func inventory(identity string, facts []byte) ([]byte, error) {
 	return json.Marshal(map[string]any{
 		"agents": []map[string]any{
-			{"name": "rpcutil", "version": "0.29.4", "author": "example", "license": "Apache-2.0", "timeout": 2, "url": "https://example.net", "description": "Utilities"},
+			{
+				"name": "rpcutil", "version": "0.29.4", "author": "example", "license": "Apache-2.0", "timeout": 2,
+				"url": "https://example.net", "description": "Utilities",
+			},
 		},
 		"classes":     []string{"profile::base", "role::web"},
 		"facts":       json.RawMessage(facts),

@@ -7,7 +7,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-func TestNodesRegisterLikeRealOnes(t *testing.T) {
+func TestNode_RegistersLikeARealNode(t *testing.T) {
 	kinds := map[string]int{}
 	for i := range 8 {
 		n, err := NewNode(i, Kind{})
@@ -30,11 +30,12 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 			t.Errorf("node %d: %+v", i, m)
 		}
 		if size := len(content.Payload); size < 20<<10 || size > 30<<10 {
-			t.Errorf("node %d registers %d bytes of facts", i, size)
+			t.Errorf("node %d registers %d bytes of facts, want 20 to 30 KiB", i, size)
 		}
-		// Protocol 2 puts base64 around base64 once more.
-		if most := map[choria.Protocol]int{choria.V1: 11 << 10, choria.V2: 18 << 10}[n.Protocol]; len(raw) < 6<<10 || len(raw) > most {
-			t.Errorf("node %d sends %d bytes", i, len(raw))
+		// Protocol 2 has more layers of base64.
+		maxSize := map[choria.Protocol]int{choria.V1: 11 << 10, choria.V2: 18 << 10}[n.Protocol]
+		if len(raw) < 6<<10 || len(raw) > maxSize {
+			t.Errorf("node %d publishes %d bytes, want 6 KiB to %d", i, len(raw), maxSize)
 		}
 		kinds[content.Kind]++
 	}
@@ -43,22 +44,28 @@ func TestNodesRegisterLikeRealOnes(t *testing.T) {
 	}
 }
 
-func TestNodesSendWhatTheyAreAskedFor(t *testing.T) {
-	for _, kind := range []Kind{{Protocol: choria.V1, Size: 10 << 10}, {Protocol: choria.V2, Size: 10 << 10}, {Protocol: choria.V1, Size: 60 << 10}} {
-		n, err := NewNode(1, kind)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, raw, err := n.Registration(time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := new(choria.Parser).Request(raw)
-		if err != nil || m.Protocol != kind.Protocol {
-			t.Errorf("%+v: %v %v", kind, m, err)
-		}
-		if size := int64(len(raw)); size < kind.Size*9/10 || size > kind.Size*11/10 {
-			t.Errorf("%+v: sends %d bytes", kind, size)
-		}
+func TestNode_RegistrationHasTheKindsProtocolAndSize(t *testing.T) {
+	for name, kind := range map[string]Kind{
+		"protocol 1":        {Protocol: choria.V1, Size: 10 << 10},
+		"protocol 2":        {Protocol: choria.V2, Size: 10 << 10},
+		"large, protocol 1": {Protocol: choria.V1, Size: 60 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n, err := NewNode(1, kind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, raw, err := n.Registration(time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := new(choria.Parser).Request(raw)
+			if err != nil || m.Protocol != kind.Protocol {
+				t.Errorf("%v %v", m, err)
+			}
+			if size := int64(len(raw)); size < kind.Size*9/10 || size > kind.Size*11/10 {
+				t.Errorf("%d bytes, want %d", size, kind.Size)
+			}
+		})
 	}
 }

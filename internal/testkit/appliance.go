@@ -1,5 +1,5 @@
-// Package testkit gives tests the real thing: whole appliances on free ports of loopback,
-// clients that connect to them, and messages from real Choria nodes. It is for tests only.
+// Package testkit runs whole appliances for tests, on free ports of loopback, connects to them, and
+// supplies messages, among them those of real Choria nodes. Only tests import it.
 package testkit
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config is the configuration of an appliance that listens on free ports and stores in a
-// directory of the test; text is laid over it as the file would be.
+// Config returns the configuration of an appliance that listens on free ports and stores in a
+// temporary directory. The text is laid over the defaults, as the file would be.
 func Config(tb testing.TB, text string) *appliance.Config {
 	tb.Helper()
 	cfg, err := appliance.Parse("test.toml", []byte("identity = \"appliance.test\"\n"+text))
@@ -32,13 +32,13 @@ func Config(tb testing.TB, text string) *appliance.Config {
 	return cfg
 }
 
-// Appliance runs an appliance until the test ends; text is laid over its configuration.
+// Appliance runs an appliance until the test ends. See Config for the text.
 func Appliance(tb testing.TB, text string) *appliance.Appliance {
 	tb.Helper()
 	return Open(tb, Config(tb, text))
 }
 
-// Open runs an appliance until the test ends, and then wants its ledger to balance.
+// Open runs an appliance until the test ends. The test fails if its ledger does not balance then.
 func Open(tb testing.TB, cfg *appliance.Config) *appliance.Appliance {
 	tb.Helper()
 	a := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
@@ -58,7 +58,7 @@ func Open(tb testing.TB, cfg *appliance.Config) *appliance.Appliance {
 	return a
 }
 
-// Connect opens a connection over TCP, as a node or a tool would.
+// Connect opens a connection over TCP, which is closed when the test ends.
 func Connect(tb testing.TB, a *appliance.Appliance, options ...nats.Option) *nats.Conn {
 	tb.Helper()
 	nc, err := nats.Connect(a.BrokerAddress(), options...)
@@ -69,7 +69,7 @@ func Connect(tb testing.TB, a *appliance.Appliance, options ...nats.Option) *nat
 	return nc
 }
 
-// JetStream is JetStream over a connection of its own.
+// JetStream returns JetStream over a new connection.
 func JetStream(tb testing.TB, a *appliance.Appliance) jetstream.JetStream {
 	tb.Helper()
 	js, err := jetstream.New(Connect(tb, a))
@@ -79,7 +79,7 @@ func JetStream(tb testing.TB, a *appliance.Appliance) jetstream.JetStream {
 	return js
 }
 
-// Messages are all messages of a stream, read one after the other.
+// Messages returns all messages of a stream, in its order.
 func Messages(tb testing.TB, js jetstream.JetStream, stream string) []jetstream.Msg {
 	tb.Helper()
 	s, err := js.Stream(tb.Context(), stream)
@@ -105,13 +105,13 @@ func Messages(tb testing.TB, js jetstream.JetStream, stream string) []jetstream.
 			all = append(all, m)
 		}
 		if len(all) == before {
-			tb.Fatalf("stream %s gave %d of %d messages", stream, len(all), wanted)
+			tb.Fatalf("stream %s delivered %d of %d messages", stream, len(all), wanted)
 		}
 	}
 	return all
 }
 
-// Settled waits until the adapter has received so many messages and each has its verdict.
+// Settled waits until the adapter has received so many messages and every one has its outcome.
 func Settled(tb testing.TB, a *appliance.Appliance, adapter string, received uint64) {
 	tb.Helper()
 	wait.Eventually(tb, func() error {
@@ -126,7 +126,7 @@ func Settled(tb testing.TB, a *appliance.Appliance, adapter string, received uin
 	})
 }
 
-// Get reads a page of the console.
+// Get returns the answer of an endpoint of the console.
 func Get(tb testing.TB, a *appliance.Appliance, path string) (status int, body string) {
 	tb.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -142,7 +142,7 @@ func Get(tb testing.TB, a *appliance.Appliance, path string) (status int, body s
 	return response.StatusCode, string(text)
 }
 
-// GetJSON reads a page of the console as JSON.
+// GetJSON decodes the answer of an endpoint of the console, and returns its status.
 func GetJSON(tb testing.TB, a *appliance.Appliance, path string, into any) int {
 	tb.Helper()
 	status, body := Get(tb, a, path)

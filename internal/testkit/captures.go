@@ -24,13 +24,13 @@ type Capture struct {
 	}
 }
 
-// captureDir is where the captures are kept: with the package that decodes them.
+// captureDir returns the directory of the captures, which the package choria decodes.
 func captureDir() string {
 	_, here, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(here), "..", "choria", "testdata")
 }
 
-// Captures are the captured messages of the given kinds.
+// Captures returns the captured messages of the given kinds.
 func Captures(tb testing.TB, kinds ...string) []Capture {
 	tb.Helper()
 	var all, wanted []Capture
@@ -50,7 +50,7 @@ func Captures(tb testing.TB, kinds ...string) []Capture {
 	return wanted
 }
 
-// Raw is a file of the captures.
+// Raw returns the content of a file of the captures.
 func Raw(tb testing.TB, file string) []byte {
 	tb.Helper()
 	raw, err := os.ReadFile(filepath.Join(captureDir(), file))

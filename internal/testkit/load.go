@@ -16,11 +16,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Subject is where nodes register.
+// Subject is the subject on which nodes publish registrations.
 const Subject = simnode.Subject
 
-// Registration is a registration with so many bytes of content. Its request id is n, and
-// its key, the sender and the request id, is how it is found again in a stream.
+// Registration returns a registration with so many bytes of content, and its key: the sender
+// and the request id, which is n. Keys returns the keys of stored messages.
 func Registration(tb testing.TB, sender string, n, content int) (key string, raw []byte) {
 	tb.Helper()
 	body, err := choria.FileBody("/facts", time.Unix(1, 0), false, make([]byte, content), false)
@@ -119,22 +119,22 @@ func (f *Flood) Stop() []string {
 	return f.keys
 }
 
-// Keys are those of a stream's messages; it is an error when one is there twice, or after
-// a later one of its sender.
+// Keys returns the keys of a stream's messages. The test fails if one is stored twice, or after
+// a later one of the same sender.
 func Keys(tb testing.TB, js jetstream.JetStream, stream string) map[string]bool {
 	tb.Helper()
-	have, last := map[string]bool{}, map[string]string{}
+	keys, last := map[string]bool{}, map[string]string{} // last: by sender
 	for _, m := range Messages(tb, js, stream) {
 		_, key, _ := strings.Cut(m.Headers().Get(contract.HeaderMsgID), "/")
-		if have[key] {
+		if keys[key] {
 			tb.Errorf("%s is stored twice", key)
 		}
-		have[key] = true
+		keys[key] = true
 		sender, id, _ := strings.Cut(key, "/")
 		if id < last[sender] {
 			tb.Errorf("%s is stored after %s", key, last[sender])
 		}
 		last[sender] = id
 	}
-	return have
+	return keys
 }

@@ -1,4 +1,4 @@
-// Package authority is a certificate authority for tests. It knows nothing of the rest.
+// Package authority is a certificate authority for tests. Only tests import it.
 package authority
 
 import (
@@ -19,14 +19,14 @@ import (
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
-// Authority issues certificates around a time at which they are valid.
+// Authority issues certificates that are valid around a given time.
 type Authority struct {
 	*pki.Authority
 	tb   testing.TB
 	when time.Time
 }
 
-// New makes an authority that nobody knows yet.
+// New makes an authority whose certificate is valid for a year before and after the time.
 func New(tb testing.TB, when time.Time) *Authority {
 	tb.Helper()
 	a, err := pki.NewAuthority("Test CA", when.AddDate(-1, 0, 0), when.AddDate(1, 0, 0))
@@ -36,8 +36,9 @@ func New(tb testing.TB, when time.Time) *Authority {
 	return &Authority{Authority: a, tb: tb, when: when}
 }
 
-// Certificate is PEM for a key: valid for a month to both sides, for clients and servers on
-// loopback, unless edit says otherwise. The first name is the common name, all are DNS names.
+// Certificate returns a certificate for a key, as PEM: valid for a month before and after the
+// authority's time, for clients and for servers on loopback. An edit that is not nil changes it
+// before it is signed. The first name is the common name, all are DNS names.
 func (a *Authority) Certificate(key crypto.PublicKey, edit func(*x509.Certificate), names ...string) string {
 	a.tb.Helper()
 	template := &x509.Certificate{
@@ -56,7 +57,7 @@ func (a *Authority) Certificate(key crypto.PublicKey, edit func(*x509.Certificat
 	return text
 }
 
-// Pair is a new key with its certificate, both PEM.
+// Pair returns a new key with its certificate, both as PEM.
 func (a *Authority) Pair(edit func(*x509.Certificate), names ...string) (certificate, key string) {
 	a.tb.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,7 +70,7 @@ func (a *Authority) Pair(edit func(*x509.Certificate), names ...string) (certifi
 	return a.Certificate(private.Public(), edit, names...), key
 }
 
-// Files writes cert.pem, key.pem and ca.pem for the names into the directory.
+// Files writes cert.pem, key.pem and ca.pem, for the names, into the directory.
 func (a *Authority) Files(dir string, edit func(*x509.Certificate), names ...string) {
 	a.tb.Helper()
 	certificate, key := a.Pair(edit, names...)
@@ -96,7 +97,7 @@ func (a *Authority) Renew(till time.Time) string {
 	return text
 }
 
-// Client is the TLS configuration of somebody with a certificate of that name, who trusts
+// Client returns the TLS configuration of a client that has a certificate of that name and trusts
 // this authority.
 func (a *Authority) Client(edit func(*x509.Certificate), name string) *tls.Config {
 	a.tb.Helper()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
@@ -25,9 +26,10 @@ import (
 
 var killRounds = flag.Int("kill-rounds", 20, "how often an appliance is killed under load")
 
+// keepAll configures a registration stream that deletes nothing, with room for a thousand rounds.
 const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '9GiB'\n"
 
-func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
+func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 	rounds := *killRounds
 	if testing.Short() {
 		rounds = 2
@@ -40,10 +42,10 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 		if ready := uint64(time.Since(started).Milliseconds()); ready > slowest {
 			slowest = ready
 		}
-		if have := messages(t, p.broker, "CHORIA_REGISTRATION"); have < acknowledged {
-			t.Fatalf("round %d: %d messages were stored, %d are there after the restart", round, acknowledged, have)
+		if have := messages(t, p.broker, contract.StreamRegistration); have < acknowledged {
+			t.Fatalf("round %d: %d messages were stored, %d are in the stream after the restart", round, acknowledged, have)
 		}
-		base := messages(t, p.broker, "CHORIA_REGISTRATION")
+		base := messages(t, p.broker, contract.StreamRegistration)
 		flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{
 			Connections: 4, FirstID: round * 1_000_000, Content: 500, // a thousand rounds fit the stream
 		})
@@ -58,11 +60,12 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 		acknowledged = base + stored.Load()
 	}
 	p := startProcess(t, config)
-	have := messages(t, p.broker, "CHORIA_REGISTRATION")
+	have := messages(t, p.broker, contract.StreamRegistration)
 	if have < acknowledged || acknowledged == 0 {
-		t.Errorf("%d messages were stored, %d are there", acknowledged, have)
+		t.Errorf("%d messages were stored, %d are in the stream", acknowledged, have)
 	}
-	t.Logf("%d rounds: %d acknowledged at the last scrapes, %d in the stream, ready again in %d ms at most", rounds, acknowledged, have, slowest)
+	t.Logf("%d rounds: %d acknowledged at the last scrapes, %d in the stream, ready again after %d ms at most",
+		rounds, acknowledged, have, slowest)
 	var health struct{ Ready bool }
 	getJSON(t, p.console+"/readyz", &health)
 	if !health.Ready {
@@ -70,7 +73,7 @@ func TestKilledUnderLoadNothingStoredIsLost(t *testing.T) {
 	}
 }
 
-// scrape reads /metrics again and again, and remembers the highest count of stored messages.
+// scrape reads /metrics until stop is called. Stored is the last count of stored messages that it read.
 func scrape(console string) (stored *atomic.Uint64, stop func()) {
 	stored = &atomic.Uint64{}
 	quit, done := make(chan struct{}), make(chan struct{})
@@ -99,6 +102,7 @@ func scrape(console string) (stored *atomic.Uint64, stop func()) {
 	return stored, func() { close(quit); <-done }
 }
 
+// messages returns the number of messages in a stream.
 func messages(t *testing.T, broker, stream string) uint64 {
 	t.Helper()
 	s, err := jetStream(t, broker).Stream(t.Context(), stream)
@@ -108,6 +112,7 @@ func messages(t *testing.T, broker, stream string) uint64 {
 	return s.CachedInfo().State.Msgs
 }
 
+// jetStream returns JetStream over a new connection.
 func jetStream(t *testing.T, broker string) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(broker)
@@ -122,6 +127,7 @@ func jetStream(t *testing.T, broker string) jetstream.JetStream {
 	return js
 }
 
+// getJSON decodes what the URL answers.
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
 	response, err := http.Get(url)
@@ -134,7 +140,7 @@ func getJSON(t *testing.T, url string, into any) {
 	}
 }
 
-func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
+func TestRun_TerminatedUnderLoadLogsTheLedgerLast(t *testing.T) {
 	config := labConfig(t, t.TempDir(), keepAll)
 	p := startProcess(t, config)
 	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 4, Content: 2000})
@@ -146,19 +152,20 @@ func TestTerminatedUnderLoadTheLastLineIsTheLedger(t *testing.T) {
 	})
 	p.terminate(t)
 	flood.Stop()
-	m := regexp.MustCompile(`stopped: adapter=registration received=(\d+) stored=(\d+) duplicate=0 rejected=0 dropped=0 balanced=true\n$`).FindStringSubmatch(p.log.String())
+	m := regexp.MustCompile(`stopped: adapter=registration received=(\d+) stored=(\d+) duplicate=0 rejected=0 ` +
+		`dropped=0 balanced=true\n$`).FindStringSubmatch(p.log.String())
 	if m == nil || m[1] != m[2] || p.cmd.ProcessState.ExitCode() != 0 {
 		t.Fatalf("status %d\n%s", p.cmd.ProcessState.ExitCode(), p.log)
 	}
 	p = startProcess(t, config)
-	if have := strconv.FormatUint(messages(t, p.broker, "CHORIA_REGISTRATION"), 10); have != m[2] {
-		t.Errorf("%s stored, %s there after the restart", m[2], have)
+	if have := strconv.FormatUint(messages(t, p.broker, contract.StreamRegistration), 10); have != m[2] {
+		t.Errorf("%s messages were stored, %s are in the stream after the restart", m[2], have)
 	}
 }
 
-// TestAnotherNATSKilledUnderLoad puts the output into an appliance that is killed and
-// started again while nodes go on registering.
-func TestAnotherNATSKilledUnderLoad(t *testing.T) {
+// TestRun_AnotherNATSKilledUnderLoad publishes the adapter's output to another appliance, which is
+// killed and started again while nodes go on registering.
+func TestRun_AnotherNATSKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute of load")
@@ -169,7 +176,7 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration]\nbuffer = '8MiB'\n"+
 		"[adapter.registration.stream]\nservers = [%q]\n", far.broker))
 	flood := testkit.StartFlood(t, near.BrokerAddress(), testkit.FloodOptions{Connections: 4, Content: 1000, Rate: 2000})
-	reach := func(n uint64) {
+	waitStored := func(n uint64) {
 		t.Helper()
 		wait.Eventually(t, func() error {
 			if have := near.Stats()["registration"].Stored; have < n {
@@ -178,23 +185,23 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 			return nil
 		})
 	}
-	reach(500)
+	waitStored(500)
 	for range 3 {
 		before := near.Stats()["registration"]
 		far.kill()
 		wait.Eventually(t, func() error { // the fault has fired
 			if near.Stats()["registration"].Retries == before.Retries {
-				return fmt.Errorf("no message had to wait")
+				return fmt.Errorf("no message was retried")
 			}
 			return nil
 		})
 		far = startProcess(t, other)
-		reach(near.Stats()["registration"].Stored + 500)
+		waitStored(near.Stats()["registration"].Stored + 500)
 	}
 	sent := flood.Stop()
 	testkit.Settled(t, near, "registration", uint64(len(sent)))
 	s := near.Stats()["registration"]
-	have := testkit.Keys(t, jetStream(t, far.broker), "CHORIA_REGISTRATION")
+	have := testkit.Keys(t, jetStream(t, far.broker), contract.StreamRegistration)
 	missing := 0
 	for _, key := range sent {
 		if !have[key] {
@@ -202,14 +209,15 @@ func TestAnotherNATSKilledUnderLoad(t *testing.T) {
 		}
 	}
 	if uint64(missing) != s.AllDropped() || s.AllRejected() != 0 || len(have) != int(s.Stored) {
-		t.Errorf("%d sent, %d there, %d missing: %+v", len(sent), len(have), missing, s)
+		t.Errorf("%d sent, %d in the stream, %d missing: %+v", len(sent), len(have), missing, s)
 	}
-	t.Logf("%d sent, %d stored, %d dropped for want of room, %d retries", len(sent), s.Stored, s.AllDropped(), s.Retries)
+	t.Logf("%d sent, %d stored, %d dropped because the buffer was full, %d retries",
+		len(sent), s.Stored, s.AllDropped(), s.Retries)
 }
 
-func TestASecondSignalEndsItAtOnce(t *testing.T) {
+func TestRun_ASecondSignalEndsItAtOnce(t *testing.T) {
 	t.Parallel()
-	// Nobody takes what the adapter publishes, so the first signal waits for a verdict.
+	// No stream takes what the adapter publishes, so after the first signal it waits for an outcome.
 	p := startProcess(t, labConfig(t, t.TempDir(), "[stream.CHORIA_REGISTRATION]\nenabled = false\n"))
 	nc, err := nats.Connect(p.broker)
 	if err != nil {
@@ -228,13 +236,13 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	}
 	wait.Eventually(t, func() error {
 		if !strings.Contains(p.log.String(), "stopping") {
-			return fmt.Errorf("it does not stop: %s", p.log)
+			return fmt.Errorf("the signal was not handled: %s", p.log)
 		}
 		return nil
 	})
 	select {
 	case <-p.ended:
-		t.Fatalf("it did not wait for the message:\n%s", p.log)
+		t.Fatalf("it did not wait for the outcome of the message:\n%s", p.log)
 	case <-time.After(time.Second):
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -243,11 +251,11 @@ func TestASecondSignalEndsItAtOnce(t *testing.T) {
 	select {
 	case <-p.ended:
 	case <-time.After(10 * time.Second):
-		t.Fatal("the second signal is not heard")
+		t.Fatal("the second signal did not end the process")
 	}
 }
 
-func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
+func TestRun_HangupAppliesTheLogLevelAndNamesOtherKeys(t *testing.T) {
 	t.Parallel()
 	config := labConfig(t, t.TempDir(), "")
 	p := startProcess(t, config)
@@ -270,7 +278,8 @@ func TestHangupAppliesTheLogLevelAndNamesTheRest(t *testing.T) {
 			return nil
 		})
 	}
-	reload("[log]\nlevel = 'debug'\n[jetstream]\nsync_interval = '2s'\n", "configuration reloaded: level=debug needs_restart=[\"jetstream.sync_interval\"]")
+	reload("[log]\nlevel = 'debug'\n[jetstream]\nsync_interval = '2s'\n",
+		"configuration reloaded: level=debug needs_restart=[\"jetstream.sync_interval\"]")
 	reload("[broker.roles]\nadmin = 'x'\n", `configuration reloaded: level=info needs_restart=[]`)
 	reload("[log]\nlevel = 'loud'\n", `configuration not reloaded: error=`)
 	reload("", "configuration reloaded: level=info needs_restart=[]")

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// connectNodes connects so many nodes of the kind and has each register once.
+// connectNodes connects nodes of the kind and registers each of them once.
 func connectNodes(t *testing.T, broker string, nodes int, kind simnode.Kind) []*nats.Conn {
 	t.Helper()
 	conns := make([]*nats.Conn, nodes)
@@ -24,8 +24,9 @@ func connectNodes(t *testing.T, broker string, nodes int, kind simnode.Kind) []*
 		if err != nil {
 			t.Fatal(err)
 		}
-		conns[i], err = nats.Connect(broker, nats.Name(n.Identity), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-			nats.IgnoreAuthErrorAbort(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		conns[i], err = nats.Connect(broker, nats.Name(n.Identity), nats.MaxReconnects(-1),
+			nats.ReconnectWait(100*time.Millisecond), nats.IgnoreAuthErrorAbort(),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -41,7 +42,7 @@ func connectNodes(t *testing.T, broker string, nodes int, kind simnode.Kind) []*
 	return conns
 }
 
-func TestARestartDownsNobody(t *testing.T) {
+func TestRun_ARestartMakesNoNodeDown(t *testing.T) {
 	t.Parallel()
 	nodes := 1000
 	if testing.Short() {
@@ -80,7 +81,7 @@ func TestARestartDownsNobody(t *testing.T) {
 	}
 }
 
-func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
+func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes ten seconds")
@@ -100,10 +101,10 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(watch.Close)
-	enough := make(chan struct{})
-	var heard atomic.Uint64
-	if _, err := watch.Subscribe("muster.fleet.node.down.>", func(*nats.Msg) {
-		if heard.Add(1) == nodes/4 {
+	enough := make(chan struct{}) // closed after a quarter of the events
+	var received atomic.Uint64
+	if _, err := watch.Subscribe(contract.SubjectFleetNode+"down.>", func(*nats.Msg) {
+		if received.Add(1) == nodes/4 {
 			close(enough)
 		}
 	}); err != nil {
@@ -118,13 +119,13 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 	select {
 	case <-enough:
 	case <-time.After(30 * time.Second):
-		t.Fatalf("%d nodes are down", heard.Load())
+		t.Fatalf("%d nodes are down", received.Load())
 	}
 	p.kill()
-	if heard.Load() >= nodes {
-		t.Fatal("all were told of before the kill")
+	if received.Load() >= nodes {
+		t.Fatal("all events were published before the kill")
 	}
-	t.Logf("killed after %d of %d", heard.Load(), nodes)
+	t.Logf("killed after %d of %d", received.Load(), nodes)
 
 	p = startProcess(t, config)
 	wait.Eventually(t, func() error {
@@ -134,10 +135,11 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 		return nil
 	})
 	downs, storms := 0, 0
-	for subject, times := range told(t, p.broker) {
-		down, storm := strings.HasPrefix(subject, "muster.fleet.node.down."), strings.HasPrefix(subject, "muster.fleet.site.storm.")
+	for subject, times := range storedEvents(t, p.broker) {
+		down := strings.HasPrefix(subject, contract.SubjectFleetNode+"down.")
+		storm := strings.HasPrefix(subject, contract.SubjectFleetSite+"storm.")
 		if (down || storm) && times != 1 {
-			t.Errorf("%s: told %d times", subject, times)
+			t.Errorf("%s is stored %d times", subject, times)
 		}
 		if down {
 			downs++
@@ -147,12 +149,12 @@ func TestKilledWhileItTellsOfAStormEachIsToldOnce(t *testing.T) {
 		}
 	}
 	if downs != nodes || storms != 1 {
-		t.Errorf("%d nodes are told to be down, and %d storms", downs, storms)
+		t.Errorf("%d events of nodes that are down and %d of storms are stored", downs, storms)
 	}
 }
 
-// told is how often each event is in the stream.
-func told(t *testing.T, broker string) map[string]uint64 {
+// storedEvents returns how often the stream has each event, by its subject.
+func storedEvents(t *testing.T, broker string) map[string]uint64 {
 	t.Helper()
 	s, err := jetStream(t, broker).Stream(t.Context(), contract.StreamFleet)
 	if err != nil {
