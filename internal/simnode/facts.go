@@ -11,10 +11,11 @@ import (
 const packages = 270
 
 var (
-	families = []string{"RedHat", "Debian", "Suse"}
-	systems  = []string{"AlmaLinux", "Debian", "SLES"}
-	roles    = []string{"web", "db", "queue", "cache", "build"}
-	words    = []string{
+	families     = []string{"RedHat", "Debian", "Suse"}
+	systems      = []string{"AlmaLinux", "Debian", "SLES"}
+	roles        = []string{"web", "db", "queue", "cache", "build"}
+	mountOptions = []string{"rw", "relatime", "attr2", "inode64"}
+	words        = []string{
 		"lib", "python3", "perl", "ruby", "systemd", "kernel", "gcc", "java", "nginx", "ssl",
 		"xml", "json", "curl", "zlib", "dev", "utils", "common", "data", "core", "server",
 	}
@@ -40,8 +41,7 @@ func facts(identity string, index int) ([]byte, error) {
 		}
 		mounts[fmt.Sprintf("/srv/volume%d", i)] = map[string]any{
 			"device": fmt.Sprintf("/dev/mapper/vg0-volume%d", i), "filesystem": "xfs",
-			"size_bytes": 107374182400, "used_bytes": r.Int64N(107374182400),
-			"options": []string{"rw", "relatime", "attr2", "inode64"},
+			"size_bytes": 107374182400, "used_bytes": r.Int64N(107374182400), "options": mountOptions,
 		}
 	}
 	return json.Marshal(map[string]any{
