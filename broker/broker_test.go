@@ -1,9 +1,6 @@
 package broker
 
 import (
-	"bufio"
-	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,67 +8,29 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// trustNobody is for brokers without tokens.
-func trustNobody() *choria.Verifier {
-	return choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
-}
-
-func newBroker(t *testing.T, store string) *Broker {
-	t.Helper()
-	cfg := DefaultConfig()
-	cfg.Listen = "127.0.0.1:0"
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: store, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close(context.Background()) })
-	return b
-}
-
-func openBroker(t *testing.T) *Broker {
-	t.Helper()
-	b := newBroker(t, t.TempDir())
-	if err := b.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func TestOrgansConnectBeforeTheDoorOpens(t *testing.T) {
-	cfg := DefaultConfig()
+func TestBroker_InternalConnectionsBeforeAccept(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Listen = free.Addr().String()
+	address := free.Addr().String()
 	_ = free.Close()
-	b := New(cfg, DefaultJetStream(), Options{Name: "broker.test", Store: t.TempDir(), Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger()})
-	t.Cleanup(func() { _ = b.Close(context.Background()) })
-	if err := b.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	nc, err := b.Connect("organ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newBroker(t, DefaultConfig(), testOptions(t))
+	b.cfg.Listen = address
+	open(t, b)
+	js := jetStreamOf(t, b)
 	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := net.Dial("tcp", cfg.Listen); err == nil {
+	if c, err := net.Dial("tcp", address); err == nil {
 		_ = c.Close()
 		t.Error("the port is open before Accept")
 	}
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	accept(t, b)
 	node, err := nats.Connect(b.Address())
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +38,11 @@ func TestOrgansConnectBeforeTheDoorOpens(t *testing.T) {
 	defer node.Close()
 	nodeJS, _ := jetstream.New(node)
 	if _, err := nodeJS.Publish(t.Context(), "s.a", []byte("x")); err != nil {
-		t.Errorf("a node does not share the account of the streams: %v", err)
+		t.Errorf("a node is in another account than the streams: %v", err)
 	}
 }
 
-func TestStartFailuresNameTheirCauseAtOnce(t *testing.T) {
+func TestBroker_OpenNamesCauseAtOnce(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,32 +60,32 @@ func TestStartFailuresNameTheirCauseAtOnce(t *testing.T) {
 		"address unknown":  {func(b *Broker) { b.cfg.Listen = "192.0.2.1:4222" }, "cannot assign requested address"},
 		"store unreadable": {func(b *Broker) { b.opts.Store = filepath.Join(file, "store") }, "not a directory"},
 	} {
-		b := newBroker(t, t.TempDir())
-		test.edit(b)
-		start := time.Now()
-		err := b.Open(t.Context())
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: have %v, want %s", name, err, test.want)
-		}
-		if time.Since(start) > 5*time.Second {
-			t.Errorf("%s: took a time-out", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			b := newBroker(t, DefaultConfig(), testOptions(t))
+			test.edit(b)
+			start := time.Now()
+			err := b.Open(t.Context())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("have %v, want %s", err, test.want)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("took %s", took)
+			}
+		})
 	}
 }
 
-func TestAPortTakenWhileStartingIsAnError(t *testing.T) {
-	b := newBroker(t, t.TempDir())
+func TestBroker_AcceptNamesTakenPort(t *testing.T) {
+	b := newBroker(t, DefaultConfig(), testOptions(t))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.cfg.Listen = taken.Addr().String()
 	_ = taken.Close()
-	if err := b.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	open(t, b)
 	if taken, err = net.Listen("tcp", b.cfg.Listen); err != nil {
-		t.Skip("the port was taken by somebody else")
+		t.Skip("another process has taken the port")
 	}
 	defer taken.Close()
 	if err := b.Accept(); err == nil || !strings.Contains(err.Error(), "address already in use") {
@@ -134,29 +93,7 @@ func TestAPortTakenWhileStartingIsAnError(t *testing.T) {
 	}
 }
 
-func TestConnectTakesTwoLongTokens(t *testing.T) {
-	b := openBroker(t)
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := net.Dial("tcp", b.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-	r := bufio.NewReader(c)
-	if info, err := r.ReadString('\n'); err != nil || !strings.Contains(info, `"nonce":`) {
-		t.Fatalf("INFO %s: %v", info, err)
-	}
-	token := strings.Repeat("x", 20<<10)
-	fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"jwt\":%q,\"auth_token\":%q}\r\nPING\r\n", token, token)
-	if pong, err := r.ReadString('\n'); err != nil || pong != "PONG\r\n" {
-		t.Errorf("%s: %v", pong, err)
-	}
-}
-
-func TestTheSystemAccountTellsOfConnections(t *testing.T) {
+func TestBroker_SystemAccountHasConnectEvents(t *testing.T) {
 	b := openBroker(t)
 	system, err := b.ConnectSystem("watcher")
 	if err != nil {
@@ -170,9 +107,7 @@ func TestTheSystemAccountTellsOfConnections(t *testing.T) {
 	if err := system.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	accept(t, b)
 	node, err := nats.Connect(b.Address(), nats.Name("web1"))
 	if err != nil {
 		t.Fatal(err)
@@ -191,18 +126,16 @@ func TestTheSystemAccountTellsOfConnections(t *testing.T) {
 	}
 }
 
-func TestRefuseAndDisconnectLeaveTheOrgansAlone(t *testing.T) {
+func TestBroker_DisconnectNodesKeepsInternalConnections(t *testing.T) {
 	b := openBroker(t)
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	organ, err := b.Connect("organ")
+	accept(t, b)
+	internal, err := b.Connect("component")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer organ.Close()
-	gone := make(chan struct{})
-	node, err := nats.Connect(b.Address(), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(gone) }))
+	defer internal.Close()
+	closed := make(chan struct{})
+	node, err := nats.Connect(b.Address(), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,92 +145,15 @@ func TestRefuseAndDisconnectLeaveTheOrgansAlone(t *testing.T) {
 		t.Fatalf("%d nodes were disconnected: %v", n, err)
 	}
 	select {
-	case <-gone:
+	case <-closed:
 	case <-time.After(10 * time.Second):
 		t.Fatal("the node is still connected")
 	}
 	if c, err := nats.Connect(b.Address()); err == nil {
 		c.Close()
-		t.Error("a node was let in after Refuse")
+		t.Error("a node was admitted after RefuseNew")
 	}
-	if err := organ.FlushTimeout(5 * time.Second); err != nil {
-		t.Errorf("the organ lost its connection: %v", err)
-	}
-}
-
-func TestAGuessedSecretIsNotEnough(t *testing.T) {
-	b := openBroker(t)
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	b.RefuseNew() // without the secret nobody is let in now
-	for _, token := range []string{"", "x", strings.ToLower(b.auth.internalSecret)} {
-		if c, err := nats.Connect(b.Address(), nats.Token(token)); err == nil {
-			c.Close()
-			t.Errorf("let in with %q", token)
-		}
-	}
-}
-
-func TestWhoDoesNotReadIsEndedAndOrgansAreNot(t *testing.T) {
-	cfg := DefaultConfig()
-	cfg.Listen = "127.0.0.1:0"
-	b := New(cfg, DefaultJetStream(), Options{
-		Name: "b", Store: t.TempDir(), MaxPending: 512 << 20, Verifier: trustNobody(), Now: time.Now, Log: hclog.NewNullLogger(),
-	})
-	t.Cleanup(func() { _ = b.Close(context.Background()) })
-	if err := b.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	deaf, err := net.Dial("tcp", b.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer deaf.Close()
-	fmt.Fprint(deaf, "CONNECT {\"name\":\"deaf\"}\r\nSUB load 1\r\n")
-	organ, err := b.Connect("organ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer organ.Close()
-	connected := func() bool {
-		page, err := b.srv.Connz(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, c := range page.Conns {
-			if c.Name == "deaf" {
-				return true
-			}
-		}
-		return false
-	}
-	deadline := time.Now().Add(20 * time.Second)
-	for !connected() && time.Now().Before(deadline) {
-		time.Sleep(time.Millisecond)
-	}
-	chunk := make([]byte, 512<<10)
-	for range 200 { // 100 MiB: more than is allowed, less than the server's own bound
-		if err := organ.Publish("load", chunk); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := organ.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if !connected() {
-		t.Fatal("it was ended before it could be")
-	}
-	for connected() && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if connected() {
-		t.Error("it is still connected")
-	}
-	if err := organ.FlushTimeout(5 * time.Second); err != nil {
-		t.Errorf("the organ was ended: %v", err)
+	if err := internal.FlushTimeout(5 * time.Second); err != nil {
+		t.Errorf("the internal connection was closed: %v", err)
 	}
 }

@@ -157,21 +157,6 @@ func TestStoreMonitor_KeepsFaultsWhileServerDoesNotLook(t *testing.T) {
 	}
 }
 
-// jetStreamOf returns JetStream over an internal connection.
-func jetStreamOf(t *testing.T, b *Broker) jetstream.JetStream {
-	t.Helper()
-	nc, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return js
-}
-
 // TestStoreMonitor_HealsAfterWriteError lets a real stream meet a real write error, so that a
 // server that reports it in other words fails the test.
 func TestStoreMonitor_HealsAfterWriteError(t *testing.T) {
@@ -205,7 +190,8 @@ func TestStoreMonitor_HealsAfterWriteError(t *testing.T) {
 		if err := nc.Publish("s", make([]byte, 256<<10)); err != nil {
 			t.Fatal(err)
 		}
-		if problems, _ := b.inspectStore(); len(problems) != 1 || problems[0].kind != writeError || problems[0].stream != "S" {
+		problems, _ := b.inspectStore()
+		if len(problems) != 1 || problems[0].kind != writeError || problems[0].stream != "S" {
 			return fmt.Errorf("have %+v", problems)
 		}
 		return nil
@@ -268,12 +254,10 @@ func TestStoreMonitor_IgnoresStreamsThatAreCreatedAndDeleted(t *testing.T) {
 		scale = 14 // 5040 operations
 	}
 	var log syncBuffer
-	b := newBroker(t, t.TempDir())
-	b.opts.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
-	b.store = newStoreMonitor(b)
-	if err := b.Open(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	o := testOptions(t)
+	o.Log = hclog.New(&hclog.LoggerOptions{Output: &log})
+	b := newBroker(t, DefaultConfig(), o)
+	open(t, b)
 	js := jetStreamOf(t, b)
 	kept, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
 		Name: "KEPT", Subjects: []string{"kept"}, Storage: jetstream.MemoryStorage,
@@ -281,7 +265,8 @@ func TestStoreMonitor_IgnoresStreamsThatAreCreatedAndDeleted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "FILE", Subjects: []string{"file"}}); err != nil {
+	file := jetstream.StreamConfig{Name: "FILE", Subjects: []string{"file"}}
+	if _, err := js.CreateStream(t.Context(), file); err != nil {
 		t.Fatal(err)
 	}
 	for range 5 {

@@ -34,7 +34,9 @@ type Reloader struct {
 
 // NewReloader loads the files with load: Files.LoadServer, or a function that ignores the
 // time and calls Files.Load.
-func NewReloader(files Files, load func(now time.Time) (*State, error), now time.Time, log hclog.Logger) (*Reloader, error) {
+func NewReloader(
+	files Files, load func(now time.Time) (*State, error), now time.Time, log hclog.Logger,
+) (*Reloader, error) {
 	r := &Reloader{
 		files: files, load: load, log: log, expiry: throttle.New(warnInterval),
 		fingerprint: files.fingerprint(), // before the files are read: a change meanwhile is loaded next time

@@ -25,7 +25,8 @@ type Files struct {
 // Keys lists the keys of the table.
 func (f *Files) Keys() []config.Key {
 	return append(pairKeys(&f.Cert, &f.Key), config.Key{
-		Name: "ca", Value: config.Path(&f.CA), Help: "path of the CA certificates that clients' certificates must be under, PEM",
+		Name: "ca", Value: config.Path(&f.CA),
+		Help: "path of the CA certificates that clients' certificates must be under, PEM",
 	})
 }
 

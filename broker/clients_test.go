@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Subjects of clients.
+var (
+	fleetSubjects = []string{
+		"mcollective.broadcast.agent.discovery", "mcollective.broadcast.service.aaa", "mcollective.node.web1",
+		"choria.federation.x.federation",
+	}
+	eventSubjects = map[string]string{
+		"choria.lifecycle.event.>":  "choria.lifecycle.event.startup.server",
+		"choria.machine.transition": "choria.machine.transition",
+	}
+	streamSubjects = []string{
+		"$JS.API.INFO", "$JS.API.STREAM.INFO.CHORIA_REGISTRATION",
+		"$JS.API.CONSUMER.CREATE.CHORIA_REGISTRATION.x.y", "$KV.B.k",
+	}
+	deniedSubjects = []string{"$SYS.REQ.SERVER.PING", "choria.node_metadata.web1", "muster.x"}
+)
+
+// inboxOf returns a subscription to the inbox of a client, and a subject in it.
+func inboxOf(callerID string) map[string]string {
+	inbox := "mcollective.reply." + hash(callerID)
+	return map[string]string{inbox + ".>": inbox + ".id"}
+}
+
+func TestPermissionBuilder_ClientWithCertificate(t *testing.T) {
+	s := openSite(t, nil)
+	p := s.peer(t, s.certificate("rip.mcollective"))
+	p.mustRead(inboxOf("choria=rip.mcollective"))
+	p.mustRead(eventSubjects)
+	p.mustPublish(slices.Concat(fleetSubjects, streamSubjects)...)
+	p.mustNotPublish(append(deniedSubjects, "$JS.API.STREAM.DELETE.CHORIA_REGISTRATION")...)
+	p.mustNotRead(map[string]string{">": "x", "mcollective.broadcast.agent.>": "mcollective.broadcast.agent.x"})
+}
+
+func TestPermissionBuilder_ClientsWithTokens(t *testing.T) {
+	s := openSite(t, nil)
+	for permission, test := range map[string]struct {
+		publish []string
+		read    map[string]string
+	}{
+		"":                        {nil, nil},
+		"fleet_management":        {fleetSubjects, nil},
+		"signed_fleet_management": {fleetSubjects, nil},
+		"events_viewer":           {nil, eventSubjects},
+		"election_user":           {[]string{"$KV.CHORIA_LEADER_ELECTION.x"}, nil},
+		"streams_user":            {streamSubjects, map[string]string{"choria.republish.>": "choria.republish.x"}},
+		"streams_admin":           {[]string{"$JS.API.STREAM.DELETE.X"}, map[string]string{"$JS.EVENT.>": "$JS.EVENT.x"}},
+		"governor":                {nil, nil},
+		"streams_user governor":   {[]string{"choria.governor.G"}, nil},
+	} {
+		t.Run("permission "+permission, func(t *testing.T) {
+			callerID := "choria=" + strings.ReplaceAll(permission, " ", "+")
+			p := s.peer(t, s.withToken(s.client(callerID, strings.Fields(permission)...))...)
+			p.mustRead(inboxOf(callerID))
+			p.mustPublish(append(test.publish, "$SYS.REQ.USER.INFO")...)
+			p.mustRead(test.read)
+			p.mustNotPublish(deniedSubjects...)
+			p.mustNotRead(map[string]string{">": "x"})
+			p.mustNotRead(inboxOf("choria=other"))
+			if !strings.Contains(permission, "fleet") {
+				p.mustNotPublish(fleetSubjects...)
+			}
+			if !strings.Contains(permission, "governor") || permission == "governor" {
+				p.mustNotPublish("choria.governor.G")
+			}
+			if permission != "events_viewer" {
+				p.mustNotRead(eventSubjects)
+			}
+		})
+	}
+}
+
+func TestPermissionBuilder_ClientWithOwnSubjects(t *testing.T) {
+	s := openSite(t, nil)
+	claims := clientClaims("choria=x", nil)
+	claims.PubSubjects, claims.SubSubjects = []string{"mine.>"}, []string{"ours.>"}
+	p := s.peer(t, s.withToken(issue(t, claims, s.issuer, time.Now()))...)
+	p.mustPublish("mine.x")
+	p.mustRead(map[string]string{"ours.>": "ours.x"})
+}
+
+func TestPermissionBuilder_AdministratorsMayDoEverything(t *testing.T) {
+	s := openSite(t, nil)
+	for name, options := range map[string][]nats.Option{
+		"certificate": {s.certificate("root.example.net")},
+		"token":       s.withToken(s.client("choria=boss", "org_admin")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := s.peer(t, options...)
+			p.mustPublish("anything", "$JS.API.STREAM.DELETE.X")
+			p.mustRead(map[string]string{">": "anything"})
+		})
+	}
+}
