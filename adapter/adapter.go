@@ -155,6 +155,6 @@ func (a *Adapter) Connected() bool {
 	a.mu.Lock()
 	opened := a.phase != opening
 	a.mu.Unlock()
-	// Without the mutex: the output may answer only after a publish that hangs.
+	// Without the mutex: a publish that hangs can block the call to the output.
 	return opened && a.input.connected() && a.out.transport.connected()
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// BenchmarkBurst publishes realistic registrations of 200 nodes over 20 connections as
-// fast as they go. The processor time is that of the process: appliance and senders.
+// BenchmarkBurst publishes realistic registrations of 200 nodes over 20 connections as fast as
+// possible. The processor time is that of the whole process, senders included.
 func BenchmarkBurst(b *testing.B) {
 	const connections, nodes = 20, 200
 	a := testkit.Appliance(b, "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n")

@@ -10,7 +10,7 @@ func Collector(adapters []*Adapter) prometheus.Collector {
 		received:   desc("received_total", "Messages received from the topics."),
 		stored:     desc("stored_total", "Messages that the stream has acknowledged."),
 		duplicate:  desc("duplicate_total", "Messages that the stream had already."),
-		retries:    desc("retries_total", "Publishes that had to be duplicate."),
+		retries:    desc("retries_total", "Publishes that had to be repeated."),
 		bytes:      desc("bytes_total", "Bytes received from the topics."),
 		unrecorded: desc("rejects_unrecorded_total", "Rejected messages that are not in the stream of rejected messages."),
 		rejected:   desc("rejected_total", "Messages that cannot be stored, by reason.", "reason"),

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// writeWait is how long a publish may hang in a connection whose other end has stopped reading.
-const writeWait = 2 * time.Second
+// writeTimeout is how long a publish may hang in a connection whose other end has stopped reading.
+const writeTimeout = 2 * time.Second
 
 // remote is the transport to another NATS, at stream.servers. It uses the client library.
 type remote struct{ nc *nats.Conn }
@@ -55,7 +55,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 		nats.ReconnectJitter(500*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(),
-		nats.FlusherTimeout(writeWait),
+		nats.FlusherTimeout(writeTimeout),
 		nats.ReconnectHandler(func(*nats.Conn) { a.stats.reconnections.Add(1) }),
 		nats.ReconnectErrHandler(failed),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) { failed(nc, err) }),

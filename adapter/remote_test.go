@@ -75,7 +75,7 @@ func TestRemote_HungPublishDoesNotBlockTheAdapter(t *testing.T) {
 	}()
 	select {
 	case <-answered:
-	case <-time.After(writeWait / 2):
+	case <-time.After(writeTimeout / 2):
 		t.Fatal("a publish that hangs blocks the ledger")
 	}
 	waitReceived(t, a, 410)
