@@ -2,5 +2,5 @@ package appliance
 
 import "github.com/nats-io/nats.go"
 
-// ConnectSystem lets tests see what the server tells of its connections.
+// ConnectSystem connects to the system account, in which the server reports its connections.
 func (a *Appliance) ConnectSystem() (*nats.Conn, error) { return a.broker.ConnectSystem("test") }
