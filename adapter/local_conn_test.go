@@ -80,7 +80,7 @@ func TestLocalConn_RedialsUntilItSucceeds(t *testing.T) {
 	first := l.current.Load()
 	first.Close()
 	time.Sleep(5 * redialWait) // several attempts fail
-	if l.connected() || l.publish(&output{subject: "test"}, "") != inproc.ErrClosed {
+	if l.connected() || !errors.Is(l.publish(&output{subject: "test"}, ""), inproc.ErrClosed) {
 		t.Error("it is connected while dialing fails")
 	}
 	failing.Store(false)

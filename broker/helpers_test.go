@@ -302,7 +302,7 @@ func createStreams(t *testing.T, s *site) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := kv.PutString(t.Context(), "colour", "green"); err != nil {
+		if _, err := kv.PutString(t.Context(), "color", "green"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -147,13 +147,13 @@ func TestPermissionBuilder_PubSubjectsWithStreams(t *testing.T) {
 		claims.Permissions = permitted([]string{"streams"})
 		p := s.peer(t, s.withToken(issue(t, claims, s.issuer, time.Now()))...)
 		p.mustPublish("cmdb.x")
-		p.mustNotPublish("$KV.CONFIG.colour", "$O.x", "choria.governor.G", "$KV.CHORIA_LEADER_ELECTION.x")
+		p.mustNotPublish("$KV.CONFIG.color", "$O.x", "choria.governor.G", "$KV.CHORIA_LEADER_ELECTION.x")
 		s.wantUntouched(t, stream)
 	})
 	t.Run("may not read buckets", func(t *testing.T) { // so it may write to them
 		claims.Permissions = nil
 		p := s.peer(t, s.withToken(issue(t, claims, s.issuer, time.Now()))...)
-		p.mustPublish("$KV.CONFIG.colour")
+		p.mustPublish("$KV.CONFIG.color")
 		p.mustNotPublish("$KV.CHORIA_LEADER_ELECTION.x")
 	})
 }

@@ -108,7 +108,7 @@ func TestPermissionBuilder_NodeWithStreamsReadsBucket(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if entry, err := kv.Get(t.Context(), "colour"); err != nil || string(entry.Value()) != "green" {
+			if entry, err := kv.Get(t.Context(), "color"); err != nil || string(entry.Value()) != "green" {
 				t.Errorf("get: %v, %v", entry, err)
 			}
 			watch, err := kv.WatchAll(t.Context())

@@ -8,7 +8,7 @@ import (
 // Codes of API errors. They are stable: programs decide by the code, people read the sentence
 // beside it. docs/api.md lists them.
 const (
-	CodeBadRequest       = "bad-request"        // a parameter is unknown, misspelt or out of range
+	CodeBadRequest       = "bad-request"        // a parameter is unknown, misspelled or out of range
 	CodeUnauthorized     = "unauthorized"       // the token is missing or wrong
 	CodeNotFound         = "not-found"          // no such node, or no such endpoint
 	CodeFleetDisabled    = "fleet-disabled"     // the appliance keeps no fleet view

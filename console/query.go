@@ -24,7 +24,7 @@ type nodeQuery struct {
 }
 
 // nodeParams maps each parameter to the function that reads one of its values. Any other
-// parameter is an error: a misspelt filter would select every node.
+// parameter is an error: a misspelled filter would select every node.
 var nodeParams = map[string]func(q *nodeQuery, value string) error{
 	"state": func(q *nodeQuery, value string) error {
 		if !slices.Contains(fleet.States, fleet.State(value)) {

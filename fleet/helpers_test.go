@@ -129,7 +129,7 @@ func (s *fixture) registerNode0(f *Fleet, bodies ...[]byte) {
 	}
 	wait.Eventually(s.tb, func() error {
 		if d, _, err := f.Detail(s.tb.Context(), name(0)); len(d.Arrivals) != len(bodies) {
-			return fmt.Errorf("%d arrivals, %v", len(d.Arrivals), err)
+			return fmt.Errorf("%d arrivals, %w", len(d.Arrivals), err)
 		}
 		return nil
 	})

@@ -155,15 +155,15 @@ func (m *model) storeEvents() {
 func (m *model) compare(step int) {
 	m.registry.tick(m.now)
 	sum := 0
-	for name, modelled := range m.nodes {
-		want := modelled.state(m.now)
+	for name, modeled := range m.nodes {
+		want := modeled.state(m.now)
 		n := m.registry.nodes[name]
 		switch {
 		case want == "forgotten" && n == nil:
 			delete(m.nodes, name)
 			continue
 		case n == nil || string(n.state) != want:
-			m.t.Fatalf("step %d: %s is %+v, want %s: %+v", step, name, n, want, modelled)
+			m.t.Fatalf("step %d: %s is %+v, want %s: %+v", step, name, n, want, modeled)
 		}
 		sum++
 	}

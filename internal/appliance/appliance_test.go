@@ -436,7 +436,7 @@ func TestAppliance_SendsNoAckToTheReplySubjectOfANode(t *testing.T) {
 	wait.Eventually(t, func() error { // the events are stored
 		s, err := js.Stream(t.Context(), "CHORIA_MACHINE")
 		if err != nil || s.CachedInfo().State.Msgs != 4 {
-			return fmt.Errorf("not stored: %v", err)
+			return fmt.Errorf("not stored: %w", err)
 		}
 		return nil
 	})

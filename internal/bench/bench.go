@@ -36,7 +36,7 @@ func (b Benchmark) Run(ctx context.Context, progress func(Ledger)) (Result, erro
 	if err != nil {
 		return Result{}, err
 	}
-	defer remove()
+	defer func() { _ = remove() }() // a temporary directory
 	result, err := b.measure(ctx, progress)
 	if err != nil || !b.Ceiling {
 		return result, err

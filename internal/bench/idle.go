@@ -41,7 +41,7 @@ func (b IdleBenchmark) Run(ctx context.Context) (IdleResult, error) {
 	if err != nil {
 		return IdleResult{}, err
 	}
-	defer remove()
+	defer func() { _ = remove() }() // a temporary directory
 	result, err := b.measureAppliance(ctx, load)
 	if err != nil || !b.Bare {
 		return result, err

@@ -96,7 +96,7 @@ func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.
 	if err := a.Open(ctx); err != nil {
 		return err
 	}
-	defer a.Close(context.Background())
+	defer func() { _ = a.Close(context.Background()) }() // the error of the first Close is returned
 	fleet, err := simnode.NewFleet("nats://"+a.BrokerAddress(), d.nodes, kind, d.interval)
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	wait.Eventually(t, func() error { // until the command listens, and an event comes after that
 		index++
 		process := startNode(t, index, p.broker)
-		defer process.Kill()
+		defer func() { _ = process.Kill() }()
 		time.Sleep(50 * time.Millisecond)
 		if !strings.Contains(out.String(), "new ") {
 			return errors.New("no event was printed")

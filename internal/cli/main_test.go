@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asMuster) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Setenv(asMuster, "1") // for the processes that tests and commands start
+	_ = os.Setenv(asMuster, "1") // for the processes that tests and commands start
 	flag.Parse()
 	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == strconv.Itoa(runtime.GOMAXPROCS(0)) {
 		_ = parallel.Value.Set("4") // the parallel tests of this package mostly wait

@@ -68,5 +68,5 @@ func TestParsedPairs(t *testing.T) {
 // table is a table of the keys, without relations between them.
 type table []Key
 
-func (t table) Keys() []Key       { return t }
-func (t table) Validate(c *Check) {}
+func (t table) Keys() []Key     { return t }
+func (t table) Validate(*Check) {}

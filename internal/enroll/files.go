@@ -57,7 +57,7 @@ func (f file) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temporary.Name())
+	defer func() { _ = os.Remove(temporary.Name()) }() // gone already, if it was renamed
 	mode := f.mode
 	if group, has := serviceGroup(dir); f.forBroker && has {
 		mode, err = shared, temporary.Chown(-1, group)

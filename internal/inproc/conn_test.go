@@ -2,6 +2,7 @@ package inproc
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -94,7 +95,7 @@ func TestConn_ReceivesMessagesOfEveryForm(t *testing.T) {
 		s.write("HMSG b 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\nMSG b 1 4\r\nlast\r\n")
 		_ = s.conn.Close()
 	}()
-	if err := conn.Run(); err != io.EOF {
+	if err := conn.Run(); !errors.Is(err, io.EOF) {
 		t.Errorf("Run returns %v", err)
 	}
 	want := []string{
