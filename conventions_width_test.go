@@ -13,18 +13,6 @@ const (
 	maxMarkdownColumns = 100
 )
 
-// wideLinesAllowed is true while files are still being rewritten: the tests of widths list
-// wide lines and skip, instead of failing.
-const wideLinesAllowed = true
-
-func reportWide(t *testing.T, findings []string) {
-	t.Helper()
-	if wideLinesAllowed && len(findings) > 0 {
-		t.Skipf("%d wide lines:\n%s", len(findings), strings.Join(findings, "\n"))
-	}
-	report(t, findings)
-}
-
 func TestGo_LinesAreNarrow(t *testing.T) {
 	var findings []string
 	eachFile(t, func(path string) {
@@ -34,7 +22,7 @@ func TestGo_LinesAreNarrow(t *testing.T) {
 			}
 		}
 	}, ".go")
-	reportWide(t, findings)
+	report(t, findings)
 }
 
 // linkOnly matches a line that holds a link and nothing that could be wrapped.
@@ -72,7 +60,7 @@ func TestMarkdown_LinesAreNarrow(t *testing.T) {
 			}
 		}
 	}, ".md")
-	reportWide(t, findings)
+	report(t, findings)
 }
 
 func TestProse(t *testing.T) {

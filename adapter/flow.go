@@ -7,7 +7,7 @@ package adapter
 //  2. Buffered: queue.push keeps it in the order of arrival.
 //  3. Parsed: a worker (parseMessages) takes it from the queue, and convert has
 //     internal/choria parse it.
-//  4. Verified: verify checks who signed it.
+//  4. Verified: verify checks the signature.
 //  5. Converted: buildOutput makes the stream message. A message that fails in hop 3, 4 or 5
 //     carries a reason instead.
 //  6. Queued per sender: queueConverted appends it to its sender's queue, in the order of

@@ -1,5 +1,5 @@
 // Package tlsfile loads certificates, private keys and CAs from PEM files, and loads them
-// again when the files change. It decides nothing about who may connect.
+// again when the files change. It does not decide which peers may connect.
 package tlsfile
 
 import (
