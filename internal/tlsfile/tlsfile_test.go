@@ -80,11 +80,11 @@ func TestFiles_LoadServerRefusesWhatClientsWouldRefuse(t *testing.T) {
 
 func TestFiles_Validate(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                       "",
-		"ca = 'a'":               "",
-		"cert = 'c'\nkey = 'k'":  "",
-		"cert = 'c'":             "x: key: not given; TLS needs cert and key",
-		"key = 'k'\nca = 'a'":    "x: cert: not given; TLS needs cert and key",
+		"":                      "",
+		"ca = 'a'":              "",
+		"cert = 'c'\nkey = 'k'": "",
+		"cert = 'c'":            "x: key: not given; TLS needs cert and key",
+		"key = 'k'\nca = 'a'":   "x: cert: not given; TLS needs cert and key",
 		"cert = 'c'\nkeys = 'k'": `x:2: keys: unknown key; did you mean "key"?` +
 			"\nx: key: not given; TLS needs cert and key",
 	} {
