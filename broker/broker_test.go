@@ -157,3 +157,19 @@ func TestBroker_DisconnectNodesKeepsInternalConnections(t *testing.T) {
 		t.Errorf("the internal connection was closed: %v", err)
 	}
 }
+
+func TestBroker_CloseTwiceAndBeforeOpen(t *testing.T) {
+	b := newBroker(t, DefaultConfig(), testOptions(t))
+	if err := b.Close(t.Context()); err != nil {
+		t.Errorf("before Open: %v", err)
+	}
+	open(t, b)
+	for range 2 {
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := b.Connect("component"); err == nil {
+		t.Error("connected after Close")
+	}
+}
