@@ -123,6 +123,7 @@ func TestAdapter_RejectsWhatTheStreamFindsTooLarge(t *testing.T) {
 }
 
 func TestAdapter_DropsMessagesBeyondQueueLen(t *testing.T) {
+	t.Parallel()
 	a := testkit.Appliance(t, `
 [adapter.waiting]
 queue_len = 3

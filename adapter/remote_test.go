@@ -45,6 +45,7 @@ func startDeafNATS(t *testing.T) string {
 }
 
 func TestRemote_HungPublishDoesNotBlockTheAdapter(t *testing.T) {
+	t.Parallel()
 	cfg := DefaultConfig()
 	cfg.Stream.Servers = []string{startDeafNATS(t)}
 	a, b := openWith(t, cfg, 256<<20)
