@@ -22,7 +22,7 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	bcfg.Listen = "127.0.0.1:0"
 	verifier := choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
 	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{
-		Name: "b", Store: t.TempDir(), Verifier: verifier, Now: time.Now, Log: hclog.NewNullLogger(),
+		Name: "b", StoreDir: t.TempDir(), Verifier: verifier, Now: time.Now, Log: hclog.NewNullLogger(),
 	})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	if err := b.Open(t.Context()); err != nil {

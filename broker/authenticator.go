@@ -33,8 +33,8 @@ type authenticator struct {
 	internalSecret string // for connections into the account of the nodes
 	systemSecret   string // for internal connections into the system account
 	adminSecret    string
-	refusing       atomic.Bool // all connections that are not internal
-	lookup         func(name string) (*server.Account, error)
+	refuseNew      atomic.Bool // refuse all new connections that are not internal
+	lookupAccount  func(name string) (*server.Account, error)
 
 	mu       sync.Mutex
 	internal map[uint64]bool // ids of internal connections
@@ -62,24 +62,24 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	c := newCaller(connection)
 	g, err := a.decide(c)
 	if err != nil {
-		a.refusals.record(err, c.remote(), c.name)
+		a.refusals.countRefusal(err, c.remote(), c.name)
 		return false
 	}
 	return a.admit(connection, g)
 }
 
 // decide applies the first rule that matches.
-func (a *authenticator) decide(c *caller) (grant, error) {
+func (a *authenticator) decide(c *caller) (admission, error) {
 	for _, r := range rules {
 		if r.matches(a, c) {
 			return r.decide(a, c)
 		}
 	}
-	return grant{}, errNoCredentials
+	return admission{}, errNoCredentials
 }
 
-func (a *authenticator) admit(connection server.ClientAuthentication, g grant) bool {
-	acc, err := a.lookup(g.account)
+func (a *authenticator) admit(connection server.ClientAuthentication, g admission) bool {
+	acc, err := a.lookupAccount(g.account)
 	if err != nil {
 		return false
 	}

@@ -23,8 +23,8 @@ const reconnectWait = 100 * time.Millisecond
 // Options is what the appliance gives to its broker.
 type Options struct {
 	Name       string           // the server's name in the NATS network
-	Store      string           // directory of JetStream's store
-	MaxPending int64            // bytes that may wait for an internal connection; 0: NATS's 64 MiB
+	StoreDir   string           // directory of JetStream's store
+	MaxPending int64            // bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to
 	Verifier   *choria.Verifier // verifies tokens; the broker gives it the CA
@@ -35,14 +35,14 @@ type Options struct {
 
 // Broker is the NATS server of one appliance.
 type Broker struct {
-	cfg   Config
-	js    JetStream
-	opts  Options
-	auth  *authenticator
-	store *storeMonitor
-	log   *serverLog
-	certs *certificates  // nil without TLS files, and before Open
-	srv   *server.Server // nil before Open
+	cfg          Config
+	js           JetStream
+	opts         Options
+	auth         *authenticator
+	storeMonitor *storeMonitor
+	log          *serverLog
+	certs        *certificates  // nil without TLS files, and before Open
+	srv          *server.Server // nil before Open
 
 	closeOnce sync.Once
 	quit      chan struct{}  // closed by Close
@@ -53,8 +53,8 @@ type Broker struct {
 func New(cfg Config, js JetStream, o Options) *Broker {
 	b := &Broker{cfg: cfg, js: js, opts: o, quit: make(chan struct{})}
 	b.auth = newAuthenticator(&b.cfg, o)
-	b.auth.permissions.buckets = (&bucketList{list: b.streamNames, now: o.Now}).current
-	b.store = newStoreMonitor(b)
+	b.auth.permissions.buckets = (&readableStreamList{list: b.streamNames, now: o.Now}).current
+	b.storeMonitor = newStoreMonitor(b)
 	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals}
 	return b
 }
@@ -74,14 +74,14 @@ func (b *Broker) Open(ctx context.Context) error {
 		return fmt.Errorf("set up the server: %w", err)
 	}
 	b.srv = srv
-	b.auth.lookup = srv.LookupAccount
+	b.auth.lookupAccount = srv.LookupAccount
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	srv.Start()
 	if err := b.recoverStreams(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
 	b.wg.Go(b.watchStore)
-	if b.opts.MaxPending > maxPending {
+	if b.opts.MaxPending > maxClientBacklog {
 		b.wg.Go(b.watchSlow)
 	}
 	if b.certs != nil {
@@ -90,7 +90,8 @@ func (b *Broker) Open(ctx context.Context) error {
 	return nil
 }
 
-// openCertificates loads the TLS files. A CA without certificate only verifies messages.
+// openCertificates loads the TLS files. A CA without a certificate only verifies
+// the senders of messages.
 func (b *Broker) openCertificates() (err error) {
 	files := b.cfg.TLS
 	if !files.Enabled() && files.CA == "" {
@@ -103,7 +104,7 @@ func (b *Broker) openCertificates() (err error) {
 }
 
 func (b *Broker) recoverStreams() error {
-	if err := b.log.cause(); err != nil {
+	if err := b.log.fatalError(); err != nil {
 		return err
 	}
 	acc, err := b.srv.LookupAccount(account)
@@ -111,9 +112,9 @@ func (b *Broker) recoverStreams() error {
 		return err
 	}
 	if err := acc.EnableJetStream(nil, nil); err != nil {
-		return fmt.Errorf("recover the streams in %s: %w", b.opts.Store, err)
+		return fmt.Errorf("recover the streams in %s: %w", b.opts.StoreDir, err)
 	}
-	return b.log.cause()
+	return b.log.fatalError()
 }
 
 // Connect opens an internal connection into the account of the nodes: in this process,
@@ -164,7 +165,7 @@ func (b *Broker) AdminToken() string { return b.auth.adminSecret }
 // Accept opens the port: from here on nodes connect.
 func (b *Broker) Accept() error {
 	b.srv.AcceptLoop(make(chan struct{})) // returns once it listens, and closes the channel
-	if err := b.log.cause(); err != nil {
+	if err := b.log.fatalError(); err != nil {
 		return fmt.Errorf("broker.listen: %w", err)
 	}
 	return nil
@@ -177,11 +178,12 @@ func (b *Broker) Address() string { return b.srv.Addr().String() }
 func (b *Broker) Connections() int { return b.srv.NumClients() }
 
 // RefuseNew makes the broker refuse all new connections except internal ones.
-func (b *Broker) RefuseNew() { b.auth.refusing.Store(true) }
+func (b *Broker) RefuseNew() { b.auth.refuseNew.Store(true) }
 
-// DisconnectNodes closes all connections except internal ones and returns how many. Messages
-// that the server had read from them are still delivered, a moment later at most.
-func (b *Broker) DisconnectNodes() (nodes int, err error) {
+// DisconnectExternal closes all connections except internal ones and returns how many: nodes
+// and clients. Messages that the server had read from them are still delivered, a moment later
+// at most.
+func (b *Broker) DisconnectExternal() (count int, err error) {
 	connections, err := b.srv.Connz(&server.ConnzOptions{Limit: int(b.cfg.MaxConnections)})
 	if err != nil {
 		return 0, fmt.Errorf("list connections: %w", err)
@@ -189,10 +191,10 @@ func (b *Broker) DisconnectNodes() (nodes int, err error) {
 	for _, c := range connections.Conns {
 		if !b.auth.isInternal(c.Cid) {
 			_ = b.srv.DisconnectClientByID(c.Cid) // an error means that it has already closed
-			nodes++
+			count++
 		}
 	}
-	return nodes, nil
+	return count, nil
 }
 
 // Delivered returns how many messages the server has sent to the connection with that id,

@@ -58,7 +58,7 @@ func TestBroker_OpenNamesCauseAtOnce(t *testing.T) {
 	}{
 		"port taken":       {func(b *Broker) { b.cfg.Listen = taken.Addr().String() }, "address already in use"},
 		"address unknown":  {func(b *Broker) { b.cfg.Listen = "192.0.2.1:4222" }, "cannot assign requested address"},
-		"store unreadable": {func(b *Broker) { b.opts.Store = filepath.Join(file, "store") }, "not a directory"},
+		"store unreadable": {func(b *Broker) { b.opts.StoreDir = filepath.Join(file, "store") }, "not a directory"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBroker(t, DefaultConfig(), testOptions(t))
@@ -141,7 +141,7 @@ func TestBroker_DisconnectNodesKeepsInternalConnections(t *testing.T) {
 	}
 	defer node.Close()
 	b.RefuseNew()
-	if n, err := b.DisconnectNodes(); err != nil || n != 1 {
+	if n, err := b.DisconnectExternal(); err != nil || n != 1 {
 		t.Fatalf("%d nodes were disconnected: %v", n, err)
 	}
 	select {

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// bucketsMaxAge is how long a list of streams is used: a fleet that reconnects needs it
+// listMaxAge is how long a list of streams is used: when all nodes reconnect, it is needed
 // thousands of times.
-const bucketsMaxAge = time.Second
+const listMaxAge = time.Second
 
 // Prefixes of the names of streams that nodes may read.
 const (
@@ -19,10 +19,10 @@ const (
 	governorStream = "GOVERNOR_"
 )
 
-// bucketList lists the streams that nodes may read. NATS has no pattern for names that begin
-// with KV_, so the permissions of a node name each; a node may read a stream that is created
-// later once it has reconnected.
-type bucketList struct {
+// readableStreamList lists the streams that nodes may read. NATS has no pattern for names that begin
+// with KV_, so the permissions of a node name each one. A node may read a stream that was created
+// after it connected only once it reconnects.
+type readableStreamList struct {
 	list func() []string // all streams
 	now  func() time.Time
 
@@ -31,11 +31,11 @@ type bucketList struct {
 	listed time.Time
 }
 
-// current returns the streams that nodes may read, at most bucketsMaxAge old.
-func (b *bucketList) current() []string {
+// current returns the streams that nodes may read, at most listMaxAge old.
+func (b *readableStreamList) current() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := b.now(); now.Sub(b.listed) > bucketsMaxAge {
+	if now := b.now(); now.Sub(b.listed) > listMaxAge {
 		b.names, b.listed = readableStreams(b.list()), now
 	}
 	return b.names

@@ -8,7 +8,7 @@ import (
 
 func TestBucketList_ListsStreamsOnceASecond(t *testing.T) {
 	now, asked := time.Unix(1000, 0), 0
-	b := &bucketList{now: func() time.Time { return now }, list: func() []string {
+	b := &readableStreamList{now: func() time.Time { return now }, list: func() []string {
 		asked++
 		return []string{"KV_A", "KV_CHORIA_LEADER_ELECTION", "GOVERNOR_G", "CHORIA_REGISTRATION", "KV"}
 	}}

@@ -12,17 +12,17 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// caller is a connection that is not admitted yet: what it presents, and where it comes from.
+// caller is a connection that is not admitted yet: its credentials and where it comes from.
 type caller struct {
-	name      string // as it calls itself; proves nothing
+	name      string // that the connection gave itself; not proven
 	token     string
 	user      string
 	password  string
 	signature string // of the nonce, base64
 	nonce     []byte
 	encrypted bool
-	cert      *x509.Certificate // whose key it holds, and which is under the CA; nil: none
-	address   netip.Addr        // not valid if it is in this process
+	cert      *x509.Certificate // signed by the CA, its key proven in the handshake; nil: none
+	address   netip.Addr        // not valid for a connection from this process
 	client    bool              // false: a leaf node, route or gateway
 }
 
@@ -49,9 +49,9 @@ func (c *caller) remote() string {
 	return c.address.String()
 }
 
-// holds returns an error unless the caller has the key of its token: it must have signed the
-// nonce that the server made for this connection alone.
-func (c *caller) holds(claims *choria.Claims) error {
+// checkKey returns an error unless the connection has the key of its token: the connection must
+// have signed the nonce that the server made for it alone.
+func (c *caller) checkKey(claims *choria.Claims) error {
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(c.signature)
 	if err != nil || len(c.nonce) == 0 || strings.ContainsAny(c.signature, "\r\n") { // the decoder ignores those
 		return fmt.Errorf("%w: the nonce is not signed", choria.ErrWrongSignature)
@@ -59,8 +59,8 @@ func (c *caller) holds(claims *choria.Claims) error {
 	return claims.CheckSignature(c.nonce, signature)
 }
 
-// certName returns the name in the caller's certificate: its common name, or if it has none
-// its first DNS name.
+// certName returns the name in the connection's certificate: the common name, or if there is
+// none the first DNS name.
 func (c *caller) certName() string {
 	name := c.cert.Subject.CommonName
 	if name == "" && len(c.cert.DNSNames) > 0 {

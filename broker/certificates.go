@@ -12,9 +12,9 @@ import (
 
 const certificateInterval = 3 * time.Second
 
-// certificates are the TLS files of the listener. They are loaded again when they change,
-// without the server: its own reload would disconnect every node. A handshake uses those
-// that are current; established connections keep theirs.
+// certificates are the TLS files of the listener. When they change, they are
+// loaded again by Muster, not by the server's own reload, which would disconnect every node. A
+// handshake uses the current files; established connections keep those of their handshake.
 type certificates struct {
 	files      *tlsfile.Reloader
 	trustRoots func(*x509.CertPool) // receives the CA, nil without one

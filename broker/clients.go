@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// clientGrants are the subjects that each permission in a client's token adds.
-var clientGrants = []struct {
+// permissionSubjects are the subjects that each permission in a client's token adds.
+var permissionSubjects = []struct {
 	permissions        []string // one of them is enough
 	publish, subscribe []string
 }{
@@ -60,7 +60,7 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 	var s subjects
 	s.allowSubscribe(hashedInbox("*", callerID)...)
 	for _, c := range collectives {
-		s.allowSubscribe(openInbox(c)...)
+		s.allowSubscribe(sharedInbox(c)...)
 	}
 	return s.client(defaultOrg, func(permission string) bool {
 		return permission == "fleet_management" || permission == "events_viewer" || permission == "streams_user"
@@ -70,10 +70,10 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 // client adds what the permissions of a client of the organization allow.
 func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
 	s.allowPublish("$SYS.REQ.USER.INFO")
-	for _, grant := range clientGrants {
-		if slices.ContainsFunc(grant.permissions, has) {
-			s.allowPublish(grant.publish...)
-			s.allowSubscribe(grant.subscribe...)
+	for _, added := range permissionSubjects {
+		if slices.ContainsFunc(added.permissions, has) {
+			s.allowPublish(added.publish...)
+			s.allowSubscribe(added.subscribe...)
 		}
 	}
 	if has("streams_user") {

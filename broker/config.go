@@ -29,8 +29,8 @@ type Config struct {
 
 // Default addresses: with TLS the broker listens on every address, without only on loopback.
 const (
-	openListen = "0.0.0.0:4222"
-	labListen  = "127.0.0.1:4222"
+	networkListen = "0.0.0.0:4222"
+	labListen     = "127.0.0.1:4222"
 )
 
 // DefaultConfig is a lab: without TLS it listens on loopback only.
@@ -48,13 +48,13 @@ func DefaultConfig() Config {
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect; " +
-			`default: "` + openListen + `" with TLS, "` + labListen + `" without`},
-		{Name: "plaintext", Value: config.Bool(&c.Plaintext), Help: "allow listen to go beyond loopback without TLS"},
+			`default: "` + networkListen + `" with TLS, "` + labListen + `" without`},
+		{Name: "plaintext", Value: config.Bool(&c.Plaintext), Help: "true: allow listen to name an address other than loopback without TLS"},
 		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
 			Help: "maximum number of connections"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
-			Help: "how often the broker pings an idle connection; it closes one that leaves two pings unanswered"},
+			Help: "how often an idle connection is pinged; it is closed after two unanswered pings"},
 		{Name: "collectives", Value: config.Strings(&c.Collectives),
 			Help: "collectives of nodes that connect with certificates; a token names its own"},
 		{Name: "deny_servers", Value: config.Bool(&c.DenyServers), Help: "refuse all nodes, admit only clients"},
@@ -74,8 +74,8 @@ func (c *Config) Keys() []config.Key {
 func (c *Config) Validate(check *config.Check) {
 	c.checkTrust(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
-		Example: labListen,
-		Open:    c.TLS.Enabled() || c.Plaintext,
+		Example:     labListen,
+		MayBePublic: c.TLS.Enabled() || c.Plaintext,
 		Hint: " and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1, " +
 			"or set plaintext = true if that is intended",
 	})
@@ -87,7 +87,7 @@ func (c *Config) ListenAddress() string {
 	case c.Listen != "":
 		return c.Listen
 	case c.TLS.Enabled():
-		return openListen
+		return networkListen
 	default:
 		return labListen
 	}

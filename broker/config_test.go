@@ -67,7 +67,7 @@ func TestConfig_ListenAddress(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		"lab": {DefaultConfig(), labListen}, "TLS": {withTLS, openListen}, "explicit": {explicit, "192.0.2.1:5222"},
+		"lab": {DefaultConfig(), labListen}, "TLS": {withTLS, networkListen}, "explicit": {explicit, "192.0.2.1:5222"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if have := test.cfg.ListenAddress(); have != test.want {

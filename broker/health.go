@@ -15,55 +15,56 @@ type Fault struct {
 	Detail string
 }
 
-// Faults returns what is wrong with JetStream: a store that cannot be written, at once; a
-// stream that cannot be recovered, once that persists. It is safe for concurrent use.
+// Faults returns what is wrong with JetStream: at once if the store cannot be written, and once
+// it persists if a stream cannot be recovered. It is safe for concurrent use.
 func (b *Broker) Faults() []Fault {
-	faults := b.store.Faults()
-	if err := b.log.cause(); err != nil {
+	faults := b.storeMonitor.Faults()
+	if err := b.log.fatalError(); err != nil {
 		return append([]Fault{{Detail: err.Error()}}, faults...)
 	}
 	return faults
 }
 
-// problemKind says what reopening the store would do to a problem.
+// problemKind says whether reopening the store would solve a problem.
 type problemKind int
 
 const (
 	otherProblem problemKind = iota // reopening would not solve it
 	writeError                      // reopening solves it once the disk can be written
-	storeClosed                     // there is nothing to close: opening disturbs nothing
+	storeClosed                     // the store is closed already: opening it interrupts nothing
 )
 
-// problem is one entry of the server's health report. A problem that persists compares equal
-// in every report.
-type problem struct {
+// storeProblem is one entry of the server's health report. A problem that persists compares
+// equal in every report.
+type storeProblem struct {
 	kind    problemKind
 	stream  string
 	detail  string
-	version int64 // of the stream's directory: another one for a stream that is created anew
+	version int64 // of the stream's directory: it differs once the stream is created anew
 }
 
-func (p problem) fault() Fault { return Fault{Stream: p.stream, Detail: p.detail} }
+func (p storeProblem) fault() Fault { return Fault{Stream: p.stream, Detail: p.detail} }
 
-// inspectStore asks the server, not its API, what is wrong with JetStream. ok is false if
-// the server did not look.
-func (b *Broker) inspectStore() (problems []problem, ok bool) {
+// inspectStore returns the problems that the server finds in JetStream. It calls the server
+// directly: a request needs a working JetStream. ok is false if the server did not check.
+func (b *Broker) inspectStore() (problems []storeProblem, ok bool) {
 	if !b.srv.JetStreamEnabled() {
-		return []problem{{kind: storeClosed, detail: "the server has closed JetStream"}}, true
+		return []storeProblem{{kind: storeClosed, detail: "the server has closed JetStream"}}, true
 	}
 	return problemsIn(b.srv.Healthz(&server.HealthzOptions{Details: true}), b.streamVersion)
 }
 
-// writeErrorMark is how the server describes the error that a stream met when it wrote. Its
-// report has no code for that: it has the same type for a stream without a write error that
-// has a directory and cannot be found, because it was not recovered, is being created, or is
-// being deleted.
+// writeErrorMark is the text by which the server reports the write error of a stream. The report
+// has no code for a write error. Its type is the same as for a stream that was not recovered or
+// is being created or deleted, so the text decides.
 const writeErrorMark = " write error: "
 
-// problemsIn returns the problems of a health report. It leaves out whether the server
-// accepts connections: the server gives itself a millisecond to find out, which on a busy
-// machine is over before it has looked, and then it does not look at JetStream at all.
-func problemsIn(health *server.HealthStatus, version func(account, stream string) int64) (problems []problem, ok bool) {
+// problemsIn returns the problems of a health report, except that the server does not accept
+// connections. The server checks for 1 ms whether it accepts connections. On a busy machine that
+// time ends first, and the report says nothing about JetStream: ok is then false.
+func problemsIn(
+	health *server.HealthStatus, version func(account, stream string) int64,
+) (problems []storeProblem, ok bool) {
 	ok = true
 	for _, e := range health.Errors {
 		switch {
@@ -72,14 +73,14 @@ func problemsIn(health *server.HealthStatus, version func(account, stream string
 		case strings.HasPrefix(e.Stream, "."):
 			// The files of a deleted stream, which the server removes in the background.
 		case e.Type == server.HealthzErrorStream && strings.Contains(e.Error, writeErrorMark):
-			problems = append(problems, problem{kind: writeError, stream: e.Stream, detail: e.Error})
+			problems = append(problems, storeProblem{kind: writeError, stream: e.Stream, detail: e.Error})
 		default:
 			problems = append(problems,
-				problem{stream: e.Stream, detail: e.Error, version: version(e.Account, e.Stream)})
+				storeProblem{stream: e.Stream, detail: e.Error, version: version(e.Account, e.Stream)})
 		}
 	}
 	if len(health.Errors) == 0 && health.Error != "" {
-		problems = append(problems, problem{detail: health.Error})
+		problems = append(problems, storeProblem{detail: health.Error})
 	}
 	return problems, ok || len(problems) > 0
 }
@@ -87,7 +88,7 @@ func problemsIn(health *server.HealthStatus, version func(account, stream string
 // streamVersion returns the modification time of a stream's directory in nanoseconds; 0 if
 // there is none. It differs between two streams of the same name, one created after the other.
 func (b *Broker) streamVersion(account, stream string) int64 {
-	info, err := os.Stat(filepath.Join(b.opts.Store, server.JetStreamStoreDir, account, "streams", stream))
+	info, err := os.Stat(filepath.Join(b.opts.StoreDir, server.JetStreamStoreDir, account, "streams", stream))
 	if err != nil {
 		return 0
 	}

@@ -14,7 +14,7 @@ func TestProblemsIn(t *testing.T) {
 	}
 	lost, deleted := stream("S", "not recovered"), stream(".S", "not recovered")
 	full := stream("S", "JetStream stream 'choria > S' write error: no space")
-	lostProblem := problem{stream: "S", detail: "not recovered", version: 7}
+	lostProblem := storeProblem{stream: "S", detail: "not recovered", version: 7}
 	disabled := "JetStream is not enabled"
 	version := func(account, stream string) int64 {
 		if account != "choria" || stream != "S" {
@@ -25,17 +25,17 @@ func TestProblemsIn(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		health server.HealthStatus
-		want   []problem
+		want   []storeProblem
 		ok     bool
 	}{
 		{"healthy", server.HealthStatus{Status: "ok"}, nil, true},
 		{"too busy to look", server.HealthStatus{Errors: []server.HealthzError{busy}}, nil, false},
 		{"stream not recovered", server.HealthStatus{Errors: []server.HealthzError{busy, lost}},
-			[]problem{lostProblem}, true},
+			[]storeProblem{lostProblem}, true},
 		{"stream deleted", server.HealthStatus{Errors: []server.HealthzError{deleted}}, nil, true},
 		{"stream not writable", server.HealthStatus{Errors: []server.HealthzError{full, lost}},
-			[]problem{{kind: writeError, stream: "S", detail: full.Error}, lostProblem}, true},
-		{"no details", server.HealthStatus{Error: disabled}, []problem{{detail: disabled}}, true},
+			[]storeProblem{{kind: writeError, stream: "S", detail: full.Error}, lostProblem}, true},
+		{"no details", server.HealthStatus{Error: disabled}, []storeProblem{{detail: disabled}}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if have, ok := problemsIn(&test.health, version); !slices.Equal(have, test.want) || ok != test.ok {

@@ -36,7 +36,7 @@ func noTokens() *choria.Verifier {
 func testOptions(t *testing.T) Options {
 	t.Helper()
 	return Options{
-		Name: "broker.test", Store: t.TempDir(), Verifier: noTokens(), Now: time.Now, Log: hclog.NewNullLogger(),
+		Name: "broker.test", StoreDir: t.TempDir(), Verifier: noTokens(), Now: time.Now, Log: hclog.NewNullLogger(),
 	}
 }
 
@@ -156,7 +156,7 @@ func openSite(t *testing.T, edit func(*Config)) *site {
 		edit(&cfg)
 	}
 	s.broker = newBroker(t, cfg, Options{
-		Name: "broker.test", Store: t.TempDir(), Now: time.Now,
+		Name: "broker.test", StoreDir: t.TempDir(), Now: time.Now,
 		Ingest:   []string{"*.broadcast.agent.registration", "choria.registration.>"},
 		Private:  []string{contract.SubjectNodeMetadata + ">"},
 		Verifier: choria.NewVerifier(cfg.Tokens()),

@@ -12,7 +12,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// serverLog writes the server's log lines to our log. Notices of NATS are routine and go to
+// serverLog writes the server's log lines to Muster's log. Notices of NATS are routine and go to
 // debug; its debug lines, several for each connection, go to trace.
 type serverLog struct {
 	log      hclog.Logger
@@ -34,7 +34,7 @@ func (l *serverLog) Errorf(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if err := handshakeError(format, args); err != nil {
 		address, _, _ := strings.Cut(line, " - ")
-		l.refusals.record(err, hostOf(address), "")
+		l.refusals.countRefusal(err, hostOf(address), "")
 	}
 	if strings.Contains(line, " - cid:") {
 		l.log.Debug(line)
@@ -50,7 +50,7 @@ func (l *serverLog) Debugf(format string, args ...any) { l.log.Trace(fmt.Sprintf
 func (l *serverLog) Tracef(format string, args ...any) { l.log.Trace(fmt.Sprintf(format, args...)) }
 
 // Fatalf is how the server reports that it cannot start or continue. It must not exit, since
-// the process is more than the server: cause returns the first error.
+// the process is more than the server: fatalError returns the first error.
 func (l *serverLog) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,8 +61,8 @@ func (l *serverLog) Fatalf(format string, args ...any) {
 	}
 }
 
-// cause returns the first error that Fatalf received, or nil.
-func (l *serverLog) cause() error {
+// fatalError returns the first error that Fatalf received, or nil.
+func (l *serverLog) fatalError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.fatal

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// controlLine has room for two copies of a Choria token, which is how CONNECT carries it.
+	// controlLine is the largest CONNECT in bytes, which carries a Choria token twice: as
+	// auth_token and as jwt.
 	controlLine = 64 << 10
-	// closedConnections is how many closed connections the server remembers for /connz.
+	// closedConnections is how many closed connections the server remembers, for /connz and
+	// Broker.Delivered.
 	closedConnections = 1000
 	// handshakeTimeout is long enough for thousands of nodes that reconnect at once.
 	handshakeTimeout = 10 * time.Second
@@ -37,7 +39,7 @@ func (b *Broker) options() *server.Options {
 		MaxPending:       b.opts.MaxPending,
 
 		JetStream:              true,
-		StoreDir:               b.opts.Store,
+		StoreDir:               b.opts.StoreDir,
 		JetStreamMaxStore:      b.js.MaxStorage,
 		JetStreamMaxMemory:     b.js.MaxMemory,
 		JetStreamDomain:        b.js.Domain,

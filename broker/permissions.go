@@ -28,9 +28,8 @@ type subjects struct {
 func (s *subjects) allowPublish(names ...string)   { s.publish = append(s.publish, names...) }
 func (s *subjects) allowSubscribe(names ...string) { s.subscribe = append(s.subscribe, names...) }
 
-// permissions returns the subjects as NATS takes them, for which an empty list would allow
-// everything. Each entry costs about a kilobyte for each connection, so it leaves out those
-// that make no difference.
+// permissions returns the subjects in the form of NATS. In NATS an empty list allows everything.
+// Entries without effect are removed because each costs 1 KiB per connection.
 func (s *subjects) permissions() *server.Permissions {
 	list := func(allow, deny []string) *server.SubjectPermission {
 		if len(allow) == 0 {
@@ -85,8 +84,8 @@ func (b permissionBuilder) tokenNode(c *choria.Claims) *server.Permissions {
 	})
 }
 
-// certNode returns the permissions of a node with a certificate. The subjects of its inbox do
-// not contain its name: a node that may have an inbox at all can read those of others.
+// certNode returns the permissions of a node with a certificate. The subjects of its inbox
+// do not contain its name: a node with an inbox can read the inboxes of all nodes.
 func (b permissionBuilder) certNode(name string, collectives []string, roles *Roles) *server.Permissions {
 	n := nodeAccess{
 		identity:    name,
@@ -99,7 +98,7 @@ func (b permissionBuilder) certNode(name string, collectives []string, roles *Ro
 		org:         defaultOrg,
 	}
 	if n.streams {
-		n.inbox = openInbox
+		n.inbox = sharedInbox
 	}
 	return b.node(n)
 }
@@ -123,7 +122,7 @@ func (b permissionBuilder) node(n nodeAccess) *server.Permissions {
 		}
 	}
 	for _, name := range n.extra {
-		if b.mayAdd(name, n.streams) {
+		if b.allowsTokenSubject(name, n.streams) {
 			s.allowPublish(name)
 		}
 	}
@@ -151,17 +150,17 @@ func (s *subjects) collective(c string, n nodeAccess) {
 // as the appliance. The pub_subjects of a token cannot open them.
 var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>"}
 
-// readable are the subjects of streams that a node with "streams" may read. It may not also
-// publish to them: JetStream returns stored messages, headers included, to any subject that
-// a request names as its reply subject.
+// readable are the subjects of streams that a node with "streams" may read. Such a node
+// must not publish there: it could store a message with headers and let JetStream send it to any
+// subject.
 var readable = []string{"$KV.>", "$O.>", "*.governor.>"}
 
-// mayAdd reports whether the pub_subjects of a node's token may contain the name. reads is
-// whether the node may read streams.
-func (b permissionBuilder) mayAdd(name string, reads bool) bool {
+// allowsTokenSubject reports whether the pub_subjects of a node's token may contain the name. readsStreams
+// says whether the node may read streams.
+func (b permissionBuilder) allowsTokenSubject(name string, readsStreams bool) bool {
 	overlaps := func(other string) bool { return subject.Overlap(name, other) }
 	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, overlaps) &&
-		!slices.ContainsFunc(b.private, overlaps) && !(reads && slices.ContainsFunc(readable, overlaps))
+		!slices.ContainsFunc(b.private, overlaps) && !(readsStreams && slices.ContainsFunc(readable, overlaps))
 }
 
 // defaultOrg is the organization of nodes and clients with certificates.
@@ -176,9 +175,8 @@ func republished(org string) []string {
 }
 
 // readStream returns the API subjects that read a stream, and none that change it or delete
-// messages. A governor is a stream that nodes write to: of a governor it returns only those
-// that answer in JSON. The others return a message with the headers that a node wrote, sent
-// by JetStream to any subject that the request names.
+// messages. For a governor it returns only the subjects that answer in JSON: the others
+// send the stored headers, which a node wrote, to any reply subject.
 func readStream(stream string) []string {
 	const api = "$JS.API."
 	asJSON := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
@@ -198,7 +196,7 @@ func readStream(stream string) []string {
 	)
 }
 
-// hashedInbox returns where the holder of a token receives replies. No other node or client
+// hashedInbox returns where a connection with a token receives replies. No other node or client
 // may subscribe there.
 func hashedInbox(collective, name string) []string {
 	short, long := md5.Sum([]byte(name)), sha256.Sum256([]byte(name))
@@ -208,8 +206,8 @@ func hashedInbox(collective, name string) []string {
 	}
 }
 
-// openInbox returns where the holder of a certificate receives replies of JetStream and
-// messages of consumers. Replies to others match it too.
-func openInbox(collective string) []string {
+// sharedInbox returns where a connection with a certificate receives replies of JetStream and
+// messages of consumers. The replies to other connections match these subjects too.
+func sharedInbox(collective string) []string {
 	return []string{collective + ".reply.*.*", collective + ".reply.*"}
 }

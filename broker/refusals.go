@@ -13,10 +13,10 @@ import (
 	"github.com/muster-appliance/muster/internal/throttle"
 )
 
-// Why a connection is refused. The reasons of a token or certificate that does not count are
-// in package choria.
+// Why a connection is refused. The reasons for a token or certificate that is not accepted
+// are in package choria.
 var (
-	errNoCredentials = errors.New("no-credentials") // neither a certificate under the CA nor a token
+	errNoCredentials = errors.New("no-credentials") // neither a certificate signed by the CA nor a token
 	errProvisioning  = errors.New("provisioning")   // a node that requests an identity
 	errStopping      = errors.New("stopping")       // the appliance stops
 	errNoTLS         = errors.New("no-tls")         // a password over an unencrypted connection
@@ -72,9 +72,9 @@ func reasonOf(err error) string {
 	return choria.ErrUntrusted.Error()
 }
 
-// record counts a refused connection, and logs it unless its reason was logged within refusalInterval.
-// address is a host; name is what the connection calls itself.
-func (r *refusals) record(err error, address, name string) {
+// countRefusal counts a refused connection, adds it to the table, and logs it unless its reason
+// was logged within refusalInterval. address is a host; name is what the connection calls itself.
+func (r *refusals) countRefusal(err error, address, name string) {
 	reason := reasonOf(err)
 	detail := strings.TrimPrefix(strings.TrimPrefix(err.Error(), reason), ": ")
 	if errors.Is(err, errProvisioning) {

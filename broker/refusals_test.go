@@ -17,15 +17,15 @@ func TestRefusals_LoggedOnceAMinuteAndAlwaysCounted(t *testing.T) {
 	table := rejected.New()
 	r := newRefusals(hclog.New(&hclog.LoggerOptions{Output: log}), table, func() time.Time { return now })
 	for range 100 {
-		r.record(fmt.Errorf("%w: token: unknown issuer", choria.ErrUntrusted), "10.0.0.1", "web1")
+		r.countRefusal(fmt.Errorf("%w: token: unknown issuer", choria.ErrUntrusted), "10.0.0.1", "web1")
 		now = now.Add(100 * time.Millisecond)
 	}
-	r.record(errProvisioning, "10.0.0.2", "")
+	r.countRefusal(errProvisioning, "10.0.0.2", "")
 	if lines := strings.Count(log.String(), "\n"); lines != 2 {
 		t.Errorf("have\n%s", log)
 	}
 	now = now.Add(time.Minute)
-	r.record(choria.ErrUntrusted, "10.0.0.3", "web3")
+	r.countRefusal(choria.ErrUntrusted, "10.0.0.3", "web3")
 	for _, want := range []string{
 		`reason=untrusted address=10.0.0.1 name=web1 count=1 error="token: unknown issuer"`,
 		"reason=provisioning address=10.0.0.2", "provisioning is not supported",

@@ -16,8 +16,8 @@ const provisioner = "provisioner"
 // purposeProvisioning is the purpose of the tokens that nodes without an identity present.
 const purposeProvisioning = "choria_provisioning"
 
-// grant is what a connection is admitted as.
-type grant struct {
+// admission is what a connection is admitted as.
+type admission struct {
 	account     string
 	user        string              // proven identity; empty: none
 	permissions *server.Permissions // nil: everything
@@ -27,43 +27,46 @@ type grant struct {
 // rule is one row of the table of rules.
 type rule struct {
 	matches func(*authenticator, *caller) bool
-	decide  func(*authenticator, *caller) (grant, error)
+	decide  func(*authenticator, *caller) (admission, error)
 }
 
 // rules are tried in this order; the first that matches decides. A connection that matches
-// none is refused: it has presented nothing that counts.
+// none is refused: it has no credentials that are accepted.
 var rules = []rule{
 	{isInternal, admitInternal},
 	{isInternalSystem, admitInternalSystem},
 	{isStopping, refuseWith(errStopping)},
 	{isProvisioning, refuseWith(errProvisioning)},
 	{isAdminToken, admitAdminToken},
-	{isLeaf, refuseWith(errNoCredentials)},
+	{isNotClient, refuseWith(errNoCredentials)},
 	{isSystemUser, admitSystemUser},
-	{hasToken, admitToken},
+	{hasVerifiableToken, admitToken},
 	{hasCertificate, admitCertificate},
 	{isLab, admitUnproven},
 }
 
-func refuseWith(err error) func(*authenticator, *caller) (grant, error) {
-	return func(*authenticator, *caller) (grant, error) { return grant{}, err }
+func refuseWith(err error) func(*authenticator, *caller) (admission, error) {
+	return func(*authenticator, *caller) (admission, error) { return admission{}, err }
 }
 
 func isInternal(a *authenticator, c *caller) bool       { return equalSecret(c.token, a.internalSecret) }
 func isInternalSystem(a *authenticator, c *caller) bool { return equalSecret(c.token, a.systemSecret) }
 func isAdminToken(a *authenticator, c *caller) bool     { return equalSecret(c.token, a.adminSecret) }
-func isStopping(a *authenticator, _ *caller) bool       { return a.refusing.Load() }
-func isLeaf(_ *authenticator, c *caller) bool           { return !c.client }
+func isStopping(a *authenticator, _ *caller) bool       { return a.refuseNew.Load() }
+func isNotClient(_ *authenticator, c *caller) bool      { return !c.client }
 func hasCertificate(_ *authenticator, c *caller) bool   { return c.cert != nil }
 
-// isLab reports whether the broker accepts no proof of identity at all: only this machine, or a
-// network that the configuration calls safe, reaches it.
+// isLab reports whether the broker verifies no identity: only this machine reaches it, or
+// plaintext = true is set.
 func isLab(a *authenticator, _ *caller) bool {
 	return !a.cfg.TLS.Enabled() && !a.tokens.CanVerify()
 }
 
-// hasToken ignores tokens if the broker trusts none; a certificate may count then.
-func hasToken(a *authenticator, c *caller) bool { return c.token != "" && a.tokens.CanVerify() }
+// hasVerifiableToken is false if the broker trusts no issuer or signer. The token is then ignored,
+// and a certificate may be accepted.
+func hasVerifiableToken(a *authenticator, c *caller) bool {
+	return c.token != "" && a.tokens.CanVerify()
+}
 
 func isProvisioning(_ *authenticator, c *caller) bool {
 	return c.user == provisioner || c.token != "" && choria.TokenPurpose(c.token) == purposeProvisioning
@@ -73,46 +76,48 @@ func isSystemUser(a *authenticator, c *caller) bool {
 	return a.cfg.System.User != "" && c.user == a.cfg.System.User
 }
 
-func admitInternal(*authenticator, *caller) (grant, error) {
-	return grant{account: account, user: "muster", internal: true}, nil
+func admitInternal(*authenticator, *caller) (admission, error) {
+	return admission{account: account, user: "muster", internal: true}, nil
 }
 
-func admitInternalSystem(*authenticator, *caller) (grant, error) {
-	return grant{account: systemAccount, user: "muster", internal: true}, nil
+func admitInternalSystem(*authenticator, *caller) (admission, error) {
+	return admission{account: systemAccount, user: "muster", internal: true}, nil
 }
 
-func admitAdminToken(*authenticator, *caller) (grant, error) {
-	return grant{account: account, user: "admin"}, nil
+func admitAdminToken(*authenticator, *caller) (admission, error) {
+	return admission{account: account, user: "admin"}, nil
 }
 
-func admitUnproven(*authenticator, *caller) (grant, error) { return grant{account: account}, nil }
+func admitUnproven(*authenticator, *caller) (admission, error) {
+	return admission{account: account}, nil
+}
 
 // admitSystemUser requires TLS, so that the password cannot be read on the network, and
 // besides the password a certificate or the token of a client that may use the system account.
-func admitSystemUser(a *authenticator, c *caller) (grant, error) {
+func admitSystemUser(a *authenticator, c *caller) (admission, error) {
 	if !c.encrypted {
-		return grant{}, errNoTLS
+		return admission{}, errNoTLS
 	}
 	if c.cert == nil {
 		claims, err := a.verifyToken(c)
 		if err != nil {
-			return grant{}, err
+			return admission{}, err
 		}
 		allowed := claims.Permissions["system_user"] || claims.Permissions["org_admin"]
 		if claims.Purpose != choria.PurposeClient || !allowed {
-			return grant{}, fmt.Errorf("%w: the token of %s does not allow the system account",
+			return admission{}, fmt.Errorf("%w: the token of %s does not allow the system account",
 				choria.ErrUntrusted, claims.Name())
 		}
 	}
 	if !equalSecret(c.password, a.cfg.System.Password) {
-		return grant{}, errWrongPassword
+		return admission{}, errWrongPassword
 	}
 	g, err := a.admitClient(c, nil, c.user)
 	g.account = systemAccount
 	return g, err
 }
 
-// verifyToken checks the token, and that the caller holds its key.
+// verifyToken checks the token, and that the connection has its key.
 func (a *authenticator) verifyToken(c *caller) (*choria.Claims, error) {
 	if c.token == "" {
 		return nil, errNoCredentials
@@ -121,13 +126,13 @@ func (a *authenticator) verifyToken(c *caller) (*choria.Claims, error) {
 	if err != nil {
 		return nil, err
 	}
-	return claims, c.holds(claims)
+	return claims, c.checkKey(claims)
 }
 
-func admitToken(a *authenticator, c *caller) (grant, error) {
+func admitToken(a *authenticator, c *caller) (admission, error) {
 	claims, err := a.verifyToken(c)
 	if err != nil {
-		return grant{}, err
+		return admission{}, err
 	}
 	if claims.Purpose == choria.PurposeClient {
 		return a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
@@ -135,8 +140,8 @@ func admitToken(a *authenticator, c *caller) (grant, error) {
 	return a.admitNode(a.permissions.tokenNode(claims), claims.Identity)
 }
 
-// admitCertificate admits the caller in the role that the configuration gives to its name.
-func admitCertificate(a *authenticator, c *caller) (grant, error) {
+// admitCertificate admits the connection in the role that the configuration gives to its name.
+func admitCertificate(a *authenticator, c *caller) (admission, error) {
 	name, roles := c.certName(), a.roles.Load()
 	switch {
 	case matches(roles.Admin, name):
@@ -150,24 +155,25 @@ func admitCertificate(a *authenticator, c *caller) (grant, error) {
 }
 
 // admitNode admits a node. Its identity becomes part of subjects, so it may not be a wildcard.
-func (a *authenticator) admitNode(permissions *server.Permissions, identity string) (grant, error) {
+func (a *authenticator) admitNode(permissions *server.Permissions, identity string) (admission, error) {
 	if a.cfg.DenyServers {
-		return grant{}, errServersDenied
+		return admission{}, errServersDenied
 	}
 	if err := choria.CheckSender(identity); err != nil {
-		return grant{}, err
+		return admission{}, err
 	}
-	if strings.Contains(identity, "=") { // as in a client's caller id, whose inbox the node would get
-		return grant{}, fmt.Errorf("%w: %q is the name of a client", choria.ErrBadSender, identity)
+	// "=" is part of client names; such a node could read that client's inbox.
+	if strings.Contains(identity, "=") {
+		return admission{}, fmt.Errorf("%w: %q is the name of a client", choria.ErrBadSender, identity)
 	}
-	return grant{account: account, user: identity, permissions: permissions}, nil
+	return admission{account: account, user: identity, permissions: permissions}, nil
 }
 
 // admitClient admits a client or an administrator that connects from one of client_hosts.
-func (a *authenticator) admitClient(c *caller, permissions *server.Permissions, name string) (grant, error) {
+func (a *authenticator) admitClient(c *caller, permissions *server.Permissions, name string) (admission, error) {
 	hosts := a.cfg.ClientHosts
 	if len(hosts) > 0 && !slices.ContainsFunc(hosts, func(p netip.Prefix) bool { return p.Contains(c.address) }) {
-		return grant{}, errWrongHost
+		return admission{}, errWrongHost
 	}
-	return grant{account: account, user: name, permissions: permissions}, nil
+	return admission{account: account, user: name, permissions: permissions}, nil
 }

@@ -9,34 +9,34 @@ import (
 )
 
 const (
-	// maxPending is how many bytes may wait for a connection that is not internal: NATS's own
-	// default.
-	maxPending   = 64 << 20
-	slowInterval = 2 * time.Second
-	// maxSlowInterval is the interval while this process allocates little: a check takes
-	// longer the more connections there are, and what waits for a connection takes memory.
+	// maxClientBacklog is how many bytes may wait for a connection that is not internal: NATS's
+	// own default.
+	maxClientBacklog = 64 << 20
+	slowInterval     = 2 * time.Second
+	// maxSlowInterval is the interval while the process allocates little: then no connection can
+	// collect many pending bytes. A check takes longer the more connections there are.
 	maxSlowInterval = time.Minute
-	// maxSlow is how many connections a check looks at, those with most pending bytes first.
+	// maxSlow is how many connections one check covers, those with the most pending bytes.
 	maxSlow = 16
 )
 
 // watchSlow closes connections that read too slowly. The server has one limit for all
-// connections, and internal ones need a high one: messages that an adapter has not read yet
-// in a burst are not lost. A client that subscribes to everything and does not read must not
-// take as much.
+// connections. Internal connections need a high limit, so that a burst that an adapter has not
+// read yet is not lost. A client that subscribes to everything and does not read must not use as
+// much memory.
 func (b *Broker) watchSlow() {
 	ticker := time.NewTicker(slowInterval)
 	defer ticker.Stop()
 	var checked time.Time
-	var before uint64
+	var totalBefore uint64
 	for {
 		select {
 		case <-b.quit:
 			return
 		case now := <-ticker.C:
-			if all := allocated(); all-before > maxPending/2 || now.Sub(checked) >= maxSlowInterval {
+			if total := allocated(); total-totalBefore > maxClientBacklog/2 || now.Sub(checked) >= maxSlowInterval {
 				b.disconnectSlow()
-				checked, before = now, all
+				checked, totalBefore = now, total
 			}
 		}
 	}
@@ -56,7 +56,7 @@ func (b *Broker) disconnectSlow() {
 		return
 	}
 	for _, c := range connections.Conns {
-		if c.Pending <= maxPending || b.auth.isInternal(c.Cid) {
+		if c.Pending <= maxClientBacklog || b.auth.isInternal(c.Cid) {
 			continue
 		}
 		b.opts.Log.Warn("connection closed because it does not read fast enough",

@@ -49,7 +49,7 @@ func TestBroker_DisconnectsSlowReadersButNotInternalOnes(t *testing.T) {
 		return nil
 	})
 	chunk := make([]byte, 512<<10)
-	for range 200 { // 100 MiB: more than maxPending, less than the server's own limit
+	for range 200 { // 100 MiB: more than maxClientBacklog, less than the server's own limit
 		if err := internal.Publish("load", chunk); err != nil {
 			t.Fatal(err)
 		}

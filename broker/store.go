@@ -20,56 +20,57 @@ const (
 	minAge    = 2 * time.Second
 	// reopenInterval is the minimum time between two attempts to reopen the store.
 	reopenInterval = 10 * time.Second
-	// The store is reopened only if this many bytes, and this per cent of the disk, are free.
-	minFree        = 4 << 20
-	minFreePercent = 1
+	// The store is reopened only if this many bytes, and this percentage of the disk, are free.
+	reopenMinFree        = 4 << 20
+	reopenMinFreePercent = 1
 )
 
 // storeMonitor reports faults of JetStream's store, and reopens it after a write error.
 //
-// A stream that could not write stays failed, whatever happens to the disk, until its store
-// is opened again. Connections, file streams and consumers survive that; memory streams do
-// not, and requests fail meanwhile. So it reopens the store only for a write error that
-// persists, or if the store is closed already: the server closes it when it is not permitted
-// to write, and it stays closed when reopening fails.
+// A stream with a write error cannot be written until the store is reopened, even if the disk can
+// be written again. Connections, file streams and their consumers survive reopening; memory
+// streams do not, and requests fail while the store is closed. So the monitor reopens the store
+// only if a write error persists or the store is closed. The server closes the store when it has
+// no permission to write, and the store stays closed when reopening fails.
 type storeMonitor struct {
 	dir     string
 	log     hclog.Logger
-	inspect func() (problems []problem, ok bool) // ok is false if the server could not look
+	inspect func() (problems []storeProblem, ok bool) // ok is false if the server could not check
 	space   func(dir string) (host.Space, error)
 	reopen  func() error
 
 	// Used by check alone.
-	found    map[problem]sighting // in the last check
-	failing  bool                 // the store is logged as not writable
-	reopened time.Time            // last attempt
+	found    map[storeProblem]history // in the last check
+	failing  bool                     // the store is logged as not writable
+	reopened time.Time                // last attempt
 
 	mu     sync.Mutex
 	faults []Fault
 }
 
-// sighting is how long checks have found a problem, without a check that did not.
-type sighting struct {
+// history is for how long, and by how many checks in a row, a problem has been found.
+type history struct {
 	since  time.Time
 	checks int
 	logged bool
 }
 
-func (s sighting) again(now time.Time) sighting {
-	if s.checks == 0 {
-		s.since = now
+// seenAgain returns the history after a check at now that found the problem.
+func (h history) seenAgain(now time.Time) history {
+	if h.checks == 0 {
+		h.since = now
 	}
-	s.checks++
-	return s
+	h.checks++
+	return h
 }
 
-func (s sighting) persists(now time.Time) bool {
-	return s.checks >= minChecks && now.Sub(s.since) >= minAge
+func (h history) persists(now time.Time) bool {
+	return h.checks >= minChecks && now.Sub(h.since) >= minAge
 }
 
 func newStoreMonitor(b *Broker) *storeMonitor {
 	return &storeMonitor{
-		dir: b.opts.Store, log: b.opts.Log,
+		dir: b.opts.StoreDir, log: b.opts.Log,
 		inspect: b.inspectStore, space: host.SpaceOf, reopen: b.reopenStore,
 	}
 }
@@ -82,7 +83,7 @@ func (b *Broker) watchStore() {
 		case <-b.quit:
 			return
 		case now := <-ticker.C:
-			b.store.check(now)
+			b.storeMonitor.check(now)
 		}
 	}
 }
@@ -93,12 +94,12 @@ func (s *storeMonitor) check(now time.Time) {
 	if !ok {
 		return
 	}
-	found := make(map[problem]sighting, len(problems))
+	found := make(map[storeProblem]history, len(problems))
 	var faults []Fault
-	var unwritable *problem // the first that keeps the store from being written
+	var unwritable *storeProblem // the first because of which the store cannot be written
 	reopen := false
 	for _, p := range problems {
-		seen := s.found[p].again(now)
+		seen := s.found[p].seenAgain(now)
 		persists := seen.persists(now)
 		if p.kind == otherProblem && persists && !seen.logged {
 			s.log.Error("stream cannot be recovered", "directory", s.dir, "stream", p.stream, "error", p.detail,
@@ -106,7 +107,7 @@ func (s *storeMonitor) check(now time.Time) {
 			seen.logged = true
 		}
 		found[p] = seen
-		if p.kind != otherProblem || persists { // others may be streams that are being created or deleted
+		if p.kind != otherProblem || persists { // a stream may be just created or deleted
 			faults = append(faults, p.fault())
 		}
 		if p.kind != otherProblem && unwritable == nil {
@@ -123,7 +124,7 @@ func (s *storeMonitor) check(now time.Time) {
 }
 
 // logWritable logs when the store cannot be written any more, and when it can again.
-func (s *storeMonitor) logWritable(unwritable *problem) {
+func (s *storeMonitor) logWritable(unwritable *storeProblem) {
 	switch {
 	case unwritable == nil && s.failing:
 		s.log.Info("store can be written again", "directory", s.dir)
@@ -146,11 +147,11 @@ func (s *storeMonitor) free() host.Space {
 }
 
 func (s *storeMonitor) tryReopen(now time.Time) {
-	if !s.free().Has(minFree, minFreePercent) || now.Sub(s.reopened) < reopenInterval {
+	if !s.free().Has(reopenMinFree, reopenMinFreePercent) || now.Sub(s.reopened) < reopenInterval {
 		return
 	}
 	s.reopened = now
-	maps.DeleteFunc(s.found, func(p problem, _ sighting) bool { return p.kind != otherProblem }) // it solves them
+	maps.DeleteFunc(s.found, func(p storeProblem, _ history) bool { return p.kind != otherProblem }) // reopening solves these
 	if err := s.reopen(); err != nil {
 		s.log.Error("store not reopened", "directory", s.dir, "error", err)
 	}
@@ -175,7 +176,7 @@ func (b *Broker) reopenStore() error {
 		return fmt.Errorf("close the store: %w", err)
 	}
 	err := b.srv.EnableJetStream(&server.JetStreamConfig{
-		StoreDir:     b.opts.Store, // the server appends /jetstream, as it does at start
+		StoreDir:     b.opts.StoreDir, // the server appends /jetstream, as it does at start
 		MaxStore:     b.js.MaxStorage,
 		MaxMemory:    b.js.MaxMemory,
 		SyncInterval: b.js.SyncInterval,

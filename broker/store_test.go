@@ -23,7 +23,7 @@ type fakeStore struct {
 	*storeMonitor
 	log      bytes.Buffer
 	now      time.Time
-	problems []problem
+	problems []storeProblem
 	ok       bool   // the server looked
 	free     uint64 // bytes of 100 MiB
 	reopened int
@@ -34,7 +34,7 @@ func newFakeStore() *fakeStore {
 	f.storeMonitor = &storeMonitor{
 		dir:     "/data",
 		log:     hclog.New(&hclog.LoggerOptions{Output: &f.log}),
-		inspect: func() ([]problem, bool) { return f.problems, f.ok },
+		inspect: func() ([]storeProblem, bool) { return f.problems, f.ok },
 		space:   func(string) (host.Space, error) { return host.Space{Total: 100 << 20, Free: f.free}, nil },
 		reopen:  func() error { f.reopened++; return errors.New("not yet") },
 	}
@@ -54,7 +54,7 @@ func (f *fakeStore) logs(text string) int { return strings.Count(f.log.String(),
 
 func TestStoreMonitor_ReopensWhenThereIsRoomAndNotTooOften(t *testing.T) {
 	f := newFakeStore()
-	f.problems, f.free = []problem{{kind: writeError, stream: "S", detail: "no space left on device"}}, 0
+	f.problems, f.free = []storeProblem{{kind: writeError, stream: "S", detail: "no space left on device"}}, 0
 	f.checks(50)
 	if f.reopened != 0 || f.logs("store cannot be written") != 1 {
 		t.Fatalf("reopened %d times without room:\n%s", f.reopened, &f.log)
@@ -76,7 +76,7 @@ func TestStoreMonitor_ReopensWhenThereIsRoomAndNotTooOften(t *testing.T) {
 
 func TestStoreMonitor_ReportsWriteErrorAtOnceAndReopensOnceItPersists(t *testing.T) {
 	f := newFakeStore()
-	f.problems = []problem{{kind: writeError, stream: "S", detail: "x"}}
+	f.problems = []storeProblem{{kind: writeError, stream: "S", detail: "x"}}
 	f.checks(1)
 	if faults := f.Faults(); len(faults) != 1 || faults[0] != (Fault{"S", "x"}) {
 		t.Errorf("have %v", faults)
@@ -93,7 +93,7 @@ func TestStoreMonitor_ReportsWriteErrorAtOnceAndReopensOnceItPersists(t *testing
 
 func TestStoreMonitor_ReopensClosedStore(t *testing.T) {
 	f := newFakeStore()
-	f.problems = []problem{{kind: storeClosed, detail: "closed"}}
+	f.problems = []storeProblem{{kind: storeClosed, detail: "closed"}}
 	f.checks(minChecks + 1)
 	if f.reopened != 1 || len(f.Faults()) != 1 {
 		t.Errorf("reopened %d times, faults %v", f.reopened, f.Faults())
@@ -102,7 +102,7 @@ func TestStoreMonitor_ReopensClosedStore(t *testing.T) {
 
 func TestStoreMonitor_NeverReopensForStreamThatCannotBeRecovered(t *testing.T) {
 	f := newFakeStore()
-	f.problems = []problem{{stream: "S", detail: "could not be recovered", version: 1}}
+	f.problems = []storeProblem{{stream: "S", detail: "could not be recovered", version: 1}}
 	f.checks(minChecks)
 	if len(f.Faults()) != 0 {
 		t.Errorf("reported within %s: %v", minAge, f.Faults())
@@ -124,7 +124,7 @@ func TestStoreMonitor_NeverReopensForStreamThatCannotBeRecovered(t *testing.T) {
 func TestStoreMonitor_IgnoresStreamThatIsCreatedAgainAndAgain(t *testing.T) {
 	f := newFakeStore()
 	for version := range int64(100) {
-		f.problems = []problem{{stream: "S", detail: "could not be recovered", version: version}}
+		f.problems = []storeProblem{{stream: "S", detail: "could not be recovered", version: version}}
 		f.checks(minChecks)
 		if len(f.Faults()) != 0 {
 			t.Fatalf("reported %v", f.Faults())
@@ -137,7 +137,7 @@ func TestStoreMonitor_IgnoresStreamThatIsCreatedAgainAndAgain(t *testing.T) {
 
 func TestStoreMonitor_NeedsSeveralChecksAfterSuspend(t *testing.T) {
 	f := newFakeStore()
-	f.problems = []problem{{stream: "S", version: 1}}
+	f.problems = []storeProblem{{stream: "S", version: 1}}
 	f.checks(1)
 	f.now = f.now.Add(time.Hour) // the machine was suspended
 	f.checks(1)
@@ -148,7 +148,7 @@ func TestStoreMonitor_NeedsSeveralChecksAfterSuspend(t *testing.T) {
 
 func TestStoreMonitor_KeepsFaultsWhileServerDoesNotLook(t *testing.T) {
 	f := newFakeStore()
-	f.problems = []problem{{kind: writeError, stream: "S", detail: "x"}}
+	f.problems = []storeProblem{{kind: writeError, stream: "S", detail: "x"}}
 	f.checks(1)
 	f.problems, f.ok = nil, false
 	f.checks(1)
@@ -167,7 +167,7 @@ func TestStoreMonitor_HealsAfterWriteError(t *testing.T) {
 	if _, err := js.CreateStream(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}
-	messages := filepath.Join(b.opts.Store, server.JetStreamStoreDir, account, "streams", "S", "msgs")
+	messages := filepath.Join(b.opts.StoreDir, server.JetStreamStoreDir, account, "streams", "S", "msgs")
 	publish := func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // a stream that cannot write does not answer
 		defer cancel()
@@ -314,7 +314,7 @@ func watchEveryMillisecond(t *testing.T, b *Broker, log *syncBuffer, stop <-chan
 	monitor := newStoreMonitor(b)
 	monitor.log = hclog.New(&hclog.LoggerOptions{Output: log})
 	monitor.reopen = func() error { w.reopened++; return nil }
-	monitor.inspect = func() ([]problem, bool) {
+	monitor.inspect = func() ([]storeProblem, bool) {
 		problems, ok := b.inspectStore()
 		w.problems += len(problems)
 		return problems, ok

@@ -44,8 +44,8 @@ func (c *Config) Validate(check *config.Check) {
 		check.Problem("token", "has %d characters, and a token shorter than %d can be guessed", len(c.Token), minToken)
 	}
 	check.Listen("listen", c.Listen, config.ListenRule{
-		Example: DefaultConfig().Listen,
-		Open:    c.Token != "" && c.TLS.Enabled(),
-		Hint:    "; give a token and certificates in [console.tls], or listen on 127.0.0.1",
+		Example:     DefaultConfig().Listen,
+		MayBePublic: c.Token != "" && c.TLS.Enabled(),
+		Hint:        "; give a token and certificates in [console.tls], or listen on 127.0.0.1",
 	})
 }

@@ -12,8 +12,8 @@ type connID struct {
 	id     uint64
 }
 
-// openConnection is a connection that began.
-type openConnection struct {
+// startedConnection is a connection that began.
+type startedConnection struct {
 	id       connID
 	since    time.Time
 	address  string // of the peer
@@ -41,7 +41,7 @@ type Connection struct {
 	Reason    string    `json:"reason,omitempty"`  // why it ended, in the server's words
 }
 
-func (cs *connections) begin(c openConnection) {
+func (cs *connections) begin(c startedConnection) {
 	if !slices.Contains(cs.open, c.id) {
 		cs.open = append(cs.open, c.id)
 	}

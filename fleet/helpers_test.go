@@ -33,7 +33,7 @@ func newFixture(tb testing.TB) *fixture {
 	cfg.Listen = "127.0.0.1:0"
 	s := &fixture{tb: tb}
 	s.broker = broker.New(cfg, broker.DefaultJetStream(), broker.Options{
-		Name: "b", Store: tb.TempDir(), Now: time.Now, Log: hclog.NewNullLogger(),
+		Name: "b", StoreDir: tb.TempDir(), Now: time.Now, Log: hclog.NewNullLogger(),
 		Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})),
 	})
 	tb.Cleanup(func() { _ = s.broker.Close(context.Background()) })
@@ -241,7 +241,7 @@ func (r *testRegistry) count(kind string) (n int) {
 
 // connect records a verified connection of a node that begins now.
 func (r *testRegistry) connect(name string, id connID, now time.Time) {
-	r.connected(name, openConnection{id: id, since: now, address: "10.0.0.1", verified: true}, now)
+	r.connected(name, startedConnection{id: id, since: now, address: "10.0.0.1", verified: true}, now)
 }
 
 // newIndexedFleet returns a fleet that is not opened, with registered nodes. Every tenth node is

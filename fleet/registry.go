@@ -85,7 +85,7 @@ func (r *registry) remove(n *node) {
 }
 
 // connected records that a connection of the named node or client began.
-func (r *registry) connected(name string, c openConnection, now time.Time) {
+func (r *registry) connected(name string, c startedConnection, now time.Time) {
 	cs := r.connections[name]
 	if cs == nil {
 		cs = new(connections)
@@ -164,7 +164,7 @@ func (r *registry) updateState(n *node, now time.Time) {
 	}
 	e := n.event(state, &r.rules)
 	if state == Down && n.state != "" {
-		r.site(n.site).recordDown(now)
+		r.site(n.site).countDown(now)
 	}
 	r.setState(n, state, e.Since)
 	r.emit(e)

@@ -40,8 +40,8 @@ func (r *registry) site(name string) *site {
 	return s
 }
 
-// recordDown records that a node of the site went down.
-func (s *site) recordDown(now time.Time) {
+// countDown records that a node of the site went down.
+func (s *site) countDown(now time.Time) {
 	s.downs = append(s.downs, now)
 	if s.storm.id != "" {
 		s.storm.nodes++

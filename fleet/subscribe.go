@@ -87,7 +87,7 @@ func (f *Fleet) handleConnect(m *nats.Msg) {
 		return
 	}
 	name, verified := e.name()
-	c := openConnection{id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified}
+	c := startedConnection{id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified}
 	f.withRegistry(func(r *registry, now time.Time) { r.connected(name, c, now) })
 }
 

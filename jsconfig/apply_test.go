@@ -19,7 +19,7 @@ func openJetStream(t *testing.T) jetstream.JetStream {
 	cfg.Listen = "127.0.0.1:0"
 	b := broker.New(cfg, broker.DefaultJetStream(), broker.Options{
 		Name:     "js.test",
-		Store:    t.TempDir(),
+		StoreDir: t.TempDir(),
 		Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})),
 		Now:      time.Now,
 		Log:      hclog.NewNullLogger(),

@@ -35,11 +35,11 @@ type Kind int
 
 // Kinds of a ConnectionError.
 const (
-	Unreachable   Kind = iota // no connection, or it ended before an answer
-	Timeout                   // connected, but no answer in time
-	NotHTTP                   // the server speaks another protocol
-	HTTPSExpected             // the URL is http://, and the server speaks HTTPS
-	NotConsole                // an HTTP server that is not the console of an appliance
+	Unreachable     Kind = iota // no connection, or it ended before an answer
+	Timeout                     // connected, but no answer in time
+	NotHTTP                     // the server speaks another protocol
+	ServerUsesHTTPS             // the URL is http://, and the server speaks HTTPS
+	NotConsole                  // an HTTP server that is not the console of an appliance
 )
 
 // ConnectionError reports that no console answered at a URL.
@@ -48,7 +48,7 @@ type ConnectionError struct {
 	URL     string
 	Timeout time.Duration // of kind Timeout
 	Status  string        // of kind NotConsole: the answer's HTTP status; empty: 200
-	Err     error         // nil for HTTPSExpected and NotConsole
+	Err     error         // nil for ServerUsesHTTPS and NotConsole
 }
 
 func (e *ConnectionError) Unwrap() error { return e.Err }
@@ -60,7 +60,7 @@ func (e *ConnectionError) Error() string {
 			e.URL, e.Timeout)
 	case NotHTTP:
 		return fmt.Sprintf("the server at %s does not speak HTTP", e.URL)
-	case HTTPSExpected:
+	case ServerUsesHTTPS:
 		return fmt.Sprintf("the console at %s speaks HTTPS", e.URL)
 	case NotConsole:
 		if e.Status != "" {
@@ -118,7 +118,7 @@ func readError(response *http.Response) error {
 	at := response.Request.URL
 	// The sentence of net/http's server, which exports no constant for it.
 	if strings.Contains(string(text), "HTTP request to an HTTPS server") {
-		return &ConnectionError{Kind: HTTPSExpected, URL: at.Scheme + "://" + at.Host}
+		return &ConnectionError{Kind: ServerUsesHTTPS, URL: at.Scheme + "://" + at.Host}
 	}
 	var answer console.Error
 	if err := json.Unmarshal(text, &answer); err != nil || answer.Message == "" {

@@ -92,7 +92,7 @@ func TestClient_ConnectionErrors(t *testing.T) {
 		"silent":          {listen(t, nil), Timeout, "did not answer within 50ms: the appliance hangs or is overloaded"},
 		"not HTTP":        {nats, NotHTTP, "does not speak HTTP"},
 		"HTTPS": {
-			strings.Replace(secure.URL, "https", "http", 1), HTTPSExpected, "speaks HTTPS",
+			strings.Replace(secure.URL, "https", "http", 1), ServerUsesHTTPS, "speaks HTTPS",
 		},
 		"another server": {other.URL, NotConsole, "answered 404 Not Found; is it the console of an appliance?"},
 	} {

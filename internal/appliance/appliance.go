@@ -98,7 +98,7 @@ func (a *Appliance) takeLock(context.Context) (err error) {
 func (a *Appliance) openBroker(ctx context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
 		Name:       a.cfg.Identity,
-		Store:      a.cfg.DataDir,
+		StoreDir:   a.cfg.DataDir,
 		MaxPending: a.cfg.maxPending(),
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),

@@ -34,7 +34,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 		if a.fleet != nil {
 			a.fleet.IgnoreDisconnects()
 		}
-		nodes, err := a.broker.DisconnectNodes()
+		nodes, err := a.broker.DisconnectExternal()
 		errs = append(errs, err)
 		a.waitQuiet(nodes)
 	}

@@ -37,7 +37,7 @@ func connectionHint(err *apiclient.ConnectionError) string {
 		return "its log may say why (journalctl -u muster)"
 	case apiclient.NotHTTP:
 		return "give the address of the console, by default http://127.0.0.1:8222"
-	case apiclient.HTTPSExpected:
+	case apiclient.ServerUsesHTTPS:
 		return "use " + strings.Replace(err.URL, "http://", "https://", 1)
 	default:
 		return ""

@@ -33,7 +33,7 @@ func TestExplain(t *testing.T) {
 			"does not speak HTTP; give the address of the console",
 		},
 		{
-			"HTTPS", &apiclient.ConnectionError{Kind: apiclient.HTTPSExpected, URL: url},
+			"HTTPS", &apiclient.ConnectionError{Kind: apiclient.ServerUsesHTTPS, URL: url},
 			"speaks HTTPS; use https://127.0.0.1:8222",
 		},
 		{

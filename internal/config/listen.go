@@ -8,9 +8,9 @@ import (
 
 // ListenRule says where a component may listen.
 type ListenRule struct {
-	Example string // an address that is always valid, for the problem text
-	Open    bool   // whether it may be reachable from the network
-	Hint    string // how an address beyond loopback becomes valid; follows "is open to the network"
+	Example     string // an address that is always valid, for the problem text
+	MayBePublic bool   // whether it may be reachable from the network
+	Hint        string // how an address beyond loopback becomes valid; follows "is open to the network"
 }
 
 // Listen reports a problem of the key unless address is "host:port" and the rule allows it.
@@ -25,7 +25,7 @@ func (c *Check) Listen(key, address string, rule ListenRule) {
 		c.Problem(key, "%q has no port from 0 to 65535", address)
 		return
 	}
-	if !rule.Open && !IsLoopback(address) {
+	if !rule.MayBePublic && !IsLoopback(address) {
 		c.Problem(key, "%q is open to the network%s", address, rule.Hint)
 	}
 }
