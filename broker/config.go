@@ -49,7 +49,8 @@ func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect; " +
 			`default: "` + networkListen + `" with TLS, "` + labListen + `" without`},
-		{Name: "plaintext", Value: config.Bool(&c.Plaintext), Help: "true: allow listen to name an address other than loopback without TLS"},
+		{Name: "plaintext", Value: config.Bool(&c.Plaintext),
+			Help: "true: allow listen to name an address other than loopback without TLS"},
 		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
 			Help: "maximum number of connections"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20), Help: "largest message that a node may send"},

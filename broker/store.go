@@ -151,7 +151,8 @@ func (s *storeMonitor) tryReopen(now time.Time) {
 		return
 	}
 	s.reopened = now
-	maps.DeleteFunc(s.found, func(p storeProblem, _ history) bool { return p.kind != otherProblem }) // reopening solves these
+	// Reopening solves all but the other problems.
+	maps.DeleteFunc(s.found, func(p storeProblem, _ history) bool { return p.kind != otherProblem })
 	if err := s.reopen(); err != nil {
 		s.log.Error("store not reopened", "directory", s.dir, "error", err)
 	}
