@@ -170,7 +170,7 @@ func TestAdapter_PublishesToAnotherNATS(t *testing.T) {
 	}
 	testkit.Settled(t, a, "registration", 1)
 	if n := len(testkit.Messages(t, testkit.JetStream(t, other), contract.StreamRegistration)); n != 1 {
-		t.Errorf("the other NATS has %d messages", n)
+		t.Errorf("the other NATS server has %d messages", n)
 	}
 	if n := len(testkit.Messages(t, testkit.JetStream(t, a), contract.StreamRegistration)); n != 0 {
 		t.Errorf("this appliance has %d messages", n)

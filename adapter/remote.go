@@ -13,10 +13,10 @@ import (
 // writeTimeout is how long a publish may hang in a connection whose other end has stopped reading.
 const writeTimeout = 2 * time.Second
 
-// remote is the transport to another NATS, at stream.servers. It uses the client library.
+// remote is the transport to another NATS server, at stream.servers. It uses the client library.
 type remote struct{ nc *nats.Conn }
 
-// openRemote starts to connect: the other NATS need not be reachable yet. The publisher gets its
+// openRemote starts to connect: the other NATS server need not be reachable yet. The publisher gets its
 // acks from a goroutine of the library.
 func (a *Adapter) openRemote(p *publisher) (*remote, error) {
 	nc, err := nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)

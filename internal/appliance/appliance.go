@@ -117,7 +117,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 	for _, cfg := range a.cfg.EnabledAdapters() {
 		if len(cfg.Stream.Servers) > 0 {
 			a.opts.Log.Named("fleet").Warn(
-				"the fleet view does not see the nodes of an adapter that publishes to another NATS", "adapter", cfg.Name)
+				"the fleet view does not see the nodes of an adapter that publishes to another NATS server", "adapter", cfg.Name)
 		}
 	}
 	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{

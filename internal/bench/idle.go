@@ -17,7 +17,7 @@ type IdleBenchmark struct {
 	Program      Program
 	Nodes        int
 	TLS          bool          // half of the nodes with certificates, half with tokens
-	Idle         time.Duration // how long the nodes are measured, after as long to settle
+	Idle         time.Duration // how long to wait after connecting, and then how long to measure
 	PingInterval time.Duration // broker.ping_interval
 	Bare         bool          // measure a plain NATS server too
 }
@@ -100,7 +100,7 @@ func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleRes
 		return r, err
 	}
 	r.ConnectCPU = float64((connected - start).Microseconds()) / float64(b.Nodes)
-	// During the first period the server returns the memory that handshakes have used.
+	// The first period is not measured: in it the server releases the memory that handshakes have used.
 	for range 2 {
 		if start, err = cpuTime(pid); err != nil {
 			return r, err

@@ -6,7 +6,7 @@ import (
 	"github.com/muster-appliance/muster/internal/apiclient"
 )
 
-// Ledger is what the adapters counted of a load, all adapters together.
+// Ledger has the sums of what all adapters of the appliance counted.
 type Ledger struct {
 	Received  uint64 `json:"received"`
 	Stored    uint64 `json:"stored"`
@@ -33,7 +33,7 @@ func readLedger(ctx context.Context, client *apiclient.Client) (Ledger, error) {
 	}, nil
 }
 
-// since returns what was counted since before; messages are pending now.
+// since returns l minus before; Pending is the current value.
 func (l Ledger) since(before Ledger) Ledger {
 	return Ledger{
 		Received:  l.Received - before.Received,

@@ -63,8 +63,8 @@ func (load Load) kind() (simnode.Kind, error) {
 }
 
 // credentials returns the options with which a connection authenticates as the node n. It may
-// then publish for all its senders. Without TLS only a token can authenticate it. To publish
-// into the stream takes a certificate, to which the configuration gives the role admin.
+// then publish for all its senders. Without TLS only a token can authenticate it. Publishing into
+// the stream needs a certificate with the role admin.
 func (load Load) credentials(n *simnode.Node, kind simnode.Kind) ([]nats.Option, error) {
 	protocol := n.Protocol
 	var roots *x509.CertPool

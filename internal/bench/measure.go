@@ -58,7 +58,7 @@ func (t target) run(ctx context.Context, p Program, load Load, progress func(Led
 }
 
 // load publishes, and waits until every message has its outcome. Without an adapter the
-// generator itself waits for every acknowledgement, and there is no ledger.
+// generator itself waits for every ack, and there is no ledger.
 func (t target) load(ctx context.Context, p Program, load Load, progress func(Ledger)) ([]sent, *Ledger, error) {
 	if t.console == "" {
 		published, err := publish(ctx, p, load)
@@ -144,8 +144,8 @@ func (t target) cpuTime() (time.Duration, error) {
 	return cpuTime(t.pid)
 }
 
-// usage returns what the target has used since it had used before; nil for a target that is
-// not on this machine.
+// usage returns the processor time used since before was read, and the peak memory; nil for a
+// target that is not on this machine.
 func (t target) usage(before time.Duration) (*Usage, error) {
 	if t.pid == 0 {
 		return nil, nil

@@ -33,7 +33,7 @@ func newPublisher(nc *nats.Conn, direct bool) (publisher, error) {
 	return streamPublisher{js}, err
 }
 
-// nodePublisher publishes registrations as nodes do: without acknowledgement.
+// nodePublisher publishes registrations as nodes do: without acks.
 type nodePublisher struct{ nc *nats.Conn }
 
 func (p nodePublisher) publish(m message) error { return p.nc.Publish(simnode.Subject, m.raw) }

@@ -47,7 +47,7 @@ max_msgs_per_subject deletes counts as missing.`,
 	flags.StringVar(&b.Server.Verify, "verify", "auto",
 		"verify setting of the started appliance: auto, require, record or off")
 	flags.BoolVar(&b.Ceiling, "ceiling", false,
-		"publish the same load into a stream without an adapter too, and compare")
+		"also publish without an adapter, as the upper limit")
 	flags.StringVar(&b.Server.Buffer, "buffer", "1GiB", "buffer of the started appliance")
 	flags.StringVar(&b.Console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
 	flags.StringVar(&b.Config, "config", "",
@@ -153,7 +153,7 @@ func (b *benchCommand) progress() (draw func(bench.Ledger), done func()) {
 		progressbar.OptionShowCount(), progressbar.OptionSetWidth(40),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	return func(l bench.Ledger) {
-		bar.Describe(fmt.Sprintf("stored, of %s received", count(l.Received)))
+		bar.Describe(fmt.Sprintf("stored (%s received)", count(l.Received)))
 		_ = bar.Set64(int64(min(l.Stored, uint64(b.Load.Messages))))
 	}, func() { _ = bar.Finish() }
 }
@@ -171,12 +171,13 @@ func (b *benchCommand) printResult(r bench.Result) error {
 	}
 	if u := r.Server; u != nil {
 		rows = append(rows,
-			[]string{"processor", fmt.Sprintf("%.0f µs a stored message", u.CPUPerMessage)},
+			[]string{"processor", fmt.Sprintf("%.0f µs per stored message", u.CPUPerMessage)},
 			[]string{"peak memory", humanize.IBytes(uint64(u.PeakMemory))})
 	}
 	if c := r.Ceiling; c != nil {
 		rows = append(rows, []string{"ceiling", fmt.Sprintf(
-			"%.0f a second, %.0f µs each; the appliance stores %.2f times as many, with %.1f times the processor time",
+			"without adapter: %.0f/s, %.0f µs of processor time per message; "+
+				"with adapter: %.2f of that rate, %.1f times the processor time",
 			c.StoredRate, c.CPUPerMessage, c.OfRate, c.TimesCPU)})
 	}
 	if l := r.Ledger; l != nil {

@@ -45,8 +45,8 @@ does not name.`,
 	return cmd
 }
 
-// run writes the reply, also when discovery fails: Choria shows the error in a reply to its user,
-// and nothing of a command that fails.
+// run writes the reply, also when discovery fails: Choria shows the user the error in a reply, but no
+// output of a failed command.
 func (c *discoverCommand) run(ctx context.Context, args []string) error {
 	files := []string{os.Getenv("CHORIA_EXTERNAL_REQUEST"), os.Getenv("CHORIA_EXTERNAL_REPLY")}
 	copy(files, args)

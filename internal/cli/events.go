@@ -36,8 +36,8 @@ func (p *program) eventsCommand() *cobra.Command {
 	cmd := c.newList("events", "List what happened to nodes",
 		"  muster events --since 1h\n  muster events --follow", c.run)
 	cmd.Flags().BoolVar(&c.follow, "follow", false,
-		"go on with events as they happen; reconnects, and misses none, when the appliance restarts")
-	cmd.Flags().StringVar(&c.since, "since", "", "all events of this long ago and later, such as 90s, 1h or 7d")
+		"then print new events; after a restart of the appliance, reconnect and continue without a gap")
+	cmd.Flags().StringVar(&c.since, "since", "", "only events of the last 90s, 1h or 7d")
 	cmd.Flags().IntVar(&c.limit, "limit", 100, "number of latest events, without --since")
 	mutuallyExclusive(cmd, "since", "limit")
 	return cmd

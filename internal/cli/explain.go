@@ -24,7 +24,7 @@ func explain(err error) error {
 		return fmt.Errorf("%w; the token is console.token in the appliance's configuration: "+
 			"give that file with --config, or the token with --token file:PATH", err)
 	case errors.Is(err, apiclient.ErrIncomplete):
-		return fmt.Errorf("%w, and the output is incomplete; the appliance stopped, or its log says why", err)
+		return fmt.Errorf("%w, and the output is incomplete; the appliance was stopped, or its log has the reason", err)
 	}
 	return err
 }
@@ -34,7 +34,7 @@ func connectionHint(err *apiclient.ConnectionError) string {
 	case apiclient.Unreachable:
 		return `start one with "muster run", or name another console with --server`
 	case apiclient.Timeout:
-		return "its log may say why (journalctl -u muster)"
+		return "its log may have the reason (journalctl -u muster)"
 	case apiclient.NotHTTP:
 		return "give the address of the console, by default http://127.0.0.1:8222"
 	case apiclient.ServerUsesHTTPS:

@@ -26,7 +26,8 @@ func TestExplain(t *testing.T) {
 		{
 			"timeout",
 			&apiclient.ConnectionError{Kind: apiclient.Timeout, URL: url, Timeout: 10 * time.Second, Err: refused},
-			"did not answer within 10s: the appliance hangs or is overloaded; its log may say why (journalctl -u muster)",
+			"did not answer within 10s: the appliance hangs or is overloaded; " +
+				"its log may have the reason (journalctl -u muster)",
 		},
 		{
 			"not HTTP", &apiclient.ConnectionError{Kind: apiclient.NotHTTP, URL: url, Err: refused},

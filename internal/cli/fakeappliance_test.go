@@ -36,7 +36,7 @@ func hoursAgo(n int) time.Time {
 // Reasons as the fleet view gives them.
 const (
 	reasonDown = "connection ended (Stale Connection) and the node did not reconnect within 20s"
-	reasonLate = "no registration for longer than 6m"
+	reasonLate = "no registration for 6m"
 	reasonStop = "announced its shutdown and disconnected"
 )
 
@@ -50,7 +50,7 @@ func fourNodes() *fakeAppliance {
 	return &fakeAppliance{
 		ready: []console.Reason{{
 			Code: "disk-short", What: "/var/lib/muster",
-			Detail: "512 MiB of 100 GiB is free; make room, or lower the streams' max_bytes",
+			Detail: "only 512 MiB of 100 GiB is free; free disk space, or lower the streams' max_bytes",
 		}},
 		nodes: fakeNodes(), streams: fakeStreams(),
 		rejected: []rejected.Entry{
@@ -73,7 +73,7 @@ func fourNodes() *fakeAppliance {
 				Since: hoursAgo(3), Site: "ams", Sequence: 9,
 			},
 			{
-				Event: "storm", Reason: "12 of 40 nodes disconnected", Since: hoursAgo(2),
+				Event: "storm", Reason: "12 of 40 nodes went down within a minute", Since: hoursAgo(2),
 				Site: "fra", Storm: "fra-1", Nodes: 12, Of: 40, Sequence: 10,
 			},
 		},
@@ -117,7 +117,7 @@ func fakeStreams() console.Streams {
 		},
 		Changes: []jsconfig.Change{{
 			Stream: "CHORIA_EVENTS", Action: jsconfig.Update,
-			Differences: []jsconfig.Difference{{Field: "max_bytes", Have: "-1", Want: "512MiB"}},
+			Differences: []jsconfig.Difference{{Field: "max_bytes", Have: "unlimited", Want: "512MiB"}},
 		}},
 	}
 }

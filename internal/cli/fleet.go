@@ -50,7 +50,8 @@ func (c *fleetCommand) printSummary(summary fleet.Summary) error {
 		return err
 	}
 	for _, site := range summary.Storms {
-		fmt.Fprintf(c.out, "\nMany nodes of site %s disconnected at the same time; see muster events\n", site)
+		fmt.Fprintf(c.out, "\nMore than storm_share percent of the nodes of site %s went down within a minute; "+
+			"see muster events\n", site)
 	}
 	return nil
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// itemLook is the name of the item with the reason why a check could not be made. The name is in the
+// output of --format json and prometheus, so it stays.
+const itemLook = "look"
+
 // maxNamedNodes is how many nodes of a state a check names.
 const maxNamedNodes = 5
 
@@ -46,11 +50,11 @@ func (p *program) healthCommand() *cobra.Command {
 		Use:   "health",
 		Short: "Check a running appliance, as a monitoring plugin",
 		Long: `Check a running appliance, as a monitoring plugin: nodes, messages, certificate, streams
-and disk. Thresholds are written "warning,critical"; those for nodes may be per cent.
-With critical below warning, values below them are wrong instead of above. An empty
-threshold turns a check off. Counts are since the last check when --state names a file
-to remember them in, otherwise since the appliance started. The exit status is 0 OK,
-1 WARNING, 2 CRITICAL, 3 UNKNOWN: the check could not be made.`,
+and disk. Thresholds are written "warning,critical"; those for nodes may be per cent. If
+critical is less than warning, low values are bad. An empty threshold turns a check off.
+Counts are since the last check when --state names a file to remember them in, otherwise
+since the appliance started. The exit status is 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN:
+the check could not be made.`,
 		Example: `  muster check health --down 1%,5% --state /var/tmp/muster-check.json
   muster check health --nodes 2300,2000 --format prometheus`,
 		Args: cobra.NoArgs,
@@ -77,7 +81,7 @@ func (c *healthCommand) run(ctx context.Context) error {
 		}
 	}
 	if err := c.checkAll(ctx); err != nil {
-		c.result.AddStatus("look", explain(err).Error(), monitoring.Unknown)
+		c.result.AddStatus(itemLook, explain(err).Error(), monitoring.Unknown)
 	}
 	return c.writeResult(&c.result, c.format, "muster")
 }

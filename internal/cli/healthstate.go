@@ -17,7 +17,7 @@ type healthState struct {
 	Counts map[string]float64 `json:"counts"` // by name of healthCounters
 }
 
-// since says in words since when counts are; empty for those since the start.
+// since returns the words " since TIME", the time of the previous check; empty for the first check.
 func (s healthState) since() string {
 	if s.At.IsZero() {
 		return ""
@@ -43,7 +43,7 @@ func readHealthState(name string) (s healthState, err error) {
 	return s, nil
 }
 
-// write replaces the file in one step: of two checks at the same time one leaves a whole file.
+// write replaces the file in one step, so that two checks at the same time cannot mix their content.
 // Without a name it does nothing.
 func (s healthState) write(name string) error {
 	if name == "" {

@@ -92,12 +92,12 @@ func labConfig(t *testing.T, dir, more string) string {
 		"'\n[console]\nlisten = '127.0.0.1:0'\n"+more)
 }
 
-// lastPort is the port that free tried last.
+// lastPort is the number of the last port that freeAddress tried; see there.
 var lastPort atomic.Uint32
 
 // freeAddress returns an address of loopback on which nothing listens. Its port is below those that
 // Linux gives to connections and to listeners on port 0 (32768 and above), and no other test
-// of this process gets it: an appliance that restarts finds its port freeAddress.
+// of this process gets it: an appliance that restarts finds its port free.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	const first, ports = 15_000, 15_000

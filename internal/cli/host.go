@@ -67,7 +67,7 @@ func (c *hostCommand) run(ctx context.Context) (err error) {
 		return usageError{fmt.Errorf("--format %q is not one of %v", c.format, formats)}
 	}
 	if c.cfg, err = appliance.Load(c.configPath()); err != nil {
-		c.result.AddStatus("look", err.Error(), monitoring.Unknown)
+		c.result.AddStatus(itemLook, err.Error(), monitoring.Unknown)
 		return c.writeResult(&c.result, c.format, "muster host")
 	}
 	c.askAppliance(ctx)

@@ -32,7 +32,7 @@ servers are, and measure its memory and processor time while they publish nothin
 	flags := cmd.Flags()
 	flags.IntVar(&i.Nodes, "nodes", 1000, "number of nodes")
 	flags.BoolVar(&i.TLS, "tls", false, "connect over TLS, half of the nodes with certificates and half with tokens")
-	flags.DurationVar(&i.Idle, "for", 15*time.Second, "how long to measure, after as long to settle")
+	flags.DurationVar(&i.Idle, "for", 15*time.Second, "how long to wait after connecting, and then how long to measure")
 	flags.DurationVar(&i.PingInterval, "ping-interval", 30*time.Second, "broker.ping_interval of the started appliance")
 	flags.BoolVar(&i.Bare, "bare", false, "measure a plain NATS server with the same nodes too")
 	flags.BoolVar(&i.asJSON, "json", false, "print JSON")
@@ -109,9 +109,9 @@ func (i *idleCommand) run(ctx context.Context) error {
 
 func idleRows(prefix string, r bench.IdleResult) [][]string {
 	return [][]string{
-		{prefix + "memory", fmt.Sprintf("%s, %s before the nodes connected",
+		{prefix + "memory", fmt.Sprintf("%s with the nodes, %s before they connected",
 			humanize.IBytes(uint64(r.Memory)), humanize.IBytes(uint64(r.MemoryBefore)))},
-		{prefix + "a node", fmt.Sprintf("%s of memory, %.0f µs to connect",
+		{prefix + "per node", fmt.Sprintf("%s of memory, %.0f µs to connect",
 			humanize.IBytes(uint64(r.MemoryPerNode)), r.ConnectCPU)},
 		{prefix + "processor", fmt.Sprintf("%.1f %% of one core", r.CPU*100)},
 	}

@@ -20,8 +20,8 @@ func (p *program) importCommand() *cobra.Command {
 		Long: `Read the configuration of a Choria broker, with the files of plugin.d beside it, and
 print an appliance.toml that does the same. Each setting that has no equivalent is listed
 with the reason, in a comment at the end and on standard error. Read the lines that begin
-with CAUTION: there, Choria does something else than the setting suggests, or the
-appliance needs a decision of yours. No file is changed.`,
+with CAUTION: for those, Choria's behavior differs from what the setting's name suggests,
+or you must change the file before you run an appliance with it. No file is changed.`,
 		Example: `  muster import /etc/choria/broker.conf > appliance.toml
   muster import /etc/choria/broker.conf | muster check --config /dev/stdin`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -84,9 +84,9 @@ func repair(text string) (string, []brokerconf.Remark) {
 	return text, remarks
 }
 
-// firstWithLine returns the first problem of a line that sets a key, because problems of tables
-// often follow from those; otherwise the first problem that has a line at all. A problem has no
-// line where a default value causes it.
+// firstWithLine returns the first problem of a line that sets a key, because such a problem often
+// causes those of whole tables. Without one it returns the first problem that has a line. A
+// problem has no line if a default value causes it.
 func firstWithLine(problems config.Problems, lines []string) (config.Problem, bool) {
 	at := slices.IndexFunc(problems, func(p config.Problem) bool {
 		return p.Line > 0 && strings.Contains(lines[p.Line-1], " = ")

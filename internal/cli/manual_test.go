@@ -45,8 +45,10 @@ func TestManual_ProgramPageHasEveryCommand(t *testing.T) {
 			t.Errorf("muster(1) does not contain %q", text)
 		}
 	}
-	if strings.Contains(page, "--disconnect") {
-		t.Error("muster(1) contains the hidden flag --disconnect")
+	for _, hidden := range []string{"bench generate", "idle hold", "--direct"} {
+		if strings.Contains(page, hidden) {
+			t.Errorf("muster(1) contains %q, which is of a hidden command", hidden)
+		}
 	}
 }
 

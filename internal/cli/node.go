@@ -132,7 +132,8 @@ func (c *nodeCommand) printDiff(ctx context.Context, client *apiclient.Client, n
 	case d.Before == nil:
 		return fmt.Errorf("the stream has fewer than two registrations of %s, so there is nothing to compare", d.Node)
 	}
-	fmt.Fprintf(c.err, "%d changes between the registrations of %s and %s; %d changes of volatile facts are not shown\n",
+	fmt.Fprintf(c.err, "%d changes between the registrations received at %s and %s; "+
+		"%d changes of volatile facts are not shown\n",
 		len(d.Changes), timestamp(d.Before.Received), timestamp(d.Now.Received), d.Volatile)
 	if len(d.Changes) == 0 {
 		return nil

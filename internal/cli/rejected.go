@@ -60,7 +60,7 @@ func (c *rejectedCommand) printEntries(answer console.Rejected) error {
 		return err
 	}
 	if answer.Forgotten > 0 {
-		fmt.Fprintf(c.err, "%s earlier ones are no longer kept\n", count(answer.Forgotten))
+		fmt.Fprintf(c.err, "%s earlier entries are no longer kept\n", count(answer.Forgotten))
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ file it is a lab: it listens on loopback only, without TLS, and keeps its data i
 ./muster-data.
 
 Stop it with SIGTERM or SIGINT: it disconnects the nodes, stores what they have sent, and
-logs the outcome of every message in its last line. A second signal stops it at once.
+logs for each adapter how many messages had each outcome. A second signal stops it at once.
 
 ` + wrapText("Send SIGHUP to read the configuration and the certificates again. New certificates and "+
 			"these keys apply without a restart: "+strings.Join(reloadedKeys(), ", ")+

@@ -33,7 +33,7 @@ line. Differences from the configuration are printed to standard error.`
 }
 
 func (c *streamsCommand) planCommand() *cobra.Command {
-	cmd := c.newQuery("plan", "Show the changes that would make the streams as declared",
+	cmd := c.newQuery("plan", "Show the changes that make the streams match the configuration",
 		"  muster streams plan --config /etc/muster/appliance.toml\n"+
 			"  muster streams plan --config /etc/muster/appliance.toml --json", cobra.NoArgs, c.plan)
 	cmd.Flags().Lookup("config").Usage = configHelpStreams
@@ -41,13 +41,13 @@ func (c *streamsCommand) planCommand() *cobra.Command {
 }
 
 func (c *streamsCommand) applyCommand() *cobra.Command {
-	cmd := c.newCommand("apply", "Make the streams as declared",
+	cmd := c.newCommand("apply", "Make the streams match the configuration",
 		"  muster streams apply --config /etc/muster/appliance.toml\n"+
 			"  muster streams apply --config /etc/muster/appliance.toml --delete-messages", cobra.NoArgs, c.apply)
 	cmd.Flags().Lookup("config").Usage = configHelpStreams
-	cmd.Long = `Make the streams of a running appliance as the configuration declares them. An
-appliance applies changes automatically when it starts, except those that would delete
-stored messages; this command applies them with --delete-messages.`
+	cmd.Long = `Make the streams of a running appliance match the configuration. An appliance applies
+changes automatically when it starts, except those that would delete stored messages;
+this command applies them with --delete-messages.`
 	cmd.Flags().BoolVar(&c.deleteMessages, "delete-messages", false, "also apply changes that delete stored messages")
 	return cmd
 }
