@@ -16,8 +16,8 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// Signers is the [broker.signers] table: keys whose signature on a token counts in a fleet
-// that has no organization issuer.
+// Signers is the [broker.signers] table: keys whose signature on a token is accepted in a
+// fleet without an organization issuer.
 type Signers struct {
 	Server []SignerKey // sign tokens of nodes
 	Client []SignerKey // sign tokens of clients
@@ -91,7 +91,7 @@ func (r *Roles) Keys() []config.Key {
 	return []config.Key{
 		{Name: "admin", Value: config.Strings(&r.Admin), Help: "certificates that may do everything; * matches any text"},
 		{Name: "client", Value: config.Strings(&r.Client),
-			Help: "certificates of clients, which manage the fleet; certificates that match neither are nodes"},
+			Help: "certificates of clients; those that match neither admin nor client belong to nodes"},
 		{Name: "streams", Value: config.Strings(&r.Streams), Help: "nodes that may read key-value buckets and governors"},
 		{Name: "governor", Value: config.Strings(&r.Governor),
 			Help: "nodes that may enter governors; they must be in streams too"},
@@ -133,7 +133,7 @@ type System struct {
 func (s *System) Keys() []config.Key {
 	return []config.Key{
 		{Name: "user", Value: config.String(&s.User), Help: "user name of the system account; empty: none"},
-		{Name: "password", Value: config.Secret(&s.Password), Help: "its password, or file:PATH"},
+		{Name: "password", Value: config.Secret(&s.Password), Help: "password of the system account, or file:PATH"},
 	}
 }
 
@@ -155,11 +155,11 @@ func (c *Config) Tokens() *choria.TokenVerifier {
 // acceptsTokens reports whether nodes and clients may connect with tokens.
 func (c *Config) acceptsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
 
-// AuthSummary returns, for people, what a connection must prove.
+// AuthSummary returns, for people, which proofs of identity are accepted.
 func (c *Config) AuthSummary() string {
 	var accepted []string
 	if c.TLS.Enabled() && c.TLS.CA != "" {
-		accepted = append(accepted, "certificates under "+c.TLS.CA)
+		accepted = append(accepted, "certificates signed by the CA in "+c.TLS.CA)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Issuers)) {
 		accepted = append(accepted, "tokens of "+name)
@@ -176,11 +176,10 @@ func (c *Config) AuthSummary() string {
 // checkTrust reports settings that contradict each other.
 func (c *Config) checkTrust(check *config.Check) {
 	if len(c.Issuers) > 0 && c.Signers.enabled() {
-		check.Problem("signers", "there are issuers too, and tokens are either of an organization or not; "+
-			"remove one of the two")
+		check.Problem("signers", "set issuers or signers, not both: tokens are either of an organization or not")
 	}
 	if c.TLS.Enabled() && c.TLS.CA == "" && !c.acceptsTokens() {
-		check.Problem("tls.ca", "not given; without it, or [broker.issuers] for tokens, "+
+		check.Problem("tls.ca", "no CA is set; without a CA, or [broker.issuers] for tokens, "+
 			"no connection could prove its identity")
 	}
 	for _, name := range c.Collectives {
@@ -189,7 +188,7 @@ func (c *Config) checkTrust(check *config.Check) {
 		}
 	}
 	if len(c.Collectives) == 0 {
-		check.Problem("collectives", `none; the usual one is "mcollective"`)
+		check.Problem("collectives", `no collective is set; the usual one is "mcollective"`)
 	}
 }
 

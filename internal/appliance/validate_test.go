@@ -138,12 +138,12 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[broker.tls]\ncert = 'x'",
-		`test.toml:1: broker.tls.ca: not given; without it, or [broker.issuers] for tokens, no connection could ` +
+		`test.toml:1: broker.tls.ca: no CA is set; without a CA, or [broker.issuers] for tokens, no connection could ` +
 			`prove its identity`,
 	},
 	{
 		"[broker.tls]\ncert = 'x'\nca = 'y'",
-		`test.toml:1: broker.tls.key: not given`,
+		`test.toml:1: broker.tls.key: no private key is set`,
 	},
 	{
 		"[broker.issuers]\nchoria = 'x'",
@@ -155,7 +155,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[broker.issuers]\nchoria = '" + issuerKey + "'\n[broker.signers]\nserver = '" + issuerKey + "'",
-		`test.toml:3: broker.signers: there are issuers too`,
+		`test.toml:3: broker.signers: set issuers or signers, not both`,
 	},
 	{
 		"[broker.signers]\nclient = '/none'",
@@ -175,7 +175,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[broker]\ncollectives = []",
-		`test.toml:2: broker.collectives: none`,
+		`test.toml:2: broker.collectives: no collective is set`,
 	},
 	{
 		"[broker]\nclient_hosts = ['10.0.0.0/8', 'web1']",
@@ -306,7 +306,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[console.tls]\ncert = '/nowhere'",
-		`console.tls.key: not given; TLS needs cert and key`,
+		`console.tls.key: no private key is set; TLS needs cert and key`,
 	},
 	{
 		"[console]\nlisten = '0.0.0.0:8222'",

@@ -42,7 +42,7 @@ func NewVerifier(tokens *TokenVerifier) *Verifier {
 	return &Verifier{tokens: tokens, cache: cache}
 }
 
-// TrustRoots makes the verifier trust certificates under these roots and no others from now on.
+// TrustRoots makes the verifier trust certificates signed by these CAs, and no others, from now on.
 func (v *Verifier) TrustRoots(roots *x509.CertPool) { v.roots.Store(roots) }
 
 // TokenVerifier returns the verifier of tokens.
@@ -111,7 +111,7 @@ func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 	return checkNames([]string{claims.Identity}, m, m.Caller)
 }
 
-// verifyCertificate verifies a request of protocol 1: it must carry a certificate under the roots,
+// verifyCertificate verifies a request of protocol 1: it must carry a certificate signed by the CA,
 // be signed with its RSA key, and name no other identity than the certificate's.
 func (v *Verifier) verifyCertificate(m *Message, now time.Time) error {
 	if m.Proof.Certificate == insecure || m.Proof.Certificate == insecureRegistration {

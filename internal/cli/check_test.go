@@ -64,7 +64,7 @@ func TestCheck_WarnsBeforeTheCertificateExpires(t *testing.T) {
 			}
 			_, out, _ = muster(t, "check", "--config", config)
 			if strings.Contains(out, "warning: the certificate") != warned ||
-				!strings.Contains(out, "certificates under "+dir) {
+				!strings.Contains(out, "certificates signed by the CA in "+dir) {
 				t.Errorf("output %s", out)
 			}
 		})

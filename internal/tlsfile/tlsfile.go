@@ -26,7 +26,7 @@ type Files struct {
 func (f *Files) Keys() []config.Key {
 	return append(pairKeys(&f.Cert, &f.Key), config.Key{
 		Name: "ca", Value: config.Path(&f.CA),
-		Help: "path of the CA certificates that clients' certificates must be under, PEM",
+		Help: "path of the CA certificates that must have signed the clients' certificates, PEM",
 	})
 }
 
@@ -65,9 +65,9 @@ func pairKeys(cert, key *string) []config.Key {
 func checkPair(check *config.Check, cert, key string) {
 	switch {
 	case cert != "" && key == "":
-		check.Problem("key", "not given; TLS needs cert and key")
+		check.Problem("key", "no private key is set; TLS needs cert and key")
 	case cert == "" && key != "":
-		check.Problem("cert", "not given; TLS needs cert and key")
+		check.Problem("cert", "no certificate is set; TLS needs cert and key")
 	}
 }
 

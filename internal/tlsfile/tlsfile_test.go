@@ -83,10 +83,10 @@ func TestFiles_Validate(t *testing.T) {
 		"":                      "",
 		"ca = 'a'":              "",
 		"cert = 'c'\nkey = 'k'": "",
-		"cert = 'c'":            "x: key: not given; TLS needs cert and key",
-		"key = 'k'\nca = 'a'":   "x: cert: not given; TLS needs cert and key",
+		"cert = 'c'":            "x: key: no private key is set; TLS needs cert and key",
+		"key = 'k'\nca = 'a'":   "x: cert: no certificate is set; TLS needs cert and key",
 		"cert = 'c'\nkeys = 'k'": `x:2: keys: unknown key; did you mean "key"?` +
-			"\nx: key: not given; TLS needs cert and key",
+			"\nx: key: no private key is set; TLS needs cert and key",
 	} {
 		t.Run(text, func(t *testing.T) {
 			err := config.Load("x", []byte(text), &Files{})
