@@ -76,9 +76,9 @@ func (c *Config) Keys() []config.Key {
 				"auto requires proof if there is a CA, an issuer or a signer, otherwise it records; off checks nothing"},
 		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour),
 			Help: "a sender's clock that differs by more is recorded in the header Muster-Skew"},
-		{Name: "ingest", Value: config.Sub(&c.Ingest),
+		{Name: "ingest", Value: config.SubTable(&c.Ingest),
 			Help: "where messages come from"},
-		{Name: "stream", Value: config.Sub(&c.Stream),
+		{Name: "stream", Value: config.SubTable(&c.Stream),
 			Help: "where messages are published"},
 	}
 }
@@ -154,7 +154,7 @@ func (s *Stream) Keys() []config.Key {
 		{Name: "credentials", Value: config.Path(&s.Credentials),
 			Help: "path of a NATS credentials file for stream.servers"},
 		{Name: "workers",
-			Value: config.Gone("is not needed: one connection publishes for all; remove the line")},
+			Value: config.UnusedKey("is not needed: one connection publishes for all; remove the line")},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -15,7 +16,7 @@ const listMaxAge = time.Second
 
 // Prefixes of the names of streams that nodes may read.
 const (
-	bucketStream   = "KV_"
+	bucketStream   = contract.PrefixBucketStream
 	governorStream = "GOVERNOR_"
 )
 
@@ -45,7 +46,7 @@ func (b *readableStreamList) current() []string {
 // governors, but not the bucket of leader elections.
 func readableStreams(streams []string) []string {
 	return slices.DeleteFunc(streams, func(name string) bool {
-		return name == "KV_CHORIA_LEADER_ELECTION" ||
+		return name == bucketStream+"CHORIA_LEADER_ELECTION" ||
 			!strings.HasPrefix(name, bucketStream) && !strings.HasPrefix(name, governorStream)
 	})
 }

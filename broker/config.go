@@ -61,12 +61,13 @@ func (c *Config) Keys() []config.Key {
 		{Name: "deny_servers", Value: config.Bool(&c.DenyServers), Help: "refuse all nodes, admit only clients"},
 		{Name: "client_hosts", Value: config.Prefixes(&c.ClientHosts),
 			Help: "addresses and networks that clients may connect from; empty: any"},
-		{Name: "tls", Value: config.Sub(&c.TLS), Help: "certificates"},
+		{Name: "tls", Value: config.SubTable(&c.TLS), Help: "certificates"},
 		{Name: "issuers", Value: issuerKeys(&c.Issuers),
 			Help: "organization issuers of tokens by name: hex ed25519 public keys"},
-		{Name: "signers", Value: config.Sub(&c.Signers), Help: "signers of tokens in a fleet without organization issuer"},
-		{Name: "roles", Value: config.Sub(&c.Roles), Help: "roles of certificates, by patterns of their names"},
-		{Name: "system", Value: config.Sub(&c.System), Help: "access to the server's system account"},
+		{Name: "signers", Value: config.SubTable(&c.Signers),
+			Help: "signers of tokens in a fleet without organization issuer"},
+		{Name: "roles", Value: config.SubTable(&c.Roles), Help: "roles of certificates, by patterns of their names"},
+		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 	}
 }
 

@@ -25,13 +25,13 @@ type Fleet interface {
 type Registrations interface {
 	Detail(ctx context.Context, name string) (detail fleet.Detail, known bool, err error)
 	Diff(ctx context.Context, name string) (diff fleet.Diff, known bool, err error)
-	Inventories(ctx context.Context, names []string, take func(name string, i *choria.Inventory) error) error
+	Inventories(ctx context.Context, names []string, handle func(name string, i *choria.Inventory) error) error
 }
 
 // Events reads the stream of the fleet view's events.
 type Events interface {
 	Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPage, error)
-	FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error
+	FollowEvents(ctx context.Context, after uint64, handle func(*fleet.Event) error) error
 }
 
 // Rejected is the answer of /api/v1/rejected: connections that the broker refused and messages

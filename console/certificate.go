@@ -28,12 +28,12 @@ func openCertificate(pair tlsfile.Pair, now func() time.Time, log hclog.Logger) 
 	return &certificate{reloader, now}, nil
 }
 
-// get implements tls.Config.GetCertificate.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+// getCertificate implements tls.Config.GetCertificate.
+func (c *certificate) getCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.files.Refresh(c.now())
 	return &c.files.Current().Certificates[0], nil
 }
 
 func (c *certificate) listener(l net.Listener) net.Listener {
-	return tls.NewListener(l, &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12})
+	return tls.NewListener(l, &tls.Config{GetCertificate: c.getCertificate, MinVersion: tls.VersionTLS12})
 }

@@ -54,7 +54,7 @@ func TestCertificate_ReplacedWhileRunning(t *testing.T) {
 	}
 	serves := func(serial int64) {
 		t.Helper()
-		pair, err := c.get(nil)
+		pair, err := c.getCertificate(nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func (c *Config) Keys() []config.Key {
 			"health and monitoring; beyond loopback a token and TLS are required"},
 		{Name: "token", Value: config.Secret(&c.Token), Help: "bearer token that every request must carry, or file:PATH; " +
 			"empty: none is required"},
-		{Name: "tls", Value: config.Sub(&c.TLS), Help: "HTTPS"},
+		{Name: "tls", Value: config.SubTable(&c.TLS), Help: "HTTPS"},
 	}
 }
 

@@ -69,7 +69,7 @@ func New(cfg Config, o Options) *Console {
 	c := &Console{
 		cfg:    cfg,
 		opts:   o,
-		server: &http.Server{Handler: guard(cfg.Token, handler(o)), ReadHeaderTimeout: headerTimeout},
+		server: &http.Server{Handler: requireToken(cfg.Token, handler(o)), ReadHeaderTimeout: headerTimeout},
 	}
 	// Errors of a single connection are the client's fault, so they are logged at Debug.
 	c.server.ErrorLog = o.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})

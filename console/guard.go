@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// guard admits requests that carry the token as a bearer token, see RFC 6750. Without a token it
-// admits all. It compares hashes, so that the time it takes reveals nothing of the token.
-func guard(token string, next http.Handler) http.Handler {
+// requireToken admits requests that carry the token as a bearer token, see RFC 6750. With an empty
+// token it admits all requests. It compares hashes, so that the time of a comparison reveals nothing
+// about the token.
+func requireToken(token string, next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}

@@ -9,7 +9,9 @@ import (
 
 func TestGuard_RequiresToken(t *testing.T) {
 	const token = "a token that is long enough"
-	h := guard(token, newHandler(Options{Ready: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{}}))
+	h := requireToken(token, newHandler(Options{
+		Ready: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{},
+	}))
 	for _, test := range []struct {
 		name, header string
 		admitted     bool

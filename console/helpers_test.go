@@ -93,7 +93,7 @@ func (twoNodes) Detail(_ context.Context, name string) (fleet.Detail, bool, erro
 		return fleet.Detail{}, true, errors.New("the stream is gone")
 	}
 	node := fleet.NodeStatus{Name: name, State: fleet.Up}
-	return fleet.Detail{NodeStatus: node, Arrivals: []fleet.Arrival{{Sequence: 7}}}, name == "web1", nil
+	return fleet.Detail{NodeStatus: node, Registrations: []fleet.RegistrationInfo{{Sequence: 7}}}, name == "web1", nil
 }
 
 func (twoNodes) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {

@@ -33,11 +33,11 @@ type Change struct {
 
 // Diff is what changed between a node's last two registrations.
 type Diff struct {
-	Node     string   `json:"node"`
-	Now      *Arrival `json:"now,omitempty"`    // nil: there is no registration in the stream
-	Before   *Arrival `json:"before,omitempty"` // nil: there is only one
-	Changes  []Change `json:"changes"`
-	Volatile int      `json:"volatile"` // number of changed volatile facts, which Changes leaves out
+	Node     string            `json:"node"`
+	Now      *RegistrationInfo `json:"now,omitempty"`    // nil: there is no registration in the stream
+	Before   *RegistrationInfo `json:"before,omitempty"` // nil: there is only one
+	Changes  []Change          `json:"changes"`
+	Volatile int               `json:"volatile"` // number of changed volatile facts, which Changes leaves out
 }
 
 // Diff compares a node's last two registrations. ok is false if the node is not in the view.
@@ -50,11 +50,11 @@ func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err err
 	if err != nil || len(last) == 0 {
 		return d, true, err
 	}
-	d.Now = &last[0].Arrival
+	d.Now = &last[0].RegistrationInfo
 	if len(last) == 1 {
 		return d, true, nil
 	}
-	d.Before = &last[1].Arrival
+	d.Before = &last[1].RegistrationInfo
 	for _, c := range compare(last[1].content, last[0].content) {
 		if c.Kind == "fact" && isVolatile(c.Name, f.cfg.Volatile) {
 			d.Volatile++

@@ -43,8 +43,8 @@ func TestFleet_DiffListsChanges(t *testing.T) {
 	}
 	detail, _, err := f.Detail(t.Context(), name(0))
 	if err != nil || detail.Registration == nil || detail.Registration.Kind != choria.ContentInventory ||
-		!strings.Contains(string(detail.Registration.Data), `"db"`) || detail.Arrivals[0].Sequence != 3 ||
-		detail.Arrivals[2].Sequence != 1 || detail.Arrivals[0].Bytes == 0 {
+		!strings.Contains(string(detail.Registration.Data), `"db"`) || detail.Registrations[0].Sequence != 3 ||
+		detail.Registrations[2].Sequence != 1 || detail.Registrations[0].Bytes == 0 {
 		t.Errorf("%+v, %v", detail, err)
 	}
 }

@@ -82,10 +82,10 @@ func (q EventQuery) start() jetstream.OrderedConsumerConfig {
 // OnlyNew makes FollowEvents skip all events that are stored already.
 const OnlyNew = math.MaxUint64
 
-// FollowEvents calls take for each event after a sequence, first those that are stored and then
-// new ones, until take returns an error or ctx is done; it returns that error. If the sequence
+// FollowEvents calls handle for each event after a sequence, first those that are stored and then
+// new ones, until handle returns an error or ctx is done; it returns that error. If the sequence
 // is beyond the end of the stream, the stream was created anew, and all its events are passed.
-func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event) error) error {
+func (f *Fleet) FollowEvents(ctx context.Context, after uint64, handle func(*Event) error) error {
 	if !f.opts.StoreEvents {
 		return errors.New("events are not stored: the configuration has no stream " + contract.StreamFleet)
 	}
@@ -107,16 +107,16 @@ func (f *Fleet) FollowEvents(ctx context.Context, after uint64, take func(*Event
 		return fmt.Errorf("read events: %w", err)
 	}
 	defer feed.messages.Stop()
-	for taken := error(nil); ; {
+	for handled := error(nil); ; {
 		err := feed.next(ctx, func(m jetstream.Msg, sequence uint64) {
 			e, err := parseEvent(m.Subject(), m.Data())
 			if err != nil {
 				return
 			}
 			e.Sequence = sequence
-			taken = take(e)
+			handled = handle(e)
 		})
-		if err := errors.Join(err, taken); err != nil {
+		if err := errors.Join(err, handled); err != nil {
 			return err
 		}
 	}

@@ -14,8 +14,8 @@ const (
 	maxPulled = 2000
 )
 
-// visit is called with a stored message and its sequence.
-type visit func(m jetstream.Msg, sequence uint64)
+// messageHandler is called with a stored message and its sequence.
+type messageHandler func(m jetstream.Msg, sequence uint64)
 
 // feed reads a stream from some point on, first what is stored and then what is new. Stop its
 // messages when done.
@@ -37,8 +37,8 @@ func newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsu
 	return &feed{messages, info.NumPending}, err
 }
 
-// next waits for the next message and visits it.
-func (f *feed) next(ctx context.Context, visit visit) error {
+// next waits for the next message and handles it.
+func (f *feed) next(ctx context.Context, handle messageHandler) error {
 	m, err := f.messages.Next(jetstream.NextContext(ctx))
 	if err != nil {
 		return err
@@ -48,32 +48,32 @@ func (f *feed) next(ctx context.Context, visit visit) error {
 		return err
 	}
 	f.pending = meta.NumPending
-	visit(m, meta.Sequence.Stream)
+	handle(m, meta.Sequence.Stream)
 	return nil
 }
 
-// catchUp visits the stored messages, at most limit; 0 means all.
-func (f *feed) catchUp(ctx context.Context, limit int, visit visit) error {
+// catchUp handles the stored messages, at most limit; 0 means all.
+func (f *feed) catchUp(ctx context.Context, limit int, handle messageHandler) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for n := 0; f.pending > 0 && (limit == 0 || n < limit); n++ {
-		if err := f.next(ctx, visit); err != nil {
+		if err := f.next(ctx, handle); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read visits the stored messages of a stream in their order, at most limit; 0 means all.
+// read handles the stored messages of a stream in their order, at most limit; 0 means all.
 func read(
-	ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, limit int, visit visit,
+	ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, limit int, handle messageHandler,
 ) error {
 	f, err := newFeed(ctx, s, cfg)
 	if err != nil {
 		return err
 	}
 	defer f.messages.Stop()
-	return f.catchUp(ctx, limit, visit)
+	return f.catchUp(ctx, limit, handle)
 }
 
 // lastOfEachSubject selects the last message of each subject, in the order of the stream.

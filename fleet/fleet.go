@@ -129,13 +129,13 @@ func (f *Fleet) logUnreadable(subject string, err error) {
 	}
 }
 
-// Reload applies the keys of cfg for which Reloaded is true: the time limits and the storm share.
+// Reload applies the keys of cfg for which Reloadable is true: the time limits and the storm share.
 func (f *Fleet) Reload(cfg Config) {
 	f.withRegistry(func(r *registry, now time.Time) { r.setRules(cfg.Rules(r.rules.Started), cfg.StormShare, now) })
 }
 
-// Reloaded reports whether Reload applies a key of [fleet].
-func Reloaded(key string) bool {
+// Reloadable reports whether Reload applies a key of [fleet].
+func Reloadable(key string) bool {
 	switch key {
 	case "late_after", "down_after", "forget_after", "disconnect_grace", "storm_share":
 		return true

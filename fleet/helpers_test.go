@@ -128,8 +128,8 @@ func (s *fixture) registerNode0(f *Fleet, bodies ...[]byte) {
 		s.register(1, func(n int) []byte { return output(n, fmt.Sprint(i), body) })
 	}
 	wait.Eventually(s.tb, func() error {
-		if d, _, err := f.Detail(s.tb.Context(), name(0)); len(d.Arrivals) != len(bodies) {
-			return fmt.Errorf("%d arrivals, %w", len(d.Arrivals), err)
+		if d, _, err := f.Detail(s.tb.Context(), name(0)); len(d.Registrations) != len(bodies) {
+			return fmt.Errorf("%d registrations, %w", len(d.Registrations), err)
 		}
 		return nil
 	})
@@ -267,7 +267,7 @@ func (f *Fleet) registerIndexed(n int, received time.Time) {
 	}
 	inventory := choria.Inventory{Classes: class, Facts: fmt.Appendf(nil, facts, n)}
 	f.withRegistry(func(r *registry, now time.Time) {
-		r.registered(update{name: name(n), site: "ams", received: received, facts: f.index.pick(&inventory)}, now)
+		r.registered(update{name: name(n), site: "ams", received: received, facts: f.index.indexInventory(&inventory)}, now)
 	})
 }
 

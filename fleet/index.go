@@ -56,21 +56,21 @@ func (i *index) update(subject string, header func(key string) string, data []by
 	if i.empty() {
 		return u, nil
 	}
-	u.facts, err = i.extract(header(contract.HeaderContent), data)
+	u.facts, err = i.indexContent(header(contract.HeaderContent), data)
 	return u, err
 }
 
-// extract returns the indexed facts of a registration; nil if it has no facts.
-func (i *index) extract(kind string, data []byte) (*indexedFacts, error) {
+// indexContent returns the indexed facts of a registration; nil if it has no facts.
+func (i *index) indexContent(kind string, data []byte) (*indexedFacts, error) {
 	c, err := unpack(kind, data)
 	if err != nil || c.inventory == nil {
 		return nil, err
 	}
-	return i.pick(c.inventory), nil
+	return i.indexInventory(c.inventory), nil
 }
 
-// pick returns the indexed facts of an inventory.
-func (i *index) pick(inventory *choria.Inventory) *indexedFacts {
+// indexInventory returns the indexed facts of an inventory.
+func (i *index) indexInventory(inventory *choria.Inventory) *indexedFacts {
 	facts := &indexedFacts{
 		values: make([]interned, len(i.paths)), classes: internLines(inventory.Classes),
 		agents: internLines(inventory.AgentNames()),

@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Inventories reads the last registration of each named node and calls take with its inventory,
+// Inventories reads the last registration of each named node and calls handle with its inventory,
 // in the order of names. The inventory is nil for a node that registers neither an inventory
-// nor facts, that is not in the view, or whose registration is no longer in the stream. If take
+// nor facts, that is not in the view, or whose registration is no longer in the stream. If handle
 // returns an error, Inventories stops and returns it.
 func (f *Fleet) Inventories(
-	ctx context.Context, names []string, take func(name string, i *choria.Inventory) error,
+	ctx context.Context, names []string, handle func(name string, i *choria.Inventory) error,
 ) error {
 	s, err := f.js.Stream(ctx, f.cfg.Stream)
 	if err != nil {
@@ -27,7 +27,7 @@ func (f *Fleet) Inventories(
 		if err != nil {
 			return fmt.Errorf("read the registration of %s: %w", name, err)
 		}
-		if err := take(name, i); err != nil {
+		if err := handle(name, i); err != nil {
 			return err
 		}
 	}

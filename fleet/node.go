@@ -14,13 +14,13 @@ import (
 type node struct {
 	name, site string
 	Signals
-	interval     time.Duration // between registrations, averaged; 0: it has registered once
-	connections  *connections  // nil: never seen connected here
-	state        State         // as announced in the last event; empty: not announced yet
-	since        time.Time     // when the cause of state happened
-	slot         int           // index in the schedule
-	facts        *indexedFacts // nil: none are known
-	registeredOn interned      // template of the subject of its registrations
+	interval      time.Duration // between registrations, averaged; 0: it has registered once
+	connections   *connections  // nil: never seen connected here
+	state         State         // as announced in the last event; empty: not announced yet
+	since         time.Time     // when the cause of state happened
+	scheduleIndex int           // index in the schedule
+	facts         *indexedFacts // nil: none are known
+	registeredOn  interned      // template of the subject of its registrations
 }
 
 // updateInterval adds the time between two registrations to a moving average.

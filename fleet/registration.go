@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// maxArrivals is how many registrations a Detail lists.
-	maxArrivals = 20
+	// maxRegistrations is how many registrations a Detail lists.
+	maxRegistrations = 20
 	// defaultInterval is the assumed interval of a node that has registered once.
 	defaultInterval = time.Hour
 	// minInterval is the shortest interval that is used to guess where registrations begin.
 	minInterval = time.Minute
 )
 
-// Arrival is a registration as it was stored, without its content.
-type Arrival struct {
+// RegistrationInfo is a registration as it was stored, without its content.
+type RegistrationInfo struct {
 	Sequence uint64    `json:"sequence"` // in the stream of registrations
 	Received time.Time `json:"received"` // zero: stored by something other than an adapter
 	Verified string    `json:"verified"` // how the adapter verified its sender, or why it did not
@@ -31,7 +31,7 @@ type Arrival struct {
 
 // Registration is a stored registration, unpacked. It has Data, Text or Error.
 type Registration struct {
-	Arrival
+	RegistrationInfo
 	Kind  string          `json:"kind"`           // inventory, file or body
 	Data  json.RawMessage `json:"data,omitempty"` // the content, if it is JSON
 	Text  string          `json:"text,omitempty"` // the content, if it is other text
@@ -93,7 +93,7 @@ func (f *Fleet) readRegistrations(
 
 func newRegistration(m jetstream.Msg, sequence uint64) Registration {
 	header := m.Headers()
-	r := Registration{Arrival: Arrival{
+	r := Registration{RegistrationInfo: RegistrationInfo{
 		Sequence: sequence, Verified: header.Get(contract.HeaderVerified),
 		Request: header.Get(contract.HeaderRequestID), Bytes: len(m.Data()),
 	}}
@@ -113,11 +113,11 @@ func newRegistration(m jetstream.Msg, sequence uint64) Registration {
 	return r
 }
 
-// Detail is a node with its last registrations.
+// Detail is a node with its last registrations. The JSON name "arrivals" is an old one that readers use.
 type Detail struct {
 	NodeStatus
-	Arrivals     []Arrival     `json:"arrivals"`               // the newest first, at most maxArrivals
-	Registration *Registration `json:"registration,omitempty"` // the newest; nil: none is in the stream
+	Registrations []RegistrationInfo `json:"arrivals"`               // the newest first, at most maxRegistrations
+	Registration  *Registration      `json:"registration,omitempty"` // the newest; nil: none is in the stream
 }
 
 // Detail returns a node with its registrations that are still in the stream. ok is false if the
@@ -126,10 +126,10 @@ func (f *Fleet) Detail(ctx context.Context, name string) (d Detail, ok bool, err
 	if d.NodeStatus, ok = f.Node(name); !ok {
 		return d, false, nil
 	}
-	registrations, err := f.Registrations(ctx, name, maxArrivals)
-	d.Arrivals = []Arrival{}
+	registrations, err := f.Registrations(ctx, name, maxRegistrations)
+	d.Registrations = []RegistrationInfo{}
 	for i, r := range registrations {
-		d.Arrivals = append(d.Arrivals, r.Arrival)
+		d.Registrations = append(d.Registrations, r.RegistrationInfo)
 		if i == 0 {
 			d.Registration = &r
 		}

@@ -9,30 +9,30 @@ import (
 // them, so the times are kept in one slice and not in the nodes.
 type schedule struct {
 	times []int64 // Unix nanoseconds, or never
-	nodes []*node // same index as times; node.slot is that index
+	nodes []*node // same index as times; node.scheduleIndex is that index
 }
 
 const never = math.MaxInt64
 
 func (s *schedule) add(n *node) {
-	n.slot = len(s.nodes)
+	n.scheduleIndex = len(s.nodes)
 	s.nodes = append(s.nodes, n)
 	s.times = append(s.times, never)
 }
 
 // set changes the time of a node; zero means never.
 func (s *schedule) set(n *node, at time.Time) {
-	s.times[n.slot] = never
+	s.times[n.scheduleIndex] = never
 	if !at.IsZero() {
-		s.times[n.slot] = at.UnixNano()
+		s.times[n.scheduleIndex] = at.UnixNano()
 	}
 }
 
-// remove moves the last node into the slot of the removed one.
+// remove moves the last node into the place of the removed one.
 func (s *schedule) remove(n *node) {
 	last := len(s.nodes) - 1
-	s.nodes[n.slot], s.times[n.slot] = s.nodes[last], s.times[last]
-	s.nodes[n.slot].slot = n.slot
+	s.nodes[n.scheduleIndex], s.times[n.scheduleIndex] = s.nodes[last], s.times[last]
+	s.nodes[n.scheduleIndex].scheduleIndex = n.scheduleIndex
 	s.nodes[last] = nil
 	s.nodes, s.times = s.nodes[:last], s.times[:last]
 }
@@ -41,9 +41,9 @@ func (s *schedule) remove(n *node) {
 func (s *schedule) due(now time.Time) []*node {
 	var due []*node
 	limit := now.UnixNano()
-	for slot, at := range s.times {
+	for i, at := range s.times {
 		if at <= limit {
-			due = append(due, s.nodes[slot])
+			due = append(due, s.nodes[i])
 		}
 	}
 	return due

@@ -15,10 +15,10 @@ const (
 
 // site has what concerns all nodes of a site together.
 type site struct {
-	name  string
-	nodes int         // in the view
-	downs []time.Time // when nodes went down, within the last stormWindow
-	storm storm
+	name      string
+	nodes     int         // in the view
+	downTimes []time.Time // when nodes went down, within the last stormWindow
+	storm     storm
 }
 
 // storm is that more than Config.StormShare percent of a site's nodes went down within
@@ -42,7 +42,7 @@ func (r *registry) site(name string) *site {
 
 // countDown records that a node of the site went down.
 func (s *site) countDown(now time.Time) {
-	s.downs = append(s.downs, now)
+	s.downTimes = append(s.downTimes, now)
 	if s.storm.id != "" {
 		s.storm.nodes++
 	}
@@ -51,15 +51,15 @@ func (s *site) countDown(now time.Time) {
 // updateStorms begins and ends the storms of all sites, and emits an event for each.
 func (r *registry) updateStorms(now time.Time) {
 	for _, s := range r.sites {
-		for len(s.downs) > 0 && now.Sub(s.downs[0]) >= stormWindow {
-			s.downs = s.downs[1:]
+		for len(s.downTimes) > 0 && now.Sub(s.downTimes[0]) >= stormWindow {
+			s.downTimes = s.downTimes[1:]
 		}
-		enough := len(s.downs) >= minStormNodes && int64(len(s.downs))*100 > r.stormShare*int64(s.nodes)
+		enough := len(s.downTimes) >= minStormNodes && int64(len(s.downTimes))*100 > r.stormShare*int64(s.nodes)
 		switch {
 		case enough && s.storm.id == "":
-			since := s.downs[0]
+			since := s.downTimes[0]
 			id := fmt.Sprintf("%s-%d", s.name, since.UnixNano())
-			s.storm = storm{id: id, since: since, nodes: len(s.downs)}
+			s.storm = storm{id: id, since: since, nodes: len(s.downTimes)}
 			r.emit(s.event(eventStorm, fmt.Sprintf("%d of %d nodes went down within a minute", s.storm.nodes, s.nodes)))
 		case !enough && s.storm.id != "" && !now.Before(s.storm.until):
 			r.emit(s.event(eventCalm, fmt.Sprintf("%d nodes went down in the storm that began %s",

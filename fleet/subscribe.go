@@ -6,11 +6,9 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 )
-
-// subjectShutdown is where Choria servers and other components publish their shutdown events.
-const subjectShutdown = "choria.lifecycle.event.shutdown.*"
 
 // subscribe subscribes to the connect and disconnect events of the broker and the shutdown
 // events of nodes.
@@ -22,7 +20,7 @@ func (f *Fleet) subscribe(context.Context) error {
 	}{
 		{f.system, "$SYS.ACCOUNT.*.CONNECT", f.handleConnect},
 		{f.system, "$SYS.ACCOUNT.*.DISCONNECT", f.handleDisconnect},
-		{f.conn, subjectShutdown, f.handleShutdown},
+		{f.conn, contract.SubjectShutdown, f.handleShutdown},
 	} {
 		subscription, err := s.conn.Subscribe(s.subject, s.handle)
 		if err != nil {

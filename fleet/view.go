@@ -37,7 +37,7 @@ type NodeStatus struct {
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
 	Connection            Connection `json:"connection"`
-	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last announced its shutdown
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last announced its shutdown; JSON name kept
 	Classes               []string   `json:"classes,omitempty"`
 	Agents                []string   `json:"agents,omitempty"`
 

@@ -7,9 +7,6 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
-// bucketPrefix begins the name of the stream behind a key-value bucket.
-const bucketPrefix = "KV_"
-
 // Bucket is a [bucket.NAME] table: a NATS key-value bucket.
 type Bucket struct {
 	Name         string
@@ -52,7 +49,7 @@ func (b *Bucket) Validate(c *config.Check) {
 // stream returns the stream behind the bucket.
 // See https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 func (b *Bucket) stream() *Stream {
-	s := NewStream(bucketPrefix + b.Name)
+	s := NewStream(contract.PrefixBucketStream + b.Name)
 	s.Enabled = b.Enabled
 	s.Description = b.Description
 	s.Subjects = []string{"$KV." + b.Name + ".>"}

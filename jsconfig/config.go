@@ -68,8 +68,8 @@ func (c *Config) add(name, description, subject string) *Stream {
 // Keys lists the tables [stream.NAME] and [bucket.NAME], which are at the root of the file.
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
-		{Name: "stream", Value: config.Named(c.Streams, NewStream), Help: "streams that must exist"},
-		{Name: "bucket", Value: config.Named(c.Buckets, NewBucket), Help: "key-value buckets that must exist"},
+		{Name: "stream", Value: config.NamedTables(c.Streams, NewStream), Help: "streams that must exist"},
+		{Name: "bucket", Value: config.NamedTables(c.Buckets, NewBucket), Help: "key-value buckets that must exist"},
 	}
 }
 

@@ -99,7 +99,7 @@ func (s *Stream) Keys() []config.Key {
 			Help: "true: single messages cannot be deleted; cannot be undone"},
 		{Name: "deny_purge", Value: config.Bool(&s.DenyPurge),
 			Help: "true: the stream cannot be purged; cannot be undone"},
-		{Name: "subject_transform", Value: config.Sub(&s.Transform), Help: "store messages under another subject"},
+		{Name: "subject_transform", Value: config.SubTable(&s.Transform), Help: "store messages under another subject"},
 	}
 }
 
@@ -116,9 +116,9 @@ func (s *Stream) Validate(c *config.Check) {
 		c.Problem("subjects", "no subjects; name at least one that the stream stores, such as [\"fleet.>\"]")
 	}
 	s.validateSubjects(c)
-	if strings.HasPrefix(s.Name, bucketPrefix) {
+	if strings.HasPrefix(s.Name, contract.PrefixBucketStream) {
 		c.Problem("", "streams whose names begin with %s belong to buckets; declare [bucket.%s]",
-			bucketPrefix, strings.TrimPrefix(s.Name, bucketPrefix))
+			contract.PrefixBucketStream, strings.TrimPrefix(s.Name, contract.PrefixBucketStream))
 	}
 	if s.Replicas > 1 {
 		c.Problem("replicas", "%d copies need a cluster, but this is a single server; write 1", s.Replicas)

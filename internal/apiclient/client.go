@@ -119,7 +119,7 @@ func getJSON[T any](ctx context.Context, c *Client, path string) (answer T, err 
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
-		return answer, fmt.Errorf("read the answer of %s%s: %w", c.opts.URL, path, broken(err))
+		return answer, fmt.Errorf("read the answer of %s%s: %w", c.opts.URL, path, asIncomplete(err))
 	}
 	return answer, nil
 }

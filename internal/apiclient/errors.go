@@ -75,8 +75,8 @@ func (e *ConnectionError) Error() string {
 // ErrIncomplete reports that the connection ended in the middle of an answer.
 var ErrIncomplete = errors.New("the answer ended early")
 
-// broken returns ErrIncomplete for an answer that ended early, and any other error as it is.
-func broken(err error) error {
+// asIncomplete returns ErrIncomplete for an answer that ended early, and any other error as it is.
+func asIncomplete(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return ErrIncomplete
 	}

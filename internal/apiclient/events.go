@@ -32,10 +32,10 @@ func (c *Client) Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPag
 	return getJSON[fleet.EventPage](ctx, c, "/api/v1/events?"+values.Encode())
 }
 
-// FollowEvents calls take for every event after the sequence, those that are stored and those to
-// come. It returns when ctx is done, with take's first error, or with an error when the appliance
+// FollowEvents calls handle for every event after the sequence, those that are stored and those to
+// come. It returns when ctx is done, with handle's first error, or with an error when the appliance
 // ends the answer: call it again then, after the last sequence that was taken.
-func (c *Client) FollowEvents(ctx context.Context, after uint64, take func(*fleet.Event) error) error {
+func (c *Client) FollowEvents(ctx context.Context, after uint64, handle func(*fleet.Event) error) error {
 	response, err := c.get(ctx, fmt.Sprintf("/api/v1/events?after=%d", after), "text/event-stream")
 	if err != nil {
 		return err
@@ -52,12 +52,12 @@ func (c *Client) FollowEvents(ctx context.Context, after uint64, take func(*flee
 		if err := json.Unmarshal([]byte(data), &event); err != nil {
 			return fmt.Errorf("read an event: %w", err)
 		}
-		if err := take(&event); err != nil {
+		if err := handle(&event); err != nil {
 			return err
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read events: %w", broken(err))
+		return fmt.Errorf("read events: %w", asIncomplete(err))
 	}
 	return fmt.Errorf("read events: %w", ErrIncomplete)
 }

@@ -23,7 +23,7 @@ func (c *Client) Metrics(ctx context.Context) (Metrics, error) {
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body) // the parser would hide that the answer ended early
 	if err != nil {
-		return nil, fmt.Errorf("read %s/metrics: %w", c.opts.URL, broken(err))
+		return nil, fmt.Errorf("read %s/metrics: %w", c.opts.URL, asIncomplete(err))
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))

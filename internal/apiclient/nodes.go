@@ -52,9 +52,9 @@ func (c *Client) Nodes(ctx context.Context, q NodeQuery) (fleet.Page, error) {
 	return getJSON[fleet.Page](ctx, c, q.path("json"))
 }
 
-// EachNode calls take for every selected node, in the order of the query, and returns take's first
+// EachNode calls handle for every selected node, in the order of the query, and returns handle's first
 // error. The nodes are never in memory together.
-func (c *Client) EachNode(ctx context.Context, q NodeQuery, take func(fleet.NodeStatus) error) error {
+func (c *Client) EachNode(ctx context.Context, q NodeQuery, handle func(fleet.NodeStatus) error) error {
 	response, err := c.get(ctx, q.path("jsonl"), "")
 	if err != nil {
 		return err
@@ -65,9 +65,9 @@ func (c *Client) EachNode(ctx context.Context, q NodeQuery, take func(fleet.Node
 		if err := decoder.Decode(&node); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return fmt.Errorf("read nodes: %w", broken(err))
+			return fmt.Errorf("read nodes: %w", asIncomplete(err))
 		}
-		if err := take(node); err != nil {
+		if err := handle(node); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (c *Client) NodeNames(ctx context.Context, q NodeQuery) (names []string, er
 		names = append(names, lines.Text())
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read names of nodes: %w", broken(err))
+		return nil, fmt.Errorf("read names of nodes: %w", asIncomplete(err))
 	}
 	return names, nil
 }
@@ -102,7 +102,7 @@ func (c *Client) CopyNodes(
 	}
 	defer response.Body.Close()
 	if _, err := io.Copy(w, response.Body); err != nil {
-		return 0, broken(err)
+		return 0, asIncomplete(err)
 	}
 	return trailer(response, console.WithoutInventory)
 }

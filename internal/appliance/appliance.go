@@ -225,7 +225,7 @@ func (a *Appliance) Reload(cfg *Config) {
 // Reload applies log.level.
 func Reloadable(key string) bool {
 	fleetKey, ofFleet := strings.CutPrefix(key, "fleet.")
-	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloaded(fleetKey)
+	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloadable(fleetKey)
 }
 
 // BrokerAddress returns the host and port to which nodes connect.

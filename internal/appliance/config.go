@@ -132,13 +132,13 @@ func (c *Config) Keys() []config.Key {
 		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory for everything that is stored"},
 		{Name: "memory_limit", Value: config.SizeOr("auto", &c.MemoryLimit, 32<<20, 1<<50),
 			Help: "soft limit of the process's memory; auto: derived from the buffers and the connections"},
-		{Name: "log", Value: config.Sub(&c.Log), Help: "log, on standard error"},
-		{Name: "broker", Value: config.Sub(&c.Broker), Help: "NATS server to which nodes connect"},
-		{Name: "jetstream", Value: config.Sub(&c.JetStream), Help: "limits of what is stored"},
-		{Name: "adapter", Value: config.Named(c.Adapters, adapter.NewConfig),
+		{Name: "log", Value: config.SubTable(&c.Log), Help: "log, on standard error"},
+		{Name: "broker", Value: config.SubTable(&c.Broker), Help: "NATS server to which nodes connect"},
+		{Name: "jetstream", Value: config.SubTable(&c.JetStream), Help: "limits of what is stored"},
+		{Name: "adapter", Value: config.NamedTables(c.Adapters, adapter.NewConfig),
 			Help: "reads Choria messages and writes stream messages"},
-		{Name: "fleet", Value: config.Sub(&c.Fleet), Help: "state of every node"},
-		{Name: "console", Value: config.Sub(&c.Console), Help: "HTTP server for people and monitoring"},
+		{Name: "fleet", Value: config.SubTable(&c.Fleet), Help: "state of every node"},
+		{Name: "console", Value: config.SubTable(&c.Console), Help: "HTTP server for people and monitoring"},
 	}, c.Declared.Keys()...)
 }
 

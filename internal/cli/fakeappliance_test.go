@@ -206,13 +206,14 @@ func (a *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, 
 	if i < 0 {
 		return d, false, nil
 	}
-	arrival := fleet.Arrival{
+	info := fleet.RegistrationInfo{
 		Sequence: 12, Received: a.nodes[i].Registered, Verified: "x509", Request: "a1", Bytes: 5700,
 	}
 	return fleet.Detail{
-		NodeStatus: a.nodes[i], Arrivals: []fleet.Arrival{arrival},
+		NodeStatus: a.nodes[i], Registrations: []fleet.RegistrationInfo{info},
 		Registration: &fleet.Registration{
-			Arrival: arrival, Kind: "inventory", Data: json.RawMessage(`{"facts":{"cores":8},"classes":["apache"]}`),
+			RegistrationInfo: info, Kind: "inventory",
+			Data: json.RawMessage(`{"facts":{"cores":8},"classes":["apache"]}`),
 		},
 	}, true, nil
 }
@@ -220,8 +221,8 @@ func (a *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, 
 func (a *fakeAppliance) Diff(_ context.Context, name string) (d fleet.Diff, known bool, err error) {
 	return fleet.Diff{
 		Node:   name,
-		Now:    &fleet.Arrival{Sequence: 12, Received: hoursAgo(1), Verified: "x509"},
-		Before: &fleet.Arrival{Sequence: 11, Received: hoursAgo(2), Verified: "x509"},
+		Now:    &fleet.RegistrationInfo{Sequence: 12, Received: hoursAgo(1), Verified: "x509"},
+		Before: &fleet.RegistrationInfo{Sequence: 11, Received: hoursAgo(2), Verified: "x509"},
 		Changes: []fleet.Change{
 			{Kind: "fact", Name: "cores", Change: "changed", Before: json.RawMessage("4"), Now: json.RawMessage("8")},
 			{Kind: "class", Name: "apache", Change: "added"},

@@ -74,7 +74,7 @@ func detailRows(d fleet.Detail) [][]string {
 	if !d.ShutdownAt.IsZero() {
 		rows = append(rows, []string{"shutdown event", agoAndTimestamp(d.ShutdownAt)})
 	}
-	for _, a := range d.Arrivals {
+	for _, a := range d.Registrations {
 		rows = append(rows, []string{"registration", fmt.Sprintf("%s, %s, verified: %s",
 			agoAndTimestamp(a.Received), humanize.IBytes(uint64(a.Bytes)), a.Verified)})
 	}

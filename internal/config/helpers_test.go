@@ -37,9 +37,9 @@ func (s *shop) Keys() []Key {
 		{"topics", Strings(&s.Topics), ""},
 		{"key", Secret(&s.Key), ""},
 		{"phone", Pairs(&s.Phones, checkPhone), "phone numbers"},
-		{"door", Sub(&s.Door), "the entrance"},
-		{"shelf", Named(s.Shelves, func(string) *shelf { return &shelf{Height: 1} }), "shelves"},
-		{"till", Gone("tills are not supported; remove the line"), ""},
+		{"door", SubTable(&s.Door), "the entrance"},
+		{"shelf", NamedTables(s.Shelves, func(string) *shelf { return &shelf{Height: 1} }), "shelves"},
+		{"till", UnusedKey("tills are not supported; remove the line"), ""},
 	}
 }
 

@@ -45,10 +45,10 @@ func (v secretValue) String() string {
 	return `"…"`
 }
 
-// Gone is a key of another program that has no meaning here. hint says what to do instead.
-func Gone(hint string) Value { return goneValue{hint} }
+// UnusedKey is a key of another program that has no meaning here. hint says what to do instead.
+func UnusedKey(hint string) Value { return unusedKey{hint} }
 
-type goneValue struct{ hint string }
+type unusedKey struct{ hint string }
 
-func (v goneValue) set(any) error  { return errors.New(v.hint) }
-func (v goneValue) String() string { return "" }
+func (v unusedKey) set(any) error  { return errors.New(v.hint) }
+func (v unusedKey) String() string { return "" }

@@ -185,8 +185,8 @@ func (v stringsValue) String() string {
 	return "[" + strings.Join(quoted, ", ") + "]"
 }
 
-// Sub is a table inside a table.
-func Sub(t Table) Value { return tableValue{t} }
+// SubTable is a table inside a table.
+func SubTable(t Table) Value { return tableValue{t} }
 
 type tableValue struct{ Table }
 
@@ -195,9 +195,9 @@ func (tableValue) String() string { return "" }
 
 func (v tableValue) fill(r *report, path string, found map[string]any) { r.fill(path, v.Table, found) }
 
-// Named is a table of tables, each under a name that the file chooses. A table of the file is
+// NamedTables is a table of tables, each under a name that the file chooses. A table of the file is
 // laid over the entry of that name; if there is none, over a new one from create.
-func Named[T Table](into map[string]T, create func(name string) T) Value {
+func NamedTables[T Table](into map[string]T, create func(name string) T) Value {
 	return namedValue{
 		open: func(name string) Table {
 			entry, ok := into[name]

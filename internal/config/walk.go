@@ -14,7 +14,7 @@ type visitor struct {
 }
 
 // walk visits a table and the tables in it, in the order of Keys; named tables in the order
-// of their names. Keys that are not used here (Gone) are left out. It is the only place that
+// of their names. Keys that are not used here (UnusedKey) are left out. It is the only place that
 // knows which kinds of Value hold tables.
 func walk(path, help string, table Table, v visitor) {
 	if v.table != nil {
@@ -33,7 +33,7 @@ func walk(path, help string, table Table, v visitor) {
 			for name, entry := range value.each() {
 				walk(join(at, name), key.Help, entry, v)
 			}
-		case goneValue:
+		case unusedKey:
 		default:
 			if v.value != nil {
 				v.value(path, key)

@@ -29,6 +29,15 @@ const (
 	SubjectAdvisories = "choria.stream.input.registration_advisories"
 )
 
+// Names that NATS and Choria define.
+const (
+	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
+	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
+	PrefixBucketStream = "KV_"
+	// SubjectShutdown is where a Choria component, the last token, publishes its shutdown event.
+	SubjectShutdown = "choria.lifecycle.event.shutdown.*"
+)
+
 // Headers on every stored message. Times are RFC 3339 with nanoseconds, in UTC.
 const (
 	// HeaderMsgID is adapter/sender/request id. The stream stores each id once within its
