@@ -16,7 +16,7 @@ import (
 // Errors of a publish that has no ack.
 var (
 	errNoAck        = errors.New("no ack from the stream")
-	errNoResponders = errors.New("no stream takes the subject")
+	errNoResponders = errors.New("no stream stores the subject")
 )
 
 // API error codes of JetStream that nats.go has no name for.
@@ -24,7 +24,7 @@ var (
 const (
 	codeAccountResources jetstream.ErrorCode = 10002
 	codeTooLarge         jetstream.ErrorCode = 10054
-	codeInProcess        jetstream.ErrorCode = 10158 // our own earlier attempt is being stored
+	codeInProcess        jetstream.ErrorCode = 10158 // the message of an earlier attempt is being stored
 )
 
 // pubAck is JetStream's ack of a published message.

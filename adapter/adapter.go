@@ -24,7 +24,7 @@ type Dial func(name string, subjects []string, receiver inproc.Receiver) (*inpro
 type Options struct {
 	Site      string                                 // the value of the header Muster-Site
 	Buffer    int64                                  // maximum of bytes received and not yet stored
-	Now       func() time.Time                       // the site's clock
+	Now       func() time.Time                       // the appliance's clock
 	Dial      Dial                                   // connects to the broker of this process
 	Delivered func(id uint64) (msgs uint64, ok bool) // messages the broker sent to a connection that has ended
 	Verifier  *choria.Verifier                       // shared with the broker
@@ -35,7 +35,7 @@ type Options struct {
 // phase is where an adapter stands in its life. A phase is never left backwards:
 //
 //	opening   New has returned; Open connects.
-//	running   Open has returned: messages are received, parsed and published.
+//	running   Open has returned: messages are received, converted and published.
 //	draining  Close has drained the input: nothing more is received, and pending messages
 //	          still get their outcome.
 //	stopped   Pending messages have been counted as dropped. Nothing more is published,
@@ -53,31 +53,31 @@ const (
 
 // Adapter runs one [adapter.NAME].
 //
-// All fields below mu are guarded by it. It is held for a few lines that never wait: nothing is
-// parsed, published, logged or written with the mutex held.
+// mu guards the fields from phase to fault. It is held for a few lines that never wait: nothing is
+// converted, published, logged or written with the mutex held.
 type Adapter struct {
 	cfg  Config
 	opts Options
 
-	input *localConn // receives what is published to the topics
-	local *publisher // publishes to this appliance; nil before Open
-	out   *publisher // publishes to where the stream is: local, or stream.servers; nil before Open
-	stats *connStats
+	input              *localConn // receives what is published to the subjects of ingest.topic
+	appliancePublisher *publisher // publishes to this appliance; nil before Open
+	streamPublisher    *publisher // publishes to the stream: appliancePublisher, or to stream.servers; nil before Open
+	connStats          *connStats
 
 	signatures signatures
-	rawBuffers buffers // memory of received messages
-	outBuffers buffers // memory of messages to publish
+	rawPool    memoryPool // memory of received messages
+	outPool    memoryPool // memory of messages to publish
 
 	mu             sync.Mutex
 	phase          phase
-	parse          *sync.Cond // wakes a worker: there may be a message to parse, or the phase is stopped
+	workerWake     *sync.Cond // wakes a worker: there may be a message to convert, or the phase is stopped
 	ledger         *ledger
 	queue          queue
 	senders        *senderQueues
 	retries        retries
 	unacked        int    // messages published and not yet acknowledged
-	unackedRejects int    // messages rejected, whose record is not yet acknowledged
-	fault          string // why the stream does not take messages; empty while it does
+	unackedRejects int    // rejected messages whose copy in MUSTER_REJECTED has no ack yet
+	fault          string // why the stream does not store messages; empty while it does; only a stored ack clears it
 
 	idle   chan struct{} // closed when the phase is draining and nothing is pending any more
 	halted chan struct{} // closed when the phase becomes stopped
@@ -88,21 +88,21 @@ type Adapter struct {
 // New returns an adapter that does nothing before Open.
 func New(cfg Config, o Options) *Adapter {
 	a := &Adapter{
-		cfg:     cfg,
-		opts:    o,
-		stats:   newConnStats(o),
-		ledger:  newLedger(o.Buffer, uint64(cfg.QueueLen)),
-		senders: newSenderQueues(),
-		idle:    make(chan struct{}),
-		halted:  make(chan struct{}),
+		cfg:       cfg,
+		opts:      o,
+		connStats: newConnStats(o),
+		ledger:    newLedger(o.Buffer, uint64(cfg.QueueLen)),
+		senders:   newSenderQueues(),
+		idle:      make(chan struct{}),
+		halted:    make(chan struct{}),
 	}
-	a.parse = sync.NewCond(&a.mu)
+	a.workerWake = sync.NewCond(&a.mu)
 	a.input = a.newInput()
 	return a
 }
 
-// Open connects and subscribes. When it returns, everything published to the topics is received.
-// After an error the adapter is closed.
+// Open connects and subscribes. When it returns, everything published to the subjects
+// of ingest.topic is received. After an error the adapter is closed.
 func (a *Adapter) Open(ctx context.Context) error {
 	if err := a.open(); err != nil {
 		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
@@ -119,13 +119,13 @@ func (a *Adapter) open() error {
 		return err
 	}
 	for range a.workers() {
-		a.wg.Go(a.parseMessages)
+		a.wg.Go(a.convertMessages)
 	}
 	a.wg.Go(a.watch)
 	return a.input.open()
 }
 
-// workers returns how many messages are parsed in parallel.
+// workers returns how many messages are converted in parallel.
 func (a *Adapter) workers() int {
 	if a.cfg.Ingest.Workers == 0 {
 		return runtime.NumCPU()
@@ -143,7 +143,8 @@ func (a *Adapter) Stats() Stats {
 	return a.ledger.snapshot()
 }
 
-// Fault returns why the stream does not take messages; it is empty while it does.
+// Fault returns why the stream does not store messages; it is empty while it does. After a fault it
+// becomes empty when the stream has stored a message.
 func (a *Adapter) Fault() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -156,5 +157,5 @@ func (a *Adapter) Connected() bool {
 	opened := a.phase != opening
 	a.mu.Unlock()
 	// Without the mutex: a publish that hangs can block the call to the output.
-	return opened && a.input.connected() && a.out.transport.connected()
+	return opened && a.input.connected() && a.streamPublisher.transport.connected()
 }

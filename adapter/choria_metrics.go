@@ -34,7 +34,7 @@ func ChoriaCollector(adapters []*Adapter, identity string) prometheus.Collector 
 	connector := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("choria_connector_"+name, help, nil, nil)
 	}
-	return &choriaCollector{
+	return &choriaCollector{ // the help texts are Choria's, word for word
 		adapters: adapters,
 		received: role("received_msgs", "Number of messages received by adapters on their inputs"),
 		errors:   role("errors", "Messages that could not be handled"),
@@ -86,7 +86,7 @@ func (c *choriaCollector) collectAdapter(ch chan<- prometheus.Metric, a *Adapter
 	counter(ch, c.errors, refused, worker, roleOutput)
 	counter(ch, c.bytes, float64(s.Bytes), worker, roleInput)
 	counter(ch, c.bytes, float64(s.BytesStored), worker, roleOutput)
-	ch <- prometheus.MustNewConstSummary(c.time, s.Parsed, s.ParseTime.Seconds(), nil, worker, roleInput)
+	ch <- prometheus.MustNewConstSummary(c.time, s.Converted, s.ConvertTime.Seconds(), nil, worker, roleInput)
 	ch <- prometheus.MustNewConstSummary(c.time, s.Published, s.PublishTime.Seconds(), nil, worker, roleOutput)
 	ch <- prometheus.MustNewConstMetric(c.length, prometheus.GaugeValue, float64(s.Pending), a.Name())
 	ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
@@ -98,8 +98,8 @@ func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
 	var valid, invalid [choria.V2 + 1]float64
 	for _, a := range c.adapters {
 		malformed += float64(a.Stats().Rejected[contract.ReasonMalformed])
-		reconnections += float64(a.stats.reconnections.Load())
-		connErrors += float64(a.stats.errors.Load())
+		reconnections += float64(a.connStats.reconnections.Load())
+		connErrors += float64(a.connStats.errors.Load())
 		for version := choria.V1; version <= choria.V2; version++ {
 			valid[version] += float64(a.signatures.valid[version].Load())
 			invalid[version] += float64(a.signatures.invalid[version].Load())

@@ -3,8 +3,8 @@ package adapter
 import "context"
 
 // Close receives what the server has routed already, waits until every message has its outcome
-// or the context is done, and counts the rest as dropped. It returns nil, after all goroutines
-// have. It may be called twice, and after an Open that failed.
+// or the context is done, and counts the rest as dropped. It always returns nil; all goroutines
+// have ended then. It may be called twice, and after an Open that failed.
 func (a *Adapter) Close(ctx context.Context) error {
 	a.once.Do(func() {
 		a.input.drain(ctx)
@@ -45,17 +45,17 @@ func (a *Adapter) stop() {
 	a.mu.Lock()
 	a.phase = stopped
 	a.ledger.dropPending()
-	a.parse.Broadcast()
+	a.workerWake.Broadcast()
 	a.mu.Unlock()
 	close(a.halted)
 }
 
 func (a *Adapter) disconnect() {
-	if a.local == nil {
+	if a.appliancePublisher == nil {
 		return // Open was never called
 	}
-	a.local.transport.close()
-	if a.out != a.local {
-		a.out.transport.close()
+	a.appliancePublisher.transport.close()
+	if a.streamPublisher != a.appliancePublisher {
+		a.streamPublisher.transport.close()
 	}
 }

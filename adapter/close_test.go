@@ -10,7 +10,7 @@ import (
 
 func TestAdapter_DropsWhatIsPendingWhenCloseTimesOut(t *testing.T) {
 	t.Parallel()
-	a, b := openWith(t, DefaultConfig(), 64<<20) // no stream takes what it publishes
+	a, b := openWith(t, DefaultConfig(), 64<<20) // no stream stores what it publishes
 	publish(t, b, 100, []byte("{}"), false)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()

@@ -20,7 +20,7 @@ type Config struct {
 	QueueLen  int64         // maximum of pending messages; 0: only the buffer limits them
 	Buffer    int64         // bytes; 0: derived from the machine's memory
 	Verify    string        // one of the modes in verify.go
-	ClockSkew time.Duration // difference between sender and site from which it is recorded
+	ClockSkew time.Duration // a larger difference to the sender's clock is stored
 	Ingest    Ingest
 	Stream    Stream
 }
@@ -29,7 +29,7 @@ type Config struct {
 type Ingest struct {
 	Topics   []string // subjects that do not overlap
 	Protocol string   // request or reply
-	Workers  int64    // messages parsed in parallel; 0: one for each core
+	Workers  int64    // messages converted in parallel; 0: the number of cores
 }
 
 // Stream is an [adapter.NAME.stream] table: where messages are published.
@@ -68,14 +68,14 @@ func (c *Config) Keys() []config.Key {
 		{Name: "type", Value: config.String(&c.Type),
 			Help: "jetstream; choria_streams means the same"},
 		{Name: "queue_len", Value: config.Int(&c.QueueLen, 0, math.MaxInt32),
-			Help: "maximum of pending messages; 0: as many as the buffer holds"},
+			Help: "maximum number of pending messages; 0: limited by buffer alone"},
 		{Name: "buffer", Value: config.SizeOr("auto", &c.Buffer, 1<<20, 1<<40),
-			Help: "maximum of bytes received and not yet stored; auto: a quarter of the memory, at most 1GiB"},
+			Help: "bytes received and not yet stored; auto: memory/4, at most 1GiB"},
 		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff),
-			Help: "require rejects messages whose sender is not proved; record stores them with the reason; " +
-				"auto requires proof if there is a CA, an issuer or a signer, otherwise it records; off checks nothing"},
+			Help: "require rejects messages whose sender is not verified; record stores them with the reason; " +
+				"auto is require if there is a CA, an issuer or a signer, otherwise record; off checks nothing"},
 		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour),
-			Help: "a sender's clock that differs by more is recorded in the header Muster-Skew"},
+			Help: "a larger difference to the sender's clock is stored as Muster-Skew"},
 		{Name: "ingest", Value: config.SubTable(&c.Ingest),
 			Help: "where messages come from"},
 		{Name: "stream", Value: config.SubTable(&c.Stream),
@@ -101,7 +101,7 @@ func (c *Config) Validate(check *config.Check) {
 	}
 	if len(c.Ingest.Topics) == 0 {
 		check.Problem("ingest.topic",
-			`none; name the subjects to read, such as topic = "*.broadcast.agent.registration"`)
+			`no subject is set; name the subjects to read, such as topic = "*.broadcast.agent.registration"`)
 	}
 	if c.Ingest.Protocol == "" {
 		check.Problem("ingest.protocol", `is missing; write protocol = "request" for registrations, or "reply"`)
@@ -114,9 +114,9 @@ func (i *Ingest) Keys() []config.Key {
 		{Name: "topic", Value: config.Strings(&i.Topics),
 			Help: "subject or list of subjects to read"},
 		{Name: "protocol", Value: config.OneOf(&i.Protocol, "request", "reply"),
-			Help: "what is published there; registrations are requests"},
+			Help: "request or reply; registrations are requests"},
 		{Name: "workers", Value: config.Int(&i.Workers, 0, 1024),
-			Help: "messages parsed in parallel; 0: one for each core"},
+			Help: "messages converted in parallel; 0: the number of cores"},
 	}
 }
 
@@ -140,13 +140,13 @@ func (i *Ingest) Validate(check *config.Check) {
 func (s *Stream) Keys() []config.Key {
 	return []config.Key{
 		{Name: "topic", Value: config.String(&s.Topic),
-			Help: "subject to publish to; %s stands for the sender"},
+			Help: "subject to publish to; %s: the sender"},
 		{Name: "format", Value: config.OneOf(&s.Format, "choria", "plain"),
-			Help: "choria: JSON as Choria's adapter writes it; plain: the registration itself, decompressed"},
+			Help: "choria: what Choria's adapter writes; plain: the unpacked registration"},
 		{Name: "max_unpacked", Value: config.Size(&s.MaxUnpacked, 1<<10, 64<<20),
-			Help: "plain: reject registrations that decompress to more"},
+			Help: "plain: maximum size of an unpacked registration"},
 		{Name: "servers", Value: config.Strings(&s.Servers),
-			Help: "publish to these NATS servers; none: to this appliance"},
+			Help: "NATS servers to publish to; empty: this appliance"},
 		{Name: "user", Value: config.String(&s.User),
 			Help: "user name for stream.servers"},
 		{Name: "password", Value: config.Secret(&s.Password),
@@ -154,7 +154,7 @@ func (s *Stream) Keys() []config.Key {
 		{Name: "credentials", Value: config.Path(&s.Credentials),
 			Help: "path of a NATS credentials file for stream.servers"},
 		{Name: "workers",
-			Value: config.UnusedKey("is not needed: one connection publishes for all; remove the line")},
+			Value: config.UnusedKey("is not needed: one connection publishes all messages; remove the line")},
 	}
 }
 
@@ -168,7 +168,7 @@ func (s *Stream) Validate(check *config.Check) {
 		check.Problem("topic", `%q cannot be published to; use no wildcard, and %%s for the sender`, s.Topic)
 	}
 	if len(s.Servers) == 0 && s.User+s.Password+s.Credentials != "" {
-		check.Problem("servers", "none, but user, password or credentials are set; name the servers, or remove these")
+		check.Problem("servers", "no server is set, but user, password or credentials are; name the servers, or remove these")
 	}
 	for _, server := range s.Servers {
 		if u, err := url.Parse(withScheme(server)); err != nil || u.Port() == "" || u.Hostname() == "" {

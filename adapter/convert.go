@@ -8,11 +8,11 @@ import (
 	"github.com/muster-appliance/muster/internal/inproc"
 )
 
-// headerBytes is about the length of a message's headers.
+// headerBytes is an estimate of the length of a message's headers.
 const headerBytes = 512
 
-// convert parses and verifies a received message and builds its output, or sets the reason why it
-// is rejected. The parser is the worker's own.
+// convert parses and verifies a received message and builds the stream message, or sets the
+// reason why it is rejected. The parser is the worker's own.
 func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	parse := parser.Request
 	if a.cfg.Ingest.Protocol == "reply" {
@@ -25,28 +25,28 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	}
 	if err == nil {
 		m.sender = msg.Sender
-		m.out, err = a.buildOutput(msg, verified, m.received)
+		m.out, err = a.buildStreamMessage(msg, verified, m.received)
 	}
 	if err != nil {
 		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
 	}
 }
 
-// buildOutput returns the stream message in the configured format. Format plain has in headers
+// buildStreamMessage returns the stream message in the configured format. Format plain has in headers
 // what format choria has in its JSON.
-func (a *Adapter) buildOutput(msg *choria.Message, verified string, received time.Time) (*output, error) {
-	out := &output{subject: a.cfg.Stream.Subject(msg.Sender)}
+func (a *Adapter) buildStreamMessage(msg *choria.Message, verified string, received time.Time) (*streamMessage, error) {
+	out := &streamMessage{subject: a.cfg.Stream.Subject(msg.Sender)}
 	if a.cfg.Stream.Format == "choria" {
-		buffer := a.outBuffers.get(headerBytes + msg.OutputSize())
+		buffer := a.outPool.get(headerBytes + msg.OutputSize())
 		out.setHeader(a.buildHeader(buffer[:0], msg, verified, received))
-		out.text = msg.AppendOutput(out.text)
+		out.bytes = msg.AppendOutput(out.bytes)
 		return out, nil
 	}
 	content, err := choria.Unpack(msg.Body, a.cfg.Stream.MaxUnpacked)
 	if err != nil {
 		return nil, err
 	}
-	buffer := a.outBuffers.get(2*headerBytes + len(content.Payload))
+	buffer := a.outPool.get(2*headerBytes + len(content.Payload))
 	h := a.buildHeader(buffer[:0], msg, verified, received).
 		Add(contract.HeaderRequestID, msg.ID).
 		Add(contract.HeaderContent, content.Kind)
@@ -57,7 +57,7 @@ func (a *Adapter) buildOutput(msg *choria.Message, verified string, received tim
 		h = h.Add(contract.HeaderFile, content.File).Add(contract.HeaderMtime, formatTime(content.Mtime))
 	}
 	out.setHeader(h)
-	out.text = append(out.text, content.Payload...)
+	out.bytes = append(out.bytes, content.Payload...)
 	return out, nil
 }
 

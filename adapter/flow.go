@@ -5,11 +5,11 @@ package adapter
 //  1. Received: the input connection calls receiver.Receive, which counts the message in the
 //     ledger. If the buffer is full, the message is dropped: that is its outcome.
 //  2. Buffered: queue.push keeps it in the order of arrival.
-//  3. Parsed: a worker (parseMessages) takes it from the queue, and convert has
+//  3. Parsed: a worker (convertMessages) takes it from the queue, and convert has
 //     internal/choria parse it.
 //  4. Verified: verify checks the signature.
-//  5. Converted: buildOutput makes the stream message. A message that fails in hop 3, 4 or 5
-//     carries a reason instead.
+//  5. Built: buildStreamMessage makes the stream message. A message that fails in hop 3, 4 or 5
+//     carries a reason instead. Either way it is now converted: that is the word for hops 3 to 5.
 //  6. Queued per sender: queueConverted appends it to its sender's queue, in the order of
 //     arrival. A message with a reason is rejected here and goes to hop 10.
 //  7. Published: takePublishable takes the messages whose turn it is, and publish hands each
@@ -20,7 +20,7 @@ package adapter
 //  9. Outcome counted: countOutcome counts the message as stored, duplicate or rejected, and
 //     frees its sender's queue for hop 7. If a later attempt may succeed, the message waits
 //     in retries instead, and watch brings it back to hop 7.
-// 10. Recorded, if rejected: recordReject publishes it to MUSTER_REJECTED, at most once.
+// 10. Copied, if rejected: storeReject publishes a copy to MUSTER_REJECTED, at most once.
 
 import (
 	"time"
@@ -37,16 +37,16 @@ const maxUnacked = 1024
 // receiver is the inproc.Receiver of the input connection.
 type receiver struct{ a *Adapter }
 
-// Buffer returns memory for a message of size bytes, or nil to discard its data: the buffer is
+// Memory returns memory for a message of size bytes, or nil to discard its data: the buffer is
 // full.
-func (r receiver) Buffer(size int) []byte {
+func (r receiver) Memory(size int) []byte {
 	r.a.mu.Lock()
 	room := r.a.ledger.hasRoom(size)
 	r.a.mu.Unlock()
 	if !room {
 		return nil
 	}
-	return r.a.rawBuffers.get(size)
+	return r.a.rawPool.get(size)
 }
 
 // Receive counts a message and queues it, or drops it. It never waits.
@@ -56,16 +56,16 @@ func (r receiver) Receive(in inproc.Message) {
 	a.mu.Lock()
 	if a.ledger.receive(in.Size, in.Data != nil) {
 		a.queue.push(m)
-		a.parse.Signal()
+		a.workerWake.Signal()
 	}
 	a.mu.Unlock()
 }
 
-// parseMessages is a worker: it converts one message after the other until the adapter stops.
-func (a *Adapter) parseMessages() {
+// convertMessages is a worker: it converts one message after the other until the adapter stops.
+func (a *Adapter) convertMessages() {
 	var parser choria.Parser
 	for {
-		m := a.waitParseable()
+		m := a.waitUnconverted()
 		if m == nil {
 			return
 		}
@@ -75,47 +75,47 @@ func (a *Adapter) parseMessages() {
 	}
 }
 
-// waitParseable waits for a message to parse; it returns nil once the adapter has stopped.
-func (a *Adapter) waitParseable() *message {
+// waitUnconverted waits for a message to convert; it returns nil once the adapter has stopped.
+func (a *Adapter) waitUnconverted() *message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := a.takeParseable()
+	m := a.takeUnconverted()
 	for m == nil && a.phase != stopped {
-		a.parse.Wait()
-		m = a.takeParseable()
+		a.workerWake.Wait()
+		m = a.takeUnconverted()
 	}
 	return m
 }
 
-// takeParseable returns the next message to parse, or nil. It returns nil as well while enough
-// messages are ready to be published, or no memory is left for what they unpack to: in a burst
-// messages wait as they were received, which takes the least memory. The mutex is held.
-func (a *Adapter) takeParseable() *message {
-	if a.ledger.overfull() || !a.senders.wantsMore() {
+// takeUnconverted returns the next message to convert, or nil if there is none. It also returns nil
+// while maxReady messages wait to be published, or while more bytes are held than allowed: in a
+// burst messages wait as they were received, which takes the least memory. The mutex is held.
+func (a *Adapter) takeUnconverted() *message {
+	if a.ledger.holdsTooMuch() || !a.senders.shouldConvert() {
 		return nil
 	}
 	return a.queue.take()
 }
 
-// queueConverted marks a message as converted, after so much time, moves all that are converted
-// and have no earlier one before them to their sender queues, and publishes.
+// queueConverted records that m was converted in took, moves the converted messages at the head of
+// the queue to their sender queues, and publishes.
 func (a *Adapter) queueConverted(m *message, took time.Duration) {
 	a.mu.Lock()
 	if a.phase == stopped { // the message was counted as dropped
 		a.mu.Unlock()
 		return
 	}
-	a.ledger.stats.ParseTime += took
-	a.ledger.stats.Parsed++
+	a.ledger.stats.ConvertTime += took
+	a.ledger.stats.Converted++
 	if m.out != nil {
-		a.ledger.resize(m, m.held+int64(len(m.out.text)))
+		a.ledger.resize(m, m.held+int64(len(m.out.bytes)))
 	}
 	m.converted = true
 	rejects := a.moveConverted()
 	ready := a.takePublishable()
 	a.mu.Unlock()
 	for _, m := range rejects {
-		a.recordReject(m)
+		a.storeReject(m)
 	}
 	a.publish(ready)
 }
@@ -129,7 +129,7 @@ func (a *Adapter) moveConverted() (rejects []*message) {
 			continue
 		}
 		a.countReject(m)
-		a.parse.Signal() // there may be room again
+		a.workerWake.Signal() // there may be room again
 		rejects = append(rejects, m)
 	}
 	return rejects
@@ -140,7 +140,7 @@ func (a *Adapter) moveConverted() (rejects []*message) {
 func (a *Adapter) takePublishable() []*message {
 	var ready []*message
 	for a.unacked < maxUnacked && a.phase != stopped {
-		m := a.senders.next()
+		m := a.senders.takeReady()
 		if m == nil {
 			break
 		}
@@ -149,19 +149,20 @@ func (a *Adapter) takePublishable() []*message {
 		m.publishedAt = a.opts.Now()
 		ready = append(ready, m)
 	}
-	if a.senders.wantsMore() {
-		a.parse.Signal()
+	if a.senders.shouldConvert() {
+		a.workerWake.Signal()
 	}
 	return ready
 }
 
-// publish publishes messages without the mutex: no two of them have the same sender, and senders
-// need no order among them. What becomes publishable meanwhile follows.
+// publish publishes messages without the mutex. No two of them have the same sender, and messages
+// of different senders may be published in any order. Messages that become publishable during the
+// loop are published too.
 func (a *Adapter) publish(messages []*message) {
 	for len(messages) > 0 {
 		m := messages[0]
 		messages = messages[1:]
-		err := a.out.publish(m.out, m.publishedAt, func(ack pubAck) { a.publish(a.handleAck(m, ack)) })
+		err := a.streamPublisher.publish(m.out, m.publishedAt, func(ack pubAck) { a.publish(a.handleAck(m, ack)) })
 		if err != nil {
 			messages = append(messages, a.handleAck(m, pubAck{err: err})...)
 		}
@@ -184,7 +185,7 @@ func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 	ready := a.takePublishable()
 	a.mu.Unlock()
 	if rejected {
-		a.recordReject(m)
+		a.storeReject(m)
 	}
 	return ready
 }
@@ -202,7 +203,7 @@ func (a *Adapter) countOutcome(m *message, ack pubAck) (rejected bool) {
 	case ack.stored() && ack.Duplicate && m.attempts == 1:
 		a.ledger.countDuplicate(m)
 		a.recycle(m)
-	case ack.stored(): // also if it is the duplicate of our own earlier attempt
+	case ack.stored(): // also if it is the duplicate of an earlier attempt
 		a.fault = ""
 		a.ledger.countStored(m)
 		a.recycle(m)
@@ -212,11 +213,11 @@ func (a *Adapter) countOutcome(m *message, ack pubAck) (rejected bool) {
 		a.countReject(m)
 	}
 	a.senders.advance(m.sender)
-	a.parse.Signal() // there may be room again
+	a.workerWake.Signal() // there may be room again
 	return rejected
 }
 
-// countReject counts a message as rejected; recordReject must follow. The mutex is held.
+// countReject counts a message as rejected; storeReject must follow. The mutex is held.
 func (a *Adapter) countReject(m *message) {
 	a.ledger.countRejected(m, m.reason)
 	a.unackedRejects++
@@ -225,7 +226,7 @@ func (a *Adapter) countReject(m *message) {
 // recycle frees the memory of a stored message for the next one. Nothing refers to it any more:
 // transports copy what they publish.
 func (a *Adapter) recycle(m *message) {
-	a.rawBuffers.put(m.raw)
-	a.outBuffers.put(m.out.text)
+	a.rawPool.put(m.raw)
+	a.outPool.put(m.out.bytes)
 	m.raw, m.out = nil, nil
 }

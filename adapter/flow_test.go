@@ -115,7 +115,7 @@ func TestAdapter_RejectsWhatTheStreamFindsTooLarge(t *testing.T) {
 		}
 	}
 	send(100)
-	send(4 << 10) // more than the stream takes
+	send(4 << 10) // more than the stream stores
 	testkit.Settled(t, a, "registration", 2)
 	if s := a.Stats()["registration"]; s.Stored != 1 || s.Rejected[contract.ReasonTooLarge] != 1 {
 		t.Errorf("have %+v", s)

@@ -2,20 +2,21 @@ package adapter
 
 import "time"
 
-// newInput returns the connection that receives what is published to the topics.
+// newInput returns the connection that receives the messages of ingest.topic.
 func (a *Adapter) newInput() *localConn {
 	return &localConn{
 		name:     "choria adapter " + a.cfg.Name,
 		subjects: a.cfg.Ingest.Topics,
 		receiver: receiver{a},
 		dial:     a.opts.Dial,
-		stats:    a.stats,
+		stats:    a.connStats,
 		onOutage: a.inputEnded,
 	}
 }
 
 // inputEnded counts and logs what was lost when the input connection ended. The broker knows how
-// many messages it sent to that connection, and we know how many arrived; the difference is lost.
+// many messages it sent to that connection, and the connection how many it received; the difference
+// is lost.
 // What nodes published during the outage reached no connection and cannot be counted, so the log
 // has its length.
 func (a *Adapter) inputEnded(o outage) {
@@ -23,14 +24,14 @@ func (a *Adapter) inputEnded(o outage) {
 	if o.err == nil {
 		return
 	}
-	a.stats.errors.Add(1)
+	a.connStats.errors.Add(1)
 	a.opts.Log.Warn("connection to the broker ended",
 		"error", o.err, "lost", lost, "reconnected", o.reconnected, "outage", o.length)
 }
 
 // countLost counts the messages that the broker sent to the connection that ended and that did
-// not arrive, and returns their number. For a moment the broker finds such a connection neither
-// among the open ones nor among the closed ones.
+// not arrive, and returns their number. Right after a connection ends, the server lists it nowhere,
+// so the lookup is repeated.
 func (a *Adapter) countLost(o outage) (lost uint64) {
 	id := o.conn.ID()
 	sent, known := a.opts.Delivered(id)
@@ -39,8 +40,7 @@ func (a *Adapter) countLost(o outage) (lost uint64) {
 		sent, known = a.opts.Delivered(id)
 	}
 	if !known {
-		a.opts.Log.Error("connection ended, and the broker does not know how many messages it had sent",
-			"connection", id)
+		a.opts.Log.Error("messages lost with a connection cannot be counted", "connection", id)
 		return 0
 	}
 	received := o.conn.Received()

@@ -17,7 +17,7 @@ func TestInput_CountsWhatAnEndedConnectionLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer node.Close()
-	raw := append([]byte("{"), make([]byte, 4<<10)...) // large, so that the connection's read buffer holds few
+	raw := append([]byte("{"), make([]byte, 4<<10)...) // so that the connection's read buffer holds few messages
 	publish := func(n int) {
 		t.Helper()
 		for range n {

@@ -18,14 +18,14 @@ type Stats struct {
 	Dropped   map[string]uint64 // by reason; every reason is present
 	Pending   uint64            // received, without an outcome yet
 
-	Retries           uint64 // publishes that had to be repeated
+	Retries           uint64 // retries scheduled
 	Bytes             uint64 // received
 	BytesStored       uint64
 	RejectsUnrecorded uint64 // rejected messages that are not in the stream of rejected messages
 	Held              int64  // bytes held for the pending messages
 
-	ParseTime   time.Duration // spent on converting messages, summed over all workers
-	Parsed      uint64        // messages converted
+	ConvertTime time.Duration // spent on converting messages, summed over all workers
+	Converted   uint64        // messages converted
 	PublishTime time.Duration // from publish to ack, summed over all publishes
 	Published   uint64        // publishes that were acknowledged or given up
 }
@@ -52,13 +52,13 @@ func sum(counts map[string]uint64) uint64 {
 // ledger counts every message once, when its outcome is known, and enforces the bounds of the
 // buffer. It is guarded by the adapter's mutex.
 type ledger struct {
-	stats      Stats
-	maxHeld    int64  // bytes
-	maxPending uint64 // messages; 0: no bound
+	stats              Stats
+	maxHeld            int64  // bytes
+	maxPendingMessages uint64 // messages; 0: no bound
 }
 
 func newLedger(maxHeld int64, maxPending uint64) *ledger {
-	l := &ledger{maxHeld: maxHeld, maxPending: maxPending}
+	l := &ledger{maxHeld: maxHeld, maxPendingMessages: maxPending}
 	l.stats.Rejected = map[string]uint64{}
 	l.stats.Dropped = map[string]uint64{}
 	for _, reason := range contract.RejectReasons() {
@@ -73,7 +73,7 @@ func newLedger(maxHeld int64, maxPending uint64) *ledger {
 // hasRoom reports whether a message of size bytes can be held.
 func (l *ledger) hasRoom(size int) bool {
 	s := &l.stats
-	return s.Held+heldFor(size) <= l.maxHeld && (l.maxPending == 0 || s.Pending < l.maxPending)
+	return s.Held+heldFor(size) <= l.maxHeld && (l.maxPendingMessages == 0 || s.Pending < l.maxPendingMessages)
 }
 
 // receive counts a received message, and reports whether it is now pending. If its data was
@@ -125,9 +125,9 @@ func (l *ledger) dropPending() {
 	l.stats.Pending, l.stats.Held = 0, 0
 }
 
-// overfull reports whether more bytes are held than allowed: a message may unpack to more than
+// holdsTooMuch reports whether more bytes are held than allowed: a message may unpack to more than
 // was received.
-func (l *ledger) overfull() bool { return l.stats.Held > l.maxHeld }
+func (l *ledger) holdsTooMuch() bool { return l.stats.Held > l.maxHeld }
 
 // release ends the pending state of a message.
 func (l *ledger) release(m *message) {

@@ -15,7 +15,7 @@ func TestLedger_BalancesAfterEveryStep(t *testing.T) {
 	for range 20_000 {
 		if r.IntN(2) == 0 {
 			size := r.IntN(5 << 10)
-			m := &message{held: heldFor(size), out: &output{}}
+			m := &message{held: heldFor(size), out: &streamMessage{}}
 			hasData := r.IntN(20) > 0 // false: there was no room when its data was read
 			if l.receive(size, hasData) {
 				pending = append(pending, m)

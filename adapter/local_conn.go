@@ -98,7 +98,7 @@ func (l *localConn) reconnect() *inproc.Conn {
 }
 
 // publish sends a message over the current connection; see inproc.Conn.Publish.
-func (l *localConn) publish(out *output, reply string) error {
+func (l *localConn) publish(out *streamMessage, reply string) error {
 	c := l.current.Load()
 	if c == nil {
 		return inproc.ErrClosed
@@ -148,10 +148,11 @@ func newConnStats(o Options) *connStats {
 	return &connStats{now: o.Now, log: o.Log, throttle: throttle.New(connErrorInterval)}
 }
 
-// failed counts an error of a connection to the servers, and logs it unless it repeats.
-func (s *connStats) failed(connection, servers string, err error) {
+// countError counts an error of a connection to the servers, and logs it unless it repeats.
+func (s *connStats) countError(connection, servers string, err error) {
 	s.errors.Add(1)
 	if count, log := s.throttle.Add(connection, 1, s.now()); log {
-		s.log.Warn("connection fails", "connection", connection, "servers", servers, "error", err, "count", count)
+		s.log.Warn("publishing connection has an error",
+			"connection", connection, "servers", servers, "error", err, "count", count)
 	}
 }

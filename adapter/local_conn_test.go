@@ -32,10 +32,10 @@ func TestLocalConn_StoresUnackedMessagesOnceAfterAReconnect(t *testing.T) {
 	const rounds, messages = 5, 200
 	for round := range uint64(rounds) {
 		publish(t, b, messages, []byte("{}"), false)
-		a.local.transport.(*localConn).current.Load().Close()
+		a.appliancePublisher.transport.(*localConn).current.Load().Close()
 		wait.Eventually(t, func() error {
 			stats := a.Stats()
-			if stats.Stored+stats.Duplicate < messages*(round+1) || a.stats.reconnections.Load() <= round {
+			if stats.Stored+stats.Duplicate < messages*(round+1) || a.connStats.reconnections.Load() <= round {
 				return fmt.Errorf("round %d: %+v", round, stats)
 			}
 			return nil
@@ -46,7 +46,7 @@ func TestLocalConn_StoresUnackedMessagesOnceAfterAReconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The messages of each round have the ids of the first round.
-	stats, reconnections := a.Stats(), a.stats.reconnections.Load()
+	stats, reconnections := a.Stats(), a.connStats.reconnections.Load()
 	if info.State.Msgs != messages || !stats.Balanced() || stats.Pending != 0 || reconnections != rounds {
 		t.Errorf("the stream has %d messages, %d reconnections: %+v", info.State.Msgs, reconnections, stats)
 	}
@@ -80,7 +80,7 @@ func TestLocalConn_RedialsUntilItSucceeds(t *testing.T) {
 	first := l.current.Load()
 	first.Close()
 	time.Sleep(5 * redialWait) // several attempts fail
-	if l.connected() || !errors.Is(l.publish(&output{subject: "test"}, ""), inproc.ErrClosed) {
+	if l.connected() || !errors.Is(l.publish(&streamMessage{subject: "test"}, ""), inproc.ErrClosed) {
 		t.Error("it is connected while dialing fails")
 	}
 	failing.Store(false)

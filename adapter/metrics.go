@@ -7,14 +7,14 @@ import "github.com/prometheus/client_golang/prometheus"
 func Collector(adapters []*Adapter) prometheus.Collector {
 	return &collector{
 		adapters:   adapters,
-		received:   desc("received_total", "Messages received from the topics."),
+		received:   desc("received_total", "Messages received from the subjects of ingest.topic."),
 		stored:     desc("stored_total", "Messages that the stream has acknowledged."),
 		duplicate:  desc("duplicate_total", "Messages that the stream had already."),
-		retries:    desc("retries_total", "Publishes that had to be repeated."),
-		bytes:      desc("bytes_total", "Bytes received from the topics."),
+		retries:    desc("retries_total", "Retries scheduled."),
+		bytes:      desc("bytes_total", "Bytes received from the subjects of ingest.topic."),
 		unrecorded: desc("rejects_unrecorded_total", "Rejected messages that are not in the stream of rejected messages."),
-		rejected:   desc("rejected_total", "Messages that cannot be stored, by reason.", "reason"),
-		dropped:    desc("dropped_total", "Messages that were lost, by reason.", "reason"),
+		rejected:   desc("rejected_total", "Messages rejected, by reason.", "reason"),
+		dropped:    desc("dropped_total", "Messages dropped, by reason.", "reason"),
 		pending:    desc("pending", "Messages received that have no outcome yet."),
 		held:       desc("held_bytes", "Bytes held for the pending messages."),
 	}

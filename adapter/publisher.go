@@ -22,23 +22,24 @@ const (
 // publisher publishes to JetStream and reports the ack of each message, or that there is none,
 // exactly once.
 //
-// It is not nats.go's own asynchronous publishing, whose retries let a later message of a sender
-// overtake an earlier one. Nor does it send batches, of which the stream acknowledges only the
-// last message: that would not show which of them were duplicates, and which one a fault had hit.
+// It does not use nats.go's asynchronous publishing, whose retries let a later message of a sender
+// overtake an earlier one. It does not use JetStream batches, because the stream acknowledges only
+// the last message of a batch: the adapter could not know which of the others were duplicates, and
+// which one had an error.
 type publisher struct {
 	transport transport
 	inbox     string // prefix of the subjects that acks are sent to
 
 	mu        sync.Mutex
 	lastToken uint64                  // number of the last publish; the end of its reply subject
-	waiting   map[uint64]func(pubAck) // by token
+	callbacks map[uint64]func(pubAck) // by token
 	deadlines []deadline              // in the order of publishing, which is the order in time
 }
 
 // transport is a connection to NATS that reconnects. It calls ackReceived for messages to the
 // publisher's inbox. It copies what it publishes.
 type transport interface {
-	publish(out *output, reply string) error
+	publish(out *streamMessage, reply string) error
 	connected() bool
 	close()
 }
@@ -51,7 +52,7 @@ type deadline struct {
 
 // newPublisher returns a publisher whose transport is not set yet.
 func newPublisher() *publisher {
-	return &publisher{inbox: nats.NewInbox() + ".", waiting: map[uint64]func(pubAck){}}
+	return &publisher{inbox: nats.NewInbox() + ".", callbacks: map[uint64]func(pubAck){}}
 }
 
 // openOutput connects to where messages are published. Rejected messages are always published to
@@ -60,7 +61,7 @@ func (a *Adapter) openOutput() error {
 	local := newPublisher()
 	conn := a.newLocalOutput(local)
 	local.transport = conn
-	a.local, a.out = local, local
+	a.appliancePublisher, a.streamPublisher = local, local
 	if err := conn.open(); err != nil {
 		return err
 	}
@@ -73,7 +74,7 @@ func (a *Adapter) openOutput() error {
 		return err
 	}
 	other.transport = remote
-	a.out = other
+	a.streamPublisher = other
 	return nil
 }
 
@@ -86,11 +87,11 @@ func (a *Adapter) newLocalOutput(p *publisher) *localConn {
 		subjects: []string{p.inbox + "*"},
 		receiver: &ackReceiver{publisher: p},
 		dial:     a.opts.Dial,
-		stats:    a.stats,
+		stats:    a.connStats,
 		onEnd:    p.failAll,
 		onOutage: func(o outage) {
 			if o.reconnected {
-				a.stats.failed(name, "broker", o.err)
+				a.connStats.countError(name, "broker", o.err)
 			}
 		},
 	}
@@ -102,8 +103,8 @@ type ackReceiver struct {
 	buffer    [maxAckBytes]byte // used for every ack: Receive is done with it before the next one
 }
 
-// Buffer returns memory for an ack, or nil to discard one that is too long.
-func (r *ackReceiver) Buffer(size int) []byte {
+// Memory returns memory for an ack, or nil to discard one that is too long.
+func (r *ackReceiver) Memory(size int) []byte {
 	if size > len(r.buffer) {
 		return nil
 	}
@@ -115,32 +116,33 @@ func (r *ackReceiver) Receive(in inproc.Message) {
 	r.publisher.ackReceived(in.Subject, parseAck(in.Status, in.Data))
 }
 
-// publish publishes a message. If it returns nil, done is called once, from another goroutine;
+// publish publishes a message. If it returns nil, onAck is called once, from another goroutine;
 // otherwise it is not called.
-func (p *publisher) publish(out *output, now time.Time, done func(pubAck)) error {
+func (p *publisher) publish(out *streamMessage, now time.Time, onAck func(pubAck)) error {
 	p.mu.Lock()
 	p.lastToken++
 	token := p.lastToken
-	p.waiting[token] = done
+	p.callbacks[token] = onAck
 	p.deadlines = append(p.deadlines, deadline{token, now.Add(ackWait)})
 	p.mu.Unlock()
 	err := p.transport.publish(out, p.inbox+strconv.FormatUint(token, 36))
-	if err != nil && p.take(token) == nil {
-		return nil // failAll has called done: the connection ended meanwhile
+	if err != nil && p.removeCallback(token) == nil {
+		return nil // failAll has called onAck: the connection ended meanwhile
 	}
 	return err
 }
 
-// take removes and returns the function that waits for the token's ack; nil if it was called.
-func (p *publisher) take(token uint64) func(pubAck) {
+// removeCallback removes and returns the function to call with the token's ack; nil if it was
+// called.
+func (p *publisher) removeCallback(token uint64) func(pubAck) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	done := p.waiting[token]
-	delete(p.waiting, token)
-	return done
+	onAck := p.callbacks[token]
+	delete(p.callbacks, token)
+	return onAck
 }
 
-// ackReceived takes an ack that was sent to subject, which ends with the token.
+// ackReceived handles an ack that was sent to subject, which ends with the token.
 func (p *publisher) ackReceived(subject string, ack pubAck) {
 	if token, err := strconv.ParseUint(strings.TrimPrefix(subject, p.inbox), 36, 64); err == nil {
 		p.finish(token, ack)
@@ -149,8 +151,8 @@ func (p *publisher) ackReceived(subject string, ack pubAck) {
 
 // finish reports the ack of a publish. A second one, which is late, is ignored.
 func (p *publisher) finish(token uint64, ack pubAck) {
-	if done := p.take(token); done != nil {
-		done(ack)
+	if onAck := p.removeCallback(token); onAck != nil {
+		onAck(ack)
 	}
 }
 
@@ -164,7 +166,7 @@ func (p *publisher) expire(now time.Time) {
 // failAll reports errNoAck for every publish: the connection has ended.
 func (p *publisher) failAll() {
 	p.mu.Lock()
-	tokens := slices.Sorted(maps.Keys(p.waiting))
+	tokens := slices.Sorted(maps.Keys(p.callbacks))
 	p.mu.Unlock()
 	for _, token := range tokens {
 		p.finish(token, pubAck{err: errNoAck})
@@ -178,7 +180,7 @@ func (p *publisher) overdue(now time.Time) []uint64 {
 	var tokens []uint64
 	for len(p.deadlines) > 0 {
 		first := p.deadlines[0]
-		_, missing := p.waiting[first.token]
+		_, missing := p.callbacks[first.token]
 		if missing && now.Before(first.at) {
 			break
 		}

@@ -7,11 +7,11 @@ import (
 )
 
 func TestPublisher_ReportsEachAckOnce(t *testing.T) {
-	p := &publisher{waiting: map[uint64]func(pubAck){}}
+	p := &publisher{callbacks: map[uint64]func(pubAck){}}
 	var acks []error
 	now := time.Unix(1000, 0)
 	for token := range uint64(3) {
-		p.waiting[token] = func(ack pubAck) { acks = append(acks, ack.err) }
+		p.callbacks[token] = func(ack pubAck) { acks = append(acks, ack.err) }
 		p.deadlines = append(p.deadlines, deadline{token, now.Add(ackWait)})
 	}
 	p.finish(1, pubAck{})
@@ -22,7 +22,7 @@ func TestPublisher_ReportsEachAckOnce(t *testing.T) {
 	}
 	p.expire(now.Add(ackWait))
 	p.expire(now.Add(ackWait))
-	if len(acks) != 3 || !errors.Is(acks[2], errNoAck) || len(p.waiting)+len(p.deadlines) != 0 {
+	if len(acks) != 3 || !errors.Is(acks[2], errNoAck) || len(p.callbacks)+len(p.deadlines) != 0 {
 		t.Errorf("have %v", acks)
 	}
 }

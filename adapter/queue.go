@@ -10,7 +10,7 @@ type queue struct {
 // push appends a received message.
 func (q *queue) push(m *message) { q.messages = append(q.messages, m) }
 
-// take returns the next message to parse, or nil if all are taken. The message stays in the queue.
+// take returns the next message to convert, or nil if all are taken. The message stays in the queue.
 func (q *queue) take() *message {
 	if q.taken == len(q.messages) {
 		return nil

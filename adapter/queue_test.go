@@ -10,7 +10,7 @@ func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
 	var q queue
 	var taken, left []*message
 	for n := range 1000 {
-		q.push(&message{attempts: n})
+		q.push(&message{held: int64(n)}) // its number
 		if r.IntN(3) > 0 {
 			taken = append(taken, q.take())
 		}
@@ -33,8 +33,8 @@ func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
 		left = append(left, m)
 	}
 	for n, m := range left {
-		if m.attempts != n {
-			t.Fatalf("message %d left as number %d", m.attempts, n)
+		if m.held != int64(n) {
+			t.Fatalf("message %d left as number %d", m.held, n)
 		}
 	}
 	if len(left) != 1000 {

@@ -13,26 +13,26 @@ const (
 	maxRejectBytes = 64 << 10
 	// maxDetailBytes is how much of the detail is stored.
 	maxDetailBytes = 512
-	// maxUnackedRejects is how many rejected messages may wait for the ack of their record. Beyond
-	// it, rejected messages are not recorded.
+	// maxUnackedRejects is how many rejected messages may wait for the ack of their copy. Beyond
+	// it, no copy is stored.
 	maxUnackedRejects = 1000
 )
 
-// recordReject publishes a rejected message to the stream of rejected messages, if that is
+// storeReject publishes a rejected message to the stream of rejected messages, if that is
 // possible at once: its outcome has been counted, and a reject never waits.
-func (a *Adapter) recordReject(m *message) {
+func (a *Adapter) storeReject(m *message) {
 	a.opts.Rejected.Add(rejected.Entry{
 		By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail,
 	}, m.received)
 	a.mu.Lock()
 	full := a.unackedRejects > maxUnackedRejects
 	a.mu.Unlock()
-	if full || a.local.publish(a.rejectOutput(m), a.opts.Now(), a.rejectAcked) != nil {
+	if full || a.appliancePublisher.publish(a.rejectCopy(m), a.opts.Now(), a.rejectAcked) != nil {
 		a.rejectAcked(pubAck{err: errNoAck})
 	}
 }
 
-// rejectAcked takes the ack of the stream of rejected messages.
+// rejectAcked handles the ack of the stream of rejected messages.
 func (a *Adapter) rejectAcked(ack pubAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -43,8 +43,8 @@ func (a *Adapter) rejectAcked(ack pubAck) {
 	a.checkIdle()
 }
 
-// rejectOutput returns what is recorded of a rejected message.
-func (a *Adapter) rejectOutput(m *message) *output {
+// rejectCopy returns the copy of a rejected message that is stored.
+func (a *Adapter) rejectCopy(m *message) *streamMessage {
 	h := inproc.Begin(nil).
 		Add(contract.HeaderReason, m.reason).
 		Add(contract.HeaderDetail, m.detail[:min(len(m.detail), maxDetailBytes)]).
@@ -52,8 +52,8 @@ func (a *Adapter) rejectOutput(m *message) *output {
 		Add(contract.HeaderSize, strconv.Itoa(len(m.raw))).
 		Add(contract.HeaderReceived, formatTime(m.received)).
 		Add(contract.HeaderSite, a.opts.Site)
-	out := &output{subject: contract.SubjectRejected + a.cfg.Name + "." + m.reason}
+	out := &streamMessage{subject: contract.SubjectRejected + a.cfg.Name + "." + m.reason}
 	out.setHeader(h)
-	out.text = append(out.text, m.raw[:min(len(m.raw), maxRejectBytes)]...)
+	out.bytes = append(out.bytes, m.raw[:min(len(m.raw), maxRejectBytes)]...)
 	return out
 }

@@ -42,10 +42,10 @@ func (a *Adapter) openRemote(p *publisher) (*remote, error) {
 }
 
 // remoteOptions returns options that reconnect for ever, and refuse to publish while there is no
-// connection: the adapter retries, and what the library kept would be published twice.
+// connection: the adapter retries, and a message that the library buffered would be published twice.
 func (a *Adapter) remoteOptions() []nats.Option {
 	failed := func(nc *nats.Conn, err error) {
-		a.stats.failed(nc.Opts.Name, strings.Join(nc.Opts.Servers, ","), err)
+		a.connStats.countError(nc.Opts.Name, strings.Join(nc.Opts.Servers, ","), err)
 	}
 	options := []nats.Option{
 		nats.Name("choria adapter " + a.cfg.Name),
@@ -56,7 +56,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(),
 		nats.FlusherTimeout(writeTimeout),
-		nats.ReconnectHandler(func(*nats.Conn) { a.stats.reconnections.Add(1) }),
+		nats.ReconnectHandler(func(*nats.Conn) { a.connStats.reconnections.Add(1) }),
 		nats.ReconnectErrHandler(failed),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) { failed(nc, err) }),
 	}
@@ -70,7 +70,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 }
 
 // publish sends a message; like inproc.Conn.Publish it returns inproc.ErrTooLarge.
-func (r *remote) publish(out *output, reply string) error {
+func (r *remote) publish(out *streamMessage, reply string) error {
 	header, err := nats.DecodeHeadersMsg(out.header())
 	if err != nil {
 		return err

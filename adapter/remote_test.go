@@ -12,9 +12,9 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
-// startDeafNATS starts a server that sends INFO, answers the first ping, and never reads again. It
+// startUnresponsiveNATS starts a server that sends INFO, answers the first ping, and never reads again. It
 // returns its address.
-func startDeafNATS(t *testing.T) string {
+func startUnresponsiveNATS(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,7 +28,7 @@ func startDeafNATS(t *testing.T) string {
 				return
 			}
 			t.Cleanup(func() { _ = c.Close() })
-			fmt.Fprint(c, `INFO {"server_id":"deaf","version":"2.15.2","proto":1,"headers":true,"max_payload":1048576}`+"\r\n")
+			fmt.Fprint(c, `INFO {"server_id":"x","version":"2.15.2","proto":1,"headers":true,"max_payload":1048576}`+"\r\n")
 			for lines := bufio.NewReaderSize(c, 16); ; {
 				line, err := lines.ReadString('\n')
 				if err != nil {
@@ -47,14 +47,14 @@ func startDeafNATS(t *testing.T) string {
 func TestRemote_HungPublishDoesNotBlockTheAdapter(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
-	cfg.Stream.Servers = []string{startDeafNATS(t)}
+	cfg.Stream.Servers = []string{startUnresponsiveNATS(t)}
 	a, b := openWith(t, cfg, 256<<20)
-	publish(t, b, 400, make([]byte, 40<<10), false) // more than the socket takes
+	publish(t, b, 400, make([]byte, 40<<10), false) // more than the socket's buffers hold
 	waitReceived(t, a, 400)
-	// A publish hangs when it holds the connection's own lock.
+	// A hanging publish holds the connection's lock, so connected() blocks.
 	wait.Eventually(t, func() error {
 		free := make(chan struct{})
-		go func() { a.out.transport.connected(); close(free) }()
+		go func() { a.streamPublisher.transport.connected(); close(free) }()
 		select {
 		case <-free:
 			return errors.New("no publish hangs")

@@ -14,7 +14,7 @@ const (
 
 // retries holds the messages that are to be published again later. It is guarded by the adapter's
 // mutex.
-type retries struct{ waiting retryHeap }
+type retries struct{ scheduled retryHeap }
 
 // retry is a message and when to publish it again.
 type retry struct {
@@ -24,19 +24,19 @@ type retry struct {
 
 // add schedules the next attempt of a message.
 func (r *retries) add(m *message, now time.Time) {
-	heap.Push(&r.waiting, retry{now.Add(backoff(m.attempts)), m})
+	heap.Push(&r.scheduled, retry{now.Add(backoff(m.attempts)), m})
 }
 
 // takeDue removes and returns the messages whose time has come, the earliest first.
 func (r *retries) takeDue(now time.Time) []*message {
 	var due []*message
-	for len(r.waiting) > 0 && !r.waiting[0].at.After(now) {
-		due = append(due, heap.Pop(&r.waiting).(retry).message)
+	for len(r.scheduled) > 0 && !r.scheduled[0].at.After(now) {
+		due = append(due, heap.Pop(&r.scheduled).(retry).message)
 	}
 	return due
 }
 
-// backoff returns the pause after so many attempts; there was at least one.
+// backoff returns the pause after the given number of attempts (at least 1).
 func backoff(attempts int) time.Duration {
 	if attempts > 6 {
 		return maxBackoff

@@ -6,17 +6,17 @@ package adapter
 type senderQueues struct {
 	active    map[string]*senderQueue // by sender; only senders with a message that has no outcome
 	ready     []*message              // the first of their senders, to be published next
-	waiting   int                     // messages that wait in queues that are not suspended
-	throttled bool                    // maxReady was reached, and minReady not since
+	waiting   int                     // messages in the later lists of queues that are not suspended
+	throttled bool                    // conversion is paused: set at maxReady, cleared at minReady
 }
 
-// senderQueue is what waits behind the first message of a sender.
+// senderQueue holds the messages of a sender that wait for the outcome of the first one.
 type senderQueue struct {
-	waiting   []*message
-	suspended bool // the first message waits for a retry
+	later     []*message // in order of arrival
+	suspended bool       // the first message waits for a retry
 }
 
-// Parsing pauses when maxReady messages are ready or waiting, and goes on at minReady.
+// Conversion pauses when maxReady messages are ready or waiting, and goes on at minReady.
 const (
 	maxReady = 2 * maxUnacked
 	minReady = maxUnacked
@@ -27,65 +27,65 @@ func newSenderQueues() *senderQueues {
 }
 
 // push appends a message to the queue of its sender.
-func (q *senderQueues) push(m *message) {
-	if own := q.active[m.sender]; own != nil {
-		own.waiting = append(own.waiting, m)
-		if !own.suspended {
-			q.waiting++
+func (s *senderQueues) push(m *message) {
+	if q := s.active[m.sender]; q != nil {
+		q.later = append(q.later, m)
+		if !q.suspended {
+			s.waiting++
 		}
 		return
 	}
-	q.active[m.sender] = &senderQueue{}
-	q.ready = append(q.ready, m)
+	s.active[m.sender] = &senderQueue{}
+	s.ready = append(s.ready, m)
 }
 
-// next takes a message to publish; nil if none is ready.
-func (q *senderQueues) next() *message {
-	if len(q.ready) == 0 {
+// takeReady removes and returns a message to publish; nil if none is ready.
+func (s *senderQueues) takeReady() *message {
+	if len(s.ready) == 0 {
 		return nil
 	}
-	m := q.ready[0]
-	q.ready[0] = nil
-	q.ready = q.ready[1:]
+	m := s.ready[0]
+	s.ready[0] = nil
+	s.ready = s.ready[1:]
 	return m
 }
 
 // advance makes the next message of a sender ready: the first has its outcome.
-func (q *senderQueues) advance(sender string) {
-	own := q.active[sender]
-	if len(own.waiting) == 0 {
-		delete(q.active, sender)
+func (s *senderQueues) advance(sender string) {
+	q := s.active[sender]
+	if len(q.later) == 0 {
+		delete(s.active, sender)
 		return
 	}
-	q.waiting--
-	q.ready = append(q.ready, own.waiting[0])
-	own.waiting[0] = nil
-	own.waiting = own.waiting[1:]
+	s.waiting--
+	s.ready = append(s.ready, q.later[0])
+	q.later[0] = nil
+	q.later = q.later[1:]
 }
 
 // suspend pauses the queue of a message that was published and waits for a retry.
-func (q *senderQueues) suspend(m *message) {
-	own := q.active[m.sender]
-	own.suspended = true
-	q.waiting -= len(own.waiting)
+func (s *senderQueues) suspend(m *message) {
+	q := s.active[m.sender]
+	q.suspended = true
+	s.waiting -= len(q.later)
 }
 
 // resume makes a message ready whose retry is due.
-func (q *senderQueues) resume(m *message) {
-	own := q.active[m.sender]
-	own.suspended = false
-	q.waiting += len(own.waiting)
-	q.ready = append(q.ready, m)
+func (s *senderQueues) resume(m *message) {
+	q := s.active[m.sender]
+	q.suspended = false
+	s.waiting += len(q.later)
+	s.ready = append(s.ready, m)
 }
 
-// wantsMore reports whether it is of use to parse more messages. Messages in suspended queues do
+// shouldConvert reports whether more messages should be converted. Messages in suspended queues do
 // not count: a sender whose message cannot be stored must not hold up the others.
-func (q *senderQueues) wantsMore() bool {
-	switch n := len(q.ready) + q.waiting; {
+func (s *senderQueues) shouldConvert() bool {
+	switch n := len(s.ready) + s.waiting; {
 	case n >= maxReady:
-		q.throttled = true
+		s.throttled = true
 	case n <= minReady:
-		q.throttled = false
+		s.throttled = false
 	}
-	return !q.throttled
+	return !s.throttled
 }

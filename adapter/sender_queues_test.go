@@ -4,21 +4,21 @@ import "testing"
 
 func TestSenderQueues_PublishOneMessageOfASenderAtATime(t *testing.T) {
 	q := newSenderQueues()
-	a1, a2 := &message{sender: "a", attempts: 1}, &message{sender: "a", attempts: 2}
-	b1 := &message{sender: "b", attempts: 1}
+	a1, a2 := &message{sender: "a", detail: "first"}, &message{sender: "a", detail: "second"}
+	b1 := &message{sender: "b", detail: "first"}
 	q.push(a1)
 	q.push(a2)
 	q.push(b1)
-	if q.next() != a1 || q.next() != b1 || q.next() != nil {
+	if q.takeReady() != a1 || q.takeReady() != b1 || q.takeReady() != nil {
 		t.Fatal("the second message of a sender was ready before the first had its outcome")
 	}
 	q.suspend(a1)
 	q.resume(a1)
-	if q.next() != a1 || q.next() != nil {
+	if q.takeReady() != a1 || q.takeReady() != nil {
 		t.Fatal("the second message of a sender was ready while the first was retried")
 	}
 	q.advance("a")
-	if q.next() != a2 || q.next() != nil {
+	if q.takeReady() != a2 || q.takeReady() != nil {
 		t.Fatal("the second message is not ready after the first had its outcome")
 	}
 	q.advance("a")
@@ -28,30 +28,30 @@ func TestSenderQueues_PublishOneMessageOfASenderAtATime(t *testing.T) {
 	}
 }
 
-func TestSenderQueues_SuspendedSenderDoesNotThrottleParsing(t *testing.T) {
+func TestSenderQueues_SuspendedSenderDoesNotPauseConversion(t *testing.T) {
 	q := newSenderQueues()
 	first := &message{sender: "a"}
 	q.push(first)
-	if q.next() != first {
+	if q.takeReady() != first {
 		t.Fatal("the first message is not ready")
 	}
 	q.suspend(first)
 	for range 10 * maxReady {
 		q.push(&message{sender: "a"})
 	}
-	if !q.wantsMore() {
-		t.Error("a suspended sender throttles parsing")
+	if !q.shouldConvert() {
+		t.Error("a suspended sender pauses conversion")
 	}
 	q.resume(first)
-	if q.wantsMore() {
-		t.Error("parsing goes on although maxReady messages wait")
+	if q.shouldConvert() {
+		t.Error("conversion goes on although maxReady messages wait")
 	}
 	for len(q.ready)+q.waiting > minReady {
-		if m := q.next(); m != nil {
+		if m := q.takeReady(); m != nil {
 			q.advance(m.sender)
 		}
 	}
-	if !q.wantsMore() {
-		t.Error("parsing is throttled although only minReady messages wait")
+	if !q.shouldConvert() {
+		t.Error("conversion is paused although only minReady messages wait")
 	}
 }

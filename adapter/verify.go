@@ -11,7 +11,7 @@ import (
 // Modes of verify.
 const (
 	verifyAuto    = "auto"    // require if there is a CA, an issuer or a signer to trust, else record
-	verifyRequire = "require" // reject messages whose sender is not proved
+	verifyRequire = "require" // reject messages whose sender is not verified
 	verifyRecord  = "record"  // store every message, with what was found
 	verifyOff     = "off"     // check nothing
 )
@@ -24,7 +24,7 @@ type signatures struct {
 }
 
 // verify checks whether the sender wrote the message. It returns the value of the header
-// Muster-Verified: how the sender was proved or, if the message is stored all the same, why it was
+// Muster-Verified: how the sender was verified or, if the message is stored anyway, why it was
 // not. An error rejects the message.
 func (a *Adapter) verify(msg *choria.Message, received time.Time) (verified string, err error) {
 	if a.cfg.Verify == verifyOff {
@@ -42,9 +42,9 @@ func (a *Adapter) verify(msg *choria.Message, received time.Time) (verified stri
 	return choria.Reason(err), nil
 }
 
-// hint returns what an operator may want to do about messages rejected for a reason; it may be
+// hintFor returns what an operator may want to do about messages rejected for a reason; it may be
 // empty. Nodes with anonymous TLS do not sign, by design.
-func (a *Adapter) hint(reason string) string {
+func (a *Adapter) hintFor(reason string) string {
 	if reason != contract.ReasonUnsigned || a.cfg.Verify != verifyAuto {
 		return ""
 	}

@@ -62,15 +62,15 @@ func TestVerify_Modes(t *testing.T) {
 		"v2-issuer/registration-file-chain":    "jwt",
 		"v2-issuer/rpc-direct-request":         contract.ReasonUntrusted, // signed by a client
 	} {
-		proved := found == "x509" || found == "jwt"
+		verified := found == "x509" || found == "jwt"
 		received := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 		for _, test := range []struct {
 			mode     string
 			verified string
 			reject   bool
 		}{
-			{verifyRequire, found, !proved},
-			{verifyAuto, found, !proved},
+			{verifyRequire, found, !verified},
+			{verifyAuto, found, !verified},
 			{verifyRecord, found, false},
 			{verifyOff, "off", false},
 		} {
@@ -112,7 +112,7 @@ func verifiedHeader(t *testing.T, m *message) string {
 	return h.Get(contract.HeaderVerified)
 }
 
-func TestVerify_JudgesValidityAtReception(t *testing.T) {
+func TestVerify_ChecksValidityAtReception(t *testing.T) {
 	for _, file := range []string{"v1-mtls/registration-file", "v2-issuer/registration-file"} {
 		for at, want := range map[time.Time]string{
 			time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC):   contract.ReasonExpired, // the CA is valid from 2024
@@ -141,7 +141,7 @@ func TestAdapter_HintForUnsignedMessages(t *testing.T) {
 		t.Run(test.mode+" "+test.reason, func(t *testing.T) {
 			cfg := DefaultConfig()
 			cfg.Verify = test.mode
-			hint := New(*cfg, Options{}).hint(test.reason)
+			hint := New(*cfg, Options{}).hintFor(test.reason)
 			if has := strings.Contains(hint, `[adapter.registration] verify = "record"`); has != test.hint {
 				t.Errorf("hint %q", hint)
 			}

@@ -19,7 +19,7 @@ const (
 func (a *Adapter) watch() {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
-	report := newReport(a.opts.Log, a.hint)
+	report := newReport(a.opts.Log, a.hintFor)
 	for {
 		select {
 		case <-a.halted:
@@ -27,9 +27,9 @@ func (a *Adapter) watch() {
 			return
 		case <-ticker.C:
 			now := a.opts.Now()
-			a.out.expire(now)
-			if a.local != a.out {
-				a.local.expire(now)
+			a.streamPublisher.expire(now)
+			if a.appliancePublisher != a.streamPublisher {
+				a.appliancePublisher.expire(now)
 			}
 			a.publishRetries(now)
 			report.update(a.Stats(), a.Fault(), now)
@@ -48,25 +48,26 @@ func (a *Adapter) publishRetries(now time.Time) {
 	a.publish(ready)
 }
 
-// report logs what changes in the ledger. Thousands of messages may be rejected for one cause:
-// the first is logged at once, the others once a minute with their number.
+// report logs what changes in the ledger, and when a fault of the stream begins and ends.
+// Thousands of messages may be rejected for one cause: the first is logged at once, the others once
+// a minute with their number.
 type report struct {
 	log      hclog.Logger
-	hint     func(reason string) string // what an operator can do about a reason; may be empty
+	hintFor  func(reason string) string // what an operator can do about a reason; may be empty
 	rejected *reasonLog
 	dropped  *reasonLog
 	fault    string // as last logged
 }
 
 func newReport(log hclog.Logger, hint func(reason string) string) *report {
-	return &report{log: log, hint: hint, rejected: newReasonLog(), dropped: newReasonLog()}
+	return &report{log: log, hintFor: hint, rejected: newReasonLog(), dropped: newReasonLog()}
 }
 
 // update logs what has changed since the last update.
 func (r *report) update(s Stats, fault string, now time.Time) {
 	r.rejected.due(s.Rejected, now, func(reason string, count uint64) {
 		pairs := []any{"reason", reason, "count", count}
-		if hint := r.hint(reason); hint != "" {
+		if hint := r.hintFor(reason); hint != "" {
 			pairs = append(pairs, "hint", hint)
 		}
 		r.log.Warn("messages rejected", pairs...)
@@ -76,14 +77,14 @@ func (r *report) update(s Stats, fault string, now time.Time) {
 	})
 	switch {
 	case fault != "" && r.fault == "":
-		r.log.Error("stream does not take messages", "error", fault, "pending", s.Pending)
+		r.log.Error("stream does not store messages", "error", fault, "pending", s.Pending)
 	case fault == "" && r.fault != "":
-		r.log.Info("stream takes messages again", "pending", s.Pending)
+		r.log.Info("stream stores messages again", "pending", s.Pending)
 	}
 	r.fault = fault
 }
 
-// reasonLog decides which of some counters, by reason, are to be logged.
+// reasonLog decides for each reason whether its counter is logged now.
 type reasonLog struct {
 	throttle *throttle.Throttle
 	seen     map[string]uint64

@@ -30,7 +30,7 @@ func TestReport_LogsEachReasonOnceAMinute(t *testing.T) {
 	}
 	r.update(s, "", now.Add(time.Minute))
 	if lines() != 4 || !strings.Contains(out.String(), "reason=schema count=99") ||
-		!strings.Contains(out.String(), "takes messages again") {
+		!strings.Contains(out.String(), "stores messages again") {
 		t.Errorf("have\n%s", &out)
 	}
 }

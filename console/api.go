@@ -38,7 +38,7 @@ type Events interface {
 // that adapters rejected since the start, the latest first.
 type Rejected struct {
 	Cases     []rejected.Entry `json:"cases"`
-	Forgotten uint64           `json:"forgotten"` // entries that were discarded to make room for later ones
+	Discarded uint64           `json:"forgotten"` // entries that were discarded to make room for later ones
 }
 
 // Streams is the answer of /api/v1/streams: the streams that exist, and the changes that would

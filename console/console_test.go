@@ -10,11 +10,11 @@ import (
 func TestReadyz_GivesReasonsAsJSON(t *testing.T) {
 	w := request(newHandler(Options{Ready: func() []Reason {
 		return []Reason{{
-			Code: "stream-unwritable", What: "CHORIA_REGISTRATION", Detail: "no stream takes the subject",
+			Code: "stream-unwritable", What: "CHORIA_REGISTRATION", Detail: "no stream stores the subject",
 		}}
 	}}), "GET", "/readyz")
 	want := `{"ready":false,"reasons":[{"code":"stream-unwritable","what":"CHORIA_REGISTRATION",` +
-		`"detail":"no stream takes the subject"}]}`
+		`"detail":"no stream stores the subject"}]}`
 	if w.Code != http.StatusServiceUnavailable || strings.TrimSpace(w.Body.String()) != want ||
 		w.Header().Get("Content-Type") != "application/json" {
 		t.Errorf("%d %s", w.Code, w.Body)

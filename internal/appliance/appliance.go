@@ -1,6 +1,6 @@
 // Package appliance assembles the components into an appliance: it gives each its configuration
-// and its connection, opens them in the order in which a message travels, and closes them so
-// that every message is counted. It does none of their work.
+// and its connection, opens what receives messages before what sends them, accepts nodes last, and
+// closes all so that every message is counted. It does none of their work.
 package appliance
 
 import (
@@ -132,7 +132,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 }
 
 func (a *Appliance) openAdapters(ctx context.Context) error {
-	buffers := a.cfg.buffers()
+	buffers := a.cfg.bufferSizes()
 	for i, cfg := range a.cfg.EnabledAdapters() {
 		ad := adapter.New(*cfg, adapter.Options{
 			Site:      a.cfg.Site,

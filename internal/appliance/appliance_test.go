@@ -94,7 +94,7 @@ func TestOpen_LeavesNothingBehindWhenItFails(t *testing.T) {
 	}
 }
 
-func TestOpen_EndsWithItsContext(t *testing.T) {
+func TestOpen_ReturnsErrorWhenContextIsDone(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -179,7 +179,7 @@ func TestAppliance_ServesTheEndpointsOfNATS(t *testing.T) {
 	})
 }
 
-func TestAppliance_BadConnectionsDisturbNoNode(t *testing.T) {
+func TestAppliance_BadConnectionsDoNotAffectNodes(t *testing.T) {
 	incomplete := 1000 // connections that end in the middle of CONNECT
 	if testing.Short() {
 		incomplete = 100

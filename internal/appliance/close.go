@@ -11,10 +11,10 @@ import (
 const DrainTimeout = 30 * time.Second
 
 const (
-	// quietTime is how long the adapters must receive nothing to have received everything.
-	quietTime = 200 * time.Millisecond
-	// maxQuietWait bounds the wait if something in this process goes on publishing.
-	maxQuietWait = 5 * time.Second
+	// noMessagesTime: after this long without a message, everything has arrived.
+	noMessagesTime = 200 * time.Millisecond
+	// maxReceiveWait limits waitReceived if something in this process goes on publishing.
+	maxReceiveWait = 5 * time.Second
 )
 
 // Close refuses new connections, waits up to DrainTimeout for the outcomes of the received
@@ -36,7 +36,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 		}
 		nodes, err := a.broker.DisconnectExternal()
 		errs = append(errs, err)
-		a.waitQuiet(nodes)
+		a.waitReceived(nodes)
 	}
 	draining, cancel := context.WithTimeout(ctx, DrainTimeout)
 	defer cancel()
@@ -65,13 +65,13 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// waitQuiet waits until the adapters have received what nodes had published. The server reads
+// waitReceived waits until the adapters have received what nodes had published. The server reads
 // a connection until its socket is closed, a moment after it disconnected the node, and does
 // not report when that is.
-func (a *Appliance) waitQuiet(nodes int) {
-	quiet := quietTime
+func (a *Appliance) waitReceived(nodes int) {
+	wait := noMessagesTime
 	if nodes == 0 { // the last node may have disconnected just now
-		quiet /= 4
+		wait /= 4
 	}
 	received := func() (sum uint64) {
 		for _, s := range a.Stats() {
@@ -80,8 +80,8 @@ func (a *Appliance) waitQuiet(nodes int) {
 		return sum
 	}
 	last, since := received(), time.Now()
-	for start := time.Now(); time.Since(since) < quiet && time.Since(start) < maxQuietWait; {
-		time.Sleep(quietTime / 20)
+	for start := time.Now(); time.Since(since) < wait && time.Since(start) < maxReceiveWait; {
+		time.Sleep(noMessagesTime / 20)
 		if now := received(); now != last {
 			last, since = now, time.Now()
 		}

@@ -127,11 +127,11 @@ func Parse(file string, text []byte) (*Config, error) {
 func (c *Config) Keys() []config.Key {
 	return append([]config.Key{
 		{Name: "identity", Value: config.String(&c.Identity),
-			Help: "name of this appliance; default: the host's name with its domain"},
-		{Name: "site", Value: config.String(&c.Site), Help: "name of the site that it collects for; default: identity"},
-		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory for everything that is stored"},
+			Help: "name of this appliance; default: the fully qualified name of the host"},
+		{Name: "site", Value: config.String(&c.Site), Help: "site that this appliance collects for; default: the identity"},
+		{Name: "data_dir", Value: config.String(&c.DataDir), Help: "directory for all stored data"},
 		{Name: "memory_limit", Value: config.SizeOr("auto", &c.MemoryLimit, 32<<20, 1<<50),
-			Help: "soft limit of the process's memory; auto: derived from the buffers and the connections"},
+			Help: "soft memory limit for the garbage collector; auto: computed from the buffers and the connections"},
 		{Name: "log", Value: config.SubTable(&c.Log), Help: "log, on standard error"},
 		{Name: "broker", Value: config.SubTable(&c.Broker), Help: "NATS server to which nodes connect"},
 		{Name: "jetstream", Value: config.SubTable(&c.JetStream), Help: "limits of what is stored"},

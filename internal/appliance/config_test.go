@@ -12,7 +12,7 @@ import (
 
 const shipped = "../../appliance.toml"
 
-func TestDefaultConfig_IsTheShippedFile(t *testing.T) {
+func TestDefaultConfig_EqualsShippedFile(t *testing.T) {
 	text, err := os.ReadFile(shipped)
 	if err != nil {
 		t.Fatal(err)

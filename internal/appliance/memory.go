@@ -12,7 +12,7 @@ import (
 const (
 	memoryInterval = time.Second
 	// baseMemory is what an appliance needs beside its buffers: the server, its caches, and
-	// the messages that the server has read and one adapter has not.
+	// the unread messages of one connection.
 	baseMemory = 128 << 20
 	// connectionMemory is what a connected node needs with TLS, and its garbage, rounded up.
 	// With thousands of nodes, a lower limit would keep the garbage collector busy all the time.
@@ -33,8 +33,8 @@ func machineMemory() int64 {
 	return 1 << 30 // unknown: assume a small machine
 }
 
-// buffers returns the size of each enabled adapter's buffer in bytes, in the order of EnabledAdapters.
-func (c *Config) buffers() []int64 {
+// bufferSizes returns the size of each enabled adapter's buffer in bytes, in the order of EnabledAdapters.
+func (c *Config) bufferSizes() []int64 {
 	enabled := c.EnabledAdapters()
 	auto := min(machineMemory()/4/int64(max(len(enabled), 1)), maxAutoBuffer)
 	sizes := make([]int64, len(enabled))
@@ -47,8 +47,8 @@ func (c *Config) buffers() []int64 {
 	return sizes
 }
 
-// minPending is half as much again as NATS's default. In a burst these bytes are memory beside
-// the buffer.
+// minPending is 1.5 times NATS's default. In a burst these bytes are used in addition to the
+// buffer.
 const minPending = 96 << 20
 
 // maxPending returns how many bytes the server keeps for a connection that reads too slowly
@@ -56,7 +56,7 @@ const minPending = 96 << 20
 // busy machine they have to wait too, and everything that a closed one had not read is lost.
 // From three quarters of maxPending the server slows down the publishers.
 func (c *Config) maxPending() int64 {
-	return max(slices.Max(append(c.buffers(), 0))/2, minPending)
+	return max(slices.Max(append(c.bufferSizes(), 0))/2, minPending)
 }
 
 // memoryLimit returns the soft limit of the process's memory, in bytes. Without it a burst that
@@ -68,7 +68,7 @@ func (a *Appliance) memoryLimit() int64 {
 		return a.cfg.MemoryLimit
 	}
 	limit := int64(baseMemory + a.broker.Connections()*connectionMemory)
-	for _, buffer := range a.cfg.buffers() {
+	for _, buffer := range a.cfg.bufferSizes() {
 		limit += buffer
 	}
 	return min(limit, machineMemory()/10*9)
@@ -79,7 +79,7 @@ func (a *Appliance) memoryLimit() int64 {
 // and a burst takes 12 % less memory and processor time.
 const gcPercent = 50
 
-// limitMemory adjusts the memory limit and returns unused memory to the system, every
+// limitMemory adjusts the memory limit and releases unused memory to the system, every
 // memoryInterval until Close. GOMEMLIMIT and GOGC in the environment win.
 func (a *Appliance) limitMemory() {
 	if os.Getenv("GOGC") == "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// registries returns the metrics of /metrics and of /choria/prometheus. Both have those of the
-// process, as Choria's own have.
+// registries returns the metrics of /metrics and of /choria/prometheus. Both include the process
+// metrics, because Choria's endpoint does.
 func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	metrics, choria = prometheus.NewRegistry(), prometheus.NewRegistry()
 	for _, r := range []*prometheus.Registry{metrics, choria} {
@@ -25,7 +25,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}
-	if a.cfg.Console.TLS.Enabled() { // a scrape has used the certificate, so it is loaded
+	if a.cfg.Console.TLS.Enabled() { // the console serves this scrape, so its certificate is loaded
 		metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "muster_console_certificate_days", Help: "Days until the console's certificate expires.",
 		}, func() float64 { return time.Until(a.console.Expires()).Hours() / 24 }))

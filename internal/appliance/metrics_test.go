@@ -51,7 +51,7 @@ func families(scrape, prefix string) map[string]family {
 	return all
 }
 
-func TestMetrics_ChoriasHaveItsNamesLabelsAndHelp(t *testing.T) {
+func TestMetrics_ChoriaEndpointMatchesChoria(t *testing.T) {
 	t.Parallel()
 	captured, err := os.ReadFile("testdata/prometheus-mtls-with-adapter.txt")
 	if err != nil {

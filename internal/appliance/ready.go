@@ -11,18 +11,18 @@ import (
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
-// A disk with less free space than one of these is short.
+// A disk with less free space than one of these has too little.
 const (
-	minFree        = 1 << 30 // bytes
-	minFreePercent = 5
+	readyMinFree        = 1 << 30 // bytes
+	readyMinFreePercent = 5
 )
 
 // Codes of the reasons why an appliance is not ready.
 const (
-	codeStarting     = "starting"
+	codeStarting     = "starting" // not open yet, or closing
 	codeUnwritable   = "stream-unwritable"
 	codeDisconnected = "adapter-disconnected"
-	codeDiskShort    = "disk-short"
+	codeLowDisk      = "disk-short"
 )
 
 // NotReady returns every reason why messages cannot be stored; none if the appliance is ready.
@@ -47,8 +47,8 @@ func (a *Appliance) NotReady() []console.Reason {
 				Detail: "not connected to the broker; the adapter tries again until it is"})
 		}
 	}
-	if short := a.diskShort(); short != "" {
-		reasons = append(reasons, console.Reason{Code: codeDiskShort, What: a.DataDir(), Detail: short})
+	if low := a.lowDisk(); low != "" {
+		reasons = append(reasons, console.Reason{Code: codeLowDisk, What: a.DataDir(), Detail: low})
 	}
 	return reasons
 }
@@ -58,7 +58,7 @@ func (a *Appliance) NotReady() []console.Reason {
 // be written is no reason for that: NotReady reports them, and they heal.
 func (a *Appliance) Alive(ctx context.Context) error {
 	answers := make(chan error, 1)
-	go func() { // stays behind if something hangs
+	go func() { // this goroutine leaks if a call hangs
 		a.Stats()
 		a.States()
 		_, err := jsconfig.List(ctx, a.streams)
@@ -74,19 +74,19 @@ func (a *Appliance) Alive(ctx context.Context) error {
 	return errors.New("the adapters, the fleet view or the store do not answer")
 }
 
-// diskShort returns why the disk has too little free space; empty if it has enough.
-func (a *Appliance) diskShort() string {
+// lowDisk returns why the disk has too little free space; empty if it has enough.
+func (a *Appliance) lowDisk() string {
 	space, err := host.SpaceOf(a.cfg.DataDir)
 	if err != nil {
 		return err.Error()
 	}
-	return DiskShort(space)
+	return LowDisk(space)
 }
 
-// DiskShort returns a sentence if the space is too small for an appliance to store in; empty if
+// LowDisk returns a sentence if the space is too small for an appliance to store in; empty if
 // it is large enough.
-func DiskShort(space host.Space) string {
-	if space.Has(minFree, minFreePercent) {
+func LowDisk(space host.Space) string {
+	if space.Has(readyMinFree, readyMinFreePercent) {
 		return ""
 	}
 	return fmt.Sprintf("only %s of %s is free; free disk space, or lower the streams' max_bytes",

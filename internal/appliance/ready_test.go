@@ -72,7 +72,7 @@ func TestAppliance_HoldsMessagesWhileTheStreamIsGoneOrFull(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			detail: "no stream takes the subject",
+			detail: "no stream stores the subject",
 		},
 		"full": {
 			text:    keepAll + "discard = 'new'\n",

@@ -24,7 +24,8 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 	}
 	log := a.opts.Log.Named("jsconfig")
 	results, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
-	if errors.Is(err, jsconfig.ErrOverlap) { // can be corrected only while the server runs
+	if errors.Is(err, jsconfig.ErrOverlap) {
+		// The operator can remove the stream only while the server runs, so the start goes on.
 		log.Error("streams not changed", "error", err)
 		return nil
 	}

@@ -7,28 +7,28 @@ import (
 )
 
 const (
-	// maxQuietAlloc is how many bytes may be allocated in a second that counts as quiet.
-	maxQuietAlloc = 4 << 20
-	// minQuiet is how many quiet seconds in a row must pass before memory is returned.
-	minQuiet = 3
-	// Memory is returned if at least minSpare bytes are unused, and at least one part in
-	// minSpareShare of the memory in use.
+	// maxIdleAlloc is how many bytes may be allocated in a second that counts as idle.
+	maxIdleAlloc = 4 << 20
+	// minIdleSeconds is how many idle seconds in a row must pass before memory is released.
+	minIdleSeconds = 3
+	// Memory is released if at least minSpare bytes are unused, and at least 1/minSpareShare of the
+	// memory in use.
 	minSpare      = 16 << 20
 	minSpareShare = 8
-	// minTrimInterval is the least time between two returns. A return takes at most one part in
-	// trimShare of the time: with many nodes connected, a garbage collection takes long.
+	// minTrimInterval is the minimum time between two releases of memory. They take at most
+	// 1/trimShare of the time: with many nodes connected, a garbage collection takes long.
 	minTrimInterval = 15 * time.Second
 	trimShare       = 100
 )
 
-// trimmer returns unused memory to the system when it is quiet after a burst, or after a fleet
+// trimmer releases unused memory to the system when the process is idle after a burst, or after a fleet
 // has connected. Go alone keeps memory until it is used again or two minutes have passed, and
 // each garbage collection shrinks the stacks of goroutines only by half.
 type trimmer struct {
-	allocated uint64    // bytes allocated since the start of the process, at the last tick
-	quiet     int       // quiet seconds in a row
-	next      time.Time // no return before
-	again     bool      // the last return was worth it: the next one shrinks the stacks once more
+	allocated   uint64    // bytes allocated since the start of the process, at the last tick
+	idleSeconds int       // idle seconds in a row
+	notBefore   time.Time // no release before
+	repeat      bool      // the last release freed enough; one more follows to shrink goroutine stacks
 }
 
 // Metrics of the Go runtime, in bytes.
@@ -39,7 +39,7 @@ const (
 	metricFree      = "/memory/classes/heap/free:bytes"
 )
 
-// tick returns memory if it is time for that. It must be called once a second.
+// tick releases memory if it is time for that. It must be called once a second.
 func (t *trimmer) tick(now time.Time) {
 	samples := []metrics.Sample{{Name: metricAllocated}, {Name: metricObjects}, {Name: metricLive}, {Name: metricFree}}
 	metrics.Read(samples)
@@ -56,14 +56,14 @@ func (t *trimmer) tick(now time.Time) {
 	}
 }
 
-// isDue reports whether memory should be returned now. The first four arguments are the metrics.
+// isDue reports whether memory should be released now. The first four arguments are the metrics.
 func (t *trimmer) isDue(allocated, objects, live, free uint64, now time.Time) bool {
 	since := allocated - t.allocated
 	t.allocated = allocated
-	if t.quiet++; since > maxQuietAlloc {
-		t.quiet = 0
+	if t.idleSeconds++; since > maxIdleAlloc {
+		t.idleSeconds = 0
 	}
-	if t.quiet < minQuiet || now.Before(t.next) {
+	if t.idleSeconds < minIdleSeconds || now.Before(t.notBefore) {
 		return false
 	}
 	spare := free
@@ -71,15 +71,15 @@ func (t *trimmer) isDue(allocated, objects, live, free uint64, now time.Time) bo
 		spare += objects - live
 	}
 	worthIt := spare >= max(minSpare, live/minSpareShare)
-	if !worthIt && !t.again {
+	if !worthIt && !t.repeat {
 		return false
 	}
-	t.again = worthIt
-	t.quiet = 0
+	t.repeat = worthIt
+	t.idleSeconds = 0
 	return true
 }
 
-// trimmed records that memory was returned at that time, and how long that took.
+// trimmed records that memory was released at that time, and how long that took.
 func (t *trimmer) trimmed(now time.Time, took time.Duration) {
-	t.next = now.Add(max(minTrimInterval, trimShare*took))
+	t.notBefore = now.Add(max(minTrimInterval, trimShare*took))
 }

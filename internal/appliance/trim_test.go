@@ -31,7 +31,7 @@ func TestTrimmer_ReturnsMemoryOnlyWhenQuiet(t *testing.T) {
 		}
 	}
 	if trims != 2 {
-		t.Errorf("memory was returned %d times in a quiet minute", trims)
+		t.Errorf("memory was released %d times in an idle minute", trims)
 	}
 	tr.trimmed(now, time.Second) // so slow that the next return must wait for 100 s
 	for range 90 {

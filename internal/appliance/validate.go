@@ -32,24 +32,25 @@ func (c *Config) Validate(check *config.Check) {
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
 	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamFor(contract.SubjectAdvisories) == "" {
-		check.Problem("fleet.advisories", "true, but no declared stream takes %s, and every event would wait; "+
+		check.Problem("fleet.advisories", "true, but no declared stream stores %s, and every event would wait; "+
 			"declare the stream, or set it to false", contract.SubjectAdvisories)
 	}
 	for _, a := range c.EnabledAdapters() {
 		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
 		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
 			check.Problem("stream."+name+".no_ack",
-				"true, but adapter %s publishes to it and waits for acknowledgements", a.Name)
+				"true, but adapter %s publishes to it and waits for acks", a.Name)
 		}
 	}
 }
 
 // checkLoops reports topics on which an adapter would read what an adapter publishes, or what
-// the server and its clients send each other: the messages would go round for ever.
+// the server and its clients send each other: the messages would be read and published again
+// without end.
 func (c *Config) checkLoops(check *config.Check) {
 	for _, a := range c.EnabledAdapters() {
 		for _, topic := range a.Ingest.Topics {
-			if what := c.loop(topic); what != "" {
+			if what := c.notFromNodes(topic); what != "" {
 				check.Problem("adapter."+a.Name+".ingest.topic",
 					"%q includes %s; name only subjects that nodes publish to", topic, what)
 			}
@@ -57,8 +58,8 @@ func (c *Config) checkLoops(check *config.Check) {
 	}
 }
 
-// loop returns which messages a topic includes that no node has published; empty if none.
-func (c *Config) loop(topic string) string {
+// notFromNodes returns which messages a topic includes that no node has published; empty if none.
+func (c *Config) notFromNodes(topic string) string {
 	first, _, _ := strings.Cut(topic, ".")
 	if slices.Contains([]string{">", "$JS", "$SYS", "_INBOX"}, first) {
 		return "messages of the server and its clients"
@@ -90,7 +91,7 @@ func (c *Config) Warnings() []string {
 	for _, a := range c.EnabledAdapters() {
 		if len(a.Stream.Servers) == 0 && c.Declared.StreamFor(a.Stream.Subject("sender")) == "" {
 			warnings = append(warnings, fmt.Sprintf(
-				"adapter %s publishes to %q, which no declared stream takes; its messages wait until a stream does",
+				"adapter %s publishes to %q, which no declared stream stores; its messages wait until a stream stores it",
 				a.Name, a.Stream.Topic))
 		}
 	}
@@ -98,7 +99,7 @@ func (c *Config) Warnings() []string {
 		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
 		if s := c.Declared.Streams[name]; s != nil && s.DuplicateWindow > 0 && s.DuplicateWindow < minDuplicateWindow {
 			warnings = append(warnings, fmt.Sprintf(
-				"stream %s forgets message ids after %s: a message whose acknowledgement was lost may be stored twice; "+
+				"stream %s forgets message ids after %s: a message whose ack was lost may be stored twice; "+
 					"set duplicate_window to %s or more",
 				name, config.FormatDuration(s.DuplicateWindow), config.FormatDuration(minDuplicateWindow)))
 		}

@@ -237,7 +237,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[adapter.x]",
-		`test.toml:1: adapter.x.ingest.topic: none; name the subjects to read`,
+		`test.toml:1: adapter.x.ingest.topic: no subject is set; name the subjects to read`,
 	},
 	{
 		"[adapter.x.ingest]\ntopic = 'x'",
@@ -290,7 +290,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[adapter.registration.stream]\nuser = 'x'",
-		`adapter.registration.stream.servers: none, but user, password or credentials are set`,
+		`adapter.registration.stream.servers: no server is set, but user, password or credentials are`,
 	},
 	{
 		"[adapter.'a.b']\ningest = {topic = 'x', protocol = 'reply'}",
@@ -314,7 +314,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[fleet]\nadvisories = true\n[stream.CHORIA_REGISTRATION_ADVISORIES]\nsubjects = 'x'",
-		`test.toml:2: fleet.advisories: true, but no declared stream takes ` +
+		`test.toml:2: fleet.advisories: true, but no declared stream stores ` +
 			`choria.stream.input.registration_advisories`,
 	},
 	{
@@ -386,7 +386,7 @@ func TestConfig_Warnings(t *testing.T) {
 	}
 	warnings := strings.Join(cfg.Warnings(), "\n")
 	for _, want := range []string{
-		`adapter registration publishes to "elsewhere", which no declared stream takes`,
+		`adapter registration publishes to "elsewhere", which no declared stream stores`,
 		"stream CHORIA_EVENTS has no max_bytes",
 		`fleet.stream is "NODES", which is not declared`,
 		"events of the fleet view are not stored",

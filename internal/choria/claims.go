@@ -115,7 +115,7 @@ func (c *Claims) lifetime() (from, till time.Time) {
 func (c *Claims) CheckSignature(signed, signature []byte) error {
 	key, err := PublicKey(c.PublicKey)
 	if err != nil || !ed25519.Verify(key, signed, signature) {
-		return fmt.Errorf("%w: it is not by the key of the token of %s", ErrWrongSignature, c.Name())
+		return fmt.Errorf("%w: the signature was not made with the key of the token of %s", ErrWrongSignature, c.Name())
 	}
 	return nil
 }

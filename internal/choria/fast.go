@@ -13,7 +13,7 @@ package choria
 const emptyFilterJSON = `{"fact":[],"cf_class":[],"agent":[],"identity":[],"compound":[]}`
 
 // fastRequest parses a request of either protocol into m. It returns false if the request has
-// another form than Choria's servers write. The caller must check m.
+// another form than Choria's servers write. The caller must call m.check.
 func (p *Parser) fastRequest(raw []byte, m *Message) bool {
 	c := cursor{text: raw}
 	c.literal(`{"protocol":"`)

@@ -47,7 +47,7 @@ type InventoryFile struct {
 func NewInventoryFile(w io.Writer) *InventoryFile { return &InventoryFile{w: w} }
 
 // Add writes a node; i may be nil. Missing facts, classes and agents are written as empty ones,
-// and missing collectives as "mcollective": Choria reads no file in which a node lacks one of
+// and missing collectives as "mcollective": Choria refuses a file in which a node lacks one of
 // these keys, and does not find a node without a collective.
 func (f *InventoryFile) Add(name string, i *Inventory) error {
 	node := struct {

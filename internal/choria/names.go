@@ -16,7 +16,7 @@ const (
 // ErrBadSender.
 func CheckSender(sender string) error {
 	if sender == "" || len(sender) > maxSender {
-		return fmt.Errorf("%w: it is %d bytes long", ErrBadSender, len(sender))
+		return fmt.Errorf("%w: the name has %d bytes, expected 1 to %d", ErrBadSender, len(sender), maxSender)
 	}
 	previous := byte('.')
 	for i := range len(sender) {
@@ -44,7 +44,7 @@ func senderByte(c byte) bool {
 // "/". The error wraps ErrBadID.
 func checkID(id string) error {
 	if id == "" || len(id) > maxID {
-		return fmt.Errorf("%w: it is %d bytes long", ErrBadID, len(id))
+		return fmt.Errorf("%w: the request id has %d bytes, expected 1 to %d", ErrBadID, len(id), maxID)
 	}
 	for i := range len(id) {
 		if c := id[i]; c <= ' ' || c >= 0x7F || c == '/' {

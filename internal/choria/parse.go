@@ -130,7 +130,7 @@ func (m *Message) setUnix(seconds, nanoseconds int64) error {
 // been checked already.
 func (m *Message) setBody(body []byte) error {
 	if !utf8.Valid(body) {
-		return fmt.Errorf("%w: body", ErrNotUTF8)
+		return fmt.Errorf("%w: the body is not valid UTF-8", ErrNotUTF8)
 	}
 	m.Body = body
 	return nil
@@ -157,5 +157,5 @@ func schemaError(layer, problem string) error {
 
 // unknownProtocol returns the error for a layer with another protocol id than expected.
 func unknownProtocol(layer, found string) error {
-	return fmt.Errorf("%w: %s: protocol %.64q", ErrMalformed, layer, found)
+	return fmt.Errorf("%w: %s: unknown protocol %.64q", ErrMalformed, layer, found)
 }

@@ -35,7 +35,7 @@ type Request struct {
 }
 
 // NewRegistration returns a registration with the values that Choria's servers use. In
-// protocol 1 a signed one also needs its Caller set.
+// protocol 1 a signed registration needs Caller too.
 func NewRegistration(id, sender, collective string, now time.Time, body []byte) Request {
 	return Request{
 		ID: id, Sender: sender, Caller: sender, Collective: collective, Agent: "registration",

@@ -80,7 +80,7 @@ func (v *Verifier) verifyReply(m *Message, now time.Time) error {
 		return fmt.Errorf("%w: the hash of the reply does not match", ErrWrongSignature)
 	}
 	if m.Proof.Signature == "" || m.Proof.Token == "" {
-		return fmt.Errorf("%w: reply", ErrUnsigned)
+		return fmt.Errorf("%w: the reply is not signed", ErrUnsigned)
 	}
 	return v.verifyToken(m, now)
 }
@@ -92,7 +92,7 @@ func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 		return fmt.Errorf("%w: the request is signed by another party on behalf of the caller", ErrUntrusted)
 	}
 	if m.Proof.Signature == base64Insecure {
-		return fmt.Errorf("%w: request", ErrUnsigned)
+		return fmt.Errorf("%w: the request is not signed", ErrUnsigned)
 	}
 	claims, err := v.tokens.Verify(m.Proof.Token, now)
 	if err != nil {
@@ -115,7 +115,7 @@ func (v *Verifier) verifyToken(m *Message, now time.Time) error {
 // be signed with its RSA key, and name no other identity than the certificate's.
 func (v *Verifier) verifyCertificate(m *Message, now time.Time) error {
 	if m.Proof.Certificate == insecure || m.Proof.Certificate == insecureRegistration {
-		return fmt.Errorf("%w: request", ErrUnsigned)
+		return fmt.Errorf("%w: the request is not signed", ErrUnsigned)
 	}
 	id, err := v.identify(m.Proof.Certificate, now)
 	if err != nil {
@@ -124,11 +124,11 @@ func (v *Verifier) verifyCertificate(m *Message, now time.Time) error {
 	signature, err := decodeBase64("signature", m.Proof.Signature)
 	digest := sha256.Sum256(m.Proof.Signed)
 	if err != nil || rsa.VerifyPKCS1v15(id.key, crypto.SHA256, digest[:], signature) != nil {
-		return fmt.Errorf("%w: it is not by the key of the certificate of %v", ErrWrongSignature, id.names)
+		return fmt.Errorf("%w: the signature was not made with the key of the certificate of %v", ErrWrongSignature, id.names)
 	}
 	caller := callerName.FindStringSubmatch(m.Caller)
 	if caller == nil {
-		return fmt.Errorf("%w: caller %q", ErrWrongName, m.Caller)
+		return fmt.Errorf("%w: the caller %q is not of the form choria=NAME", ErrWrongName, m.Caller)
 	}
 	return checkNames(id.names, m, caller[1])
 }
@@ -148,8 +148,8 @@ func checkNames(names []string, m *Message, caller string) error {
 	return nil
 }
 
-// identify returns what a certificate proves. Results are cached; a cached one counts only under
-// the same roots and while it is valid.
+// identify returns what a certificate proves. Results are cached; a cached one is used only
+// with the same roots and while it is valid.
 func (v *Verifier) identify(text string, now time.Time) (certIdentity, error) {
 	roots := v.roots.Load()
 	if roots == nil {

@@ -114,8 +114,8 @@ func (c *hostCommand) checkDisk() (monitoring.Status, string, error) {
 	if err != nil {
 		return monitoring.Unknown, "", err
 	}
-	if short := appliance.DiskShort(space); short != "" {
-		return monitoring.Critical, dir + ": " + short, nil
+	if low := appliance.LowDisk(space); low != "" {
+		return monitoring.Critical, dir + ": " + low, nil
 	}
 	used, err := diskUsage(dir)
 	if err != nil {

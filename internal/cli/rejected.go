@@ -59,8 +59,8 @@ func (c *rejectedCommand) printEntries(answer console.Rejected) error {
 	if err := c.printTable(header, rows); err != nil {
 		return err
 	}
-	if answer.Forgotten > 0 {
-		fmt.Fprintf(c.err, "%s earlier entries are no longer kept\n", count(answer.Forgotten))
+	if answer.Discarded > 0 {
+		fmt.Fprintf(c.err, "%s earlier entries are no longer kept\n", count(answer.Discarded))
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ const (
 	HeaderMsgID    = "Nats-Msg-Id"
 	HeaderSender   = "Muster-Sender"
 	HeaderTime     = "Muster-Time"     // the sender's clock
-	HeaderReceived = "Muster-Received" // the site's clock when the message was received
+	HeaderReceived = "Muster-Received" // the appliance's clock when the message was received
 	HeaderSkew     = "Muster-Skew"     // how far the two differ; only beyond clock_skew
 	HeaderVerified = "Muster-Verified" // how the sender was verified, or why it was not
 	HeaderSite     = "Muster-Site"     // the site that collected the message

@@ -17,11 +17,12 @@ const (
 	ReasonRefused        = "refused"         // the stream returned an error that no retry can change
 )
 
-// Reasons why a message is dropped: it was lost without anything being wrong with it.
+// Reasons why a message is dropped: it is neither stored nor rejected, although it may be
+// valid.
 const (
 	ReasonBuffer     = "buffer"     // the buffer or the queue was full
 	ReasonConnection = "connection" // lost between the server and the adapter
-	ReasonShutdown   = "shutdown"   // still unacknowledged when the time to stop was over
+	ReasonShutdown   = "shutdown"   // without an outcome when the drain time ended
 )
 
 // RejectReasons returns every reason why a message is rejected.

@@ -3,7 +3,7 @@
 // reconnect, and needs no client library.
 //
 // The client library is not used, for three reasons. The server ends a connection that lags
-// behind, and what is published until the next one is subscribed is lost without a trace; so the
+// behind, and what is published until the next one is subscribed is lost and not counted; so the
 // reader must be as fast as all publishers together, even when the processors are busy. A message
 // that the receiver has no room for is not copied, only counted. And each message of a burst passes
 // here twice, in and out: maps for headers, and a channel between two goroutines, took a sixth of
@@ -39,9 +39,9 @@ var (
 // Receiver takes the messages of a connection. Open and Run call its methods one after the other,
 // never concurrently. They must not block.
 type Receiver interface {
-	// Buffer returns a slice of size bytes to read the data of a message into, or nil to
+	// Memory returns a slice of size bytes to read the data of a message into, or nil to
 	// discard the data.
-	Buffer(size int) []byte
+	Memory(size int) []byte
 	// Receive is called for every message, also if its data was discarded.
 	Receive(m Message)
 }
@@ -51,7 +51,7 @@ type Message struct {
 	Subject string
 	Status  string // from the first line of the headers, such as NoResponders; usually empty
 	Size    int    // bytes of the data
-	Data    []byte // the slice that Buffer returned; nil if the data was discarded
+	Data    []byte // the slice that Memory returned; nil if the data was discarded
 }
 
 // NoResponders is the status of the message that the server sends to the reply subject when

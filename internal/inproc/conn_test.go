@@ -17,7 +17,7 @@ type recorder struct {
 	got     []string
 }
 
-func (r *recorder) Buffer(size int) []byte {
+func (r *recorder) Memory(size int) []byte {
 	if size > r.maxSize {
 		return nil
 	}

@@ -9,7 +9,7 @@ const headerBegin = "NATS/1.0\r\n"
 // Header builds the headers of a message as text: Begin, Add for each header, End.
 type Header []byte
 
-// Begin starts headers behind what the buffer holds already.
+// Begin starts headers after what the buffer holds already.
 func Begin(buffer []byte) Header { return append(buffer, headerBegin...) }
 
 // Add adds a header. The value becomes one line: blanks around it are removed, and line ends in it

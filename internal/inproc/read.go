@@ -46,7 +46,7 @@ func (c *Conn) readLine() ([]byte, error) {
 	return bytes.TrimRight(line, "\r\n"), nil
 }
 
-// errControlLine is the error of a line that announces a message and is not valid.
+// errControlLine is returned for an invalid MSG or HMSG line.
 var errControlLine = errors.New("the server sent a MSG or HMSG line that is not valid")
 
 // readMessage reads the message that a line announces. line is what follows the verb:
@@ -73,7 +73,7 @@ func (c *Conn) readMessage(line []byte, headers bool) error {
 	return c.readData(status, size-header)
 }
 
-// readStatus reads headers of so many bytes. It returns the status from their first line, and
+// readStatus reads header bytes of headers. It returns the status from their first line, and
 // discards the rest.
 func (c *Conn) readStatus(header int) (string, error) {
 	begin, err := c.reader.Peek(min(header, len("NATS/1.0 503")))
@@ -89,7 +89,7 @@ func (c *Conn) readStatus(header int) (string, error) {
 // readData reads or discards the data of a message, and hands the message to the receiver.
 func (c *Conn) readData(status string, size int) error {
 	discard := size
-	data := c.receiver.Buffer(size)
+	data := c.receiver.Memory(size)
 	if data != nil {
 		discard = 0
 		if _, err := io.ReadFull(c.reader, data); err != nil {

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	// writeTimeout is how long the server may take to read a block; it grants a client as long.
+	// writeTimeout is how long the server may take to read a block: the same as the server's write
+	// deadline for clients.
 	writeTimeout = 10 * time.Second
 	// blockBytes is how much is written at once: as much as the server reads at once. A block
 	// ends where a message ends, because the server must copy a message that it reads in two

@@ -1,7 +1,6 @@
-// Package rejected remembers what the appliance refused, and why: connections that the broker
-// refused and messages that adapters rejected. The metrics count the reasons; this table has
-// the names and addresses, so that an operator can find the node or client. It is in memory
-// only.
+// Package rejected remembers the connections that the broker refused and the messages that the
+// adapters rejected, and why. The metrics count the reasons; this table has the names and
+// addresses, so that an operator can find the node or client. It is in memory only.
 package rejected
 
 import (
@@ -14,31 +13,32 @@ import (
 )
 
 const (
-	// maxEntries is how many entries are kept; the one that was added to least recently makes
-	// room for a new one.
+	// maxEntries is how many entries are kept; a new one beyond that removes the entry updated
+	// longest ago.
 	maxEntries = 10_000
 	// maxName and maxDetail are how many bytes are kept of text that clients control.
 	maxName   = 255
 	maxDetail = 512
 )
 
-// Entry counts the refusals of one name at one address for one reason.
+// Entry counts the refused connections or rejected messages of one name at one address for one
+// reason.
 type Entry struct {
 	By      string    `json:"by"`      // "broker", or "adapter" and its name
 	Name    string    `json:"name"`    // as the client gave it; it is not verified
 	Address string    `json:"address"` // of the connection; empty for messages
 	Reason  string    `json:"reason"`  // one word, as in the metrics
-	Detail  string    `json:"detail"`  // of the last refusal
-	First   time.Time `json:"first"`   // time of the first refusal
-	Last    time.Time `json:"last"`    // time of the last refusal
-	Count   uint64    `json:"count"`   // number of refusals
+	Detail  string    `json:"detail"`  // of the last one
+	First   time.Time `json:"first"`   // time of the first one
+	Last    time.Time `json:"last"`    // time of the last one
+	Count   uint64    `json:"count"`   // of connections or messages
 }
 
 // Table keeps the entries. A nil Table discards them. It is safe for concurrent use.
 type Table struct {
 	mu        sync.Mutex
 	entries   *simplelru.LRU[key, *Entry]
-	forgotten uint64 // entries that made room for others
+	discarded uint64 // entries that were removed to make room for others
 }
 
 type key struct{ by, name, address, reason string }
@@ -46,11 +46,12 @@ type key struct{ by, name, address, reason string }
 // New returns an empty table.
 func New() *Table {
 	t := &Table{}
-	t.entries, _ = simplelru.NewLRU(maxEntries, func(key, *Entry) { t.forgotten++ }) // fails only for a size below 1
+	t.entries, _ = simplelru.NewLRU(maxEntries, func(key, *Entry) { t.discarded++ }) // fails only for a size below 1
 	return t
 }
 
-// Add counts one refusal. It sets First, Last and Count itself, and cuts Name and Detail.
+// Add counts a refused connection or rejected message. It sets First, Last and Count
+// itself, and cuts Name and Detail.
 func (t *Table) Add(e Entry, now time.Time) {
 	if t == nil {
 		return
@@ -75,9 +76,9 @@ func cut(s string, size int) string {
 	return strings.ToValidUTF8(strings.Clone(s[:min(len(s), size)]), "�")
 }
 
-// Entries returns the entries, the last refusal first, and how many entries made room for
+// Entries returns the entries, the latest first, and how many entries were removed to make room for
 // others.
-func (t *Table) Entries() (entries []Entry, forgotten uint64) {
+func (t *Table) Entries() (entries []Entry, discarded uint64) {
 	entries = []Entry{}
 	if t == nil {
 		return entries, 0
@@ -88,5 +89,5 @@ func (t *Table) Entries() (entries []Entry, forgotten uint64) {
 		entries = append(entries, *e)
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int { return b.Last.Compare(a.Last) })
-	return entries, t.forgotten
+	return entries, t.discarded
 }

@@ -17,8 +17,8 @@ type Throttle struct {
 }
 
 type state struct {
-	logged  time.Time
-	pending uint64 // since it was logged
+	logged     time.Time
+	suppressed uint64 // events since it was logged
 }
 
 // New returns a Throttle that lets each key through at most once per interval.
@@ -37,10 +37,10 @@ func (t *Throttle) Add(key string, n uint64, now time.Time) (count uint64, log b
 		s = &state{}
 		t.keys[key] = s
 	}
-	s.pending += n
-	if s.pending == 0 || now.Sub(s.logged) < t.interval {
+	s.suppressed += n
+	if s.suppressed == 0 || now.Sub(s.logged) < t.interval {
 		return 0, false
 	}
-	count, s.pending, s.logged = s.pending, 0, now
+	count, s.suppressed, s.logged = s.suppressed, 0, now
 	return count, true
 }

@@ -70,8 +70,8 @@ func (r *Reloader) Refresh(now time.Time) (changed bool) {
 	return changed
 }
 
-// reload loads the files. It records the fingerprint only on success: when the owner of the
-// process gets permission to read a file, its fingerprint does not change.
+// reload loads the files. It records the fingerprint only on success: a permission change
+// does not change the fingerprint, so a failed load is tried again.
 func (r *Reloader) reload(fingerprint string, now time.Time) (changed bool) {
 	state, err := r.load(now)
 	if err != nil {
