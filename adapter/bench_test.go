@@ -22,7 +22,7 @@ func BenchmarkBurst(b *testing.B) {
 	}
 	fleet := make([]*simnode.Node, nodes)
 	for i := range fleet {
-		n, err := simnode.NewNode(i, simnode.Kind{})
+		n, err := simnode.NewNode(i, simnode.NodeOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -329,7 +329,7 @@ func TestAppliance_VerifiesConnectionsAndMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := simnode.Kind{Site: site, RSA: key}
+	known := simnode.NodeOptions{Site: site, RSA: key}
 	var honest []*simnode.Node
 	for i := range 4 { // two of each protocol
 		n, err := simnode.NewNode(i, known)
@@ -359,7 +359,7 @@ func TestAppliance_VerifiesConnectionsAndMessages(t *testing.T) {
 	// authority, and with its own credentials.
 	liar := honest[0].Options(honest[0].Identity, site.Roots())
 	for i := range 2 {
-		unknown, err := simnode.NewNode(10+i, simnode.Kind{})
+		unknown, err := simnode.NewNode(10+i, simnode.NodeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -415,7 +415,7 @@ func TestAppliance_SendsNoAckToTheReplySubjectOfANode(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 2 {
-		n, err := simnode.NewNode(i, simnode.Kind{Site: site, RSA: key})
+		n, err := simnode.NewNode(i, simnode.NodeOptions{Site: site, RSA: key})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -15,13 +15,13 @@ import (
 // Benchmark is a load and the appliance that it is put on. Without Load.Server, Run starts an
 // appliance, and certificates and tokens are made for it.
 type Benchmark struct {
-	Program Program
-	Load    Load
-	Ceiling bool // publish the same load without an adapter too; not with Load.Server
+	Subprocess Subprocess
+	Load       Load
+	Ceiling    bool // publish the same load without an adapter too; not with Load.Server
 
 	// Of the appliance that Run starts.
-	Signed bool // sign every message; Load.TLS implies it
-	Server ServerOptions
+	Signed    bool // sign every message; Load.TLS implies it
+	Appliance ApplianceOptions
 
 	// Of the running appliance that Load.Server names.
 	Console string // URL
@@ -68,7 +68,7 @@ func makeSite(load *Load, signed bool) (remove func() error, err error) {
 // measure puts the load on the running appliance, or on one that it starts and stops.
 func (b Benchmark) measure(ctx context.Context, progress func(Ledger)) (Result, error) {
 	if b.Load.Server == "" {
-		s, err := startServer(ctx, b.Program, b.Load, b.Server)
+		s, err := startAppliance(ctx, b.Subprocess, b.Load, b.Appliance)
 		if err != nil {
 			return Result{}, err
 		}
@@ -83,7 +83,7 @@ func (b Benchmark) measure(ctx context.Context, progress func(Ledger)) (Result, 
 	if t.admin, err = adminOptions(b.Config); err != nil {
 		return Result{}, err
 	}
-	return t.run(ctx, b.Program, b.Load, progress)
+	return t.run(ctx, b.Subprocess, b.Load, progress)
 }
 
 func adminOptions(config string) ([]nats.Option, error) {

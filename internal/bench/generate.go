@@ -70,7 +70,7 @@ func Generate(load Load, w io.Writer) error {
 
 // connect makes the nodes, opens the connections, and builds the first messages.
 func (load Load) connect() ([]*connection, error) {
-	kind, err := load.kind()
+	o, err := load.nodeOptions()
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (load Load) connect() ([]*connection, error) {
 		connections[i] = &connection{}
 	}
 	for s := range load.Senders {
-		n, err := simnode.NewNode(s, kind)
+		n, err := simnode.NewNode(s, o)
 		if err != nil {
 			return nil, err
 		}
@@ -89,17 +89,17 @@ func (load Load) connect() ([]*connection, error) {
 	errs := make([]error, len(connections))
 	var wg sync.WaitGroup
 	for i, c := range connections {
-		wg.Go(func() { errs[i] = c.prepare(load, kind, i) })
+		wg.Go(func() { errs[i] = c.prepare(load, o, i) })
 	}
 	wg.Wait()
 	return connections, errors.Join(errs...)
 }
 
-func (c *connection) prepare(load Load, kind simnode.Kind, index int) error {
+func (c *connection) prepare(load Load, o simnode.NodeOptions, index int) error {
 	options := []nats.Option{nats.Name(fmt.Sprintf("muster bench %d", index))}
-	if kind.Site != nil && (load.TLS || !load.Direct) {
+	if o.Site != nil && (load.TLS || !load.Direct) {
 		var err error
-		if options, err = load.credentials(c.nodes[0], kind); err != nil {
+		if options, err = load.credentials(c.nodes[0], o); err != nil {
 			return err
 		}
 	}

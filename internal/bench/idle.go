@@ -9,17 +9,17 @@ import (
 	"github.com/muster-appliance/muster/internal/host"
 )
 
-// maxNodes is how many nodes one process holds: each takes a file descriptor.
+// maxNodes is how many nodes one process keeps connected: each takes a file descriptor.
 const maxNodes = 5000
 
 // IdleBenchmark measures what connected nodes cost an appliance while they publish nothing.
 type IdleBenchmark struct {
-	Program      Program
+	Subprocess   Subprocess
 	Nodes        int
 	TLS          bool          // half of the nodes with certificates, half with tokens
 	Idle         time.Duration // how long to wait after connecting, and then how long to measure
 	PingInterval time.Duration // broker.ping_interval
-	Bare         bool          // measure a plain NATS server too
+	PlainNATS    bool          // measure a plain NATS server too
 }
 
 // IdleResult is what idle nodes cost.
@@ -31,7 +31,7 @@ type IdleResult struct {
 	ConnectCPU    float64 `json:"connect_cpu_us_per_node"`
 	CPU           float64 `json:"cpu_of_one_core"` // 1: all of one core, while the nodes are idle
 
-	Bare *IdleResult `json:"bare,omitempty"` // the same nodes on a plain NATS server
+	PlainNATS *IdleResult `json:"bare,omitempty"` // the same nodes on a plain NATS server
 }
 
 // Run starts the servers and the nodes as other processes, one server after the other.
@@ -43,16 +43,16 @@ func (b IdleBenchmark) Run(ctx context.Context) (IdleResult, error) {
 	}
 	defer func() { _ = remove() }() // a temporary directory
 	result, err := b.measureAppliance(ctx, load)
-	if err != nil || !b.Bare {
+	if err != nil || !b.PlainNATS {
 		return result, err
 	}
-	bare, err := b.measureBare(ctx, load)
-	result.Bare = &bare
+	plain, err := b.measurePlainNATS(ctx, load)
+	result.PlainNATS = &plain
 	return result, err
 }
 
 func (b IdleBenchmark) measureAppliance(ctx context.Context, load Load) (IdleResult, error) {
-	s, err := startServer(ctx, b.Program, load, ServerOptions{
+	s, err := startAppliance(ctx, b.Subprocess, load, ApplianceOptions{
 		Buffer: "64MiB", Verify: "auto", Fleet: true, PingInterval: b.PingInterval,
 	})
 	if err != nil {
@@ -63,10 +63,10 @@ func (b IdleBenchmark) measureAppliance(ctx context.Context, load Load) (IdleRes
 	return b.measure(ctx, load, s.cmd.Process.Pid)
 }
 
-func (b IdleBenchmark) measureBare(ctx context.Context, load Load) (IdleResult, error) {
+func (b IdleBenchmark) measurePlainNATS(ctx context.Context, load Load) (IdleResult, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	load.Server = "nats://" + host.FreeAddress("127.0.0.1:4222")
-	server, err := b.Program.start(ctx, "bench", "idle", "serve", "--server", load.Server, "--site", load.Site,
+	server, err := b.Subprocess.start(ctx, "bench", "idle", "serve", "--server", load.Server, "--site", load.Site,
 		"--tls="+strconv.FormatBool(load.TLS), "--ping-interval", b.PingInterval.String())
 	if err != nil {
 		cancel()
@@ -90,7 +90,7 @@ func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleRes
 	if err != nil {
 		return r, err
 	}
-	stop, err := b.hold(ctx, load)
+	stop, err := b.startHolders(ctx, load)
 	defer stop()
 	if err != nil {
 		return r, err
@@ -121,9 +121,9 @@ func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleRes
 	return r, err
 }
 
-// hold starts the processes that hold the nodes, and returns once all nodes are connected.
+// startHolders starts the processes that keep the nodes connected, and returns once all nodes are connected.
 // The caller calls stop, also after an error.
-func (b IdleBenchmark) hold(ctx context.Context, load Load) (stop func(), err error) {
+func (b IdleBenchmark) startHolders(ctx context.Context, load Load) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var holders []*exec.Cmd
 	stop = func() {
@@ -133,7 +133,7 @@ func (b IdleBenchmark) hold(ctx context.Context, load Load) (stop func(), err er
 		}
 	}
 	for first := 0; first < b.Nodes; first += maxNodes {
-		holder, err := b.Program.start(ctx, "bench", "idle", "hold", "--server", load.Server, "--site", load.Site,
+		holder, err := b.Subprocess.start(ctx, "bench", "idle", "hold", "--server", load.Server, "--site", load.Site,
 			"--tls="+strconv.FormatBool(load.TLS),
 			"--nodes", strconv.Itoa(min(maxNodes, b.Nodes-first)), "--first", strconv.Itoa(first))
 		if err != nil {

@@ -48,34 +48,34 @@ func (load Load) args() []string {
 	return args
 }
 
-// kind returns how the senders register.
-func (load Load) kind() (simnode.Kind, error) {
-	kind := simnode.Kind{Protocol: choria.Protocol(load.Protocol), Size: load.Size}
+// nodeOptions returns how the senders register.
+func (load Load) nodeOptions() (simnode.NodeOptions, error) {
+	o := simnode.NodeOptions{Protocol: choria.Protocol(load.Protocol), Size: load.Size}
 	if load.Site == "" {
-		return kind, nil
+		return o, nil
 	}
 	var err error
-	if kind.Site, err = enroll.Open(load.Site); err != nil {
-		return kind, err
+	if o.Site, err = enroll.Open(load.Site); err != nil {
+		return o, err
 	}
-	kind.RSA, err = rsa.GenerateKey(rand.Reader, rsaBits)
-	return kind, err
+	o.RSA, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	return o, err
 }
 
 // credentials returns the options with which a connection authenticates as the node n. It may
 // then publish for all its senders. Without TLS only a token can authenticate it. Publishing into
 // the stream needs a certificate with the role admin.
-func (load Load) credentials(n *simnode.Node, kind simnode.Kind) ([]nats.Option, error) {
+func (load Load) credentials(n *simnode.Node, o simnode.NodeOptions) ([]nats.Option, error) {
 	protocol := n.Protocol
 	var roots *x509.CertPool
 	if load.TLS {
-		roots = kind.Site.Roots()
+		roots = o.Site.Roots()
 	} else {
 		protocol = choria.V2
 	}
 	if load.Direct {
 		protocol = choria.V1
 	}
-	credentials, err := kind.NewCredentials(n.Identity, protocol)
+	credentials, err := o.NewCredentials(n.Identity, protocol)
 	return credentials.Options(n.Identity, roots), err
 }

@@ -28,7 +28,7 @@ type target struct {
 }
 
 // run publishes the load in a process of its own, and compares the stream with it.
-func (t target) run(ctx context.Context, p Program, load Load, progress func(Ledger)) (Result, error) {
+func (t target) run(ctx context.Context, p Subprocess, load Load, progress func(Ledger)) (Result, error) {
 	from, err := t.lastSequence(ctx)
 	if err != nil {
 		return Result{}, err
@@ -45,11 +45,11 @@ func (t target) run(ctx context.Context, p Program, load Load, progress func(Led
 	if err != nil {
 		return Result{}, err
 	}
-	have, err := t.read(ctx, from)
+	inStream, err := t.read(ctx, from)
 	if err != nil {
 		return Result{}, err
 	}
-	r := compare(published, have)
+	r := compare(published, inStream)
 	r.Ledger, r.Server = ledger, usage
 	if usage != nil && r.Stored > 0 {
 		usage.CPUPerMessage = usage.CPUSeconds * 1e6 / float64(r.Stored)
@@ -59,7 +59,7 @@ func (t target) run(ctx context.Context, p Program, load Load, progress func(Led
 
 // load publishes, and waits until every message has its outcome. Without an adapter the
 // generator itself waits for every ack, and there is no ledger.
-func (t target) load(ctx context.Context, p Program, load Load, progress func(Ledger)) ([]sent, *Ledger, error) {
+func (t target) load(ctx context.Context, p Subprocess, load Load, progress func(Ledger)) ([]sent, *Ledger, error) {
 	if t.console == "" {
 		published, err := publish(ctx, p, load)
 		return published, nil, err
@@ -83,7 +83,7 @@ func (t target) load(ctx context.Context, p Program, load Load, progress func(Le
 }
 
 // publish runs the generator and returns the messages that it published.
-func publish(ctx context.Context, p Program, load Load) ([]sent, error) {
+func publish(ctx context.Context, p Subprocess, load Load) ([]sent, error) {
 	out, err := p.output(ctx, load.args()...)
 	if err != nil {
 		return nil, fmt.Errorf("generate the load: %w", err)

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// maxPending is how many messages of a connection may be published to the stream and not
+	// maxUnacked is how many messages of a connection may be published to the stream and not
 	// yet acknowledged.
-	maxPending = 256
+	maxUnacked = 256
 	// maxStall is how long publishing may wait for one of them.
 	maxStall = time.Minute
 )
@@ -29,7 +29,7 @@ func newPublisher(nc *nats.Conn, direct bool) (publisher, error) {
 	if !direct {
 		return nodePublisher{nc}, nil
 	}
-	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxPending))
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(maxUnacked))
 	return streamPublisher{js}, err
 }
 

@@ -40,16 +40,16 @@ type Result struct {
 type Ceiling struct {
 	StoredRate    float64 `json:"stored_per_second"`
 	CPUPerMessage float64 `json:"cpu_us_per_message"`
-	OfRate        float64 `json:"stored_of_ceiling"` // the rate with an adapter, divided by StoredRate
-	TimesCPU      float64 `json:"cpu_times_ceiling"` // processor time with an adapter, divided by CPUPerMessage
+	RateRatio     float64 `json:"stored_of_ceiling"` // the rate with an adapter, divided by StoredRate
+	CPURatio      float64 `json:"cpu_times_ceiling"` // processor time with an adapter, divided by CPUPerMessage
 }
 
 // compareCeiling adds the result of the same load without an adapter.
 func (r *Result) compareCeiling(direct Result) {
-	r.Ceiling = &Ceiling{StoredRate: direct.StoredRate, OfRate: r.StoredRate / direct.StoredRate}
+	r.Ceiling = &Ceiling{StoredRate: direct.StoredRate, RateRatio: r.StoredRate / direct.StoredRate}
 	if r.Server != nil && direct.Server != nil {
 		r.Ceiling.CPUPerMessage = direct.Server.CPUPerMessage
-		r.Ceiling.TimesCPU = r.Server.CPUPerMessage / direct.Server.CPUPerMessage
+		r.Ceiling.CPURatio = r.Server.CPUPerMessage / direct.Server.CPUPerMessage
 	}
 }
 
@@ -70,89 +70,89 @@ func readSent(r io.Reader) ([]sent, error) {
 }
 
 // compare compares the messages of the stream, in its order, with the published ones.
-func compare(published []sent, have []stored) Result {
+func compare(published []sent, inStream []stored) Result {
 	if len(published) == 0 {
 		return Result{}
 	}
-	t := newTally(published)
-	for _, h := range have {
-		t.add(h)
+	c := newCounter(published)
+	for _, m := range inStream {
+		c.add(m)
 	}
-	return t.result()
+	return c.result()
 }
 
-// tally counts messages for a Result.
-type tally struct {
+// counter counts messages for a Result.
+type counter struct {
 	Result
-	sent        map[string]turn // by key
-	seen        map[string]bool // keys that are in the stream
-	newest      map[string]int  // by sender: the highest number of a stored message
+	sent        map[string]numberedMessage // by key
+	seen        map[string]bool            // keys that are in the stream
+	newest      map[string]int             // by sender: the highest number of a stored message
 	latencies   []time.Duration
 	first, last time.Time // when the first and the last message were published
 	end         time.Time // when the last message was stored
 }
 
-// turn is a published message with its number, counted from 0 for each sender.
-type turn struct {
+// numberedMessage is a published message with its number, counted from 0 for each sender.
+type numberedMessage struct {
 	sent
 	sender string
 	number int
 }
 
-func newTally(published []sent) *tally {
-	t := &tally{
-		sent:   make(map[string]turn, len(published)),
+func newCounter(published []sent) *counter {
+	c := &counter{
+		sent:   make(map[string]numberedMessage, len(published)),
 		seen:   make(map[string]bool, len(published)),
 		newest: map[string]int{},
 		first:  published[0].At, last: published[0].At,
 	}
-	turns := map[string]int{}
+	numbers := map[string]int{}
 	for _, s := range published {
 		sender, _, _ := strings.Cut(s.Key, "/")
-		t.sent[s.Key] = turn{s, sender, turns[sender]}
-		turns[sender]++
-		t.Bytes += int64(s.Size)
-		if s.At.Before(t.first) {
-			t.first = s.At
+		c.sent[s.Key] = numberedMessage{s, sender, numbers[sender]}
+		numbers[sender]++
+		c.Bytes += int64(s.Size)
+		if s.At.Before(c.first) {
+			c.first = s.At
 		}
-		if s.At.After(t.last) {
-			t.last = s.At
+		if s.At.After(c.last) {
+			c.last = s.At
 		}
 	}
-	t.Messages, t.end = len(published), t.first
-	return t
+	c.Messages, c.end = len(published), c.first
+	return c
 }
 
 // add counts the next message of the stream. Messages that the load did not publish are ignored.
-func (t *tally) add(h stored) {
-	s, ours := t.sent[h.Key]
+func (c *counter) add(m stored) {
+	s, known := c.sent[m.Key]
 	switch {
-	case !ours:
+	case !known:
 		return
-	case t.seen[h.Key]:
-		t.Duplicated++
+	case c.seen[m.Key]:
+		c.Duplicated++
 		return
-	case s.number < t.newest[s.sender]:
-		t.OutOfOrder++
+	case s.number < c.newest[s.sender]:
+		c.OutOfOrder++
 	}
-	t.seen[h.Key] = true
-	t.newest[s.sender] = max(t.newest[s.sender], s.number)
-	t.latencies = append(t.latencies, h.At.Sub(s.At))
-	if h.At.After(t.end) {
-		t.end = h.At
+	c.seen[m.Key] = true
+	c.newest[s.sender] = max(c.newest[s.sender], s.number)
+	c.latencies = append(c.latencies, m.At.Sub(s.At))
+	if m.At.After(c.end) {
+		c.end = m.At
 	}
 }
 
-func (t *tally) result() Result {
-	r := t.Result
-	r.Stored = len(t.seen)
+func (c *counter) result() Result {
+	r := c.Result
+	r.Stored = len(c.seen)
 	r.Missing = r.Messages - r.Stored
-	r.SentRate = rate(r.Messages, t.last.Sub(t.first))
-	r.StoredRate = rate(r.Stored, t.end.Sub(t.first))
-	slices.Sort(t.latencies)
-	r.LatencyP50 = percentile(t.latencies, 0.5)
-	r.LatencyP99 = percentile(t.latencies, 0.99)
-	r.LatencyP999 = percentile(t.latencies, 0.999)
+	r.SentRate = rate(r.Messages, c.last.Sub(c.first))
+	r.StoredRate = rate(r.Stored, c.end.Sub(c.first))
+	slices.Sort(c.latencies)
+	r.LatencyP50 = percentile(c.latencies, 0.5)
+	r.LatencyP99 = percentile(c.latencies, 0.99)
+	r.LatencyP999 = percentile(c.latencies, 0.999)
 	return r
 }
 

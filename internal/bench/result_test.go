@@ -19,7 +19,7 @@ var published = []sent{
 
 func TestCompare_CountsMissingDuplicatedAndOutOfOrder(t *testing.T) {
 	for name, test := range map[string]struct {
-		have                            []stored
+		stored                          []stored
 		missing, duplicated, outOfOrder int
 	}{
 		"all stored": {
@@ -49,7 +49,7 @@ func TestCompare_CountsMissingDuplicatedAndOutOfOrder(t *testing.T) {
 		"nothing stored": {nil, 6, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := compare(published, test.have)
+			r := compare(published, test.stored)
 			if r.Missing != test.missing || r.Duplicated != test.duplicated || r.OutOfOrder != test.outOfOrder ||
 				r.Stored != 6-test.missing || r.Bytes != 60 {
 				t.Errorf("%+v", r)

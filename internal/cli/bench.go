@@ -23,7 +23,7 @@ type benchCommand struct {
 }
 
 func (p *program) benchCommand() *cobra.Command {
-	b := &benchCommand{program: p, Benchmark: bench.Benchmark{Program: bench.Program{Stderr: p.err}}}
+	b := &benchCommand{program: p, Benchmark: bench.Benchmark{Subprocess: bench.Subprocess{Stderr: p.err}}}
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure how an appliance stores a load, message by message",
@@ -43,12 +43,12 @@ max_msgs_per_subject deletes counts as missing.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&b.Signed, "signed", false,
 		"sign every message with a certificate or token of its sender; --tls implies it")
-	flags.BoolVar(&b.Server.Fleet, "fleet", true, "enable the fleet view of the started appliance")
-	flags.StringVar(&b.Server.Verify, "verify", "auto",
+	flags.BoolVar(&b.Appliance.Fleet, "fleet", true, "enable the fleet view of the started appliance")
+	flags.StringVar(&b.Appliance.Verify, "verify", "auto",
 		"verify setting of the started appliance: auto, require, record or off")
 	flags.BoolVar(&b.Ceiling, "ceiling", false,
 		"also publish without an adapter, as the upper limit")
-	flags.StringVar(&b.Server.Buffer, "buffer", "1GiB", "buffer of the started appliance")
+	flags.StringVar(&b.Appliance.Buffer, "buffer", "1GiB", "buffer of the started appliance")
 	flags.StringVar(&b.Console, "console", "http://127.0.0.1:8222", "console of the appliance that --server names")
 	flags.StringVar(&b.Config, "config", "",
 		"configuration of the appliance that --server names; needed when its broker does not accept every connection")
@@ -178,7 +178,7 @@ func (b *benchCommand) printResult(r bench.Result) error {
 		rows = append(rows, []string{"ceiling", fmt.Sprintf(
 			"without adapter: %.0f/s, %.0f µs of processor time per message; "+
 				"with adapter: %.2f of that rate, %.1f times the processor time",
-			c.StoredRate, c.CPUPerMessage, c.OfRate, c.TimesCPU)})
+			c.StoredRate, c.CPUPerMessage, c.RateRatio, c.CPURatio)})
 	}
 	if l := r.Ledger; l != nil {
 		rows = append(rows, []string{"ledger", fmt.Sprintf(

@@ -80,43 +80,43 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	cfg := d.labConfig(dir)
-	var kind simnode.Kind
+	var o simnode.NodeOptions
 	if d.tls {
-		kind, err = enableTLS(cfg)
+		o, err = enableTLS(cfg)
 	}
 	if err != nil {
 		return err
 	}
-	return d.runWith(ctx, cfg, kind)
+	return d.runWith(ctx, cfg, o)
 }
 
-// runWith runs the lab with nodes of that kind, and compares its ledger with what the nodes sent.
-func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, kind simnode.Kind) error {
+// runWith runs the lab with such nodes, and compares its ledger with what the nodes sent.
+func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, o simnode.NodeOptions) error {
 	a := appliance.New(cfg, appliance.Options{Version: version(), Log: d.newLog(cfg.Log)})
 	if err := a.Open(ctx); err != nil {
 		return err
 	}
 	defer func() { _ = a.Close(context.Background()) }() // the error of the first Close is returned
-	fleet, err := simnode.NewFleet("nats://"+a.BrokerAddress(), d.nodes, kind, d.interval)
+	nodes, err := simnode.NewNodes("nats://"+a.BrokerAddress(), d.nodes, o, d.interval)
 	if err != nil {
 		return err
 	}
-	defer fleet.Close()
+	defer nodes.Close()
 	d.printAddresses(a)
-	if err := d.connect(ctx, fleet); err != nil {
+	if err := d.connect(ctx, nodes); err != nil {
 		if ctx.Err() != nil { // asked to end before all nodes were connected
 			return nil
 		}
 		return err
 	}
-	if err := d.register(ctx, a, fleet); err != nil {
+	if err := d.register(ctx, a, nodes); err != nil {
 		return err
 	}
-	fleet.Close()
+	nodes.Close()
 	if err := a.Close(context.Background()); err != nil {
 		return err
 	}
-	return d.printLedger(total(a), fleet.Sent(), fleet.Failed())
+	return d.printLedger(total(a), nodes.Sent(), nodes.Failed())
 }
 
 // labConfig returns the configuration of the lab: free ports, no log lines below warnings, and
@@ -136,27 +136,27 @@ func (d *demo) labConfig(dir string) *appliance.Config {
 
 // enableTLS makes a CA, an organization issuer and a certificate for the lab's broker. The result
 // makes simulated nodes that authenticate with certificates and tokens.
-func enableTLS(cfg *appliance.Config) (simnode.Kind, error) {
+func enableTLS(cfg *appliance.Config) (simnode.NodeOptions, error) {
 	options := enroll.Options{Dir: filepath.Join(cfg.DataDir, "site"), Name: "127.0.0.1", Issuer: true}
 	site, err := enroll.Init(options, time.Now())
 	if err != nil {
-		return simnode.Kind{}, err
+		return simnode.NodeOptions{}, err
 	}
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		return simnode.Kind{}, err
+		return simnode.NodeOptions{}, err
 	}
 	issuer, err := choria.PublicKey(site.IssuerKey())
 	if err != nil {
-		return simnode.Kind{}, err
+		return simnode.NodeOptions{}, err
 	}
 	cfg.Broker.TLS = tlsfile.Files(site.Files())
 	cfg.Broker.Issuers = choria.Issuers{"choria": issuer}
-	return simnode.Kind{Site: site, RSA: key}, nil
+	return simnode.NodeOptions{Site: site, RSA: key}, nil
 }
 
 // connect connects the nodes, with a progress bar on a terminal.
-func (d *demo) connect(ctx context.Context, fleet *simnode.Fleet) error {
+func (d *demo) connect(ctx context.Context, nodes *simnode.Nodes) error {
 	progress := func() {}
 	if d.terminal {
 		bar := progressbar.NewOptions(d.nodes, progressbar.OptionSetWriter(d.out), progressbar.OptionShowCount(),
@@ -164,7 +164,7 @@ func (d *demo) connect(ctx context.Context, fleet *simnode.Fleet) error {
 			progressbar.OptionClearOnFinish())
 		progress = func() { _ = bar.Add(1) }
 	}
-	if err := fleet.Connect(ctx, progress); err != nil {
+	if err := nodes.Connect(ctx, progress); err != nil {
 		return err
 	}
 	fmt.Fprintf(d.out, "%d nodes connected; each registers every %s, half with protocol 1, half with 2\n",
@@ -173,17 +173,17 @@ func (d *demo) connect(ctx context.Context, fleet *simnode.Fleet) error {
 }
 
 // register lets the nodes register and shows the ledger, until d.duration has passed or ctx is done.
-func (d *demo) register(ctx context.Context, a *appliance.Appliance, fleet *simnode.Fleet) error {
+func (d *demo) register(ctx context.Context, a *appliance.Appliance, nodes *simnode.Nodes) error {
 	running, stop := context.WithCancel(ctx)
 	if d.duration > 0 {
 		running, stop = context.WithTimeout(ctx, d.duration)
 	}
 	defer stop()
 	registered := make(chan error, 1)
-	go func() { registered <- fleet.Register(running) }()
+	go func() { registered <- nodes.Register(running) }()
 	var chaos sync.WaitGroup
 	if d.chaos {
-		chaos.Go(func() { fleet.Chaos(running) })
+		chaos.Go(func() { nodes.DisconnectAtRandom(running) })
 	}
 	defer chaos.Wait()
 	line := d.newLedgerLine(a)

@@ -80,7 +80,7 @@ func TestDiscover(t *testing.T) {
 		"'nothing', 'os', 'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', "+
 		"'empty', 'a\\.b']\n")
 	p := startProcess(t, config)
-	connectNodes(t, p.broker, discoverNodes-1, simnode.Kind{})
+	connectNodes(t, p.broker, discoverNodes-1, simnode.NodeOptions{})
 	registerTyped(t, p.broker, discoverNodes-1)
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.States[fleet.Up] != discoverNodes {

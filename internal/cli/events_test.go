@@ -31,11 +31,11 @@ func TestEvents_FollowedThroughARestart(t *testing.T) {
 			return nil
 		})
 	}
-	connectNodes(t, p.broker, 5, simnode.Kind{})
+	connectNodes(t, p.broker, 5, simnode.NodeOptions{})
 	eachOnce(5)
 	p.kill()
 	p = startProcess(t, config)
-	connectNodes(t, p.broker, 8, simnode.Kind{}) // three of them new
+	connectNodes(t, p.broker, 8, simnode.NodeOptions{}) // three of them new
 	eachOnce(8)
 	cancel()
 	if status := <-done; status != 0 || !strings.Contains(errOut.String(), "reconnecting") {
@@ -51,7 +51,7 @@ func TestEvents_FollowedThroughARestart(t *testing.T) {
 func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	t.Parallel()
 	p := startProcess(t, fastLab(t))
-	connectNodes(t, p.broker, 1, simnode.Kind{})
+	connectNodes(t, p.broker, 1, simnode.NodeOptions{})
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Events.Stored == 0 {
 			return errors.New("no event is stored")

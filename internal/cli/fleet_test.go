@@ -30,7 +30,7 @@ func beNode(spec string) int {
 	if _, err := fmt.Sscan(spec, &index, &address); err != nil {
 		return 1
 	}
-	n, err := simnode.NewNode(index, simnode.Kind{})
+	n, err := simnode.NewNode(index, simnode.NodeOptions{})
 	if err != nil {
 		return 1
 	}

@@ -18,7 +18,7 @@ type idleCommand struct {
 }
 
 func (p *program) idleCommand() *cobra.Command {
-	i := &idleCommand{program: p, IdleBenchmark: bench.IdleBenchmark{Program: bench.Program{Stderr: p.err}}}
+	i := &idleCommand{program: p, IdleBenchmark: bench.IdleBenchmark{Subprocess: bench.Subprocess{Stderr: p.err}}}
 	cmd := &cobra.Command{
 		Use:   "idle",
 		Short: "Measure what idle nodes cost",
@@ -34,13 +34,13 @@ servers are, and measure its memory and processor time while they publish nothin
 	flags.BoolVar(&i.TLS, "tls", false, "connect over TLS, half of the nodes with certificates and half with tokens")
 	flags.DurationVar(&i.Idle, "for", 15*time.Second, "how long to wait after connecting, and then how long to measure")
 	flags.DurationVar(&i.PingInterval, "ping-interval", 30*time.Second, "broker.ping_interval of the started appliance")
-	flags.BoolVar(&i.Bare, "bare", false, "measure a plain NATS server with the same nodes too")
+	flags.BoolVar(&i.PlainNATS, "bare", false, "measure a plain NATS server with the same nodes too")
 	flags.BoolVar(&i.asJSON, "json", false, "print JSON")
 	cmd.AddCommand(p.holdCommand(), p.serveCommand())
 	return cmd
 }
 
-// holdCommand returns the command of the processes that hold the nodes. The package bench
+// holdCommand returns the command of the processes that keep the nodes connected. The package bench
 // starts them; see IdleBenchmark.
 func (p *program) holdCommand() *cobra.Command {
 	var load bench.Load
@@ -53,7 +53,7 @@ func (p *program) holdCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return bench.Hold(cmd.Context(), load, first, nodes, p.out)
+			return bench.KeepConnected(cmd.Context(), load, first, nodes, p.out)
 		},
 	}
 	serverFlags(cmd, &load)
@@ -74,7 +74,7 @@ func (p *program) serveCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return bench.ServeBare(cmd.Context(), load, pingInterval, p.out)
+			return bench.ServePlainNATS(cmd.Context(), load, pingInterval, p.out)
 		},
 	}
 	serverFlags(cmd, &load)
@@ -101,8 +101,8 @@ func (i *idleCommand) run(ctx context.Context) error {
 	}
 	rows := [][]string{{"nodes", count(uint64(result.Nodes))}}
 	rows = append(rows, idleRows("", result)...)
-	if result.Bare != nil {
-		rows = append(rows, idleRows("plain NATS: ", *result.Bare)...)
+	if result.PlainNATS != nil {
+		rows = append(rows, idleRows("plain NATS: ", *result.PlainNATS)...)
 	}
 	return i.printTable([]string{"IDLE", ""}, rows)
 }

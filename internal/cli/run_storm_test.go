@@ -15,12 +15,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// connectNodes connects nodes of the kind and registers each of them once.
-func connectNodes(t *testing.T, broker string, nodes int, kind simnode.Kind) []*nats.Conn {
+// connectNodes connects nodes and registers each of them once.
+func connectNodes(t *testing.T, broker string, nodes int, o simnode.NodeOptions) []*nats.Conn {
 	t.Helper()
 	conns := make([]*nats.Conn, nodes)
 	for i := range conns {
-		n, err := simnode.NewNode(i, kind)
+		n, err := simnode.NewNode(i, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestRun_ARestartMakesNoNodeDown(t *testing.T) {
 	}
 	config := fastLab(t)
 	p := startProcess(t, config)
-	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
+	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	allUp := func(connected bool) func() error {
 		return func() error {
 			s := summary(t, p.console)
@@ -89,7 +89,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	const nodes = 2000 // several batches of events
 	config := fastLab(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
-	conns := connectNodes(t, p.broker, nodes, simnode.Kind{Size: 2 << 10})
+	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Nodes != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)

@@ -1,5 +1,5 @@
 // Package simnode simulates Choria nodes: it builds the exact bytes that a node registers with,
-// and runs a fleet that registers over real connections. It does not check what happens to them.
+// and runs many nodes that register over real connections. It does not check what happens to them.
 package simnode
 
 import (
@@ -39,8 +39,8 @@ type Credentials struct {
 	Token       string             // a JWT, of Key
 }
 
-// Kind says how nodes register.
-type Kind struct {
+// NodeOptions says how nodes register and authenticate.
+type NodeOptions struct {
 	Protocol choria.Protocol // 0: nodes alternate between 1 and 2
 	Size     int64           // approximate bytes of a registration; 0: realistic facts
 	Site     *enroll.Site    // issues certificates and tokens; nil: no site trusts the nodes
@@ -49,13 +49,13 @@ type Kind struct {
 
 // NewCredentials returns the credentials of an identity. Without a site, those of protocol 1 are
 // empty, and those of protocol 2 have a token that the identity has signed itself.
-func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Credentials, err error) {
+func (o NodeOptions) NewCredentials(identity string, protocol choria.Protocol) (c Credentials, err error) {
 	switch {
-	case protocol == choria.V1 && k.Site == nil:
+	case protocol == choria.V1 && o.Site == nil:
 		return c, nil
 	case protocol == choria.V1:
-		c.RSA = k.RSA
-		c.Certificate, err = k.Site.Certificate(identity, k.RSA.Public(), time.Now())
+		c.RSA = o.RSA
+		c.Certificate, err = o.Site.Certificate(identity, o.RSA.Public(), time.Now())
 		return c, err
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -63,8 +63,8 @@ func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Crede
 		return c, err
 	}
 	c.Key = private
-	if k.Site != nil {
-		c.Token, err = k.Site.Token(identity, Collective, public, time.Now())
+	if o.Site != nil {
+		c.Token, err = o.Site.Token(identity, Collective, public, time.Now())
 	} else {
 		claims := choria.ServerClaims(identity, []string{Collective}, public)
 		c.Token, err = choria.IssueToken(claims, private, time.Now(), tokenValidity)
@@ -74,16 +74,16 @@ func (k Kind) NewCredentials(identity string, protocol choria.Protocol) (c Crede
 
 // NewNode makes the node with that index. The same index gives the same node, with new keys.
 // Half of the nodes of each protocol register a file of facts, the others an inventory.
-func NewNode(index int, kind Kind) (*Node, error) {
-	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: kind.Protocol}
+func NewNode(index int, o NodeOptions) (*Node, error) {
+	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: o.Protocol}
 	if n.Protocol == 0 {
 		n.Protocol = choria.Protocol(1 + index%2)
 	}
 	var err error
-	if n.Credentials, err = kind.NewCredentials(n.Identity, n.Protocol); err != nil {
+	if n.Credentials, err = o.NewCredentials(n.Identity, n.Protocol); err != nil {
 		return nil, err
 	}
-	n.body, err = n.newBody(index, kind.Size)
+	n.body, err = n.newBody(index, o.Size)
 	return n, err
 }
 

@@ -10,7 +10,7 @@ import (
 func TestNode_RegistersLikeARealNode(t *testing.T) {
 	kinds := map[string]int{}
 	for i := range 8 {
-		n, err := NewNode(i, Kind{})
+		n, err := NewNode(i, NodeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,13 +45,13 @@ func TestNode_RegistersLikeARealNode(t *testing.T) {
 }
 
 func TestNode_RegistrationHasTheKindsProtocolAndSize(t *testing.T) {
-	for name, kind := range map[string]Kind{
+	for name, o := range map[string]NodeOptions{
 		"protocol 1":        {Protocol: choria.V1, Size: 10 << 10},
 		"protocol 2":        {Protocol: choria.V2, Size: 10 << 10},
 		"large, protocol 1": {Protocol: choria.V1, Size: 60 << 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, err := NewNode(1, kind)
+			n, err := NewNode(1, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,11 +60,11 @@ func TestNode_RegistrationHasTheKindsProtocolAndSize(t *testing.T) {
 				t.Fatal(err)
 			}
 			m, err := new(choria.Parser).Request(raw)
-			if err != nil || m.Protocol != kind.Protocol {
+			if err != nil || m.Protocol != o.Protocol {
 				t.Errorf("%v %v", m, err)
 			}
-			if size := int64(len(raw)); size < kind.Size*9/10 || size > kind.Size*11/10 {
-				t.Errorf("%d bytes, want %d", size, kind.Size)
+			if size := int64(len(raw)); size < o.Size*9/10 || size > o.Size*11/10 {
+				t.Errorf("%d bytes, want %d", size, o.Size)
 			}
 		})
 	}

@@ -12,19 +12,19 @@ import (
 // defaultAgents are the agents of every Choria server. Each subscribes to its requests.
 var defaultAgents = []string{"discovery", "rpcutil", "choria_util", "scout"}
 
-// Hold connects idle nodes, subscribed as Choria servers are, writes a line to w once all are
+// KeepConnected connects idle nodes, subscribed as Choria servers are, writes a line to w once all are
 // connected, and keeps them until the context is done. The first node has the index first.
-func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
-	kind, err := load.kind()
+func KeepConnected(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
+	o, err := load.nodeOptions()
 	if err != nil {
 		return err
 	}
 	for i := first; i < first+nodes; i++ {
-		n, err := simnode.NewNode(i, kind)
+		n, err := simnode.NewNode(i, o)
 		if err != nil {
 			return err
 		}
-		nc, err := load.hold(n, kind)
+		nc, err := load.connectNode(n, o)
 		if err != nil {
 			return fmt.Errorf("connect %s: %w", n.Identity, err)
 		}
@@ -37,11 +37,11 @@ func Hold(ctx context.Context, load Load, first, nodes int, w io.Writer) error {
 	return nil
 }
 
-func (load Load) hold(n *simnode.Node, kind simnode.Kind) (*nats.Conn, error) {
+func (load Load) connectNode(n *simnode.Node, o simnode.NodeOptions) (*nats.Conn, error) {
 	var options []nats.Option
-	if kind.Site != nil {
+	if o.Site != nil {
 		var err error
-		if options, err = load.credentials(n, kind); err != nil {
+		if options, err = load.credentials(n, o); err != nil {
 			return nil, err
 		}
 	}

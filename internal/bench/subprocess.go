@@ -21,12 +21,12 @@ const stopTimeout = time.Minute
 // for.
 const ready = "ready"
 
-// Program is this program, run as other processes. Their standard error goes to Stderr.
-type Program struct{ Stderr io.Writer }
+// Subprocess runs this program as other processes. Their standard error goes to Stderr.
+type Subprocess struct{ Stderr io.Writer }
 
 // command returns a process that has not started. When the context is done it is asked to
 // end, and killed after stopTimeout.
-func (p Program) command(ctx context.Context, args ...string) (*exec.Cmd, error) {
+func (p Subprocess) command(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (p Program) command(ctx context.Context, args ...string) (*exec.Cmd, error)
 }
 
 // output runs a process to its end and returns its standard output.
-func (p Program) output(ctx context.Context, args ...string) (io.Reader, error) {
+func (p Subprocess) output(ctx context.Context, args ...string) (io.Reader, error) {
 	cmd, err := p.command(ctx, args...)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (p Program) output(ctx context.Context, args ...string) (io.Reader, error) 
 
 // start starts a process and waits until it reports that it is ready. The caller cancels the
 // context and calls Wait.
-func (p Program) start(ctx context.Context, args ...string) (*exec.Cmd, error) {
+func (p Subprocess) start(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	cmd, err := p.command(ctx, args...)
 	if err != nil {
 		return nil, err

@@ -23,16 +23,16 @@ const (
 	readyInterval = 50 * time.Millisecond
 )
 
-// ServerOptions configure the appliance that a benchmark starts.
-type ServerOptions struct {
+// ApplianceOptions configure the appliance that a benchmark starts.
+type ApplianceOptions struct {
 	Buffer       string        // adapter.registration.buffer
 	Verify       string        // adapter.registration.verify
 	Fleet        bool          // fleet.enabled; false for a load that goes directly into the stream
 	PingInterval time.Duration // broker.ping_interval; 0: its default
 }
 
-// server is an appliance in a process of its own, with a temporary data directory.
-type server struct {
+// startedAppliance is an appliance in a process of its own, with a temporary data directory.
+type startedAppliance struct {
 	cmd     *exec.Cmd
 	dir     string
 	config  string // file
@@ -40,14 +40,14 @@ type server struct {
 	broker  string // NATS URL
 }
 
-// startServer starts an appliance whose registration stream keeps every message, and waits
+// startAppliance starts an appliance whose registration stream keeps every message, and waits
 // until it is ready. The caller stops it.
-func startServer(ctx context.Context, p Program, load Load, o ServerOptions) (*server, error) {
+func startAppliance(ctx context.Context, p Subprocess, load Load, o ApplianceOptions) (*startedAppliance, error) {
 	dir, err := os.MkdirTemp("", "muster-bench-")
 	if err != nil {
 		return nil, err
 	}
-	s := &server{
+	s := &startedAppliance{
 		dir: dir, config: filepath.Join(dir, "bench.toml"),
 		console: "http://" + host.FreeAddress("127.0.0.1:8222"),
 		broker:  "nats://" + host.FreeAddress("127.0.0.1:4222"),
@@ -68,9 +68,9 @@ func startServer(ctx context.Context, p Program, load Load, o ServerOptions) (*s
 	return s, nil
 }
 
-// writeConfig writes the configuration of the server. Without an adapter, every node with a
+// writeConfig writes the configuration of the appliance. Without an adapter, every node with a
 // certificate may write to the stream.
-func (s *server) writeConfig(load Load, o ServerOptions) error {
+func (s *startedAppliance) writeConfig(load Load, o ApplianceOptions) error {
 	text := fmt.Sprintf(`identity = "bench"
 data_dir = %q
 log = {level = "warn"}
@@ -102,7 +102,7 @@ fleet.enabled = %v
 	return os.WriteFile(s.config, []byte(text), 0o600)
 }
 
-func (s *server) waitReady(ctx context.Context) error {
+func (s *startedAppliance) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := apiclient.New(apiclient.Options{URL: s.console})
@@ -118,9 +118,9 @@ func (s *server) waitReady(ctx context.Context) error {
 	}
 }
 
-// stop asks the server to end, waits for it, and removes its data. What it logs about its end
+// stop asks the appliance to end, waits for it, and removes its data. What it logs about its end
 // is on its standard error.
-func (s *server) stop() {
+func (s *startedAppliance) stop() {
 	_ = s.cmd.Process.Signal(syscall.SIGTERM)
 	_ = s.cmd.Wait()
 	_ = os.RemoveAll(s.dir)
