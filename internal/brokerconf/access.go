@@ -13,13 +13,13 @@ func (t *translation) clientHosts() {
 	for _, host := range list(t.get(key)) {
 		_, err := netip.ParsePrefix(host)
 		if _, other := netip.ParseAddr(host); err != nil && other != nil {
-			t.note(key, host+" is left out: it is neither an address nor a network")
+			t.remarkOn(key, host+" is left out: it is neither an address nor a network")
 			continue
 		}
 		hosts = append(hosts, host)
 	}
 	if t.entries[key].value != "" {
-		t.warn(key, "in Choria this key takes the permissions of a client from every certificate, whatever its address; "+
+		t.caution(key, "in Choria this key removes client permissions from every certificate, whatever its address; "+
 			"in Muster it lists the addresses from which clients may connect; check that you want this")
 	}
 	if len(hosts) > 0 {
@@ -37,16 +37,17 @@ func (t *translation) tokens() {
 		public := t.get(key)
 		switch {
 		case public == "":
-			t.remark(Remark{Key: key, Reason: "not set, although plugin.security.issuer.names lists the issuer"})
+			t.addRemark(Remark{Key: key, Reason: "not set, although plugin.security.issuer.names lists the issuer"})
 		case !publicKey.MatchString(public):
-			t.note(key, "not imported: it is not an ed25519 public key in hex")
+			t.remarkOn(key, "not imported: it is not an ed25519 public key in hex")
 		default:
 			t.out.set("broker.issuers", quoteKey(name), quote(public), "")
 		}
 	}
 	if t.get(security+"choria.trusted_signers") != "" {
-		t.note(security+"choria.trusted_signers", "not imported: Choria's broker admits no connections by these keys; "+
-			"if they sign the tokens of nodes or clients, list them in [broker.signers]")
+		t.remarkOn(security+"choria.trusted_signers",
+			"not imported: Choria's broker does not use these keys to admit connections; "+
+				"if they sign the tokens of nodes or clients, list them in [broker.signers]")
 	}
 	for kind, key := range map[string]string{
 		"server": network + "server_signer_cert", "client": network + "client_signer_cert",
@@ -65,7 +66,7 @@ func (t *translation) roles() {
 	for _, expression := range list(t.get(key)) {
 		p, err := pattern(expression)
 		if err != nil {
-			t.note(key, expression+" "+err.Error()+"; add patterns for it to broker.roles.client")
+			t.remarkOn(key, expression+" "+err.Error()+"; add patterns for it to broker.roles.client")
 			continue
 		}
 		patterns = append(patterns, p)
@@ -81,10 +82,10 @@ func (t *translation) system() {
 	switch {
 	case user == "" && password == "":
 	case user == "" || password == "":
-		t.remark(Remark{Key: network + "system",
+		t.addRemark(Remark{Key: network + "system",
 			Reason: "not imported: access to the system account needs both a user and a password, and one is missing"})
 	case t.out.tables["broker.tls"] == nil:
-		t.note(network+"system.user", "not imported: the system account requires [broker.tls]")
+		t.remarkOn(network+"system.user", "not imported: the system account requires [broker.tls]")
 	default:
 		t.out.set("broker.system", "user", quote(user), "")
 		t.out.set("broker.system", "password", quote(password), `better: "file:PATH"`)

@@ -35,7 +35,7 @@ func (t *translation) adapters() {
 	var streams []newStream
 	for _, name := range list(t.get("plugin.choria.adapters")) {
 		if !contract.ValidName(name) {
-			t.remark(Remark{Key: "plugin.choria.adapters", Value: name,
+			t.addRemark(Remark{Key: "plugin.choria.adapters", Value: name,
 				Reason: "not imported: not a valid name of an adapter; use A-Z, a-z, 0-9, _ and -"})
 			continue
 		}
@@ -46,35 +46,35 @@ func (t *translation) adapters() {
 // adapter translates one adapter and declares its stream if needed. streams are those declared so
 // far; it returns them with the new one.
 func (t *translation) adapter(name string, streams []newStream) []newStream {
-	at, table := adapterKeys+name+".", "adapter."+name
-	kind, topic := t.get(at+"type"), t.get(at+"ingest.topic")
+	prefix, table := adapterKeys+name+".", "adapter."+name
+	kind, topic := t.get(prefix+"type"), t.get(prefix+"ingest.topic")
 	switch {
 	case !slices.Contains(adapterTypes, kind) && !slices.Contains(streamingTypes, kind):
-		t.leaveOut(at, Remark{Key: at + "type", Value: kind,
+		t.leaveOut(prefix, Remark{Key: prefix + "type", Value: kind,
 			Reason: "not a type of Choria's adapters; the adapter is left out"})
 		return streams
 	case topic == "":
-		t.leaveOut(at, Remark{Key: at + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
+		t.leaveOut(prefix, Remark{Key: prefix + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
 		return streams
 	case slices.Contains(streamingTypes, kind):
 		t.out.set(table, "type", `"jetstream"`, "was "+kind+"; NATS Streaming no longer exists")
-		t.note(at+"type", "changed to jetstream: NATS Streaming no longer exists; "+
+		t.remarkOn(prefix+"type", "changed to jetstream: NATS Streaming no longer exists; "+
 			"programs that read its stream must read from JetStream")
 	default:
 		t.out.set(table, "type", quote(kind), "")
 	}
-	if n := t.number(at+"queue_len", 0); n < 0 {
-		t.note(at+"queue_len", "not imported: it is negative")
+	if n := t.number(prefix+"queue_len", 0); n < 0 {
+		t.remarkOn(prefix+"queue_len", "not imported: it is negative")
 	} else if n > 0 {
 		t.out.set(table, "queue_len", strconv.Itoa(n), "default: as many messages as the buffer holds")
 	}
-	protocol := t.protocol(at + "ingest.protocol")
+	protocol := t.protocol(prefix + "ingest.protocol")
 	t.out.set(table+".ingest", "topic", quote(topic), "")
 	t.out.set(table+".ingest", "protocol", quote(protocol), "")
-	out := cmp.Or(t.get(at+"stream.topic"), name)
+	out := cmp.Or(t.get(prefix+"stream.topic"), name)
 	t.out.set(table+".stream", "topic", quote(out), "")
-	t.servers(at, table)
-	t.unneeded(at)
+	t.servers(prefix, table)
+	t.unneeded(prefix)
 	stream, streams := t.streamFor(name, out, streams)
 	t.registrations(name, topic, protocol, stream)
 	return streams
@@ -87,19 +87,19 @@ func (t *translation) protocol(key string) string {
 		return "request"
 	case "", "reply":
 	default:
-		t.warn(key, "Choria reads every value but request, in lower case, as reply")
+		t.caution(key, "Choria reads every value but request, in lower case, as reply")
 	}
 	return "reply"
 }
 
 // servers translates the servers that an adapter publishes to. Choria uses them only if it runs no
 // broker in the same process.
-func (t *translation) servers(at, table string) {
-	servers := list(t.get(at + "stream.servers"))
+func (t *translation) servers(prefix, table string) {
+	servers := list(t.get(prefix + "stream.servers"))
 	switch {
 	case len(servers) == 0:
 	case isTrue(t.entries["plugin.choria.broker_network"].value):
-		t.note(at+"stream.servers", "without effect in Choria: its broker runs in the same process; "+
+		t.remarkOn(prefix+"stream.servers", "without effect in Choria: its broker runs in the same process; "+
 			"in Muster an adapter with stream.servers publishes to those servers")
 	default:
 		t.out.set(table+".stream", "servers", quoteAll(servers), "Choria ran no broker in the same process")
@@ -107,24 +107,24 @@ func (t *translation) servers(at, table string) {
 }
 
 // leaveOut leaves out all keys of an adapter and adds the remark.
-func (t *translation) leaveOut(at string, why Remark) {
-	t.remark(why)
+func (t *translation) leaveOut(prefix string, why Remark) {
+	t.addRemark(why)
 	for key := range t.entries {
-		if strings.HasPrefix(key, at) {
+		if strings.HasPrefix(key, prefix) {
 			t.used[key] = true
 		}
 	}
 }
 
 // unneeded remarks on the keys of an adapter that Muster does not need.
-func (t *translation) unneeded(at string) {
+func (t *translation) unneeded(prefix string) {
 	for key, reason := range map[string]string{
 		"ingest.workers":   "not imported: an appliance parses on every core; set ingest.workers to change that",
 		"stream.workers":   "not needed: one connection publishes all messages",
 		"stream.clusterid": "not needed: NATS Streaming no longer exists",
 	} {
-		if t.get(at+key) != "" {
-			t.note(at+key, reason)
+		if t.get(prefix+key) != "" {
+			t.remarkOn(prefix+key, reason)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (t *translation) streamFor(name, topic string, streams []newStream) (string
 		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, overlaps)
 	}
 	if taken || subject.Check(s.subject) != nil {
-		t.remark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic,
+		t.addRemark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic,
 			Reason: "declare a stream for this topic, or the adapter waits; " +
 				"none was made because its subject " + s.subject + " would overlap another stream"})
 		return "", streams
@@ -170,24 +170,25 @@ func (t *translation) streamFor(name, topic string, streams []newStream) (string
 }
 
 // registrations replaces the default adapter with an adapter that takes registrations, and lets the
-// fleet view follow its stream. Only the first such adapter counts.
+// fleet view follow its stream. Only the first such adapter is used.
 func (t *translation) registrations(name, topic, protocol, stream string) {
 	own := adapter.DefaultConfig()
 	overlaps := func(other string) bool { return subject.Overlap(topic, other) }
 	takes := protocol == "request" && slices.ContainsFunc(own.Ingest.Topics, overlaps)
 	if name == own.Name && !takes {
-		t.remark(Remark{Key: adapterKeys + name, Reason: "replaces the default adapter of the same name, which takes " +
-			strings.Join(own.Ingest.Topics, " and ")})
+		t.addRemark(Remark{Key: adapterKeys + name,
+			Reason: "replaces the default adapter of the same name, which takes " + strings.Join(own.Ingest.Topics, " and ")})
 	}
 	if !takes {
 		return
 	}
-	if t.registrar != "" {
-		t.remark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
-			"adapter %s takes registrations too; the fleet view follows its stream, not that of %s", t.registrar, name)})
+	if t.registrationAdapter != "" {
+		t.addRemark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
+			"adapter %s takes registrations too; the fleet view follows its stream, not that of %s",
+			t.registrationAdapter, name)})
 		return
 	}
-	t.registrar = name
+	t.registrationAdapter = name
 	if name != own.Name {
 		t.out.set("adapter."+own.Name, "enabled", "false", "adapter "+name+" takes the registrations")
 	}

@@ -49,9 +49,9 @@ func rank(table string) int {
 func (o *output) text(head string, remarks []Remark) string {
 	var b strings.Builder
 	b.WriteString(head)
-	for at := range tableOrder {
+	for place := range tableOrder {
 		for _, table := range o.order {
-			if rank(table) != at {
+			if rank(table) != place {
 				continue
 			}
 			if table != "" {

@@ -31,7 +31,7 @@ type File struct {
 }
 
 // Read reads a configuration as Choria does: a line is a key, "=" and a value; there are no
-// quotes, no sections, and no comments after a value. The last line of a key counts.
+// quotes, no sections, and no comments after a value. The last line of a key is used.
 func Read(path string) (*File, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -59,13 +59,13 @@ func Read(path string) (*File, error) {
 // parse adds the entries of a file, and replaces those of earlier files.
 func (f *File) parse(file, prefix, text string) {
 	if strings.HasPrefix(text, "\ufeff") {
-		f.remark(Remark{Key: file, Danger: true,
+		f.addRemark(Remark{Key: file, Caution: true,
 			Reason: "the file begins with a byte order mark, which Choria reads as part of the first key"})
 	}
 	for number, line := range strings.Split(text, "\n") {
 		if len(line) > maxLine {
 			reason := fmt.Sprintf("line %d is longer than 64 KiB; Choria ignores it and everything after it", number+1)
-			f.remark(Remark{Key: file, Reason: reason})
+			f.addRemark(Remark{Key: file, Reason: reason})
 			return
 		}
 		line = strings.TrimSpace(line)
@@ -88,21 +88,23 @@ var pluginKeys = regexp.MustCompile(`^plugin\.(choria\.(adapter\..+|` +
 func (f *File) add(e entry) {
 	setsFields := !strings.HasPrefix(e.file, "plugin.d/") || e.file == "plugin.d/choria.cfg"
 	if !setsFields && !pluginKeys.MatchString(e.key) {
-		f.remark(e.remark("without effect in Choria: it reads this key from the main file only, not from " + e.file))
+		f.addRemark(e.remark("without effect in Choria: it reads this key from the main file only, not from " + e.file))
 		return
 	}
 	if before, has := f.entries[e.key]; has && before.value != e.value {
-		f.remark(before.remark(fmt.Sprintf("replaced by the later value at %s:%d", e.file, e.line)))
+		f.addRemark(before.remark(fmt.Sprintf("replaced by the later value at %s:%d", e.file, e.line)))
 	}
 	f.entries[e.key] = e
 }
 
-// Remark tells the operator about a setting that was not imported or needs attention.
+// Remark informs the operator about a setting that was not imported or needs attention.
 type Remark struct {
 	Key    string
 	Value  string // empty if the key is not set
 	Reason string // a clause in lower case, without a period
-	Danger bool   // the setting does something else than it seems to
+	// Caution is printed as CAUTION: Choria's behavior differs from what the setting's name suggests,
+	// or the operator must change the file.
+	Caution bool
 }
 
 // String returns the remark as one line.
@@ -111,7 +113,7 @@ func (r Remark) String() string {
 	if r.Value != "" {
 		text += " = " + r.Value
 	}
-	if r.Danger {
+	if r.Caution {
 		text = "CAUTION " + text
 	}
 	return printable(text + ": " + r.Reason)
@@ -128,7 +130,7 @@ func printable(text string) string {
 	}, strings.ToValidUTF8(text, "?"))
 }
 
-func (f *File) remark(r Remark) { f.remarks = append(f.remarks, r) }
+func (f *File) addRemark(r Remark) { f.remarks = append(f.remarks, r) }
 
 var (
 	// secretKey matches keys whose value may be a secret, login a name and password in a URL.

@@ -11,7 +11,7 @@ const (
 	reasonAnonymous  = "not needed: an appliance has its own certificate; nodes and clients with tokens need none"
 )
 
-// reasons say why keys that begin with a prefix are not in appliance.toml. The first match counts.
+// reasons explain why keys that begin with a prefix are not in appliance.toml. The first match is used.
 var reasons = []struct{ prefix, reason string }{
 	{"main_collective", "not needed: a broker is not a member of a collective"},
 	{"logfile", "not supported: an appliance logs to standard error, which systemd keeps in the journal"},

@@ -28,22 +28,22 @@ func (t *translation) streams() {
 		}
 		d, err := duration(value)
 		if err != nil || d < 0 {
-			t.note(key, "not imported: Choria cannot read this duration; the stream keeps its default")
+			t.remarkOn(key, "not imported: Choria cannot read this duration; the stream keeps its default")
 			continue
 		}
 		t.out.set(r.table, r.name, quote(config.FormatDuration(d)), "")
 	}
 	for _, kind := range []string{"event", "machine", "executor", "advisory", "leader_election"} {
 		if key := network + "stream." + kind + "_replicas"; t.number(key, -1) > 1 {
-			t.note(key, "not supported: an appliance is not part of a cluster and keeps one copy")
+			t.remarkOn(key, "not supported: an appliance is not part of a cluster and keeps one copy")
 		}
 	}
 	if t.get(network+"stream.store") != "" {
-		t.note(network+"stream.store",
+		t.remarkOn(network+"stream.store",
 			"not imported: what Choria stored stays there; the appliance starts with empty streams in data_dir")
 	}
 	if t.get(network+"stream.manage_streams") != "" && !t.enabled(network+"stream.manage_streams") {
-		t.note(network+"stream.manage_streams", "not imported: an appliance makes Choria's streams; "+
+		t.remarkOn(network+"stream.manage_streams", "not imported: an appliance makes Choria's streams; "+
 			"to remove one, set enabled = false in its table, such as [stream.CHORIA_EVENTS]")
 	}
 }
@@ -54,17 +54,17 @@ func (t *translation) stats() {
 	address := cmp.Or(t.get("plugin.choria.stats_address"), "127.0.0.1")
 	if port == 0 {
 		if t.entries["plugin.choria.stats_address"].value != "" {
-			t.note("plugin.choria.stats_address",
+			t.remarkOn("plugin.choria.stats_address",
 				"without effect in Choria: stats_port is not set; the console listens on 127.0.0.1:8222")
 		}
 		return
 	}
 	if port == t.port {
-		t.note("plugin.choria.stats_port", "not imported: nodes use the same port; the console listens on 127.0.0.1:8222")
+		t.remarkOn("plugin.choria.stats_port", "not imported: nodes use the same port; the console listens on 127.0.0.1:8222")
 		return
 	}
 	if addr, err := netip.ParseAddr(address); address != "localhost" && (err != nil || !addr.IsLoopback()) {
-		t.note("plugin.choria.stats_address",
+		t.remarkOn("plugin.choria.stats_address",
 			"changed to 127.0.0.1: beyond loopback the console requires console.token and [console.tls]")
 		address = "127.0.0.1"
 	}

@@ -23,12 +23,12 @@ type translation struct {
 	out  output
 	used map[string]bool // keys that were translated or remarked on
 
-	port      int    // on which nodes connect
-	registrar string // name of the adapter that takes registrations; empty until one is found
+	port                int    // on which nodes connect
+	registrationAdapter string // name of the adapter that takes registrations; empty until one is found
 }
 
 // Translate returns the text of an appliance.toml that does what the broker's configuration does,
-// and remarks, those with Danger first. host is the host's name, which Choria uses as identity if
+// and remarks, those with Caution first. host is the host's name, which Choria uses as identity if
 // none is set.
 func (f *File) Translate(host string) (text string, remarks []Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
@@ -39,9 +39,9 @@ func (f *File) Translate(host string) (text string, remarks []Remark) {
 	}
 	slices.SortStableFunc(t.remarks, func(a, b Remark) int {
 		switch {
-		case a.Danger == b.Danger:
+		case a.Caution == b.Caution:
 			return strings.Compare(a.Key, b.Key)
-		case a.Danger:
+		case a.Caution:
 			return -1
 		}
 		return 1
@@ -58,14 +58,14 @@ func (t *translation) get(key string) string {
 	return t.entries[key].value
 }
 
-// note adds a remark on a key that is set.
-func (t *translation) note(key, reason string) { t.remark(t.entries[key].remark(reason)) }
+// remarkOn adds a remark on a key that is set.
+func (t *translation) remarkOn(key, reason string) { t.addRemark(t.entries[key].remark(reason)) }
 
-// warn adds a remark on a key that does something else than it seems to.
-func (t *translation) warn(key, reason string) {
+// caution adds a remark with Caution on a key that is set.
+func (t *translation) caution(key, reason string) {
 	r := t.entries[key].remark(reason)
-	r.Danger = true
-	t.remark(r)
+	r.Caution = true
+	t.addRemark(r)
 }
 
 // number returns an integer, or the fallback if the key is not set. Choria treats a value that is
@@ -81,7 +81,7 @@ func (t *translation) number(key string, fallback int) int {
 		if strings.HasPrefix(key, adapterKeys) {
 			reason = "not an integer; Choria does not start with this value"
 		}
-		t.warn(key, reason)
+		t.caution(key, reason)
 		return fallback
 	}
 	return n
@@ -98,7 +98,7 @@ func (t *translation) enabled(key string) bool {
 func (t *translation) checkBool(key string) bool {
 	value := t.entries[key].value
 	if value != "" && !isTrue(value) && !isFalse(value) {
-		t.warn(key, "Choria reads this value as false; only 1, yes, true, y and t mean true")
+		t.caution(key, "Choria reads this value as false; only 1, yes, true, y and t mean true")
 	}
 	return isTrue(value)
 }
@@ -112,10 +112,10 @@ func (t *translation) general() {
 	if level := t.get("loglevel"); level != "" {
 		word, known := levels[strings.ToLower(level)]
 		if strings.EqualFold(level, "fatal") {
-			t.note("loglevel", "changed to error, the highest level of an appliance")
+			t.remarkOn("loglevel", "changed to error, the highest level of an appliance")
 		}
 		if !known {
-			t.note("loglevel", "not a level that Choria knows; the appliance uses info")
+			t.remarkOn("loglevel", "not a level that Choria knows; the appliance uses info")
 		} else if word != "info" {
 			t.out.set("log", "level", quote(word), "")
 		}
@@ -128,7 +128,7 @@ func (t *translation) general() {
 		t.out.set("broker", "collectives", quoteAll(collectives), "")
 	}
 	if key := "plugin.choria.broker_network"; !t.enabled(key) && t.get(key) != "" {
-		t.note(key, "not imported: this Choria runs no network broker, but an appliance always does")
+		t.remarkOn(key, "not imported: this Choria runs no network broker, but an appliance always does")
 	}
 }
 
@@ -143,14 +143,14 @@ func (t *translation) provider() string {
 func (t *translation) certificate() (cert, key, ca string) {
 	switch provider := t.provider(); provider {
 	case "file", "choria":
-		at := security + provider + "."
-		return t.get(at + "certificate"), t.get(at + "key"), t.get(at + "ca")
+		prefix := security + provider + "."
+		return t.get(prefix + "certificate"), t.get(prefix + "key"), t.get(prefix + "ca")
 	case "puppet":
 		dir := cmp.Or(t.get("plugin.choria.ssldir"), "/etc/puppetlabs/puppet/ssl")
 		name := t.identity() + ".pem"
 		return path.Join(dir, "certs", name), path.Join(dir, "private_keys", name), path.Join(dir, "certs/ca.pem")
 	default:
-		t.note(security+"provider", "the certificates of this provider are not in files; set files in [broker.tls]")
+		t.remarkOn(security+"provider", "the certificates of this provider are not in files; set files in [broker.tls]")
 		return "", "", ""
 	}
 }
@@ -159,7 +159,7 @@ func (t *translation) certificate() (cert, key, ca string) {
 func (t *translation) listen() {
 	host := strings.Trim(cmp.Or(t.get(network+"listen_address"), "::"), "[]")
 	if host == "*" {
-		t.warn(network+"listen_address", "not an address; the appliance listens on all addresses")
+		t.caution(network+"listen_address", "not an address; the appliance listens on all addresses")
 		host = "::"
 	}
 	t.port = t.number(network+"client_port", 4222)
@@ -167,12 +167,12 @@ func (t *translation) listen() {
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
-		t.remark(Remark{Key: "broker.tls", Danger: true,
+		t.addRemark(Remark{Key: "broker.tls", Caution: true,
 			Reason: "no certificate is set, so the appliance listens on loopback only; set files in [broker.tls]"})
 	} else {
 		for name, file := range map[string]string{"cert": cert, "key": key, "ca": ca} {
 			if strings.HasPrefix(file, "~") || file != "" && !path.IsAbs(file) {
-				t.remark(Remark{Key: "broker.tls." + name, Value: file, Reason: "not an absolute path; " +
+				t.addRemark(Remark{Key: "broker.tls." + name, Value: file, Reason: "not an absolute path; " +
 					"set the absolute one: Choria starts from its working directory or the home directory"})
 			}
 		}
@@ -202,10 +202,10 @@ var booleans = []string{
 func (t *translation) unused() {
 	for _, key := range slices.Sorted(maps.Keys(t.entries)) {
 		if value := t.entries[key].value; strings.Contains(value, " #") || strings.Contains(value, "\t#") {
-			t.warn(key, "Choria does not support comments after a value; all of this is the value")
+			t.caution(key, "Choria does not support comments after a value; all of this is the value")
 		}
 		if value := t.entries[key].value; len(value) > 1 && strings.Trim(value, `"'`) == value[1:len(value)-1] {
-			t.warn(key, "Choria does not support quotes; they are part of the value")
+			t.caution(key, "Choria does not support quotes; they are part of the value")
 		}
 		if slices.Contains(booleans, key) {
 			t.checkBool(key)
@@ -213,6 +213,6 @@ func (t *translation) unused() {
 		if t.used[key] {
 			continue
 		}
-		t.note(key, reasonFor(key))
+		t.remarkOn(key, reasonFor(key))
 	}
 }

@@ -73,7 +73,7 @@ func repair(text string) (string, []brokerconf.Remark) {
 			left := unrepaired(problems)
 			return insertRemarks(lines, left), append(remarks, left...)
 		}
-		remark := brokerconf.Remark{Key: problem.Key, Danger: true, Reason: "left out: " + problem.Text}
+		remark := brokerconf.Remark{Key: problem.Key, Caution: true, Reason: "left out: " + problem.Text}
 		adapter := adapterName(problem.Key)
 		if adapter != "" {
 			remark.Reason += "; so the adapter is disabled"
@@ -105,7 +105,7 @@ func unrepaired(problems config.Problems) []brokerconf.Remark {
 	remarks := make([]brokerconf.Remark, len(problems))
 	for i, problem := range problems {
 		remarks[i] = brokerconf.Remark{
-			Key: problem.Key, Danger: true,
+			Key: problem.Key, Caution: true,
 			Reason: problem.Text + "; change this before you run an appliance with this file",
 		}
 	}
