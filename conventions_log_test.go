@@ -195,10 +195,10 @@ func TestLog_KeysAreListed(t *testing.T) {
 	report(t, findings)
 }
 
-func TestManual_ExplainsEveryWarning(t *testing.T) {
-	manual := read(t, "docs/operate.md")
+func TestOperateGuide_ExplainsEveryWarning(t *testing.T) {
+	guide := read(t, "docs/operate.md")
 	eachLogCall(t, func(c logCall) {
-		if (c.level == "Warn" || c.level == "Error") && c.message != "" && !strings.Contains(manual, "`"+c.message+"`") {
+		if (c.level == "Warn" || c.level == "Error") && c.message != "" && !strings.Contains(guide, "`"+c.message+"`") {
 			t.Errorf("%s: docs/operate.md does not explain `%s`", c.position, c.message)
 		}
 	})

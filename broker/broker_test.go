@@ -42,7 +42,7 @@ func TestBroker_InternalConnectionsBeforeAccept(t *testing.T) {
 	}
 }
 
-func TestBroker_OpenNamesCauseAtOnce(t *testing.T) {
+func TestBroker_OpenErrorContainsCause(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +75,7 @@ func TestBroker_OpenNamesCauseAtOnce(t *testing.T) {
 	}
 }
 
-func TestBroker_AcceptNamesTakenPort(t *testing.T) {
+func TestBroker_AcceptErrorContainsTakenPort(t *testing.T) {
 	b := newBroker(t, DefaultConfig(), testOptions(t))
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

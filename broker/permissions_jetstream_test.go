@@ -71,7 +71,7 @@ func (s *site) web1(t *testing.T, permissions ...string) *peer {
 	return s.peer(t, s.withToken(s.node("web1", permissions...), nats.CustomInboxPrefix("choria.reply."+hash("web1")))...)
 }
 
-func TestPermissionBuilder_ConsumerCannotPublishForNode(t *testing.T) {
+func TestPermissionBuilder_NodeCannotMakeConsumerPublish(t *testing.T) {
 	s := openSite(t, nil)
 	createStreams(t, s)
 	p := s.web1(t, "streams", "governor")
@@ -96,7 +96,7 @@ func TestPermissionBuilder_ConsumerCannotPublishForNode(t *testing.T) {
 	}
 }
 
-func TestPermissionBuilder_GovernorCannotPublishForNode(t *testing.T) {
+func TestPermissionBuilder_NodeCannotMakeGovernorPublish(t *testing.T) {
 	s, stream := openRegistered(t)
 	p := s.web1(t, "streams", "governor")
 	forged := &nats.Msg{Subject: "choria.governor.G", Data: []byte("forged"), Header: nats.Header{
@@ -123,7 +123,7 @@ func TestPermissionBuilder_GovernorCannotPublishForNode(t *testing.T) {
 	s.wantUntouched(t, stream)
 }
 
-func TestPermissionBuilder_AckCannotReadOthersConsumer(t *testing.T) {
+func TestPermissionBuilder_NodeCannotReadOtherConsumerByAck(t *testing.T) {
 	s, stream := openRegistered(t)
 	p := s.web1(t, "streams")
 	for _, subject := range []string{
@@ -139,7 +139,7 @@ func TestPermissionBuilder_AckCannotReadOthersConsumer(t *testing.T) {
 	}
 }
 
-func TestPermissionBuilder_PubSubjectsWithStreams(t *testing.T) {
+func TestPermissionBuilder_PubSubjectsAddBucketsOnlyWithoutStreams(t *testing.T) {
 	s, stream := openRegistered(t)
 	claims := choria.ServerClaims("web1", []string{"choria"}, nil)
 	claims.PubSubjects = []string{"$KV.CONFIG.>", "$KV.>", "$O.>", "choria.governor.G", "cmdb.x"}

@@ -157,7 +157,7 @@ func TestStoreMonitor_KeepsFaultsWhileServerDoesNotLook(t *testing.T) {
 	}
 }
 
-// TestStoreMonitor_HealsAfterWriteError lets a real stream meet a real write error, so that a
+// TestStoreMonitor_HealsAfterWriteError causes a real write error, so that a
 // server that reports it in other words fails the test.
 func TestStoreMonitor_HealsAfterWriteError(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ type Rejected struct {
 }
 
 // Streams is the answer of /api/v1/streams: the streams that exist, and the changes that would
-// make them as the configuration declares them.
+// make them match the configuration.
 type Streams struct {
 	Streams []jsconfig.StreamInfo `json:"streams"`
 	Changes []jsconfig.Change     `json:"changes"`
@@ -57,7 +57,7 @@ type api struct {
 }
 
 func newAPI(o Options) *api {
-	return &api{opts: o, followers: make(chan struct{}, maxFollowers), writeTimeout: writeTimeout}
+	return &api{opts: o, followers: make(chan struct{}, maxFollowers), writeTimeout: defaultWriteTimeout}
 }
 
 func (a *api) register(mux *http.ServeMux) {

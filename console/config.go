@@ -31,7 +31,7 @@ const minToken = 16
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port of the API, metrics, " +
-			"health and monitoring; beyond loopback a token and TLS are required"},
+			"health and monitoring; an address other than loopback requires a token and TLS"},
 		{Name: "token", Value: config.Secret(&c.Token), Help: "bearer token that every request must carry, or file:PATH; " +
 			"empty: none is required"},
 		{Name: "tls", Value: config.SubTable(&c.TLS), Help: "HTTPS"},

@@ -40,7 +40,7 @@ type Readiness struct {
 type Options struct {
 	Log      hclog.Logger
 	Now      func() time.Time
-	Ready    func() []Reason                                     // none: ready
+	NotReady func() []Reason                                     // empty: ready
 	Metrics  prometheus.Gatherer                                 // /metrics
 	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
 	NATS     map[string]http.HandlerFunc                         // the NATS server's own endpoints, by path
@@ -48,8 +48,8 @@ type Options struct {
 	Streams  func(context.Context) (Streams, error)              // /api/v1/streams
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
-	Registrations Registrations // nil with Fleet
-	Events        Events        // nil with Fleet
+	Registrations Registrations // nil if Fleet is nil
+	Events        Events        // nil if Fleet is nil
 }
 
 // Console is the HTTP server.
@@ -84,7 +84,7 @@ func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.Ready()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.NotReady()) })
 	for path, endpoint := range o.NATS {
 		mux.HandleFunc("GET "+path, endpoint)
 	}

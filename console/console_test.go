@@ -8,7 +8,7 @@ import (
 )
 
 func TestReadyz_GivesReasonsAsJSON(t *testing.T) {
-	w := request(newHandler(Options{Ready: func() []Reason {
+	w := request(newHandler(Options{NotReady: func() []Reason {
 		return []Reason{{
 			Code: "stream-unwritable", What: "CHORIA_REGISTRATION", Detail: "no stream stores the subject",
 		}}
@@ -24,8 +24,8 @@ func TestReadyz_GivesReasonsAsJSON(t *testing.T) {
 func TestConsole_IsReadOnly(t *testing.T) {
 	varz := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("varz")) }
 	h := newHandler(Options{
-		Ready: func() []Reason { return nil },
-		NATS:  map[string]http.HandlerFunc{"/varz": varz},
+		NotReady: func() []Reason { return nil },
+		NATS:     map[string]http.HandlerFunc{"/varz": varz},
 	})
 	for _, path := range []string{"/readyz", "/metrics", "/choria/prometheus", "/varz"} {
 		t.Run(path, func(t *testing.T) {

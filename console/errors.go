@@ -13,7 +13,7 @@ const (
 	CodeNotFound         = "not-found"          // no such node, or no such endpoint
 	CodeFleetDisabled    = "fleet-disabled"     // the appliance keeps no fleet view
 	CodeMethodNotAllowed = "method-not-allowed" // neither GET nor HEAD
-	CodeTooManyFollowers = "too-many-followers" // as many clients follow events as may
+	CodeTooManyFollowers = "too-many-followers" // the maximum number of clients follows events already
 	CodeUnavailable      = "unavailable"        // a stream cannot be read; try again
 )
 

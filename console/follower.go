@@ -15,8 +15,8 @@ import (
 const (
 	// maxFollowers is how many clients may follow events at the same time.
 	maxFollowers = 100
-	// writeTimeout is how long a client may take to read one part of a long answer.
-	writeTimeout = 10 * time.Second
+	// defaultWriteTimeout is how long a client may take to read one part of a long answer.
+	defaultWriteTimeout = 10 * time.Second
 	// keepAliveInterval is how often a comment is sent to a follower, so that both sides notice
 	// a connection that is gone.
 	keepAliveInterval = 15 * time.Second

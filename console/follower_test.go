@@ -76,7 +76,7 @@ func serveEvents(t *testing.T, e endlessEvents) (a *api, url string) {
 	return a, server.URL
 }
 
-func TestFollower_SlowClientIsDroppedAlone(t *testing.T) {
+func TestFollower_OnlySlowClientIsDisconnected(t *testing.T) {
 	t.Parallel()
 	e := endlessEvents{reason: strings.Repeat("x", 64<<10), dropped: make(chan error, 10)}
 	a, url := serveEvents(t, e)
@@ -150,7 +150,7 @@ func TestFollower_RefusesParametersOfPages(t *testing.T) {
 func TestFollower_EndsWhenTheConsoleCloses(t *testing.T) {
 	t.Parallel()
 	c := New(Config{Listen: "127.0.0.1:0"}, complete(Options{
-		Ready: func() []Reason { return nil }, Fleet: twoNodes{}, Events: noEvents{},
+		NotReady: func() []Reason { return nil }, Fleet: twoNodes{}, Events: noEvents{},
 	}))
 	if err := c.Open(t.Context()); err != nil {
 		t.Fatal(err)

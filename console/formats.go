@@ -83,7 +83,8 @@ type csvWriter struct {
 	headerWritten bool
 }
 
-// columns are those of every node. The indexed facts follow, each named "facts." and its path.
+// columns are the columns of every CSV file. A column for each indexed fact follows, named "facts."
+// and the path of the fact.
 var columns = []string{
 	"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents",
 }

@@ -10,7 +10,7 @@ import (
 func TestGuard_RequiresToken(t *testing.T) {
 	const token = "a token that is long enough"
 	h := requireToken(token, newHandler(Options{
-		Ready: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{},
+		NotReady: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{},
 	}))
 	for _, test := range []struct {
 		name, header string

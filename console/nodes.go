@@ -46,7 +46,7 @@ func (a *api) nodes(w http.ResponseWriter, r *http.Request) {
 }
 
 // writeNodes writes every page, beginning with the one given. When that fails midway it aborts
-// the connection, so that the client does not take a part for the whole.
+// the connection, so that the client notices that the answer is incomplete.
 func (a *api) writeNodes(w http.ResponseWriter, r *http.Request, query nodeQuery, batch fleet.Query, page fleet.Page) {
 	d := &deadlineWriter{ResponseWriter: w, timeout: a.writeTimeout}
 	err := a.writePages(r.Context(), d, query, batch, page)
@@ -62,7 +62,7 @@ func (a *api) writeNodes(w http.ResponseWriter, r *http.Request, query nodeQuery
 	}
 }
 
-// deadlineWriter is an answer that may take any time in all, but each write only its timeout.
+// deadlineWriter is an answer that has no total time limit; each write has one.
 type deadlineWriter struct {
 	http.ResponseWriter
 	timeout time.Duration

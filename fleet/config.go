@@ -54,7 +54,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "late_after", Value: config.Duration(&c.LateAfter, minTime, maxTime),
 			Help: "a node without a registration for this long is late"},
 		{Name: "down_after", Value: config.Duration(&c.DownAfter, minTime, maxTime),
-			Help: "a silent node that never connected here is down after this long"},
+			Help: "a node that never connected here and has not registered for this long is down"},
 		{Name: "forget_after", Value: config.Duration(&c.ForgetAfter, minTime, maxTime),
 			Help: "a node that is down or stopped for this long is removed"},
 		{Name: "disconnect_grace", Value: config.Duration(&c.DisconnectGrace, minTime, maxTime),
@@ -85,7 +85,7 @@ func (c *Config) Validate(check *config.Check) {
 	mustExceed("forget_after", c.ForgetAfter, "down_after", c.DownAfter)
 	mustExceed("forget_after", c.ForgetAfter, "disconnect_grace", c.DisconnectGrace)
 	if c.Enabled && c.Stream == "" {
-		check.Problem("stream", `empty; name the stream that the adapter writes to, such as "CHORIA_REGISTRATION"`)
+		check.Problem("stream", `no stream is set; name the one that the adapter writes to, such as "CHORIA_REGISTRATION"`)
 	}
 	checkFacts(check, "index", c.Index)
 	checkFacts(check, "volatile", c.Volatile)

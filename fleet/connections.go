@@ -16,8 +16,8 @@ type connID struct {
 type startedConnection struct {
 	id       connID
 	since    time.Time
-	address  string // of the peer
-	verified bool   // the peer proved its name with a certificate or token
+	address  string // that it comes from
+	verified bool   // its name is proven, by a certificate or token
 }
 
 // connections are all connections under one name. The end of an old connection may be reported

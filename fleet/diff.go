@@ -91,20 +91,20 @@ func (c content) facts() map[string]json.RawMessage {
 	return facts
 }
 
-// names returns the names that of returns, as the keys of a map with nil values.
-func (c content) names(of func(*choria.Inventory) []string) map[string]json.RawMessage {
+// names returns the names that get returns, as the keys of a map with nil values.
+func (c content) names(get func(*choria.Inventory) []string) map[string]json.RawMessage {
 	names := map[string]json.RawMessage{}
 	if c.inventory != nil {
-		for _, name := range of(c.inventory) {
+		for _, name := range get(c.inventory) {
 			names[name] = nil
 		}
 	}
 	return names
 }
 
-// flatten adds every value below path that is not an object to into, by its path; also empty
-// objects, and objects that are nested deeper than depth. A list is one value: an element that
-// moved cannot be told from one that changed.
+// flatten adds to into, by path, every value that is not an object, every empty object, and every
+// object nested deeper than depth. A list is one value: an element that moved cannot be told from
+// one that changed.
 func flatten(path string, value json.RawMessage, depth int, into map[string]json.RawMessage) {
 	var object map[string]json.RawMessage
 	if depth == 0 || json.Unmarshal(value, &object) != nil || len(object) == 0 {

@@ -27,9 +27,9 @@ type EventPage struct {
 	Last   uint64   `json:"last"` // sequence; ask for the events after it to get the next page
 }
 
-// Events returns a page of stored events. It may have fewer than Limit before the end: messages
-// in the stream that are not events count towards the limit. Last is at least the sequence of
-// every event in the page. Without a stream of events the page is empty.
+// Events returns a page of stored events. A page can have fewer than Limit events although more
+// follow: messages in the stream that are not events count towards the limit. Last is at least the
+// sequence of every event in the page. Without a stream of events the page is empty.
 func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	page := EventPage{Events: []*Event{}}
 	if !f.opts.StoreEvents {

@@ -50,7 +50,7 @@ func TestFleet_FollowEventsResumesAfterSequence(t *testing.T) {
 	}
 }
 
-func TestFleet_FollowEventsOnlyNewAndRecreatedStream(t *testing.T) {
+func TestFleet_FollowEventsSkipsStoredAndReadsRecreatedStream(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	f := s.open(DefaultConfig())

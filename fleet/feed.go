@@ -17,11 +17,11 @@ const (
 // messageHandler is called with a stored message and its sequence.
 type messageHandler func(m jetstream.Msg, sequence uint64)
 
-// feed reads a stream from some point on, first what is stored and then what is new. Stop its
-// messages when done.
+// feed reads a stream from a start position: first the stored messages, then new ones. Call
+// messages.Stop when it is no longer needed.
 type feed struct {
 	messages jetstream.MessagesContext
-	pending  uint64 // stored messages not yet read, as of the last message
+	unread   uint64 // stored messages after the last one that was read
 }
 
 func newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig) (*feed, error) {
@@ -47,7 +47,7 @@ func (f *feed) next(ctx context.Context, handle messageHandler) error {
 	if err != nil {
 		return err
 	}
-	f.pending = meta.NumPending
+	f.unread = meta.NumPending
 	handle(m, meta.Sequence.Stream)
 	return nil
 }
@@ -56,7 +56,7 @@ func (f *feed) next(ctx context.Context, handle messageHandler) error {
 func (f *feed) catchUp(ctx context.Context, limit int, handle messageHandler) error {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	for n := 0; f.pending > 0 && (limit == 0 || n < limit); n++ {
+	for n := 0; f.unread > 0 && (limit == 0 || n < limit); n++ {
 		if err := f.next(ctx, handle); err != nil {
 			return err
 		}

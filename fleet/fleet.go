@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// tickInterval is how often states are updated: a node is late or down at most this much
-	// after the limit.
+	// tickInterval is how often states are updated: a node becomes late or down at most
+	// tickInterval after its limit.
 	tickInterval = 500 * time.Millisecond
 	// unreadableInterval is how often unreadable messages are logged at most.
 	unreadableInterval = time.Minute
@@ -145,7 +145,7 @@ func Reloadable(key string) bool {
 }
 
 // IgnoreDisconnects stops reading connect and disconnect events. Call it before the appliance
-// disconnects its nodes to stop: those disconnects say nothing about the nodes.
+// disconnects its nodes to stop: those disconnects do not mean that the nodes are down.
 func (f *Fleet) IgnoreDisconnects() {
 	if f.system != nil {
 		f.system.Close()

@@ -12,7 +12,7 @@ func (f *Fleet) Collector() prometheus.Collector {
 		summary: f.Summary,
 		nodes:   desc("nodes", "Nodes by state.", "state"),
 		stored:  desc("events_stored_total", "Events of nodes and sites that were stored."),
-		dropped: desc("events_dropped_total", "Events that are lost because the stream did not take them in time."),
+		dropped: desc("events_dropped_total", "Events dropped because the stream did not store them in time."),
 		waiting: desc("events_waiting", "Events that wait to be stored."),
 		storms:  desc("storms", "Sites of which many nodes went down at once."),
 	}

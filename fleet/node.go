@@ -9,8 +9,8 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// node is what the registry knows of one node. A node enters the registry when it registers;
-// connections alone do not create one.
+// node is what the registry knows of one node. A node is added to the registry when it registers; a
+// connection alone does not create a node.
 type node struct {
 	name, site string
 	Signals

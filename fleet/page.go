@@ -107,7 +107,7 @@ func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	compare := func(a, b ranked) int {
 		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))
 	}
-	var worst time.Time // of the best, once there are limit of them
+	var worst time.Time // time of the last kept node, once limit nodes are kept; zero before
 	f.walk("", func(n *node, _ *Rules) bool {
 		by := o.by(n)
 		if !worst.IsZero() && by.Compare(worst) != o.direction || !selected.matches(n) {

@@ -21,7 +21,7 @@ type Query struct {
 	Agents     []string            // all of them, as in Choria's filters
 
 	Sort  Sort
-	After string // only names that follow this one; requires the order of names
+	After string // only names that follow this one; only with Sort "name" or empty
 	Limit int    // at most this many nodes; 0: all
 }
 
@@ -35,8 +35,8 @@ type Page struct {
 // Sort is an order of nodes by a field; with a minus before it, descending.
 type Sort string
 
-// Sorts are the valid orders. Only "name" can be paged: in the others a node that changes
-// between two pages would be missed or returned twice.
+// Sorts are the valid orders; "received" is by NodeStatus.Registered. Only "name" can be paged: in
+// the others a node that changes between two pages would be missed or returned twice.
 var Sorts = []Sort{"name", "received", "since", "-received", "-since"}
 
 // ErrQuery is returned for a query that is not valid. The text of the error says why.

@@ -46,7 +46,7 @@ func TestQuery_SelectsNodesThatMeetAllConditions(t *testing.T) {
 	}
 }
 
-func TestQuery_InvalidIsErrQuery(t *testing.T) {
+func TestQuery_ReturnsErrQueryForInvalidQuery(t *testing.T) {
 	indexed, unindexed := newIndexedFleet(t, 3), New(DefaultConfig(), Options{Now: time.Now})
 	for label, test := range map[string]struct {
 		f    *Fleet

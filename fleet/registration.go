@@ -16,14 +16,15 @@ const (
 	maxRegistrations = 20
 	// defaultInterval is the assumed interval of a node that has registered once.
 	defaultInterval = time.Hour
-	// minInterval is the shortest interval that is used to guess where registrations begin.
+	// minInterval is the shortest interval that is used to estimate where in the stream the last
+	// registrations begin.
 	minInterval = time.Minute
 )
 
 // RegistrationInfo is a registration as it was stored, without its content.
 type RegistrationInfo struct {
 	Sequence uint64    `json:"sequence"` // in the stream of registrations
-	Received time.Time `json:"received"` // zero: stored by something other than an adapter
+	Received time.Time `json:"received"` // zero: another program than an adapter stored it
 	Verified string    `json:"verified"` // how the adapter verified its sender, or why it did not
 	Request  string    `json:"request"`  // the request id that the node chose
 	Bytes    int       `json:"bytes"`    // as stored

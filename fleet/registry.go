@@ -53,7 +53,8 @@ func (r *registry) registered(u update, now time.Time) {
 		n.copyConnection()
 	}
 	n.registeredOn = u.subject
-	if u.facts != nil && !u.received.Before(n.Received) { // equal: restored from an event, without facts
+	if u.facts != nil && !u.received.Before(n.Received) {
+		// An equal time means that the node was restored from an event, which has no facts.
 		n.facts = u.facts
 	}
 	if !u.received.After(n.Received) {
@@ -103,7 +104,7 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 	}
 	cs.end(id, at, reason)
 	if len(cs.open) == 0 {
-		delete(r.connections, name) // a node keeps its own reference
+		delete(r.connections, name) // n.connections of the node, if it registered, keeps cs
 	}
 	r.connectionsChanged(name, cs, now)
 }

@@ -51,9 +51,9 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 	}
 }
 
-// lostConnection reports whether the node's connection here ended and it has not registered
-// since over another one. A registration that is received up to Rules.Grace after the end may
-// have been sent before it; a later one was sent over a connection to another broker.
+// lostConnection reports whether the last connection here ended and the node did not register
+// later over another broker. A registration up to Rules.Grace after the end may have been sent
+// before it.
 func (s *Signals) lostConnection(r *Rules) bool {
 	return !s.Ended.IsZero() && !s.Received.After(s.Ended.Add(r.Grace))
 }

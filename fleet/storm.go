@@ -21,13 +21,13 @@ type site struct {
 	storm     storm
 }
 
-// storm is that more than Config.StormShare percent of a site's nodes went down within
-// stormWindow: the cause is the site, not the nodes.
+// storm describes that more than Config.StormShare percent of a site's nodes went down within
+// stormWindow: then the cause is the site, not the nodes.
 type storm struct {
 	id    string    // empty: there is no storm
 	since time.Time // when the first node went down
 	nodes int       // that went down in it
-	until time.Time // it does not end before
+	until time.Time // earliest end; zero: any time
 }
 
 // site returns the site of that name, which is added if it is new.
@@ -77,7 +77,7 @@ func (s *site) event(kind, reason string) *Event {
 }
 
 // restoreStorm continues a storm that had not ended when the previous process did. It lasts at
-// least until the nodes that were not yet down had the time to register again.
+// least until the nodes that were not down yet have had the time to register again.
 func (r *registry) restoreStorm(e *Event) {
 	r.site(e.Site).storm = storm{
 		id: e.Storm, since: e.Since, nodes: e.Nodes, until: r.rules.Started.Add(r.rules.Down + stormWindow),

@@ -57,8 +57,8 @@ type connectionEvent struct {
 // inProcessHost is the host of a connection from within this process.
 const inProcessHost = "pipe"
 
-// name returns the identity that the peer proved; in a lab, where none is proved, the name
-// that it gave.
+// name returns the proven identity of the connection; in a lab, where nothing is proven, the name
+// that the connection gave itself.
 func (e *connectionEvent) name() (name string, verified bool) {
 	if e.Client.User != "" {
 		return e.Client.User, true

@@ -14,8 +14,8 @@ import (
 var ErrDeletesMessages = errors.New("not made, because it deletes messages; " +
 	"to make it, run \"muster streams apply --delete-messages\"")
 
-// ErrOverlap is returned, and nothing is changed, when a declared stream has a subject that
-// an existing stream stores which is not declared.
+// ErrOverlap is returned, and nothing is changed, when a subject of a declared stream overlaps an
+// existing stream that is not declared.
 var ErrOverlap = errors.New("subjects overlap")
 
 // Result is one change and whether it was made.
@@ -37,7 +37,7 @@ func List(ctx context.Context, js jetstream.JetStream) ([]StreamInfo, error) {
 	return existing, nil
 }
 
-// Reconcile makes the server's streams as declared. Changes that delete messages are made
+// Reconcile makes the server's streams match the configuration. Changes that delete messages are made
 // only with deleteMessages. The error is that of Plan, or of listing the streams; the error
 // of a single change is in its Result.
 func Reconcile(
@@ -54,9 +54,9 @@ func Reconcile(
 	return Apply(ctx, js, plan, deleteMessages), nil
 }
 
-// Apply makes the changes one by one. A change that fails leaves its stream as it is, and the
-// remaining changes are made nevertheless. So does a change that would delete messages,
-// without deleteMessages.
+// Apply makes the changes one by one. A failed update changes nothing; a failed recreate loses the
+// messages (see recreate). The other changes are made anyway. Without deleteMessages, changes that
+// delete messages are skipped with ErrDeletesMessages.
 func Apply(ctx context.Context, js jetstream.JetStream, changes []Change, deleteMessages bool) []Result {
 	results := make([]Result, len(changes))
 	for i, change := range changes {
@@ -81,7 +81,7 @@ func apply(ctx context.Context, js jetstream.JetStream, change Change) error {
 	}
 }
 
-// recreate deletes the stream and creates it as declared. If creating it fails, recreate
+// recreate deletes the stream and creates it with the declared configuration. If creating it fails, recreate
 // creates it as it was before, without its messages: without a stream, messages published to
 // its subjects would be lost.
 func recreate(ctx context.Context, js jetstream.JetStream, change Change) error {

@@ -36,7 +36,8 @@ func DefaultConfig() Config {
 	s = c.add(contract.StreamAdvisories, "", contract.SubjectAdvisories)
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
-	// Nodes expect no ack of their events, and could have it sent to any subject.
+	// Nodes expect no ack of their events. With acks, a reply subject chosen by a node would let
+	// the server publish there.
 	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
 	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 

@@ -10,10 +10,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// TestDefaultConfig_IsThatOfAChoriaBroker compares the default streams with the requests of a
+// TestDefaultConfig_MatchesChoriaBroker compares the default streams with the requests of a
 // real Choria broker: they are the same except for the limits, which Choria does not have, and
 // no_ack.
-func TestDefaultConfig_IsThatOfAChoriaBroker(t *testing.T) {
+func TestDefaultConfig_MatchesChoriaBroker(t *testing.T) {
 	ours := map[string]jetstream.StreamConfig{}
 	defaults := DefaultConfig()
 	for _, c := range defaults.StreamConfigs() {

@@ -20,8 +20,8 @@ func (c *Config) Validate(check *config.Check, maxStorage, maxMemory int64) {
 	checkSpace(check, declared, "memory", "jetstream.max_memory", maxMemory)
 }
 
-// checkOverlap reports a subject that both streams would store. It reports it for the later
-// stream, unless only the earlier one is in the file: the other is a default then.
+// checkOverlap reports a subject that both streams would store. The problem is
+// reported for the stream that the file declares; if it declares both, for the later one.
 func checkOverlap(check *config.Check, later, earlier *Stream) {
 	if !check.Found("stream." + later.Name) {
 		later, earlier = earlier, later

@@ -33,7 +33,7 @@ type Difference struct {
 	Want  string `json:"want"`  // as declared
 }
 
-// Change makes one stream as declared.
+// Change makes one stream match the configuration.
 type Change struct {
 	Stream      string       `json:"stream"`
 	Action      Action       `json:"action"`
@@ -63,7 +63,7 @@ func (c Change) String() string {
 	return line
 }
 
-// Plan returns the changes that make the existing streams as declared. Streams that are not
+// Plan returns the changes that make the existing streams match the configuration. Streams that are not
 // declared stay as they are; if one has a subject of a declared stream, Plan returns an
 // ErrOverlap. Changes that free subjects come before those that need them.
 func Plan(existing []StreamInfo, declared []jetstream.StreamConfig, now time.Time) ([]Change, error) {
@@ -117,8 +117,8 @@ func checkUndeclared(existing []StreamInfo, declared []jetstream.StreamConfig) e
 	return nil
 }
 
-// compare returns the change that makes an existing stream as declared, and whether they
-// differ at all.
+// compare returns the change that makes an existing stream match the configuration, and whether
+// they differ at all.
 func compare(e StreamInfo, declared jetstream.StreamConfig, now time.Time) (Change, bool) {
 	change := Change{Stream: declared.Name, Action: Update, config: e.Config, before: e.Config}
 	for _, f := range fields {

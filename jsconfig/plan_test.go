@@ -126,7 +126,7 @@ func TestPlan_ReportsEachDifference(t *testing.T) {
 	}
 }
 
-func TestPlan_LeavesStreamsAsDeclaredAlone(t *testing.T) {
+func TestPlan_NoChangeForMatchingStream(t *testing.T) {
 	existing := storedStream(nil)
 	existing.Config.Metadata = map[string]string{"_nats.ver": "2.15.2"}
 	other := StreamInfo{Config: jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}}}

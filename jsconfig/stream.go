@@ -1,4 +1,4 @@
-// Package jsconfig makes JetStream's streams and buckets as the configuration declares them.
+// Package jsconfig makes JetStream's streams and buckets match the configuration.
 // Plan compares the declared streams with the existing ones, Apply makes the changes. It
 // changes no stream that is not declared, and deletes messages only if the caller allows it.
 package jsconfig
@@ -94,7 +94,7 @@ func (s *Stream) Keys() []config.Key {
 			Help: "true: readers may use Direct Get"},
 		{Name: "allow_rollup_hdrs", Value: config.Bool(&s.AllowRollup),
 			Help: "true: a message may replace all earlier ones (Nats-Rollup)"},
-		{Name: "no_ack", Value: config.Bool(&s.NoAck), Help: "true: publishers get no acknowledgement"},
+		{Name: "no_ack", Value: config.Bool(&s.NoAck), Help: "true: publishers get no ack; adapters need acks"},
 		{Name: "deny_delete", Value: config.Bool(&s.DenyDelete),
 			Help: "true: single messages cannot be deleted; cannot be undone"},
 		{Name: "deny_purge", Value: config.Bool(&s.DenyPurge),

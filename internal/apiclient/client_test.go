@@ -33,7 +33,7 @@ func TestClient_TypedAnswers(t *testing.T) {
 
 func TestClient_ReadyWithoutReasons(t *testing.T) {
 	o := options()
-	o.Ready = func() []console.Reason { return nil }
+	o.NotReady = func() []console.Reason { return nil }
 	if r, err := open(t, o).Ready(t.Context()); err != nil || !r.Ready || len(r.Reasons) != 0 {
 		t.Errorf("%+v %v", r, err)
 	}

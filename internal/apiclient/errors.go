@@ -37,8 +37,8 @@ type Kind int
 const (
 	Unreachable     Kind = iota // no connection, or it ended before an answer
 	Timeout                     // connected, but no answer in time
-	NotHTTP                     // the server speaks another protocol
-	ServerUsesHTTPS             // the URL is http://, and the server speaks HTTPS
+	NotHTTP                     // the server uses another protocol
+	ServerUsesHTTPS             // the URL is http://, and the server uses HTTPS
 	NotConsole                  // an HTTP server that is not the console of an appliance
 )
 
@@ -59,9 +59,9 @@ func (e *ConnectionError) Error() string {
 		return fmt.Sprintf("the console at %s did not answer within %s: the appliance hangs or is overloaded",
 			e.URL, e.Timeout)
 	case NotHTTP:
-		return fmt.Sprintf("the server at %s does not speak HTTP", e.URL)
+		return fmt.Sprintf("the server at %s does not use HTTP", e.URL)
 	case ServerUsesHTTPS:
-		return fmt.Sprintf("the console at %s speaks HTTPS", e.URL)
+		return fmt.Sprintf("the console at %s uses HTTPS", e.URL)
 	case NotConsole:
 		if e.Status != "" {
 			return fmt.Sprintf("%s answered %s; is it the console of an appliance?", e.URL, e.Status)
@@ -104,8 +104,8 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 }
 
 // isNotHTTP reports whether a server answered in another protocol. net/http exports no errors for
-// it. The second text is that of a server which spoke before it was asked, as a NATS server does;
-// its format verb is net/http's own mistake.
+// it. The second text is the error when the server sends first, as a NATS server does; the wrong
+// format verb in it is a mistake of net/http.
 func isNotHTTP(err error) bool {
 	return strings.Contains(err.Error(), "malformed HTTP") ||
 		strings.Contains(err.Error(), "readLoopPeekFailLocked: %!w(<nil>)")

@@ -90,9 +90,9 @@ func TestClient_ConnectionErrors(t *testing.T) {
 	}{
 		"nothing listens": {"http://127.0.0.1:1", Unreachable, "no appliance answers at http://127.0.0.1:1 (dial tcp"},
 		"silent":          {listen(t, nil), Timeout, "did not answer within 50ms: the appliance hangs or is overloaded"},
-		"not HTTP":        {nats, NotHTTP, "does not speak HTTP"},
+		"not HTTP":        {nats, NotHTTP, "does not use HTTP"},
 		"HTTPS": {
-			strings.Replace(secure.URL, "https", "http", 1), ServerUsesHTTPS, "speaks HTTPS",
+			strings.Replace(secure.URL, "https", "http", 1), ServerUsesHTTPS, "uses HTTPS",
 		},
 		"another server": {other.URL, NotConsole, "answered 404 Not Found; is it the console of an appliance?"},
 	} {

@@ -23,9 +23,9 @@ func (c *Client) Events(ctx context.Context, q fleet.EventQuery) (fleet.EventPag
 		values.Set("limit", strconv.Itoa(q.Limit))
 	}
 	switch {
-	case q.Latest:
 	case !q.Since.IsZero():
 		values.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
+	case q.Latest: // the endpoint's default
 	default:
 		values.Set("after", strconv.FormatUint(q.After, 10))
 	}

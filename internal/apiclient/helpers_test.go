@@ -93,7 +93,7 @@ func options() console.Options {
 	varz := `{"server_name":"a1","connections":7,"jetstream":{"config":{"max_storage":9},"stats":{"storage":8}}}`
 	return console.Options{
 		Log: hclog.NewNullLogger(), Metrics: metrics, Choria: prometheus.NewRegistry(),
-		Ready: func() []console.Reason { return []console.Reason{{Code: "disk-short", What: "/data"}} },
+		NotReady: func() []console.Reason { return []console.Reason{{Code: "disk-short", What: "/data"}} },
 		NATS: map[string]http.HandlerFunc{
 			"/varz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(varz)) },
 		},

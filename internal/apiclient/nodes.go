@@ -27,7 +27,7 @@ type NodeQuery struct {
 	Text       string   // part of the name
 	Sort       string   // name, received, since, -received or -since; empty: name
 	After      string   // only nodes whose name follows this one; needs the order of names
-	Limit      int      // 0: 100 in Nodes, all otherwise
+	Limit      int      // 0: 100 for Nodes; no limit for the other methods
 }
 
 // path returns the path and query of a request for the nodes in a format.

@@ -163,7 +163,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 	options := console.Options{
 		Log:      a.opts.Log.Named("console"),
 		Now:      time.Now,
-		Ready:    a.NotReady,
+		NotReady: a.NotReady,
 		Metrics:  metrics,
 		Choria:   choria,
 		NATS:     a.broker.Handlers(),

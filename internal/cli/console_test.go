@@ -52,7 +52,7 @@ func TestConsoleCommand_TokenAndTLS(t *testing.T) {
 		{"no CA", []string{"--server", url, "--token", "file:" + token}, 1, "certificate"},
 		{
 			"http", []string{"--server", plain, "--token", "file:" + token}, 1,
-			"speaks HTTPS; use https://127.0.0.1:",
+			"uses HTTPS; use https://127.0.0.1:",
 		},
 		{"no token", []string{"--server", url, "--ca", site.Files().CA}, 1, "the console requires its token"},
 		{"missing token file", []string{"--server", url, "--token", "file:/nowhere"}, 2, "--token: open /nowhere"},

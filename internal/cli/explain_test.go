@@ -31,11 +31,11 @@ func TestExplain(t *testing.T) {
 		},
 		{
 			"not HTTP", &apiclient.ConnectionError{Kind: apiclient.NotHTTP, URL: url, Err: refused},
-			"does not speak HTTP; give the address of the console",
+			"does not use HTTP; give the address of the console",
 		},
 		{
 			"HTTPS", &apiclient.ConnectionError{Kind: apiclient.ServerUsesHTTPS, URL: url},
-			"speaks HTTPS; use https://127.0.0.1:8222",
+			"uses HTTPS; use https://127.0.0.1:8222",
 		},
 		{
 			"unauthorized", &apiclient.Error{Code: console.CodeUnauthorized, Message: "no token"},

@@ -47,7 +47,7 @@ func TestRejected_ListsRejectedMessages(t *testing.T) {
 		t.Errorf("%d %s", status, out)
 	}
 	status, _, errOut = muster(t, "rejected", "--server", p.broker)
-	if status != 1 || !strings.Contains(errOut, "does not speak HTTP") || strings.Count(errOut, "\n") != 1 {
+	if status != 1 || !strings.Contains(errOut, "does not use HTTP") || strings.Count(errOut, "\n") != 1 {
 		t.Errorf("--server with the port of the broker: %d %s", status, errOut)
 	}
 }

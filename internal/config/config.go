@@ -38,8 +38,8 @@ type Value interface {
 	String() string
 }
 
-// filler is a Value that holds a whole table of the file. It reports a problem for each key
-// in it; its set is not called.
+// filler is a Value that holds a whole table of the file. fill reports the problems of the
+// table's keys; set is not called for a filler.
 type filler interface {
 	fill(r *report, path string, found map[string]any)
 }

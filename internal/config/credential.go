@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// credentialPrefix begins the name of a file that systemd hands to the service, see
-	// LoadCredential= in systemd.exec(5).
+	// credentialPrefix marks a value as the name of a credential: a file that systemd passes to
+	// the service, see LoadCredential= in systemd.exec(5).
 	credentialPrefix = "credential:"
-	// unitPrefix is what systemd puts before the name of a file if the unit hands over a
-	// directory, as the unit of the packages does.
+	// unitPrefix is what systemd puts before the name of a file if the unit loads a directory,
+	// as the unit of the packages does.
 	unitPrefix = "muster_"
-	// credentialDir is that directory. Root finds the files in it without systemd.
+	// credentialDir is that directory. Without systemd, a process of root reads the files there.
 	credentialDir = "/etc/muster/credentials"
 )
 
-// Path is the path of a file, or "credential:NAME" for a file that systemd hands to the
+// Path is the path of a file, or "credential:NAME" for a file that systemd passes to the
 // service.
 func Path(into *string) Value { return pathValue{stringValue{into}} }
 
@@ -38,7 +38,7 @@ func (v pathValue) set(found any) error {
 }
 
 // credential returns the path of the credential. With an error it returns a path that does
-// not exist, so that no later check takes the key for empty.
+// not exist, so that later checks do not treat the key as empty.
 func credential(name string) (string, error) {
 	if name == "" || name != filepath.Base(name) {
 		return credentialPrefix + name,

@@ -47,8 +47,8 @@ func flatten(root Table) flat {
 	return f
 }
 
-// merge returns the paths of both lists, each once. Paths of the second list that the first
-// lacks follow the path that they follow in the second.
+// merge returns the paths of both lists, each once. It keeps the order of first; a path that only
+// second has is inserted after its predecessor in second.
 func merge(first, second []string) []string {
 	known := map[string]bool{}
 	for _, path := range first {
