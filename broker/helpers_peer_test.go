@@ -13,9 +13,9 @@ import (
 
 // peer is a connection that tries out its permissions.
 type peer struct {
-	t       *testing.T
-	nc      *nats.Conn
-	witness *nats.Conn // an internal connection, which may do everything
+	t            *testing.T
+	nc           *nats.Conn
+	internalConn *nats.Conn // an internal connection, which may do everything
 }
 
 // peer connects with the options, until the test ends.
@@ -26,12 +26,12 @@ func (s *site) peer(t *testing.T, options ...nats.Option) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	witness, err := s.broker.Connect("witness")
+	internalConn, err := s.broker.Connect("test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(witness.Close)
-	return &peer{t, nc, witness}
+	t.Cleanup(internalConn.Close)
+	return &peer{t, nc, internalConn}
 }
 
 // wasDenied reports whether the server has refused an action, "Publish to" or "Subscription
@@ -46,29 +46,29 @@ func (p *peer) wasDenied(action, subject string) bool {
 		strings.Contains(err.Error(), fmt.Sprintf("%s %q", action, subject))
 }
 
-// publishes tries to publish. seen is whether the witness has received it.
+// publishes tries to publish. seen is whether the internal connection has received it.
 func (p *peer) publishes(subject string) (seen, denied bool) {
 	p.t.Helper()
-	sub, err := p.witness.SubscribeSync(subject)
+	sub, err := p.internalConn.SubscribeSync(subject)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := p.witness.Flush(); err != nil {
+	if err := p.internalConn.Flush(); err != nil {
 		p.t.Fatal(err)
 	}
 	if err := p.nc.Publish(subject, []byte("tried")); err != nil {
 		p.t.Fatal(err)
 	}
 	denied = p.wasDenied("Publish to", subject)
-	if err := p.witness.Flush(); err != nil {
+	if err := p.internalConn.Flush(); err != nil {
 		p.t.Fatal(err)
 	}
 	_, err = sub.NextMsg(time.Millisecond)
 	return err == nil, denied
 }
 
-// reads tries to subscribe. got is whether a message that the witness publishes to the other
+// reads tries to subscribe. got is whether a message that the internal connection publishes to the other
 // subject arrives.
 func (p *peer) reads(subscribe, publish string) (got, denied bool) {
 	p.t.Helper()
@@ -78,10 +78,10 @@ func (p *peer) reads(subscribe, publish string) (got, denied bool) {
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	denied = p.wasDenied("Subscription to", subscribe)
-	if err := p.witness.Publish(publish, []byte("secret")); err != nil {
+	if err := p.internalConn.Publish(publish, []byte("secret")); err != nil {
 		p.t.Fatal(err)
 	}
-	for _, nc := range []*nats.Conn{p.witness, p.nc} { // then it is routed, and then it has arrived
+	for _, nc := range []*nats.Conn{p.internalConn, p.nc} { // then it is routed, and then it has arrived
 		if err := nc.Flush(); err != nil {
 			p.t.Fatal(err)
 		}

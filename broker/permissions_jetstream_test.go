@@ -46,12 +46,12 @@ func openRegistered(t *testing.T) (*site, jetstream.Stream) {
 // wantUntouched fails the test unless web2's registration is still the only message.
 func (s *site) wantUntouched(t *testing.T, stream jetstream.Stream) {
 	t.Helper()
-	witness, err := s.broker.Connect("witness")
+	internalConn, err := s.broker.Connect("test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer witness.Close()
-	if err := witness.Flush(); err != nil {
+	defer internalConn.Close()
+	if err := internalConn.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond) // JetStream answers asynchronously, if it does
@@ -76,11 +76,11 @@ func TestPermissionBuilder_NodeCannotMakeConsumerPublish(t *testing.T) {
 	createStreams(t, s)
 	p := s.web1(t, "streams", "governor")
 	p.mustPublish("choria.governor.G")
-	target, err := p.witness.SubscribeSync("choria.node_metadata.web2")
+	target, err := p.internalConn.SubscribeSync("choria.node_metadata.web2")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.witness.Flush(); err != nil {
+	if err := p.internalConn.Flush(); err != nil {
 		t.Fatal(err)
 	}
 	request := `{"stream_name":"GOVERNOR_G","config":{"deliver_subject":"choria.node_metadata.web2",` +

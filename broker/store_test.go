@@ -216,12 +216,12 @@ func TestStoreMonitor_HealsAfterWriteError(t *testing.T) {
 	})
 }
 
-// churn creates, edits and deletes streams and buckets, with a pause after each operation.
+// changeStreams creates, edits and deletes streams and buckets, with a pause after each operation.
 //
 // It works around two races in NATS 2.15. It uses each name once, because NATS removes the
 // files of a deleted stream in the background. And another file stream must exist, because
 // with the last one NATS removes the directory in which a new stream is being created.
-func churn(t *testing.T, js jetstream.JetStream, operations int, pause time.Duration) {
+func changeStreams(t *testing.T, js jetstream.JetStream, operations int, pause time.Duration) {
 	t.Helper()
 	do := func(what string, err error) {
 		if err != nil {
@@ -288,7 +288,7 @@ func TestStoreMonitor_IgnoresStreamsThatAreCreatedAndDeleted(t *testing.T) {
 			if pace.load {
 				defer publishLoad(t, b)()
 			}
-			churn(t, js, scale*pace.operations, pace.pause)
+			changeStreams(t, js, scale*pace.operations, pace.pause)
 		})
 	}
 	close(stop)
@@ -304,13 +304,13 @@ func TestStoreMonitor_IgnoresStreamsThatAreCreatedAndDeleted(t *testing.T) {
 	}
 }
 
-type watched struct{ reopened, faults, problems int }
+type watchCounts struct{ reopened, faults, problems int }
 
 // watchEveryMillisecond checks the store of a broker much more often than the broker itself
 // does, until stop is closed.
-func watchEveryMillisecond(t *testing.T, b *Broker, log *syncBuffer, stop <-chan struct{}) <-chan watched {
+func watchEveryMillisecond(t *testing.T, b *Broker, log *syncBuffer, stop <-chan struct{}) <-chan watchCounts {
 	t.Helper()
-	var w watched
+	var w watchCounts
 	monitor := newStoreMonitor(b)
 	monitor.log = hclog.New(&hclog.LoggerOptions{Output: log})
 	monitor.reopen = func() error { w.reopened++; return nil }
@@ -319,7 +319,7 @@ func watchEveryMillisecond(t *testing.T, b *Broker, log *syncBuffer, stop <-chan
 		w.problems += len(problems)
 		return problems, ok
 	}
-	done := make(chan watched, 1)
+	done := make(chan watchCounts, 1)
 	go func() {
 		for {
 			select {

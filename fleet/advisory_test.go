@@ -44,7 +44,7 @@ func TestFleet_PublishesAdvisories(t *testing.T) {
 		if err := json.Unmarshal(m.Data, &a); err != nil {
 			t.Fatal(err)
 		}
-		if a.Event != event || a.Value != name(0) || a.Protocol != "io.choria.sr.v2.age_advisory" ||
+		if a.Event != event || a.Value != nodeName(0) || a.Protocol != "io.choria.sr.v2.age_advisory" ||
 			a.Replicator != "ams" || a.InspectField != "sender" || a.EventID == "" || a.Seen == 0 || a.Timestamp == 0 {
 			t.Errorf("%s: %s", event, m.Data)
 		}

@@ -41,7 +41,7 @@ func BenchmarkOpen(b *testing.B) {
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/open")
 			with := heap()
-			names := uint64(benchNodes * len(name(0)))
+			names := uint64(benchNodes * len(nodeName(0)))
 			f.withRegistry(func(r *registry, _ time.Time) {
 				r.nodes, r.byName, r.schedule = map[string]*node{}, newNameTree(), schedule{}
 			})
@@ -64,7 +64,7 @@ func BenchmarkTick(b *testing.B) {
 	now := time.Unix(1_000_000, 0)
 	r := newTestRegistry(testRules(now))
 	for n := range benchNodes {
-		r.registered(update{name: name(n), site: "ams", received: now}, now)
+		r.registered(update{name: nodeName(n), site: "ams", received: now}, now)
 	}
 	for b.Loop() {
 		r.tick(now)
@@ -77,7 +77,7 @@ func BenchmarkRegistered(b *testing.B) {
 	r := newTestRegistry(testRules(now))
 	names := make([]string, benchNodes)
 	for n := range names {
-		names[n] = name(n)
+		names[n] = nodeName(n)
 		r.registered(update{name: names[n], site: "ams", received: now}, now)
 	}
 	for n := 0; b.Loop(); n++ {

@@ -150,7 +150,7 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for n := range events {
-			e := &Event{Event: eventNew, Node: name(n), To: Up, Site: "ams", Since: s.now().UTC()}
+			e := &Event{Event: eventNew, Node: nodeName(n), To: Up, Site: "ams", Since: s.now().UTC()}
 			data, _ := json.Marshal(e)
 			if n%(events/others) == 0 {
 				put(contract.SubjectFleetNode+"up.other", []byte("not JSON"))
@@ -183,8 +183,8 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 	})
 	wg.Wait()
 	for n := range events {
-		if seen[name(n)] != 1 {
-			t.Fatalf("event %d is read %d times", n, seen[name(n)])
+		if seen[nodeName(n)] != 1 {
+			t.Fatalf("event %d is read %d times", n, seen[nodeName(n)])
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestFleet_StoresEachDownEventOnceAcrossKill(t *testing.T) {
 		}
 		return nil
 	})
-	s.crash(f)
+	s.killFleet(f)
 	stored := s.messages(contract.StreamFleet) - nodes - 1
 	t.Logf("killed when %d of %d down events were stored", stored, nodes)
 	if stored >= nodes {
@@ -94,7 +94,7 @@ func (s *fixture) disconnectAll(f *Fleet, nodes int) {
 	wait.Eventually(s.tb, func() error {
 		var open int
 		f.withRegistry(func(r *registry, _ time.Time) { open = len(r.connections) })
-		if n, ok := f.Node(name(nodes - 1)); open > 0 || !ok || n.Connection.Connected != "no" {
+		if n, ok := f.Node(nodeName(nodes - 1)); open > 0 || !ok || n.Connection.Connected != "no" {
 			return fmt.Errorf("%d connections are open", open)
 		}
 		return nil
@@ -142,7 +142,7 @@ func TestFleet_SkipsUnreadableMessages(t *testing.T) {
 	}
 	s.register(1, nil)
 	wait.Eventually(t, func() error {
-		newNode := contract.SubjectFleetNode + eventNew + "." + name(0)
+		newNode := contract.SubjectFleetNode + eventNew + "." + nodeName(0)
 		if s.eventSubjects()[newNode] != 1 || f.Summary().Nodes != 1 {
 			return fmt.Errorf("%+v", f.Summary())
 		}

@@ -82,9 +82,9 @@ func (s *fixture) open(cfg Config) *Fleet {
 	return f
 }
 
-// crash ends a fleet as a kill of the process would: messages that were sent may still arrive,
+// killFleet ends a fleet as a kill of the process would: messages that were sent may still arrive,
 // no others are sent.
-func (s *fixture) crash(f *Fleet) {
+func (s *fixture) killFleet(f *Fleet) {
 	f.conn.Close()
 	f.system.Close()
 	f.cancel()
@@ -92,13 +92,13 @@ func (s *fixture) crash(f *Fleet) {
 	f.closeOnce.Do(f.wg.Wait)
 }
 
-// name returns the name of node n.
-func name(n int) string { return fmt.Sprintf("node%05d.example.net", n) }
+// nodeName returns the name of node n.
+func nodeName(n int) string { return fmt.Sprintf("node%05d.example.net", n) }
 
 // adapterHeader returns the headers that an adapter adds to a registration of node n.
 func (s *fixture) adapterHeader(n int) nats.Header {
 	return nats.Header{
-		contract.HeaderSender:   {name(n)},
+		contract.HeaderSender:   {nodeName(n)},
 		contract.HeaderReceived: {s.now().UTC().Format(time.RFC3339Nano)},
 		contract.HeaderSite:     {"ams"},
 	}
@@ -109,7 +109,7 @@ func (s *fixture) adapterHeader(n int) nats.Header {
 func (s *fixture) register(nodes int, body func(n int) []byte) {
 	s.tb.Helper()
 	for n := range nodes {
-		m := &nats.Msg{Subject: contract.SubjectNodeMetadata + name(n), Header: s.adapterHeader(n)}
+		m := &nats.Msg{Subject: contract.SubjectNodeMetadata + nodeName(n), Header: s.adapterHeader(n)}
 		if body != nil {
 			m.Data = body(n)
 		}
@@ -128,7 +128,7 @@ func (s *fixture) registerNode0(f *Fleet, bodies ...[]byte) {
 		s.register(1, func(n int) []byte { return output(n, fmt.Sprint(i), body) })
 	}
 	wait.Eventually(s.tb, func() error {
-		if d, _, err := f.Detail(s.tb.Context(), name(0)); len(d.Registrations) != len(bodies) {
+		if d, _, err := f.Detail(s.tb.Context(), nodeName(0)); len(d.Registrations) != len(bodies) {
 			return fmt.Errorf("%d registrations, %w", len(d.Registrations), err)
 		}
 		return nil
@@ -137,7 +137,7 @@ func (s *fixture) registerNode0(f *Fleet, bodies ...[]byte) {
 
 // output returns what an adapter stores of a registration of node n.
 func output(n int, id string, body []byte) []byte {
-	m := choria.Message{Sender: name(n), ID: id, Time: time.Unix(1, 0), Body: body}
+	m := choria.Message{Sender: nodeName(n), ID: id, Time: time.Unix(1, 0), Body: body}
 	return m.AppendOutput(nil)
 }
 
@@ -167,7 +167,7 @@ func (s *fixture) publishConnection(kind string, n int) {
 	s.tb.Helper()
 	var e connectionEvent
 	e.Server.ID = "S"
-	e.Client.ID, e.Client.Host, e.Client.User = uint64(n+1), "10.0.0.1", name(n)
+	e.Client.ID, e.Client.Host, e.Client.User = uint64(n+1), "10.0.0.1", nodeName(n)
 	e.Client.Start, e.Client.Stop, e.Reason = s.now(), s.now(), "Client Closed"
 	data, err := json.Marshal(e)
 	if err != nil {
@@ -267,7 +267,8 @@ func (f *Fleet) registerIndexed(n int, received time.Time) {
 	}
 	inventory := choria.Inventory{Classes: class, Facts: fmt.Appendf(nil, facts, n)}
 	f.withRegistry(func(r *registry, now time.Time) {
-		r.registered(update{name: name(n), site: "ams", received: received, facts: f.index.indexInventory(&inventory)}, now)
+		facts := f.index.indexInventory(&inventory)
+		r.registered(update{name: nodeName(n), site: "ams", received: received, facts: facts}, now)
 	})
 }
 

@@ -34,7 +34,7 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 		`cores:2 os.name:"Fedora"; ; `,
 		`; ; `,
 	} {
-		status, _ := f.Node(name(n))
+		status, _ := f.Node(nodeName(n))
 		var facts []string
 		for _, path := range []string{"cores", "missing.fact", "os.name", "os.release.major"} {
 			if value, ok := status.Facts[path]; ok {
@@ -44,7 +44,7 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 		got := fmt.Sprintf("%s; %s; %s", strings.Join(facts, " "), strings.Join(status.Classes, " "),
 			strings.Join(status.Agents, " "))
 		if got != want || len(status.Facts) != len(facts) {
-			t.Errorf("%s has %s, want %s; facts %s", name(n), got, want, status.Facts)
+			t.Errorf("%s has %s, want %s; facts %s", nodeName(n), got, want, status.Facts)
 		}
 	}
 }

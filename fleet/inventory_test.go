@@ -18,7 +18,7 @@ func (s *fixture) inventories(f *Fleet, nodes int) string {
 	s.tb.Helper()
 	names := []string{"unknown"}
 	for n := range nodes {
-		names = append(names, name(n))
+		names = append(names, nodeName(n))
 	}
 	var lines []string
 	err := f.Inventories(s.tb.Context(), names, func(name string, i *choria.Inventory) error {
@@ -72,13 +72,13 @@ func TestFleet_InventoriesAreTheLastRegistered(t *testing.T) {
 		bodies[0] = inventoryBody(t, `{"classes":["other"],"facts":{"cores":5}}`)
 	}
 	enough := errors.New("enough")
-	names := []string{name(0), name(1)}
+	names := []string{nodeName(0), nodeName(1)}
 	err := f.Inventories(t.Context(), names, func(string, *choria.Inventory) error { return enough })
 	if !errors.Is(err, enough) {
 		t.Error(err)
 	}
-	s.crash(f)
-	if err := f.Inventories(t.Context(), []string{name(0)}, nil); err == nil {
+	s.killFleet(f)
+	if err := f.Inventories(t.Context(), []string{nodeName(0)}, nil); err == nil {
 		t.Error("inventories without a stream")
 	}
 }

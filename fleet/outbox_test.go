@@ -92,7 +92,7 @@ func TestOutbox_StoresStormBeforeItsCalm(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := time.Unix(1_000_000, 0).UTC()
-	f.outbox.put(&Event{Event: eventNew, Node: name(0), To: Up, Site: "ams", Since: at})
+	f.outbox.put(&Event{Event: eventNew, Node: nodeName(0), To: Up, Site: "ams", Since: at})
 	wait.Eventually(t, func() error { // what is put now waits behind it
 		if !f.outbox.failing.Load() {
 			return errors.New("the stream is deleted, and no event had to wait")

@@ -11,9 +11,9 @@ import (
 func TestFleet_NodesSortsByTime(t *testing.T) {
 	f := newIndexedFleet(t, 100)
 	for sort, want := range map[Sort][]string{
-		"received":  {name(0), name(1), name(2)},
-		"-received": {name(99), name(98), name(97)},
-		"name":      {name(0), name(1), name(2)},
+		"received":  {nodeName(0), nodeName(1), nodeName(2)},
+		"-received": {nodeName(99), nodeName(98), nodeName(97)},
+		"name":      {nodeName(0), nodeName(1), nodeName(2)},
 	} {
 		t.Run(string(sort), func(t *testing.T) {
 			page, err := f.Nodes(Query{Sort: sort, Limit: 3})
@@ -39,7 +39,7 @@ func TestFleet_NodesBoundsWorkOfPage(t *testing.T) {
 	}{
 		"one expression":  {Query{Identities: []string{"/^node0000[12][.]/"}}, 2, 2},
 		"two expressions": {Query{Identities: []string{"/^node32[0-9]{3}5[.]/", "/^node0000[12][.]/"}}, 2, 3},
-		"names":           {Query{Identities: []string{name(3), name(maxWork), "unknown"}}, 2, 1},
+		"names":           {Query{Identities: []string{nodeName(3), nodeName(maxWork), "unknown"}}, 2, 1},
 		"few values":      {Query{Where: parseWhere(t, "os.name=none")}, 0, 1},
 		"many values":     {Query{Where: parseWhere(t, "serial=S32770")}, 1, 2},
 		"many, twice":     {Query{Where: parseWhere(t, "serial=~S", "serial=S32770")}, 1, 3},
@@ -80,7 +80,7 @@ func TestFleet_NodesPagesWhileNodesChange(t *testing.T) {
 					return
 				default:
 				}
-				f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[name(n)], Forgotten, now) })
+				f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[nodeName(n)], Forgotten, now) })
 				f.registerIndexed(n+1, at)
 				f.registerIndexed(nodes+round*nodes+n, time.Unix(1_000_000, 0))
 				f.registerIndexed(n, at)
@@ -90,8 +90,8 @@ func TestFleet_NodesPagesWhileNodesChange(t *testing.T) {
 	for range 3 {
 		seen := seenOnPages(t, f)
 		for n := range nodes {
-			if times := seen[name(n)]; times > 1 || n%10 != 0 && times != 1 {
-				t.Fatalf("%s is seen %d times", name(n), times)
+			if times := seen[nodeName(n)]; times > 1 || n%10 != 0 && times != 1 {
+				t.Fatalf("%s is seen %d times", nodeName(n), times)
 			}
 		}
 	}
@@ -129,7 +129,7 @@ func seenOnPages(t *testing.T, f *Fleet) map[string]int {
 // unknownNames returns 500 names that no node has.
 func unknownNames() (names []string) {
 	for n := range 500 {
-		names = append(names, "unknown"+name(n))
+		names = append(names, "unknown"+nodeName(n))
 	}
 	return names
 }
@@ -140,7 +140,7 @@ func BenchmarkNodes(b *testing.B) {
 	for n := range benchNodes { // the order of times differs from the order of names
 		f.registerIndexed(n, time.Unix(1_001_000, int64(n)*7919%benchNodes*1e6))
 	}
-	f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[name(benchNodes/2)], Down, now) })
+	f.withRegistry(func(r *registry, now time.Time) { r.setState(r.nodes[nodeName(benchNodes/2)], Down, now) })
 	for _, bench := range []struct {
 		label string
 		q     Query

@@ -9,10 +9,10 @@ import (
 
 func TestQuery_SelectsNodesThatMeetAllConditions(t *testing.T) {
 	f := newIndexedFleet(t, 100)
-	part := name(5)[:len(name(5))-1]
+	part := nodeName(5)[:len(nodeName(5))-1]
 	withPart := 0
 	for n := range 100 {
-		if strings.Contains(name(n), part) {
+		if strings.Contains(nodeName(n), part) {
 			withPart++
 		}
 	}
@@ -26,9 +26,9 @@ func TestQuery_SelectsNodesThatMeetAllConditions(t *testing.T) {
 		"site":               {Query{Sites: []string{"lon", "ams"}}, 100},
 		"another site":       {Query{Sites: []string{"lon"}}, 0},
 		"text":               {Query{Text: part}, withPart},
-		"name":               {Query{Identities: []string{name(7)}}, 1},
-		"names":              {Query{Identities: []string{name(7), name(8), "unknown"}}, 2},
-		"pattern":            {Query{Identities: []string{"/0[.]/", name(7)}}, 11},
+		"name":               {Query{Identities: []string{nodeName(7)}}, 1},
+		"names":              {Query{Identities: []string{nodeName(7), nodeName(8), "unknown"}}, 2},
+		"pattern":            {Query{Identities: []string{"/0[.]/", nodeName(7)}}, 11},
 		"fact":               {Query{Where: parseWhere(t, "os.name=fedora")}, 10},
 		"facts":              {Query{Where: parseWhere(t, "os.name=debian", "cores<10")}, 90},
 		"facts of none":      {Query{Where: parseWhere(t, "os.name=debian", "cores>10")}, 0},

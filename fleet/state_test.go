@@ -14,14 +14,14 @@ type stateCase struct {
 
 var startTime = time.Unix(1_000_000, 0)
 
-// after returns a time after startTime.
-func after(d time.Duration) time.Time { return startTime.Add(d) }
+// afterStart returns a time after startTime.
+func afterStart(d time.Duration) time.Time { return startTime.Add(d) }
 
 func (c stateCase) run(t *testing.T, started time.Time) {
 	t.Helper()
 	c.signals.Received = startTime
 	rules := testRules(started)
-	if got := c.signals.State(after(c.at), &rules); got != c.want {
+	if got := c.signals.State(afterStart(c.at), &rules); got != c.want {
 		t.Errorf("%s, want %s", got, c.want)
 	}
 }
@@ -30,9 +30,9 @@ func (c stateCase) run(t *testing.T, started time.Time) {
 func TestSignals_StateAtLimits(t *testing.T) {
 	const ns = time.Nanosecond
 	const mins, secs = time.Minute, time.Second
-	started := after(-24 * time.Hour)
+	started := afterStart(-24 * time.Hour)
 	shutdown := func(ended, shutdown time.Duration) Signals {
-		return Signals{Ended: after(ended), ShutdownAt: after(shutdown)}
+		return Signals{Ended: afterStart(ended), ShutdownAt: afterStart(shutdown)}
 	}
 	reconnected := shutdown(mins, mins)
 	reconnected.Connected = true
@@ -46,21 +46,21 @@ func TestSignals_StateAtLimits(t *testing.T) {
 		"forgotten":                     {Signals{}, time.Hour, Forgotten},
 		"connected and silent":          {Signals{Connected: true}, 48 * time.Hour, Late},
 		"connected":                     {Signals{Connected: true}, mins, Up},
-		"disconnected now":              {Signals{Ended: after(mins)}, mins, Up},
-		"before end of grace":           {Signals{Ended: after(mins)}, 80*secs - ns, Up},
-		"end of grace":                  {Signals{Ended: after(mins)}, 80 * secs, Down},
-		"late within grace":             {Signals{Ended: after(6 * mins)}, 6*mins + secs, Late},
+		"disconnected now":              {Signals{Ended: afterStart(mins)}, mins, Up},
+		"before end of grace":           {Signals{Ended: afterStart(mins)}, 80*secs - ns, Up},
+		"end of grace":                  {Signals{Ended: afterStart(mins)}, 80 * secs, Down},
+		"late within grace":             {Signals{Ended: afterStart(6 * mins)}, 6*mins + secs, Late},
 		"shutdown, then disconnect":     {shutdown(mins, 59*secs), 80 * secs, Stopped},
 		"disconnect, then shutdown":     {shutdown(mins, 80*secs), 80 * secs, Stopped},
 		"shutdown long before":          {shutdown(mins, 40*secs-ns), 80 * secs, Down},
-		"shutdown, still connected":     {Signals{Connected: true, ShutdownAt: after(secs)}, mins, Up},
+		"shutdown, still connected":     {Signals{Connected: true, ShutdownAt: afterStart(secs)}, mins, Up},
 		"reconnected":                   {reconnected, 5 * mins, Up},
-		"received within grace of end":  {Signals{Ended: after(-20 * secs)}, secs, Down},
-		"registers elsewhere":           {Signals{Ended: after(-20*secs - ns)}, secs, Up},
-		"disconnected and forgotten":    {Signals{Ended: after(mins)}, 61 * mins, Forgotten},
-		"disconnected before forgotten": {Signals{Ended: after(mins)}, 61*mins - ns, Down},
+		"received within grace of end":  {Signals{Ended: afterStart(-20 * secs)}, secs, Down},
+		"registers elsewhere":           {Signals{Ended: afterStart(-20*secs - ns)}, secs, Up},
+		"disconnected and forgotten":    {Signals{Ended: afterStart(mins)}, 61 * mins, Forgotten},
+		"disconnected before forgotten": {Signals{Ended: afterStart(mins)}, 61*mins - ns, Down},
 		"clock set back":                {Signals{}, -time.Hour, Up},
-		"ended in the future":           {Signals{Ended: after(time.Hour)}, mins, Up},
+		"ended in the future":           {Signals{Ended: afterStart(time.Hour)}, mins, Up},
 	} {
 		t.Run(name, func(t *testing.T) { test.run(t, started) })
 	}
@@ -69,14 +69,14 @@ func TestSignals_StateAtLimits(t *testing.T) {
 // The process started half an hour after the last registration.
 func TestSignals_StateAfterRestart(t *testing.T) {
 	const mins = time.Minute
-	stopped := Signals{Restored: Stopped, Ended: after(mins), ShutdownAt: after(mins)}
+	stopped := Signals{Restored: Stopped, Ended: afterStart(mins), ShutdownAt: afterStart(mins)}
 	for name, test := range map[string]stateCase{
 		"was down":            {Signals{Restored: Down}, 30 * mins, Down},
 		"was not known":       {Signals{}, 30 * mins, Down},
 		"stays stopped":       {stopped, 31 * mins, Stopped},
 		"connected, was down": {Signals{Restored: Down, Connected: true}, 31 * mins, Late},
 	} {
-		t.Run(name, func(t *testing.T) { test.run(t, after(30*mins)) })
+		t.Run(name, func(t *testing.T) { test.run(t, afterStart(30*mins)) })
 	}
 }
 
@@ -93,6 +93,6 @@ func TestSignals_StateAfterLateRestart(t *testing.T) {
 		"was late":                 {Signals{Restored: Late}, restart, Late},
 		"connected, was up":        {Signals{Restored: Up, Connected: true}, restart + mins, Up},
 	} {
-		t.Run(name, func(t *testing.T) { test.run(t, after(restart)) })
+		t.Run(name, func(t *testing.T) { test.run(t, afterStart(restart)) })
 	}
 }

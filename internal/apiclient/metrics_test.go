@@ -2,7 +2,7 @@ package apiclient
 
 import "testing"
 
-func TestMetrics(t *testing.T) {
+func TestMetrics_SumsAndFindsMinimum(t *testing.T) {
 	m, err := open(t, options()).Metrics(t.Context())
 	if err != nil {
 		t.Fatal(err)

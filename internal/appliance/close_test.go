@@ -29,11 +29,11 @@ func TestClose_UnderLoadCountsEveryMessage(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 		read := readByServer(t, a)
-		flood := testkit.StartFlood(t, a.BrokerAddress(), testkit.FloodOptions{
+		load := testkit.StartLoad(t, a.BrokerAddress(), testkit.LoadOptions{
 			Connections: 4, FirstID: round * 1_000_000, Content: 3000,
 		})
 		wait.Eventually(t, func() error {
-			if n := flood.Published(); n < 1000 {
+			if n := load.Published(); n < 1000 {
 				return fmt.Errorf("%d published", n)
 			}
 			return nil
@@ -41,7 +41,7 @@ func TestClose_UnderLoadCountsEveryMessage(t *testing.T) {
 		if err := a.Close(context.Background()); err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		flood.Stop()
+		load.Stop()
 		s := a.Stats()["registration"]
 		if n := read(); n == 0 || s.Received < n {
 			t.Errorf("round %d: the server had read %d messages, the ledger knows of %d", round, n, s.Received)
@@ -58,7 +58,7 @@ func TestClose_UnderLoadCountsEveryMessage(t *testing.T) {
 }
 
 // readByServer returns a function that returns the number of messages that the server had read
-// from the flood's connections when they ended. The server's event reports it from the side of
+// from the load's connections when they ended. The server's event reports it from the side of
 // the client, as messages that the client sent.
 func readByServer(t *testing.T, a *appliance.Appliance) func() uint64 {
 	t.Helper()
@@ -72,7 +72,7 @@ func readByServer(t *testing.T, a *appliance.Appliance) func() uint64 {
 			Client struct{ Name string }
 			Sent   struct{ Msgs uint64 }
 		}
-		if json.Unmarshal(m.Data, &event) == nil && strings.HasPrefix(event.Client.Name, "flood") {
+		if json.Unmarshal(m.Data, &event) == nil && strings.HasPrefix(event.Client.Name, "load ") {
 			total.Add(event.Sent.Msgs)
 		}
 	}); err != nil {

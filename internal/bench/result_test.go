@@ -67,7 +67,7 @@ func TestCompare_MeasuresRatesAndLatencies(t *testing.T) {
 	}
 }
 
-func TestReadSent(t *testing.T) {
+func TestReadSent_ReadsOnlyLinesOfGenerate(t *testing.T) {
 	all, err := readSent(strings.NewReader("a/1 10 1000000000\nb/2 20 2000000000\n"))
 	if err != nil || len(all) != 2 || all[1].Key != "b/2" || all[1].Size != 20 || all[1].At.Unix() != 2 {
 		t.Errorf("%v %v", all, err)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestCPUTime(t *testing.T) {
+func TestCPUTime_ReturnsTimeOfProcess(t *testing.T) {
 	deadline := time.Now().Add(100 * time.Millisecond)
 	for time.Now().Before(deadline) { // use the processor
 	}
@@ -18,7 +18,7 @@ func TestCPUTime(t *testing.T) {
 	}
 }
 
-func TestMemory(t *testing.T) {
+func TestMemory_ReturnsResidentAndPeakOfProcess(t *testing.T) {
 	if resident, peak, err := memory(os.Getpid()); err != nil || resident < 1<<20 || peak < resident {
 		t.Errorf("%d bytes, %d at most, %v", resident, peak, err)
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestDuration(t *testing.T) {
+func TestDuration_ParsesAsChoriaDoes(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"5": 5 * time.Second, "0": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "3m": 3 * time.Minute,
 		"1d": day, "2w": 14 * day, "1M": 30 * day, "1y": 365 * day, "1.5d": 36 * time.Hour,
@@ -25,7 +25,7 @@ func TestDuration(t *testing.T) {
 	}
 }
 
-func TestPattern(t *testing.T) {
+func TestPattern_MatchesSameNames(t *testing.T) {
 	for expression, want := range map[string]string{ // empty: an error
 		`\.mcollective$`: "*.mcollective", `^bob$`: "bob", `^a\.b-c\.d$`: "a.b-c.d", `mcollective$`: "*mcollective",
 		`.*`: "", `^a`: "", `a`: "", `(a|b)$`: "", `a.b$`: "", `\.a`: "", ``: "", `^$`: "", `[a]$`: "",

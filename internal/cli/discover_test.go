@@ -69,14 +69,15 @@ func factFilter(conditions ...string) string {
 	return `{"fact":[` + strings.Join(filters, ",") + `],"cf_class":[],"agent":[],"identity":[],"compound":[]}`
 }
 
-// discoverNodes is how many nodes TestDiscover registers. The last has a fact of each type; of the
-// others every second pair registers a whole inventory, and the rest facts only.
+// discoverNodes is how many nodes TestDiscover_FindsNodesAsChoriaDoes registers. The last has a fact
+// of each type; of the others every second pair registers a whole inventory, and the rest facts only.
 const discoverNodes = 13
 
 func hasInventory(i int) bool { return i%4 >= 2 }
 
-func TestDiscover(t *testing.T) {
-	config := fastLab(t, "index = ['os.name', 'os.release.major', 'processors.count', 'processors.models.0', 'role', "+
+func TestDiscover_FindsNodesAsChoriaDoes(t *testing.T) {
+	config := fastLabConfig(t, "index = ['os.name', 'os.release.major', 'processors.count', "+
+		"'processors.models.0', 'role', "+
 		"'nothing', 'os', 'virtual', 'bare', 'load', 'whole', 'below', 'none', 'disks', 'disks.1', 'disks.#', "+
 		"'empty', 'a\\.b']\n")
 	p := startProcess(t, config)

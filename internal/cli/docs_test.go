@@ -69,7 +69,7 @@ func documentedArgs(line string) []string {
 // TestDocs_CommandsWork parses every documented command, and runs those that ask an appliance or
 // write files. The others run for long, and have tests of their own.
 func TestDocs_CommandsWork(t *testing.T) {
-	config := fastLab(t, "index = ['os.name']\n")
+	config := fastLabConfig(t, "index = ['os.name']\n")
 	p := startProcess(t, config)
 	registerFacts(t, p.broker, "web1.example.net",
 		[]byte(`{"os":{"name":"Debian"},"cores":4}`), []byte(`{"os":{"name":"Debian"},"cores":8}`))

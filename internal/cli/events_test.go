@@ -50,7 +50,7 @@ func TestEvents_FollowedThroughARestart(t *testing.T) {
 // With no stored event in the time of --since, --follow begins with the events to come.
 func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	t.Parallel()
-	p := startProcess(t, fastLab(t))
+	p := startProcess(t, fastLabConfig(t))
 	connectNodes(t, p.broker, 1, simnode.NodeOptions{})
 	wait.Eventually(t, func() error {
 		if s := summary(t, p.console); s.Events.Stored == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/muster-appliance/muster/internal/apiclient"
 )
 
-func TestExplain(t *testing.T) {
+func TestExplain_AddsHint(t *testing.T) {
 	const url = "http://127.0.0.1:8222"
 	refused := errors.New("connection refused")
 	for _, test := range []struct {

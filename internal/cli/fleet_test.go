@@ -20,9 +20,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// beNode is the main function of a simulated node: it registers once and stays connected. On SIGTERM
+// runNode is the main function of a simulated node: it registers once and stays connected. On SIGTERM
 // it publishes a shutdown event, as a Choria server does. spec is its index and the broker's address.
-func beNode(spec string) int {
+func runNode(spec string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	var index int
@@ -96,19 +96,19 @@ func node(t *testing.T, console string, index int) fleet.Detail {
 	return n
 }
 
-// fastLab returns the configuration of a lab that notices within seconds that a node is gone. rules are
-// added to [fleet].
-func fastLab(t *testing.T, rules ...string) (config string) {
+// fastLabConfig returns the configuration of a lab that notices within seconds that a node is gone.
+// rules are added to [fleet].
+func fastLabConfig(t *testing.T, rules ...string) (config string) {
 	t.Helper()
 	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+t.TempDir()+"'\n"+
 		"[broker]\nlisten = '"+freeAddress(t)+"'\nping_interval = '1s'\n"+
 		"[console]\nlisten = '127.0.0.1:0'\n[fleet]\ndisconnect_grace = '2s'\n"+strings.Join(rules, ""))
 }
 
-func TestFleet_KilledFrozenAndStoppedNodes(t *testing.T) {
+func TestFleet_ShowsKilledFrozenAndStoppedNodes(t *testing.T) {
 	t.Parallel()
-	const grace, ping = 2 * time.Second, time.Second // as fastLab configures them
-	p := startProcess(t, fastLab(t))
+	const grace, ping = 2 * time.Second, time.Second // as fastLabConfig configures them
+	p := startProcess(t, fastLabConfig(t))
 	nodes := []struct {
 		signal os.Signal // nil: the node is left alone
 		state  fleet.State
@@ -162,7 +162,7 @@ func TestFleet_KilledFrozenAndStoppedNodes(t *testing.T) {
 }
 
 // testFleetCommands compares what the commands print with the states of
-// TestFleet_KilledFrozenAndStoppedNodes.
+// TestFleet_ShowsKilledFrozenAndStoppedNodes.
 func testFleetCommands(t *testing.T, console string) {
 	status, out, _ := muster(t, "nodes", "--server", console, "--state", "down")
 	if status != 0 || out != "node00000.example.net\nnode00001.example.net\n" {

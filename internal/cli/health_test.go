@@ -33,9 +33,9 @@ func fakeConsole(t *testing.T, answers map[string]string) (url string) {
 	return server.URL
 }
 
-// ready returns the answers of a ready appliance with 200 nodes, of which some are down, that
-// dropped one message more than given.
-func ready(down, dropped int) map[string]string {
+// readyAnswers returns the answers of a ready appliance with 200 nodes, of which the given number is
+// down. It dropped dropped+1 messages.
+func readyAnswers(down, dropped int) map[string]string {
 	metrics := `# TYPE muster_adapter_dropped_total counter
 muster_adapter_dropped_total{adapter="a",reason="buffer"} %d
 muster_adapter_dropped_total{adapter="a",reason="shutdown"} 1
@@ -50,8 +50,8 @@ muster_broker_certificate_days 90.25
 	}
 }
 
-// with returns the answers with one of them replaced; empty: removed.
-func with(answers map[string]string, path, answer string) map[string]string {
+// withAnswer returns the answers with one of them replaced; empty: removed.
+func withAnswer(answers map[string]string, path, answer string) map[string]string {
 	answers = maps.Clone(answers)
 	answers[path] = answer
 	if answer == "" {
@@ -60,10 +60,10 @@ func with(answers map[string]string, path, answer string) map[string]string {
 	return answers
 }
 
-func TestHealth(t *testing.T) {
-	notReady := with(ready(0, 0), "/readyz",
+func TestHealth_ReportsStatusAndMeasurements(t *testing.T) {
+	notReady := withAnswer(readyAnswers(0, 0), "/readyz",
 		`{"ready":false,"reasons":[{"code":"disk-short","what":"/data","detail":"3 % are free"}]}`)
-	noFleet := with(ready(0, 0), "/api/v1/fleet", "")
+	noFleet := withAnswer(readyAnswers(0, 0), "/api/v1/fleet", "")
 	for _, test := range []struct {
 		name    string
 		answers map[string]string
@@ -72,23 +72,23 @@ func TestHealth(t *testing.T) {
 		out     string // how the output begins; SERVER: the URL of the console
 	}{
 		{
-			"ok", ready(0, 0), []string{"--dropped", "5,10"}, 0,
+			"ok", readyAnswers(0, 0), []string{"--dropped", "5,10"}, 0,
 			"MUSTER OK ready; 200 nodes; 0 down; 0 late; certificate expires in 90.2 days; 1 messages dropped; " +
 				"0 messages rejected; 0 connections refused | nodes=200 down=0;10;40 late=0;20;80 " +
 				"certificate=90.25;30:;7: dropped=1;5;10 rejected=0;1;1000 refused=0\n",
 		},
 		{
-			"some nodes down", ready(12, 0), []string{"--dropped", ""}, 1,
+			"some nodes down", readyAnswers(12, 0), []string{"--dropped", ""}, 1,
 			"MUSTER WARNING 12 down (web1 web2 web3 web4 web5 …); ready; 200 nodes;",
 		},
-		{"many nodes down", ready(40, 0), nil, 2, "MUSTER CRITICAL 40 down (web1"},
+		{"many nodes down", readyAnswers(40, 0), nil, 2, "MUSTER CRITICAL 40 down (web1"},
 		{
-			"too few nodes", ready(0, 0), []string{"--nodes", "300,250", "--dropped", ""}, 2,
+			"too few nodes", readyAnswers(0, 0), []string{"--nodes", "300,250", "--dropped", ""}, 2,
 			"MUSTER CRITICAL 200 nodes;",
 		},
-		{"messages dropped", ready(0, 0), nil, 2, "MUSTER CRITICAL 1 messages dropped;"},
+		{"messages dropped", readyAnswers(0, 0), nil, 2, "MUSTER CRITICAL 1 messages dropped;"},
 		{
-			"certificate expires soon", ready(0, 0), []string{"--certificate", "100,20", "--dropped", ""}, 1,
+			"certificate expires soon", readyAnswers(0, 0), []string{"--certificate", "100,20", "--dropped", ""}, 1,
 			"MUSTER WARNING certificate expires in 90.2 days;",
 		},
 		{
@@ -109,15 +109,15 @@ func TestHealth(t *testing.T) {
 			"MUSTER UNKNOWN SERVER/readyz gave an unexpected answer; is it the console of an appliance?\n",
 		},
 		{
-			"text", ready(0, 0), []string{"--format", "text", "--dropped", ""}, 0,
+			"text", readyAnswers(0, 0), []string{"--format", "text", "--dropped", ""}, 0,
 			"muster: OK\n  OK        ready\n",
 		},
 		{
-			"JSON", ready(0, 0), []string{"--format", "json", "--dropped", ""}, 0,
+			"JSON", readyAnswers(0, 0), []string{"--format", "json", "--dropped", ""}, 0,
 			`{"check":"muster","status":"OK","items":[{"name":"ready","status":"OK","text":"ready"}`,
 		},
 		{
-			"Prometheus", ready(0, 0), []string{"--format", "prometheus", "--dropped", ""}, 0,
+			"Prometheus", readyAnswers(0, 0), []string{"--format", "prometheus", "--dropped", ""}, 0,
 			"# HELP muster_check_status",
 		},
 	} {
@@ -132,7 +132,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-func TestHealth_Unreachable(t *testing.T) {
+func TestHealth_ReportsUnknownForUnreachableConsole(t *testing.T) {
 	status, out, _ := muster(t, "check", "health", "--server", "127.0.0.1:1")
 	want := "MUSTER UNKNOWN no appliance answers at http://127.0.0.1:1"
 	if status != 3 || !strings.HasPrefix(out, want) || strings.Count(out, "\n") != 1 {
@@ -141,7 +141,7 @@ func TestHealth_Unreachable(t *testing.T) {
 }
 
 // A usage error is UNKNOWN to monitoring, because 2 would be CRITICAL.
-func TestHealth_UsageErrors(t *testing.T) {
+func TestHealth_ExitsUnknownForUsageErrors(t *testing.T) {
 	for _, args := range []string{"--down 5", "--format xml", "--bogus", "now", "--config="} {
 		t.Run(args, func(t *testing.T) {
 			status, _, errOut := muster(t, append([]string{"check", "health"}, strings.Fields(args)...)...)
@@ -165,7 +165,7 @@ func TestHealthState_CountsSinceTheLastCheck(t *testing.T) {
 		{"counter restarted", 1, 2, `2 messages dropped since `},
 	} {
 		t.Run(step.name, func(t *testing.T) {
-			url := fakeConsole(t, ready(0, step.dropped))
+			url := fakeConsole(t, readyAnswers(0, step.dropped))
 			status, out, errOut := muster(t, "check", "health", "--state", state, "--server", url)
 			if status != step.status || !strings.Contains(out, step.out) || errOut != "" {
 				t.Errorf("status %d\n%s%s", status, out, errOut)
@@ -177,12 +177,12 @@ func TestHealthState_CountsSinceTheLastCheck(t *testing.T) {
 	}
 }
 
-func TestHealthState_BrokenFile(t *testing.T) {
+func TestHealthState_ReportsUnknownForBrokenFile(t *testing.T) {
 	state := filepath.Join(t.TempDir(), "state.json")
 	if err := os.WriteFile(state, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	status, out, _ := muster(t, "check", "health", "--state", state, "--server", fakeConsole(t, ready(0, 0)))
+	status, out, _ := muster(t, "check", "health", "--state", state, "--server", fakeConsole(t, readyAnswers(0, 0)))
 	want := regexp.MustCompile(`^MUSTER UNKNOWN \S+ is not a state file of muster check health; remove it`)
 	if status != 3 || !want.MatchString(out) {
 		t.Errorf("%d %s", status, out)

@@ -126,7 +126,7 @@ func TestHostCommand_RecognizesTheRunningAppliance(t *testing.T) {
 	}
 }
 
-func TestHostCommand_IsUnknownWhenItCannotCheck(t *testing.T) {
+func TestHostCommand_ExitsUnknownWhenItCannotCheck(t *testing.T) {
 	if status, _, errOut := muster(t, "check", "host", "--format", "xml"); status != 3 ||
 		!strings.Contains(errOut, `--format "xml"`) {
 		t.Errorf("unknown format: %d %s", status, errOut)

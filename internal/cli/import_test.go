@@ -71,7 +71,7 @@ func copyBroker(t *testing.T, conf, dir string) (copied string) {
 	return filepath.Join(target, "broker.conf")
 }
 
-func TestImport_OutputIsAsKeptAndPassesTheCheck(t *testing.T) {
+func TestImport_OutputMatchesGoldenFileAndPassesCheck(t *testing.T) {
 	dir := certificates(t)
 	confs, err := filepath.Glob("testdata/import/*/broker.conf")
 	if err != nil || len(confs) < 12 {

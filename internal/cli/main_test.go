@@ -24,7 +24,7 @@ const asNode = "MUSTER_TEST_AS_NODE"
 
 func TestMain(m *testing.M) {
 	if spec := os.Getenv(asNode); spec != "" {
-		os.Exit(beNode(spec))
+		os.Exit(runNode(spec))
 	}
 	if os.Getenv(asMuster) != "" {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))

@@ -15,7 +15,7 @@ import (
 )
 
 func TestRejected_ListsRejectedMessages(t *testing.T) {
-	p := startProcess(t, fastLab(t))
+	p := startProcess(t, fastLabConfig(t))
 	status, out, errOut := muster(t, "rejected", "--server", p.console)
 	if status != 0 || out != "" || !strings.Contains(errOut, "no connection was refused and no message rejected") {
 		t.Errorf("at first: %d %s%s", status, out, errOut)

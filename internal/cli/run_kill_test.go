@@ -46,14 +46,14 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 			t.Fatalf("round %d: %d messages were stored, %d are in the stream after the restart", round, acknowledged, have)
 		}
 		base := messages(t, p.broker, contract.StreamRegistration)
-		flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{
+		load := testkit.StartLoad(t, p.broker, testkit.LoadOptions{
 			Connections: 4, FirstID: round * 1_000_000, Content: 500, // a thousand rounds fit the stream
 		})
 		stored, stop := scrape(p.console)
 		time.Sleep(100*time.Millisecond + rand.N(300*time.Millisecond)) // the moment of the kill
 		p.kill()
 		stop()
-		flood.Stop()
+		load.Stop()
 		if stored.Load() == 0 {
 			t.Logf("round %d: killed before anything was stored", round)
 		}
@@ -143,15 +143,15 @@ func getJSON(t *testing.T, url string, into any) {
 func TestRun_TerminatedUnderLoadLogsTheLedgerLast(t *testing.T) {
 	config := labConfig(t, t.TempDir(), keepAll)
 	p := startProcess(t, config)
-	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 4, Content: 2000})
+	load := testkit.StartLoad(t, p.broker, testkit.LoadOptions{Connections: 4, Content: 2000})
 	wait.Eventually(t, func() error {
-		if n := flood.Published(); n < 1000 {
+		if n := load.Published(); n < 1000 {
 			return fmt.Errorf("%d published", n)
 		}
 		return nil
 	})
 	p.terminate(t)
-	flood.Stop()
+	load.Stop()
 	m := regexp.MustCompile(`stopped: adapter=registration received=(\d+) stored=(\d+) duplicate=0 rejected=0 ` +
 		`dropped=0 balanced=true\n$`).FindStringSubmatch(p.log.String())
 	if m == nil || m[1] != m[2] || p.cmd.ProcessState.ExitCode() != 0 {
@@ -163,23 +163,23 @@ func TestRun_TerminatedUnderLoadLogsTheLedgerLast(t *testing.T) {
 	}
 }
 
-// TestRun_AnotherNATSKilledUnderLoad publishes the adapter's output to another appliance, which is
-// killed and started again while nodes go on registering.
-func TestRun_AnotherNATSKilledUnderLoad(t *testing.T) {
+// TestRun_StoresAfterAnotherNATSIsKilledUnderLoad publishes the adapter's output to another
+// appliance, which is killed and started again while nodes go on registering.
+func TestRun_StoresAfterAnotherNATSIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes a quarter of a minute of load")
 	}
 	other := labConfig(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
-	far := startProcess(t, other)
+	remote := startProcess(t, other)
 	// The small buffer bounds what has to be stored once the load has ended.
-	near := testkit.Appliance(t, fmt.Sprintf("[adapter.registration]\nbuffer = '8MiB'\n"+
-		"[adapter.registration.stream]\nservers = [%q]\n", far.broker))
-	flood := testkit.StartFlood(t, near.BrokerAddress(), testkit.FloodOptions{Connections: 4, Content: 1000, Rate: 2000})
+	local := testkit.Appliance(t, fmt.Sprintf("[adapter.registration]\nbuffer = '8MiB'\n"+
+		"[adapter.registration.stream]\nservers = [%q]\n", remote.broker))
+	load := testkit.StartLoad(t, local.BrokerAddress(), testkit.LoadOptions{Connections: 4, Content: 1000, Rate: 2000})
 	waitStored := func(n uint64) {
 		t.Helper()
 		wait.Eventually(t, func() error {
-			if have := near.Stats()["registration"].Stored; have < n {
+			if have := local.Stats()["registration"].Stored; have < n {
 				return fmt.Errorf("%d of %d stored", have, n)
 			}
 			return nil
@@ -187,21 +187,21 @@ func TestRun_AnotherNATSKilledUnderLoad(t *testing.T) {
 	}
 	waitStored(500)
 	for range 3 {
-		before := near.Stats()["registration"]
-		far.kill()
-		wait.Eventually(t, func() error { // the fault has fired
-			if near.Stats()["registration"].Retries == before.Retries {
+		before := local.Stats()["registration"]
+		remote.kill()
+		wait.Eventually(t, func() error { // the adapter has retried since the kill
+			if local.Stats()["registration"].Retries == before.Retries {
 				return fmt.Errorf("no message was retried")
 			}
 			return nil
 		})
-		far = startProcess(t, other)
-		waitStored(near.Stats()["registration"].Stored + 500)
+		remote = startProcess(t, other)
+		waitStored(local.Stats()["registration"].Stored + 500)
 	}
-	sent := flood.Stop()
-	testkit.Settled(t, near, "registration", uint64(len(sent)))
-	s := near.Stats()["registration"]
-	have := testkit.Keys(t, jetStream(t, far.broker), contract.StreamRegistration)
+	sent := load.Stop()
+	testkit.Settled(t, local, "registration", uint64(len(sent)))
+	s := local.Stats()["registration"]
+	have := testkit.Keys(t, jetStream(t, remote.broker), contract.StreamRegistration)
 	missing := 0
 	for _, key := range sent {
 		if !have[key] {

@@ -48,7 +48,7 @@ func TestRun_ARestartMakesNoNodeDown(t *testing.T) {
 	if testing.Short() {
 		nodes = 50
 	}
-	config := fastLab(t)
+	config := fastLabConfig(t)
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	allUp := func(connected bool) func() error {
@@ -87,7 +87,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	const nodes = 2000 // several batches of events
-	config := fastLab(t, "late_after = '4s'\ndown_after = '6s'\n")
+	config := fastLabConfig(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	wait.Eventually(t, func() error {

@@ -12,9 +12,9 @@ func TestStatus_FleetDisabled(t *testing.T) {
 		"sentence of tomorrow": `{"code":"fleet-disabled","error":"there is no fleet view"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			answers := with(ready(0, 0), "/varz", `{"server_name":"collector1"}`)
-			answers = with(answers, "/api/v1/streams", `{"streams":[],"changes":[]}`)
-			url := fakeConsole(t, with(answers, "/api/v1/fleet", answer))
+			answers := withAnswer(readyAnswers(0, 0), "/varz", `{"server_name":"collector1"}`)
+			answers = withAnswer(answers, "/api/v1/streams", `{"streams":[],"changes":[]}`)
+			url := fakeConsole(t, withAnswer(answers, "/api/v1/fleet", answer))
 			status, out, errOut := muster(t, "status", "--server", url)
 			if status != 0 || !strings.Contains(out, "the fleet view is disabled: fleet.enabled is false") {
 				t.Errorf("%d %s%s", status, out, errOut)

@@ -131,24 +131,24 @@ func TestSystemd_WatchdogStopsWhileTheStoreHangs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for notifications that must not come")
 	}
-	dir, freeze, thaw := freezable(t)
+	dir, freeze, unfreeze := freezable(t)
 	socket := listenNotify(t)
 	t.Setenv("WATCHDOG_USEC", "1500000")
 	config := labConfig(t, filepath.Join(dir, "data"), "")
 	p := startProcess(t, config)
-	t.Cleanup(thaw) // before the process can be killed
+	t.Cleanup(unfreeze) // before the process can be killed
 	socket.waitFor(t, "READY=1")
 	socket.waitFor(t, "WATCHDOG=1")
 	socket.waitFor(t, "WATCHDOG=1")
 	freeze()
-	flood := testkit.StartFlood(t, p.broker, testkit.FloodOptions{Connections: 1, Content: 200})
+	load := testkit.StartLoad(t, p.broker, testkit.LoadOptions{Connections: 1, Content: 200})
 	wait.Eventually(t, func() error {
-		if n := flood.Published(); n < 500 {
+		if n := load.Published(); n < 500 {
 			return fmt.Errorf("%d published", n)
 		}
 		return nil
 	})
-	sent := count(uint64(len(flood.Stop())))
+	sent := count(uint64(len(load.Stop())))
 	quiet := false // no notification for two intervals of the watchdog
 	for begin := time.Now(); !quiet && time.Since(begin) < 30*time.Second; {
 		quiet = socket.next(3*time.Second) == ""
@@ -156,7 +156,7 @@ func TestSystemd_WatchdogStopsWhileTheStoreHangs(t *testing.T) {
 	if !quiet || !strings.Contains(p.log.String(), "appliance does not respond") {
 		t.Errorf("the watchdog is fed although the store hangs:\n%s", p.log)
 	}
-	thaw()
+	unfreeze()
 	socket.waitFor(t, "WATCHDOG=1")
 	wait.Eventually(t, func() error { // and no message is lost
 		_, out, _ := muster(t, "status", "--server", p.console)
@@ -167,8 +167,8 @@ func TestSystemd_WatchdogStopsWhileTheStoreHangs(t *testing.T) {
 	})
 }
 
-// freezable mounts a file system of its own. Between freeze and thaw, writes to it hang.
-func freezable(t *testing.T) (dir string, freeze, thaw func()) {
+// freezable mounts a file system of its own. Between freeze and unfreeze, writes to it hang.
+func freezable(t *testing.T) (dir string, freeze, unfreeze func()) {
 	t.Helper()
 	dir = t.TempDir()
 	image := filepath.Join(t.TempDir(), "image")

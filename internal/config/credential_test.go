@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// handOver makes a directory of credentials such as systemd hands to the service.
-func handOver(t *testing.T) (dir string) {
+// makeCredentials makes a directory of credentials such as systemd hands to the service.
+func makeCredentials(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
 	for name, text := range map[string]string{"token": "secret\n", "muster_key.pem": "key"} {
@@ -21,7 +21,7 @@ func handOver(t *testing.T) (dir string) {
 }
 
 func TestSecret_ReadsCredentials(t *testing.T) {
-	handOver(t)
+	makeCredentials(t)
 	var text string
 	if err := Secret(&text).set("credential:token"); err != nil || text != "secret" {
 		t.Errorf("have %q, %v", text, err)
@@ -29,7 +29,7 @@ func TestSecret_ReadsCredentials(t *testing.T) {
 }
 
 func TestPath_FindsCredentials(t *testing.T) {
-	dir := handOver(t)
+	dir := makeCredentials(t)
 	for found, want := range map[string]string{
 		"credential:token":   filepath.Join(dir, "token"),
 		"credential:key.pem": filepath.Join(dir, "muster_key.pem"),
@@ -46,7 +46,7 @@ func TestPath_FindsCredentials(t *testing.T) {
 }
 
 func TestCredential_RefusesNamesThatWereNotHandedOver(t *testing.T) {
-	handOver(t)
+	makeCredentials(t)
 	for found, want := range map[string]string{
 		"credential:other":    "did not hand over the credential other",
 		"credential:":         "does not name a credential",

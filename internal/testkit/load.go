@@ -35,18 +35,18 @@ func Registration(tb testing.TB, sender string, n, content int) (key string, raw
 	return sender + "/" + id, raw
 }
 
-// FloodOptions says what a Flood publishes.
-type FloodOptions struct {
+// LoadOptions says what a Load publishes.
+type LoadOptions struct {
 	Connections int // each with ten senders of its own
-	FirstID     int // the first request id; floods with different ones do not repeat messages
+	FirstID     int // the first request id; loads with different ones do not repeat messages
 	Content     int // bytes of content of a message
 	Rate        int // messages a second, all connections together; 0: as fast as possible
 }
 
-// Flood publishes registrations until it is stopped.
-type Flood struct {
+// Load publishes registrations until it is stopped.
+type Load struct {
 	tb   testing.TB
-	o    FloodOptions
+	o    LoadOptions
 	stop chan struct{} // closed by Stop
 	wg   sync.WaitGroup
 
@@ -55,49 +55,49 @@ type Flood struct {
 	keys      []string // of the published messages, in each sender's order
 }
 
-// StartFlood connects to the address and begins to publish. A connection that the server
-// closes is not made again. The flood is stopped at the latest when the test ends.
-func StartFlood(tb testing.TB, address string, o FloodOptions) *Flood {
+// StartLoad connects to the address and begins to publish. A connection that the server
+// closes is not made again. The load is stopped at the latest when the test ends.
+func StartLoad(tb testing.TB, address string, o LoadOptions) *Load {
 	tb.Helper()
-	f := &Flood{tb: tb, o: o, stop: make(chan struct{})}
+	l := &Load{tb: tb, o: o, stop: make(chan struct{})}
 	for c := range o.Connections {
-		nc, err := nats.Connect(address, nats.NoReconnect(), nats.Name(fmt.Sprintf("flood %d", c)),
+		nc, err := nats.Connect(address, nats.NoReconnect(), nats.Name(fmt.Sprintf("load %d", c)),
 			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			tb.Fatal(err)
 		}
-		f.wg.Go(func() { f.publish(nc, c) })
+		l.wg.Go(func() { l.publish(nc, c) })
 	}
-	tb.Cleanup(func() { f.Stop() })
-	return f
+	tb.Cleanup(func() { l.Stop() })
+	return l
 }
 
-// publish publishes over one connection until the flood is stopped or the connection ends.
-func (f *Flood) publish(nc *nats.Conn, c int) {
+// publish publishes over one connection until the load is stopped or the connection ends.
+func (l *Load) publish(nc *nats.Conn, c int) {
 	defer nc.Close()
 	var keys []string
 	start := time.Now()
-	for n := 0; !f.stopped(); n++ {
-		if f.o.Rate > 0 {
-			due := time.Duration(n) * time.Second * time.Duration(f.o.Connections) / time.Duration(f.o.Rate)
+	for n := 0; !l.stopped(); n++ {
+		if l.o.Rate > 0 {
+			due := time.Duration(n) * time.Second * time.Duration(l.o.Connections) / time.Duration(l.o.Rate)
 			time.Sleep(due - time.Since(start))
 		}
-		key, raw := Registration(f.tb, fmt.Sprintf("node%d-%d.example.net", c, n%10), f.o.FirstID+n, f.o.Content)
+		key, raw := Registration(l.tb, fmt.Sprintf("node%d-%d.example.net", c, n%10), l.o.FirstID+n, l.o.Content)
 		if nc.Publish(Subject, raw) != nil {
 			break
 		}
 		keys = append(keys, key)
-		f.published.Add(1)
+		l.published.Add(1)
 	}
 	_ = nc.FlushTimeout(wait.Limit)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.keys = append(f.keys, keys...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.keys = append(l.keys, keys...)
 }
 
-func (f *Flood) stopped() bool {
+func (l *Load) stopped() bool {
 	select {
-	case <-f.stop:
+	case <-l.stop:
 		return true
 	default:
 		return false
@@ -105,18 +105,18 @@ func (f *Flood) stopped() bool {
 }
 
 // Published returns the number of messages published so far.
-func (f *Flood) Published() uint64 { return f.published.Load() }
+func (l *Load) Published() uint64 { return l.published.Load() }
 
-// Stop ends the flood, waits until the server has read everything, and returns the keys of
+// Stop ends the load, waits until the server has read everything, and returns the keys of
 // the published messages. It may be called twice.
-func (f *Flood) Stop() []string {
-	f.mu.Lock()
-	if !f.stopped() {
-		close(f.stop)
+func (l *Load) Stop() []string {
+	l.mu.Lock()
+	if !l.stopped() {
+		close(l.stop)
 	}
-	f.mu.Unlock()
-	f.wg.Wait()
-	return f.keys
+	l.mu.Unlock()
+	l.wg.Wait()
+	return l.keys
 }
 
 // Keys returns the keys of a stream's messages. The test fails if one is stored twice, or after
