@@ -115,7 +115,7 @@ func (a *Adapter) Open(ctx context.Context) error {
 
 // open starts everything in the reverse order of a message's way.
 func (a *Adapter) open() error {
-	if err := a.openOutput(); err != nil {
+	if err := a.openPublishers(); err != nil {
 		return err
 	}
 	for range a.workers() {

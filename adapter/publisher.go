@@ -55,11 +55,10 @@ func newPublisher() *publisher {
 	return &publisher{inbox: nats.NewInbox() + ".", callbacks: map[uint64]func(pubAck){}}
 }
 
-// openOutput connects to where messages are published. Rejected messages are always published to
-// this appliance.
-func (a *Adapter) openOutput() error {
+// openPublishers connects the publishers. Rejected messages are always published to this appliance.
+func (a *Adapter) openPublishers() error {
 	local := newPublisher()
-	conn := a.newLocalOutput(local)
+	conn := a.newPublishingConn(local)
 	local.transport = conn
 	a.appliancePublisher, a.streamPublisher = local, local
 	if err := conn.open(); err != nil {
@@ -78,9 +77,9 @@ func (a *Adapter) openOutput() error {
 	return nil
 }
 
-// newLocalOutput returns the connection over which a publisher publishes to this appliance. When
+// newPublishingConn returns the connection over which a publisher publishes to this appliance. When
 // a connection ends, its unacknowledged messages are published again.
-func (a *Adapter) newLocalOutput(p *publisher) *localConn {
+func (a *Adapter) newPublishingConn(p *publisher) *localConn {
 	name := "choria adapter " + a.cfg.Name + " output"
 	return &localConn{
 		name:     name,
@@ -97,7 +96,7 @@ func (a *Adapter) newLocalOutput(p *publisher) *localConn {
 	}
 }
 
-// ackReceiver is the inproc.Receiver of the local output.
+// ackReceiver is the inproc.Receiver of a publishing connection to this appliance.
 type ackReceiver struct {
 	publisher *publisher
 	buffer    [maxAckBytes]byte // used for every ack: Receive is done with it before the next one

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestAdapter_RecordsRejectsWithTheirReason(t *testing.T) {
+func TestAdapter_StoresRejectsWithTheirReason(t *testing.T) {
 	a := testkit.Appliance(t, "")
 	node := testkit.Connect(t, a)
 	large := make([]byte, 100<<10)
@@ -27,19 +27,19 @@ func TestAdapter_RecordsRejectsWithTheirReason(t *testing.T) {
 		t.Errorf("have %v", s.Rejected)
 	}
 	js := testkit.JetStream(t, a)
-	var recorded []jetstream.Msg
+	var copies []jetstream.Msg
 	wait.Eventually(t, func() error {
-		recorded = testkit.Messages(t, js, contract.StreamRejected)
-		if len(recorded) != 5 {
-			return fmt.Errorf("%d rejects are recorded", len(recorded))
+		copies = testkit.Messages(t, js, contract.StreamRejected)
+		if len(copies) != 5 {
+			return fmt.Errorf("%d rejects are stored", len(copies))
 		}
 		return nil
 	})
 	sizes := map[string]int{}
-	for _, m := range recorded {
+	for _, m := range copies {
 		h := m.Headers()
 		if want := contract.SubjectRejected + "registration." + h.Get(contract.HeaderReason); m.Subject() != want {
-			t.Errorf("recorded on %s, want %s", m.Subject(), want)
+			t.Errorf("stored on %s, want %s", m.Subject(), want)
 		}
 		if h.Get(contract.HeaderSubject) != testkit.Subject || h.Get(contract.HeaderReceived) == "" {
 			t.Errorf("headers %v", h)

@@ -20,7 +20,7 @@ var States = []State{Up, Late, Down, Stopped}
 // Signals are what a node's state follows from. Registrations and connections are kept apart:
 // a node may be connected and silent, or register over a connection to another broker.
 type Signals struct {
-	Received   time.Time // when its last registration was received, by the site's clock
+	Received   time.Time // when its last registration was received, by the appliance's clock
 	Connected  bool      // it has an open connection here
 	Ended      time.Time // when its last connection here ended; zero: no end has been seen
 	ShutdownAt time.Time // when its last shutdown event was received; zero: never

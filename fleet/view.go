@@ -33,7 +33,7 @@ type NodeStatus struct {
 	Since      time.Time `json:"since"`      // when the cause of State happened
 	Reason     string    `json:"reason"`     // why the node is in State, for operators
 	Site       string    `json:"site"`       // that collected its last registration
-	Registered time.Time `json:"registered"` // when the last registration was received, by the site's clock
+	Registered time.Time `json:"registered"` // when the last registration was received, by the appliance's clock
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
 	Connection            Connection `json:"connection"`
