@@ -25,8 +25,8 @@ type IdleBenchmark struct {
 // IdleResult is what idle nodes cost.
 type IdleResult struct {
 	Nodes         int     `json:"nodes"`
-	MemoryBefore  int64   `json:"memory_before_bytes"` // resident, before the nodes connected
-	Memory        int64   `json:"memory_bytes"`
+	MemoryBefore  int64   `json:"memory_before_bytes"` // resident memory before the nodes connected
+	Memory        int64   `json:"memory_bytes"`        // resident memory while they are idle
 	MemoryPerNode int64   `json:"memory_per_node_bytes"`
 	ConnectCPU    float64 `json:"connect_cpu_us_per_node"`
 	CPU           float64 `json:"cpu_of_one_core"` // 1: all of one core, while the nodes are idle

@@ -57,7 +57,7 @@ func (p *program) init(o enroll.Options) error {
 	if installed {
 		o.Data = appliance.InstalledDir
 	}
-	o.ReplaceConfig = setsNothing(filepath.Join(o.Dir, filepath.Base(installedConfig)))
+	o.ReplaceConfig = hasOnlyDefaults(filepath.Join(o.Dir, filepath.Base(installedConfig)))
 	s, err := enroll.Init(o, time.Now())
 	if err != nil {
 		return err
@@ -80,9 +80,9 @@ and then the second one here:
 	return nil
 }
 
-// setsNothing reports whether a configuration file sets every key to its default, as the file of a
+// hasOnlyDefaults reports whether a configuration file sets every key to its default, as the file of a
 // package does.
-func setsNothing(file string) bool {
+func hasOnlyDefaults(file string) bool {
 	cfg, err := appliance.Load(file)
 	if err != nil {
 		return false
