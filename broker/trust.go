@@ -94,7 +94,7 @@ func (r *Roles) Keys() []config.Key {
 			Help: "certificates of clients; those that match neither admin nor client belong to nodes"},
 		{Name: "streams", Value: config.Strings(&r.Streams), Help: "nodes that may read key-value buckets and governors"},
 		{Name: "governor", Value: config.Strings(&r.Governor),
-			Help: "nodes that may enter governors; they must be in streams too"},
+			Help: "nodes that may enter governors; they also need the role streams"},
 		{Name: "service_host", Value: config.Strings(&r.ServiceHost), Help: "nodes that host service agents"},
 	}
 }

@@ -37,7 +37,7 @@ type Events interface {
 // Rejected is the answer of /api/v1/rejected: connections that the broker refused and messages
 // that adapters rejected since the start, the latest first.
 type Rejected struct {
-	Cases     []rejected.Entry `json:"cases"`
+	Entries   []rejected.Entry `json:"cases"`
 	Discarded uint64           `json:"forgotten"` // entries that were discarded to make room for later ones
 }
 
@@ -100,8 +100,8 @@ func writeNode(w http.ResponseWriter, r *http.Request, v any, known bool, err er
 }
 
 func (a *api) rejected(w http.ResponseWriter, _ *http.Request) {
-	entries, forgotten := a.opts.Rejected()
-	writeJSON(w, Rejected{entries, forgotten})
+	entries, discarded := a.opts.Rejected()
+	writeJSON(w, Rejected{entries, discarded})
 }
 
 func (a *api) streams(w http.ResponseWriter, r *http.Request) {

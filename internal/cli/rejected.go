@@ -31,7 +31,7 @@ func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
 		return c.printJSON(answer)
 	case c.asCSV:
 		rows := [][]string{{"name", "address", "by", "reason", "count", "first", "last", "detail"}}
-		for _, e := range answer.Cases {
+		for _, e := range answer.Entries {
 			rows = append(rows, []string{
 				e.Name, e.Address, e.By, e.Reason, strconv.FormatUint(e.Count, 10),
 				timestamp(e.First), timestamp(e.Last), e.Detail,
@@ -44,12 +44,12 @@ func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
 }
 
 func (c *rejectedCommand) printEntries(answer console.Rejected) error {
-	if len(answer.Cases) == 0 {
+	if len(answer.Entries) == 0 {
 		_, err := fmt.Fprintln(c.err, "no connection was refused and no message rejected since the start")
 		return err
 	}
 	var rows [][]string
-	for _, e := range answer.Cases {
+	for _, e := range answer.Entries {
 		rows = append(rows, []string{
 			quoteUnsafe(e.Name), e.Address, e.By, e.Reason, count(e.Count),
 			ago(e.First), ago(e.Last), quoteUnsafe(shorten(e.Detail)),

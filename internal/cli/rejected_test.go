@@ -35,8 +35,8 @@ func TestRejected_ListsRejectedMessages(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if len(answer.Cases) != 1 || answer.Cases[0].Count != 3 || answer.Cases[0].First.IsZero() ||
-			answer.Cases[0].Reason != contract.ReasonMalformed {
+		if len(answer.Entries) != 1 || answer.Entries[0].Count != 3 || answer.Entries[0].First.IsZero() ||
+			answer.Entries[0].Reason != contract.ReasonMalformed {
 			return fmt.Errorf("%+v", answer)
 		}
 		return nil
@@ -77,7 +77,7 @@ func TestRejected_ListsConnectionsWithoutCertificate(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, e := range answer.Cases {
+		for _, e := range answer.Entries {
 			if e.By == "broker" && e.Name == "web1.example.net" && e.Address != "" && e.Reason == "no-credentials" {
 				return nil
 			}

@@ -14,7 +14,7 @@ func TestLoad_LaysTheFileOverTheDefaults(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("s3cret\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := newShop()
+	s := newExampleTable()
 	err := Load("shop.toml", []byte(`
 kind = "books"
 age = "7d"
@@ -79,7 +79,7 @@ height = "x"
 		`shop.toml:16: shelf.top.height: 13 brings bad luck`,
 		`shop.toml:18: shelf.bottom.height: expected a whole number from 0 to 500, found "x"`,
 	}
-	err := Load("shop.toml", []byte(text), newShop())
+	err := Load("shop.toml", []byte(text), newExampleTable())
 	var problems Problems
 	if !errors.As(err, &problems) {
 		t.Fatalf("want problems, have %v", err)
@@ -90,7 +90,7 @@ height = "x"
 }
 
 func TestLoad_NamesTheLineOfASyntaxError(t *testing.T) {
-	err := Load("shop.toml", []byte("name = \"a\"\n\ncount = = 3\n"), newShop())
+	err := Load("shop.toml", []byte("name = \"a\"\n\ncount = = 3\n"), newExampleTable())
 	if err == nil || !strings.HasPrefix(err.Error(), "shop.toml:3: ") {
 		t.Errorf("have %v", err)
 	}
@@ -101,6 +101,6 @@ func FuzzLoad(f *testing.F) {
 	f.Add("shelf = {top = {height = 1}}\na.b.c = [1, {x = 2}]")
 	f.Add("[[shelf]]\n[shelf.x]")
 	f.Fuzz(func(_ *testing.T, text string) {
-		_ = Load("fuzz.toml", []byte(text), newShop()) // must not panic
+		_ = Load("fuzz.toml", []byte(text), newExampleTable()) // must not panic
 	})
 }

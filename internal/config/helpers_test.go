@@ -2,8 +2,8 @@ package config
 
 import "time"
 
-// shop is a table with every kind of value.
-type shop struct {
+// exampleTable is a table with every kind of value.
+type exampleTable struct {
 	Name    string
 	Kind    string
 	Open    bool
@@ -14,18 +14,18 @@ type shop struct {
 	Topics  []string
 	Key     string
 	Phones  map[string]string
-	Door    door
-	Shelves map[string]*shelf
+	Door    exampleSubTable
+	Shelves map[string]*exampleNamedTable
 }
 
-func newShop() *shop {
-	s := &shop{Name: "corner", Kind: "food", Count: 3, Age: time.Hour, Space: 1 << 20, Topics: []string{"a"}}
+func newExampleTable() *exampleTable {
+	s := &exampleTable{Name: "corner", Kind: "food", Count: 3, Age: time.Hour, Space: 1 << 20, Topics: []string{"a"}}
 	s.Door.Width = 80
-	s.Shelves = map[string]*shelf{"top": {Height: 200}}
+	s.Shelves = map[string]*exampleNamedTable{"top": {Height: 200}}
 	return s
 }
 
-func (s *shop) Keys() []Key {
+func (s *exampleTable) Keys() []Key {
 	return []Key{
 		{"name", String(&s.Name), "text on the sign"},
 		{"kind", OneOf(&s.Kind, "food", "books"), ""},
@@ -38,12 +38,12 @@ func (s *shop) Keys() []Key {
 		{"key", Secret(&s.Key), ""},
 		{"phone", Pairs(&s.Phones, checkPhone), "phone numbers"},
 		{"door", SubTable(&s.Door), "the entrance"},
-		{"shelf", NamedTables(s.Shelves, func(string) *shelf { return &shelf{Height: 1} }), "shelves"},
+		{"shelf", NamedTables(s.Shelves, newExampleNamedTable), "shelves"},
 		{"till", UnusedKey("tills are not supported; remove the line"), ""},
 	}
 }
 
-func (s *shop) Validate(c *Check) {
+func (s *exampleTable) Validate(c *Check) {
 	if s.Open && s.Count == 0 {
 		c.Problem("count", "0 while open; must be at least 1")
 	}
@@ -56,15 +56,17 @@ func checkPhone(text string) error {
 	return nil
 }
 
-type door struct{ Width int64 }
+type exampleSubTable struct{ Width int64 }
 
-func (d *door) Keys() []Key     { return []Key{{"width", Int(&d.Width, 1, 500), ""}} }
-func (d *door) Validate(*Check) {}
+func (d *exampleSubTable) Keys() []Key     { return []Key{{"width", Int(&d.Width, 1, 500), ""}} }
+func (d *exampleSubTable) Validate(*Check) {}
 
-type shelf struct{ Height int64 }
+type exampleNamedTable struct{ Height int64 }
 
-func (s *shelf) Keys() []Key { return []Key{{"height", Int(&s.Height, 0, 500), ""}} }
-func (s *shelf) Validate(c *Check) {
+func newExampleNamedTable(string) *exampleNamedTable { return &exampleNamedTable{Height: 1} }
+
+func (s *exampleNamedTable) Keys() []Key { return []Key{{"height", Int(&s.Height, 0, 500), ""}} }
+func (s *exampleNamedTable) Validate(c *Check) {
 	if s.Height == 13 {
 		c.Problem("height", "13 brings bad luck")
 	}

@@ -23,7 +23,7 @@ func TestLocate_FindsKeysInEveryNotation(t *testing.T) {
 		{"two tables", "[shelf.a]\nheight = 1\n[shelf.b]\nheight = 999", `shop.toml:4: shelf.b.height: `},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			err := Load("shop.toml", []byte(test.text), newShop())
+			err := Load("shop.toml", []byte(test.text), newExampleTable())
 			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 				t.Errorf("%s\nhave %v\nwant %s", test.text, err, test.want)
 			}

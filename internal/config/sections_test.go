@@ -8,7 +8,7 @@ import (
 
 func TestSections_ShowsTablesWhoseNamesTheFileChooses(t *testing.T) {
 	var have []string
-	for _, s := range Sections(newShop()) {
+	for _, s := range Sections(newExampleTable()) {
 		line := fmt.Sprintf("[%s] %s:", s.Path, s.Help)
 		for _, key := range s.Keys {
 			line += " " + key.Name

@@ -27,7 +27,7 @@ func TestValue_RefusesInvalidInput(t *testing.T) {
 		`shelf.top = 3`:         `expected a table, found 3; write [shelf.top]`,
 	} {
 		t.Run(text, func(t *testing.T) {
-			err := Load("shop.toml", []byte(text), newShop())
+			err := Load("shop.toml", []byte(text), newExampleTable())
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("have %v\nwant %s", err, want)
 			}
@@ -36,14 +36,14 @@ func TestValue_RefusesInvalidInput(t *testing.T) {
 }
 
 func TestValue_StringIsReadBack(t *testing.T) {
-	s := newShop()
+	s := newExampleTable()
 	s.Key = "hidden"
 	s.Phones = map[string]string{"office": "12345"}
 	for _, key := range s.Keys() {
 		t.Run(key.Name, func(t *testing.T) {
 			text := key.Value.String()
 			if text != "" && key.Name != "key" {
-				if err := Load("again", []byte(key.Name+" = "+text), newShop()); err != nil {
+				if err := Load("again", []byte(key.Name+" = "+text), newExampleTable()); err != nil {
 					t.Errorf("%s = %s: %v", key.Name, text, err)
 				}
 			}
