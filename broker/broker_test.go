@@ -126,7 +126,7 @@ func TestBroker_SystemAccountHasConnectEvents(t *testing.T) {
 	}
 }
 
-func TestBroker_DisconnectNodesKeepsInternalConnections(t *testing.T) {
+func TestBroker_DisconnectExternalKeepsInternalConnections(t *testing.T) {
 	b := openBroker(t)
 	accept(t, b)
 	internal, err := b.Connect("component")
