@@ -67,9 +67,12 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 	})
 }
 
-// client adds what the permissions of a client of the organization allow.
+// client adds what the permissions of a client of the organization allow. Nothing allows requests
+// to the server ($SYS), not even pub_subjects of ">": it sends its answer to any reply subject,
+// for example that of a node's registrations. Choria's broker allows $SYS.REQ.USER.INFO, which
+// Choria's clients do not use.
 func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
-	s.allowPublish("$SYS.REQ.USER.INFO")
+	s.neverPublish = []string{"$SYS.>"}
 	for _, added := range permissionSubjects {
 		if slices.ContainsFunc(added.permissions, has) {
 			s.allowPublish(added.publish...)

@@ -23,7 +23,9 @@ var (
 		"$JS.API.INFO", "$JS.API.STREAM.INFO.CHORIA_REGISTRATION",
 		"$JS.API.CONSUMER.CREATE.CHORIA_REGISTRATION.x.y", "$KV.B.k",
 	}
-	deniedSubjects = []string{"$SYS.REQ.SERVER.PING", "choria.node_metadata.web1", "muster.x"}
+	deniedSubjects = []string{
+		"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.PING.CONNZ", "choria.node_metadata.web1", "muster.x",
+	}
 )
 
 // inboxOf returns a subscription to the inbox of a client, and a subject in it.
@@ -62,7 +64,7 @@ func TestPermissionBuilder_ClientsWithTokens(t *testing.T) {
 			callerID := "choria=" + strings.ReplaceAll(permission, " ", "+")
 			p := s.peer(t, s.withToken(s.client(callerID, strings.Fields(permission)...))...)
 			p.mustRead(inboxOf(callerID))
-			p.mustPublish(append(test.publish, "$SYS.REQ.USER.INFO")...)
+			p.mustPublish(test.publish...)
 			p.mustRead(test.read)
 			p.mustNotPublish(deniedSubjects...)
 			p.mustNotRead(map[string]string{">": "x"})
@@ -99,6 +101,52 @@ func TestPermissionBuilder_AdministratorsMayDoEverything(t *testing.T) {
 			p := s.peer(t, options...)
 			p.mustPublish("anything", "$JS.API.STREAM.DELETE.X")
 			p.mustRead(map[string]string{">": "anything"})
+		})
+	}
+}
+
+// The server answers requests to $SYS.REQ with its own permissions, to any reply subject: a client
+// must not be able to have an answer stored as a node's registration.
+func TestPermissionBuilder_ClientsCannotAimTheServersAnswers(t *testing.T) {
+	s := openSite(t, nil)
+	stored, err := s.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stored.Close()
+	answers, err := stored.SubscribeSync("choria.node_metadata.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	everything := clientClaims("choria=all", nil)
+	everything.PubSubjects = []string{">"}
+	for name, options := range map[string][]nats.Option{
+		"no permissions":     s.withToken(s.client("choria=none")),
+		"election_user":      s.withToken(s.client("choria=election", "election_user")),
+		"streams_admin":      s.withToken(s.client("choria=admin", "streams_admin")),
+		"pub_subjects of >":  s.withToken(issue(t, everything, s.issuer, time.Now())),
+		"certificate":        {s.certificate("rip.mcollective")},
+		"node's certificate": {s.certificate("web1")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := s.connect(options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			for _, subject := range []string{
+				"$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.PING.CONNZ", "$SYS.REQ.ACCOUNT.PING.STATZ", "$SYS.REQ.SERVER.PING.CONNZ",
+			} {
+				if err := nc.PublishRequest(subject, "choria.node_metadata.web2", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if m, err := answers.NextMsg(200 * time.Millisecond); err == nil {
+				t.Errorf("the server answered to %s: %.80s", m.Subject, m.Data)
+			}
 		})
 	}
 }
