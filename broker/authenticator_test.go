@@ -271,3 +271,15 @@ func TestAuthenticator_RefusesGuessedSecret(t *testing.T) {
 		})
 	}
 }
+
+// Validate refuses this configuration; a Config built by hand must not open the broker either.
+func TestAuthenticator_CAWithoutTLSIsNotALab(t *testing.T) {
+	s := openSite(t, func(c *Config) { c.TLS, c.Issuers = tlsfile.Files{CA: c.TLS.CA}, nil })
+	if nc, err := nats.Connect("nats://"+s.broker.Address(), nats.NoReconnect()); err == nil {
+		nc.Close()
+		t.Error("admitted without proof")
+	}
+	if have := s.broker.auth.refusals.snapshot()["no-credentials"]; have != 1 {
+		t.Errorf("counted %d", have)
+	}
+}

@@ -91,7 +91,7 @@ func (b *Broker) Open(ctx context.Context) error {
 }
 
 // openCertificates loads the TLS files. A CA without a certificate only verifies
-// the senders of messages.
+// the senders of messages; connections then need tokens.
 func (b *Broker) openCertificates() (err error) {
 	files := b.cfg.TLS
 	if !files.Enabled() && files.CA == "" {

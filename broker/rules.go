@@ -57,9 +57,10 @@ func isNotClient(_ *authenticator, c *caller) bool      { return !c.client }
 func hasCertificate(_ *authenticator, c *caller) bool   { return c.cert != nil }
 
 // isLab reports whether the broker verifies no identity: only this machine reaches it, or
-// plaintext = true is set.
+// plaintext = true is set. With a CA it is not a lab: an unrestricted connection could write
+// messages that look verified.
 func isLab(a *authenticator, _ *caller) bool {
-	return !a.cfg.TLS.Enabled() && !a.tokens.CanVerify()
+	return !a.cfg.TLS.Enabled() && a.cfg.TLS.CA == "" && !a.tokens.CanVerify()
 }
 
 // hasVerifiableToken is false if the broker trusts no issuer or signer. The token is then ignored,

@@ -182,6 +182,10 @@ func (c *Config) checkTrust(check *config.Check) {
 		check.Problem("tls.ca", "no CA is set; without a CA, or [broker.issuers] for tokens, "+
 			"no connection could prove its identity")
 	}
+	if !c.TLS.Enabled() && c.TLS.CA != "" && !c.acceptsTokens() {
+		check.Problem("tls.ca", "given without cert and key, so every connection could write messages that look "+
+			"verified; give cert and key, or accept tokens, or remove ca")
+	}
 	for _, name := range c.Collectives {
 		if !validToken(name) {
 			check.Problem("collectives", "%q is not a valid collective name; use A-Z, a-z, 0-9, _ and -", name)

@@ -142,6 +142,11 @@ var mistakes = []struct{ text, want string }{
 			`prove its identity`,
 	},
 	{
+		"[broker.tls]\nca = 'y'",
+		`test.toml:2: broker.tls.ca: given without cert and key, so every connection could write messages that look ` +
+			`verified; give cert and key, or accept tokens, or remove ca`,
+	},
+	{
 		"[broker.tls]\ncert = 'x'\nca = 'y'",
 		`test.toml:1: broker.tls.key: no private key is set`,
 	},

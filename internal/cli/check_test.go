@@ -70,3 +70,16 @@ func TestCheck_WarnsBeforeTheCertificateExpires(t *testing.T) {
 		})
 	}
 }
+
+// A CA alone verifies messages, but any connection could write a message that looks verified.
+func TestCheck_RefusesACAWithoutCertificate(t *testing.T) {
+	config := writeConfig(t, "[broker.tls]\nca = 'ca.pem'\n")
+	for _, command := range []string{"check", "run"} {
+		t.Run(command, func(t *testing.T) {
+			status, _, errOut := muster(t, command, "--config", config)
+			if status != 78 || !strings.Contains(errOut, "broker.tls.ca: given without cert and key") {
+				t.Errorf("%d %s", status, errOut)
+			}
+		})
+	}
+}

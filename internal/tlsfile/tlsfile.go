@@ -31,7 +31,8 @@ func (f *Files) Keys() []config.Key {
 }
 
 // Validate reports a certificate without its key, and a key without its certificate. A CA
-// may stand alone. It does not read the files.
+// may stand alone here; the component decides whether that proves anything. It does not read the
+// files.
 func (f *Files) Validate(check *config.Check) { checkPair(check, f.Cert, f.Key) }
 
 // Enabled reports whether the files make a TLS server.
