@@ -4,24 +4,25 @@ package console
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const (
-	headerTimeout = 10 * time.Second // for the header of a request
-	closeTimeout  = 5 * time.Second  // for answers that are under way when the console closes
-)
+// closeTimeout is for answers that are under way when the console closes.
+const closeTimeout = 5 * time.Second
 
 // Reason is why the appliance is not ready.
 type Reason struct {
@@ -40,6 +41,7 @@ type Readiness struct {
 type Options struct {
 	Log      hclog.Logger
 	Now      func() time.Time
+	Names    []string                                            // of this machine, for which requests may be
 	NotReady func() []Reason                                     // empty: ready
 	Metrics  prometheus.Gatherer                                 // /metrics
 	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
@@ -60,6 +62,10 @@ type Console struct {
 	listen net.Listener
 	once   sync.Once
 
+	descriptors func() (uint64, error) // that the process may open
+	hosts       *hostCheck
+	refusals    *refusals
+	limiter     *limiter     // nil before Open
 	certificate *certificate // nil: no TLS
 	wg          sync.WaitGroup
 }
@@ -67,9 +73,16 @@ type Console struct {
 // New returns a console that does not listen yet.
 func New(cfg Config, o Options) *Console {
 	c := &Console{
-		cfg:    cfg,
-		opts:   o,
-		server: &http.Server{Handler: requireToken(cfg.Token, handler(o)), ReadHeaderTimeout: headerTimeout},
+		cfg: cfg, opts: o, descriptors: host.Descriptors,
+		hosts: newHostCheck(&cfg, o.Names), refusals: newRefusals(o.Log, o.Now),
+	}
+	c.hosts.refuse = c.refuseRequest
+	c.server = &http.Server{
+		Handler:           limitBody(c.hosts.handler(requireToken(cfg.Token, c.refuseRequest, handler(o)))),
+		ReadHeaderTimeout: headerTimeout,
+		WriteTimeout:      answerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
 	}
 	// Errors of a single connection are the client's fault, so they are logged at Debug.
 	c.server.ErrorLog = o.Log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
@@ -80,13 +93,22 @@ func New(cfg Config, o Options) *Console {
 	return c
 }
 
+func (c *Console) refuseRequest(reason string, r *http.Request) {
+	address, _ := netip.ParseAddrPort(r.RemoteAddr) // the net/http server sets it
+	c.refusals.record(reason, address.Addr().Unmap(), r.Host)
+}
+
+func (c *Console) refuseConnection(reason string, address netip.Addr) {
+	c.refusals.record(reason, address, "")
+}
+
 func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.NotReady()) })
 	for path, endpoint := range o.NATS {
-		mux.HandleFunc("GET "+path, endpoint)
+		mux.HandleFunc("GET "+path, withoutCORS(endpoint))
 	}
 	newAPI(o).register(mux)
 	return mux
@@ -110,14 +132,21 @@ func (c *Console) Open(context.Context) error {
 		if c.certificate, err = openCertificate(c.cfg.TLS, c.opts.Now, c.opts.Log); err != nil {
 			return fmt.Errorf("console.tls: %w", err)
 		}
+		c.hosts.leaf = func() *x509.Certificate { return c.certificate.files.Current().Leaf() }
+	}
+	descriptors, err := c.descriptors()
+	if err != nil {
+		return err
 	}
 	l, err := net.Listen("tcp", c.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("console.listen: %w", err)
 	}
-	c.listen = l
+	total, perAddress := connectionLimits(descriptors)
+	c.limiter = newLimiter(l, total, perAddress, c.refuseConnection)
+	c.listen = c.limiter
 	if c.certificate != nil {
-		c.listen = c.certificate.listener(l)
+		c.listen = c.certificate.listener(c.listen)
 	}
 	c.wg.Go(c.serve)
 	return nil

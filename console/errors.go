@@ -10,6 +10,7 @@ import (
 const (
 	CodeBadRequest       = "bad-request"        // a parameter is unknown, misspelled or out of range
 	CodeUnauthorized     = "unauthorized"       // the token is missing or wrong
+	CodeUnknownHost      = "unknown-host"       // the request is for a host that is not this console
 	CodeNotFound         = "not-found"          // no such node, or no such endpoint
 	CodeFleetDisabled    = "fleet-disabled"     // the appliance keeps no fleet view
 	CodeMethodNotAllowed = "method-not-allowed" // neither GET nor HEAD
@@ -24,6 +25,8 @@ func status(code string) int {
 		return http.StatusBadRequest
 	case CodeUnauthorized:
 		return http.StatusUnauthorized
+	case CodeUnknownHost:
+		return http.StatusMisdirectedRequest
 	case CodeNotFound, CodeFleetDisabled:
 		return http.StatusNotFound
 	case CodeMethodNotAllowed:

@@ -9,8 +9,9 @@ import (
 
 // requireToken admits requests that carry the token as a bearer token, see RFC 6750. With an empty
 // token it admits all requests. It compares hashes, so that the time of a comparison reveals nothing
-// about the token.
-func requireToken(token string, next http.Handler) http.Handler {
+// about the token. refuse receives the other requests; their connections are closed, so that a
+// client without the token cannot keep them.
+func requireToken(token string, refuse func(reason string, r *http.Request), next http.Handler) http.Handler {
 	if token == "" {
 		return next
 	}
@@ -19,7 +20,9 @@ func requireToken(token string, next http.Handler) http.Handler {
 		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		have := sha256.Sum256([]byte(given))
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
+			refuse(CodeUnauthorized, r)
 			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.Header().Set("Connection", "close")
 			writeError(w, CodeUnauthorized, "the console requires its token, and the request has none or a wrong one")
 			return
 		}

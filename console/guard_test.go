@@ -9,7 +9,8 @@ import (
 
 func TestGuard_RequiresToken(t *testing.T) {
 	const token = "a token that is long enough"
-	h := requireToken(token, newHandler(Options{
+	refused := func(string, *http.Request) {}
+	h := requireToken(token, refused, newHandler(Options{
 		NotReady: func() []Reason { return nil }, Fleet: twoNodes{}, Events: twoNodes{},
 	}))
 	for _, test := range []struct {

@@ -136,3 +136,8 @@ func (twoNodes) Events(_ context.Context, q fleet.EventQuery) (page fleet.EventP
 func (twoNodes) FollowEvents(context.Context, uint64, func(*fleet.Event) error) error {
 	return errors.New("the stream\nis gone")
 }
+
+// contextWith returns a context of the test with the value.
+func contextWith(t *testing.T, key, value any) context.Context {
+	return context.WithValue(t.Context(), key, value)
+}

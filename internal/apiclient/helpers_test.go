@@ -92,6 +92,7 @@ func options() console.Options {
 	}
 	varz := `{"server_name":"a1","connections":7,"jetstream":{"config":{"max_storage":9},"stats":{"storage":8}}}`
 	return console.Options{
+		Now: time.Now,
 		Log: hclog.NewNullLogger(), Metrics: metrics, Choria: prometheus.NewRegistry(),
 		NotReady: func() []console.Reason { return []console.Reason{{Code: "disk-short", What: "/data"}} },
 		NATS: map[string]http.HandlerFunc{

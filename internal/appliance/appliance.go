@@ -163,6 +163,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 	options := console.Options{
 		Log:      a.opts.Log.Named("console"),
 		Now:      time.Now,
+		Names:    a.cfg.hostNames(),
 		NotReady: a.NotReady,
 		Metrics:  metrics,
 		Choria:   choria,
@@ -174,6 +175,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet
 	}
 	a.console = console.New(a.cfg.Console, options)
+	metrics.MustRegister(a.console.Collector())
 	return a.console.Open(ctx)
 }
 

@@ -13,6 +13,15 @@ import (
 // lookupTimeout is how long the name service may take to return the host's domain.
 const lookupTimeout = time.Second
 
+// hostNames returns the names of this machine, for which a request to the console may be.
+func (c *Config) hostNames() []string {
+	names := []string{c.Identity}
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	return names
+}
+
 // hostIdentity returns the host's name, with its domain if that can be found. It returns
 // "localhost" if the name cannot be that of an appliance.
 func hostIdentity() string {

@@ -128,6 +128,7 @@ func (a *fakeAppliance) open(t *testing.T, token string) (url string) {
 	varz := `{"server_name":"collector1.example.net","start":"` + hoursAgo(75).Format(time.RFC3339) + `",` +
 		`"connections":1208,"jetstream":{"config":{"max_storage":21474836480},"stats":{"storage":73400320}}}`
 	c := console.New(console.Config{Listen: "127.0.0.1:0", Token: token}, console.Options{
+		Now:      time.Now,
 		Log:      hclog.NewNullLogger(),
 		NotReady: func() []console.Reason { return a.ready },
 		Metrics:  fakeMetrics(), Choria: prometheus.NewRegistry(),

@@ -50,7 +50,13 @@ type process struct {
 // when the test ends.
 func startProcess(t *testing.T, config string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(os.Args[0], "run", "--config", config), log: &buffer{}, ended: make(chan struct{})}
+	return runProcess(t, exec.Command(os.Args[0], "run", "--config", config))
+}
+
+// runProcess does what startProcess does with a command that runs an appliance.
+func runProcess(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, log: &buffer{}, ended: make(chan struct{})}
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
