@@ -168,7 +168,7 @@ func (c *Config) AuthSummary() string {
 		accepted = append(accepted, "tokens of signers")
 	}
 	if len(accepted) == 0 {
-		return "every connection, without proof"
+		return "every connection, without authentication"
 	}
 	return strings.Join(accepted, ", ")
 }

@@ -119,8 +119,8 @@ func TestFollower_OnlySlowClientIsDisconnected(t *testing.T) {
 	read()
 	for dropped := false; !dropped; read() { // meanwhile the other client reads on
 		select {
-		case <-e.dropped:
-			dropped = true
+		case err := <-e.dropped:
+			dropped = err != nil
 		default:
 		}
 	}
