@@ -68,8 +68,8 @@ func parsePlainAck(data []byte) (stream string, sequence uint64, ok bool) {
 	return string(name), sequence, err == nil
 }
 
-// stored reports whether the message is in the stream.
-func (a pubAck) stored() bool { return a.err == nil && a.Error == nil }
+// inStream reports whether the message is in the stream, stored now or before (Duplicate).
+func (a pubAck) inStream() bool { return a.err == nil && a.Error == nil }
 
 // retryable reports whether the same message may be stored later: there was no ack, or a
 // resource is exhausted that may be free again.
@@ -85,7 +85,7 @@ func (a pubAck) retryable() bool {
 }
 
 // reason returns why the message is rejected. It must not be called if the message is stored or
-// the ack is retryable.
+// the ack is retryable: the only err that is not retryable is ErrTooLarge.
 func (a pubAck) reason() string {
 	if a.err != nil || a.Error.ErrorCode == codeTooLarge {
 		return contract.ReasonTooLarge

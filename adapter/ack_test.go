@@ -37,8 +37,8 @@ func TestParseAck(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ack := parseAck(test.status, []byte(test.data))
-			if ack.stored() != test.stored || ack.retryable() != test.retry {
-				t.Errorf("stored %v, retryable %v", ack.stored(), ack.retryable())
+			if ack.inStream() != test.stored || ack.retryable() != test.retry {
+				t.Errorf("stored %v, retryable %v", ack.inStream(), ack.retryable())
 			}
 			if test.reason != "" && (ack.reason() != test.reason || ack.detail() == "") {
 				t.Errorf("reason %s, detail %q", ack.reason(), ack.detail())
@@ -50,8 +50,8 @@ func TestParseAck(t *testing.T) {
 func TestPubAck_WithoutAck(t *testing.T) {
 	for err, retry := range map[error]bool{errNoAck: true, inproc.ErrClosed: true, inproc.ErrTooLarge: false} {
 		t.Run(err.Error(), func(t *testing.T) {
-			if ack := (pubAck{err: err}); ack.stored() || ack.retryable() != retry {
-				t.Errorf("stored %v, retryable %v", ack.stored(), ack.retryable())
+			if ack := (pubAck{err: err}); ack.inStream() || ack.retryable() != retry {
+				t.Errorf("stored %v, retryable %v", ack.inStream(), ack.retryable())
 			}
 		})
 	}

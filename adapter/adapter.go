@@ -22,32 +22,32 @@ type Dial func(name string, subjects []string, receiver inproc.Receiver) (*inpro
 
 // Options is what the appliance hands to an adapter.
 type Options struct {
-	Site      string                                 // the value of the header Muster-Site
-	Buffer    int64                                  // maximum of bytes received and not yet stored
-	Now       func() time.Time                       // the appliance's clock
-	Dial      Dial                                   // connects to the broker of this process
-	Delivered func(id uint64) (msgs uint64, ok bool) // messages the broker sent to a connection that has ended
-	Verifier  *choria.Verifier                       // shared with the broker
-	Rejected  *rejected.Table                        // remembers the senders of rejected messages; may be nil
-	Log       hclog.Logger
+	Site         string                                 // the value of the header Muster-Site
+	Buffer       int64                                  // maximum of bytes received and not yet stored
+	Now          func() time.Time                       // the appliance's clock
+	Dial         Dial                                   // connects to the broker of this process
+	MessagesSent func(id uint64) (msgs uint64, ok bool) // by the broker to a connection; what did not arrive is lost
+	Verifier     *choria.Verifier                       // shared with the broker
+	Rejected     *rejected.Table                        // remembers the senders of rejected messages; may be nil
+	Log          hclog.Logger
 }
 
 // phase is where an adapter stands in its life. A phase is never left backwards:
 //
 //	opening   New has returned; Open connects.
 //	running   Open has returned: messages are received, converted and published.
-//	draining  Close has drained the input: nothing more is received, and pending messages
+//	settling  Close has drained the input: nothing more is received, and pending messages
 //	          still get their outcome.
 //	stopped   Pending messages have been counted as dropped. Nothing more is published,
 //	          late acks are ignored, and the goroutines return.
 //
-// An Open that failed goes from opening through draining to stopped at once.
+// An Open that failed goes from opening through settling to stopped at once.
 type phase int
 
 const (
 	opening phase = iota
 	running
-	draining
+	settling
 	stopped
 )
 
@@ -77,9 +77,9 @@ type Adapter struct {
 	retries        retries
 	unacked        int    // messages published and not yet acknowledged
 	unackedRejects int    // rejected messages whose copy in MUSTER_REJECTED has no ack yet
-	fault          string // why the stream does not store messages; empty while it does; only a stored ack clears it
+	fault          string // why the stream does not store messages; cleared only when a message is counted as stored
 
-	idle   chan struct{} // closed when the phase is draining and nothing is pending any more
+	idle   chan struct{} // closed when the phase is settling and nothing is pending any more
 	halted chan struct{} // closed when the phase becomes stopped
 	once   sync.Once     // runs Close
 	wg     sync.WaitGroup
@@ -156,6 +156,6 @@ func (a *Adapter) Connected() bool {
 	a.mu.Lock()
 	opened := a.phase != opening
 	a.mu.Unlock()
-	// Without the mutex: a publish that hangs can block the call to the output.
+	// Without the mutex: a publish that hangs can block streamPublisher.transport.connected.
 	return opened && a.input.connected() && a.streamPublisher.transport.connected()
 }

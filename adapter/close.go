@@ -8,7 +8,7 @@ import "context"
 func (a *Adapter) Close(ctx context.Context) error {
 	a.once.Do(func() {
 		a.input.drain(ctx)
-		a.drain(ctx)
+		a.waitForOutcomes(ctx)
 		a.stop()
 		a.disconnect() // also ends a publish that hangs
 		a.wg.Wait()
@@ -16,10 +16,10 @@ func (a *Adapter) Close(ctx context.Context) error {
 	return nil
 }
 
-// drain waits until no message is pending or the context is done.
-func (a *Adapter) drain(ctx context.Context) {
+// waitForOutcomes waits until no message is pending or the context is done.
+func (a *Adapter) waitForOutcomes(ctx context.Context) {
 	a.mu.Lock()
-	a.phase = draining
+	a.phase = settling
 	a.checkIdle()
 	a.mu.Unlock()
 	select {
@@ -30,7 +30,7 @@ func (a *Adapter) drain(ctx context.Context) {
 
 // checkIdle closes idle once there is nothing left to wait for. The mutex is held.
 func (a *Adapter) checkIdle() {
-	if a.phase != draining || a.ledger.stats.Pending > 0 || a.unackedRejects > 0 {
+	if a.phase != settling || a.ledger.stats.Pending > 0 || a.unackedRejects > 0 {
 		return
 	}
 	select {

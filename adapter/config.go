@@ -18,9 +18,9 @@ type Config struct {
 	Enabled   bool
 	Type      string        // jetstream or choria_streams
 	QueueLen  int64         // maximum of pending messages; 0: only the buffer limits them
-	Buffer    int64         // bytes; 0: derived from the machine's memory
+	Buffer    int64         // bytes; 0: derived from the memory of the machine or control group
 	Verify    string        // one of the modes in verify.go
-	ClockSkew time.Duration // a larger difference to the sender's clock is stored
+	ClockSkew time.Duration // if the clocks differ by more, the header Muster-Skew has the difference
 	Ingest    Ingest
 	Stream    Stream
 }
@@ -70,12 +70,13 @@ func (c *Config) Keys() []config.Key {
 		{Name: "queue_len", Value: config.Int(&c.QueueLen, 0, math.MaxInt32),
 			Help: "maximum number of pending messages; 0: limited by buffer alone"},
 		{Name: "buffer", Value: config.SizeOr("auto", &c.Buffer, 1<<20, 1<<40),
-			Help: "bytes received and not yet stored; auto: memory/4, at most 1GiB"},
+			Help: "bytes received and not yet stored; " +
+				"auto: memory/4 divided by the number of enabled adapters, at most 1GiB"},
 		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff),
 			Help: "require rejects messages whose sender is not verified; record stores them with the reason; " +
 				"auto is require if there is a CA, an issuer or a signer, otherwise record; off checks nothing"},
 		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour),
-			Help: "a larger difference to the sender's clock is stored as Muster-Skew"},
+			Help: "if the clocks differ by more, the header Muster-Skew has the difference"},
 		{Name: "ingest", Value: config.SubTable(&c.Ingest),
 			Help: "where messages come from"},
 		{Name: "stream", Value: config.SubTable(&c.Stream),

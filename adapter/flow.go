@@ -1,17 +1,18 @@
 package adapter
 
-// The way of a message, hop by hop:
+// The way of a message, hop by hop. Hops 1 to 10 are steps 3 to 7 of ARCHITECTURE.md:
 //
 //  1. Received: the input connection calls receiver.Receive, which counts the message in the
 //     ledger. If the buffer is full, the message is dropped: that is its outcome.
 //  2. Buffered: queue.push keeps it in the order of arrival.
-//  3. Parsed: a worker (convertMessages) takes it from the queue, and convert has
-//     internal/choria parse it.
+//  3. Parsed: a worker (convertMessages) gets it with queue.nextUnconverted, and convert has
+//     internal/choria parse it. Until hop 6 it stays in the queue, to keep its place.
 //  4. Verified: verify checks the signature.
 //  5. Built: buildStreamMessage makes the stream message. A message that fails in hop 3, 4 or 5
 //     carries a reason instead. Either way it is now converted: that is the word for hops 3 to 5.
 //  6. Queued per sender: queueConverted appends it to its sender's queue, in the order of
-//     arrival. A message with a reason is rejected here and goes to hop 10.
+//     arrival. A message with a reason is rejected: its outcome is counted here, and it goes to
+//     hop 10.
 //  7. Published: takePublishable takes the messages whose turn it is, and publish hands each
 //     to publisher.publish, which writes it to its transport: localConn or remote.
 //  8. Acked: the transport receives the stream's ack and calls publisher.ackReceived, which
@@ -94,7 +95,7 @@ func (a *Adapter) takeUnconverted() *message {
 	if a.ledger.holdsTooMuch() || !a.senders.shouldConvert() {
 		return nil
 	}
-	return a.queue.take()
+	return a.queue.nextUnconverted()
 }
 
 // queueConverted records that m was converted in took, moves the converted messages at the head of
@@ -200,10 +201,10 @@ func (a *Adapter) countOutcome(m *message, ack pubAck) (rejected bool) {
 		a.retries.add(m, a.opts.Now())
 		a.senders.suspend(m)
 		return false
-	case ack.stored() && ack.Duplicate && m.attempts == 1:
+	case ack.inStream() && ack.Duplicate && m.attempts == 1:
 		a.ledger.countDuplicate(m)
 		a.recycle(m)
-	case ack.stored(): // also if it is the duplicate of an earlier attempt
+	case ack.inStream(): // also if it is the duplicate of an earlier attempt
 		a.fault = ""
 		a.ledger.countStored(m)
 		a.recycle(m)

@@ -29,7 +29,7 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 		t.Fatal(err)
 	}
 	a := New(*cfg, Options{
-		Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, Delivered: b.Delivered,
+		Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, MessagesSent: b.MessagesSent,
 		Verifier: verifier, Log: hclog.NewNullLogger(),
 	})
 	if err := a.Open(t.Context()); err != nil {

@@ -2,24 +2,27 @@ package adapter
 
 import "time"
 
+// lookupWait is the pause before the broker is asked again for a connection that has ended.
+const lookupWait = 10 * time.Millisecond
+
 // newInput returns the connection that receives the messages of ingest.topic.
 func (a *Adapter) newInput() *localConn {
 	return &localConn{
-		name:     "choria adapter " + a.cfg.Name,
-		subjects: a.cfg.Ingest.Topics,
-		receiver: receiver{a},
-		dial:     a.opts.Dial,
-		stats:    a.connStats,
-		onOutage: a.inputEnded,
+		name:         "choria adapter " + a.cfg.Name,
+		subjects:     a.cfg.Ingest.Topics,
+		receiver:     receiver{a},
+		dial:         a.opts.Dial,
+		stats:        a.connStats,
+		onOutageOver: a.inputOutageOver,
 	}
 }
 
-// inputEnded counts and logs what was lost when the input connection ended. The broker knows how
-// many messages it sent to that connection, and the connection how many it received; the difference
-// is lost.
+// inputOutageOver counts and logs what was lost when the input connection ended. The broker knows
+// how many messages it sent to that connection, and the connection how many it received; the
+// difference is lost.
 // What nodes published during the outage reached no connection and cannot be counted, so the log
 // has its length.
-func (a *Adapter) inputEnded(o outage) {
+func (a *Adapter) inputOutageOver(o outage) {
 	lost := a.countLost(o)
 	if o.err == nil {
 		return
@@ -34,10 +37,10 @@ func (a *Adapter) inputEnded(o outage) {
 // so the lookup is repeated.
 func (a *Adapter) countLost(o outage) (lost uint64) {
 	id := o.conn.ID()
-	sent, known := a.opts.Delivered(id)
+	sent, known := a.opts.MessagesSent(id)
 	for tries := 1; !known && tries <= 100; tries++ {
-		time.Sleep(redialWait)
-		sent, known = a.opts.Delivered(id)
+		time.Sleep(lookupWait)
+		sent, known = a.opts.MessagesSent(id)
 	}
 	if !known {
 		a.opts.Log.Error("messages lost with a connection cannot be counted", "connection", id)

@@ -23,13 +23,13 @@ const (
 // until drain or close. An adapter has two: one receives messages, the other publishes and
 // receives acks.
 type localConn struct {
-	name     string
-	subjects []string
-	receiver inproc.Receiver
-	dial     Dial
-	stats    *connStats
-	onEnd    func()       // called when a connection has ended, before the next is dialed; may be nil
-	onOutage func(outage) // called when the next connection is open, or none will follow
+	name         string
+	subjects     []string
+	receiver     inproc.Receiver
+	dial         Dial
+	stats        *connStats
+	onEnd        func()       // called when a connection has ended, before the next is dialed; may be nil
+	onOutageOver func(outage) // called when the next connection is open, or none will follow
 
 	current atomic.Pointer[inproc.Conn] // nil while there is no connection
 	mu      sync.Mutex                  // held while one connection replaces another
@@ -79,7 +79,7 @@ func (l *localConn) run(c *inproc.Conn) {
 			l.onEnd()
 		}
 		next := l.reconnect()
-		l.onOutage(outage{conn: c, err: err, reconnected: next != nil, length: l.stats.now().Sub(ended)})
+		l.onOutageOver(outage{conn: c, err: err, reconnected: next != nil, length: l.stats.now().Sub(ended)})
 		c = next
 	}
 }

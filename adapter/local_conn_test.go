@@ -66,7 +66,7 @@ func openLocalConn(t *testing.T) (l *localConn, failing *atomic.Bool, outages ch
 			}
 			return a.opts.Dial(name, subjects, r)
 		},
-		onOutage: func(o outage) { outages <- o },
+		onOutageOver: func(o outage) { outages <- o },
 	}
 	if err := l.open(); err != nil {
 		t.Fatal(err)

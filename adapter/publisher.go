@@ -88,7 +88,7 @@ func (a *Adapter) newPublishingConn(p *publisher) *localConn {
 		dial:     a.opts.Dial,
 		stats:    a.connStats,
 		onEnd:    p.failAll,
-		onOutage: func(o outage) {
+		onOutageOver: func(o outage) {
 			if o.reconnected {
 				a.connStats.countError(name, "broker", o.err)
 			}
@@ -131,8 +131,8 @@ func (p *publisher) publish(out *streamMessage, now time.Time, onAck func(pubAck
 	return err
 }
 
-// removeCallback removes and returns the function to call with the token's ack; nil if it was
-// called.
+// removeCallback removes and returns the function to call with the token's ack; nil if the
+// callback has been called.
 func (p *publisher) removeCallback(token uint64) func(pubAck) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,7 +148,7 @@ func (p *publisher) ackReceived(subject string, ack pubAck) {
 	}
 }
 
-// finish reports the ack of a publish. A second one, which is late, is ignored.
+// finish reports the ack of a publish. An ack for a token that is finished already is ignored.
 func (p *publisher) finish(token uint64, ack pubAck) {
 	if onAck := p.removeCallback(token); onAck != nil {
 		onAck(ack)

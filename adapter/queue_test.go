@@ -8,25 +8,25 @@ import (
 func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var q queue
-	var taken, left []*message
+	var started, left []*message
 	for n := range 1000 {
 		q.push(&message{held: int64(n)}) // its number
 		if r.IntN(3) > 0 {
-			taken = append(taken, q.take())
+			started = append(started, q.nextUnconverted())
 		}
-		if len(taken) > 0 && r.IntN(2) > 0 {
-			at := r.IntN(len(taken))
-			taken[at].converted = true
-			taken = append(taken[:at], taken[at+1:]...)
+		if len(started) > 0 && r.IntN(2) > 0 {
+			at := r.IntN(len(started))
+			started[at].converted = true
+			started = append(started[:at], started[at+1:]...)
 		}
 		for m := q.popConverted(); m != nil; m = q.popConverted() {
 			left = append(left, m)
 		}
 	}
-	for m := q.take(); m != nil; m = q.take() {
-		taken = append(taken, m)
+	for m := q.nextUnconverted(); m != nil; m = q.nextUnconverted() {
+		started = append(started, m)
 	}
-	for _, m := range taken {
+	for _, m := range started {
 		m.converted = true
 	}
 	for m := q.popConverted(); m != nil; m = q.popConverted() {

@@ -37,7 +37,7 @@ func (a *Adapter) rejectAcked(ack pubAck) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unackedRejects--
-	if !ack.stored() {
+	if !ack.inStream() {
 		a.ledger.stats.RejectsUnrecorded++
 	}
 	a.checkIdle()

@@ -6,7 +6,8 @@ import (
 )
 
 // Bounds of the pause before a retry, which doubles with each attempt. Both are far below the
-// stream's duplicate window, so that a message whose ack was lost is not stored twice.
+// stream's duplicate window, so that a message whose ack was lost is not stored twice,
+// if the stream answers within its duplicate window.
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second

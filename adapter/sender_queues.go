@@ -4,16 +4,17 @@ package adapter
 // the later ones wait until it has its outcome. Senders do not wait for each other. They are
 // guarded by the adapter's mutex.
 type senderQueues struct {
-	active    map[string]*senderQueue // by sender; only senders with a message that has no outcome
-	ready     []*message              // the first of their senders, to be published next
-	waiting   int                     // messages in the later lists of queues that are not suspended
-	throttled bool                    // conversion is paused: set at maxReady, cleared at minReady
+	active  map[string]*senderQueue // by sender; only senders with a message that has no outcome
+	ready   []*message              // the first of their senders, to be published next
+	waiting int                     // messages in the later lists of queues that are not suspended
+	paused  bool                    // conversion is paused: set at maxReady, cleared at minReady
 }
 
-// senderQueue holds the messages of a sender that wait for the outcome of the first one.
+// senderQueue holds the messages of one sender behind the one that is being published. It is
+// suspended while that one waits for a retry.
 type senderQueue struct {
 	later     []*message // in order of arrival
-	suspended bool       // the first message waits for a retry
+	suspended bool
 }
 
 // Conversion pauses when maxReady messages are ready or waiting, and goes on at minReady.
@@ -26,7 +27,8 @@ func newSenderQueues() *senderQueues {
 	return &senderQueues{active: map[string]*senderQueue{}}
 }
 
-// push appends a message to the queue of its sender.
+// push appends a message to the queue of its sender, or makes it ready if its sender has no other
+// message.
 func (s *senderQueues) push(m *message) {
 	if q := s.active[m.sender]; q != nil {
 		q.later = append(q.later, m)
@@ -83,9 +85,9 @@ func (s *senderQueues) resume(m *message) {
 func (s *senderQueues) shouldConvert() bool {
 	switch n := len(s.ready) + s.waiting; {
 	case n >= maxReady:
-		s.throttled = true
+		s.paused = true
 	case n <= minReady:
-		s.throttled = false
+		s.paused = false
 	}
-	return !s.throttled
+	return !s.paused
 }

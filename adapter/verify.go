@@ -23,10 +23,10 @@ type signatures struct {
 	invalid [choria.V2 + 1]atomic.Uint64
 }
 
-// verify checks whether the sender wrote the message. It returns the value of the header
+// verify checks whether the sender wrote the message. verification is the value of the header
 // Muster-Verified: how the sender was verified or, if the message is stored anyway, why it was
 // not. An error rejects the message.
-func (a *Adapter) verify(msg *choria.Message, received time.Time) (verified string, err error) {
+func (a *Adapter) verify(msg *choria.Message, received time.Time) (verification string, err error) {
 	if a.cfg.Verify == verifyOff {
 		return verifyOff, nil
 	}

@@ -24,7 +24,7 @@ const reconnectWait = 100 * time.Millisecond
 type Options struct {
 	Name       string           // the server's name in the NATS network
 	StoreDir   string           // directory of JetStream's store
-	MaxPending int64            // bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
+	MaxBacklog int64            // backlog: bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to
 	Verifier   *choria.Verifier // verifies tokens; the broker gives it the CA
@@ -81,7 +81,7 @@ func (b *Broker) Open(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
 	b.wg.Go(b.watchStore)
-	if b.opts.MaxPending > maxClientBacklog {
+	if b.opts.MaxBacklog > maxClientBacklog {
 		b.wg.Go(b.watchSlow)
 	}
 	if b.certs != nil {
@@ -197,9 +197,10 @@ func (b *Broker) DisconnectExternal() (count int, err error) {
 	return count, nil
 }
 
-// Delivered returns how many messages the server has sent to the connection with that id,
-// which may have closed. ok is false if the server does not remember the connection.
-func (b *Broker) Delivered(id uint64) (msgs uint64, ok bool) {
+// MessagesSent returns how many messages the server has sent to the connection with that id,
+// which may have closed; those that did not arrive are lost. ok is false if the server does not
+// remember the connection.
+func (b *Broker) MessagesSent(id uint64) (msgs uint64, ok bool) {
 	connections, err := b.srv.Connz(&server.ConnzOptions{CID: id, State: server.ConnAll})
 	if err != nil || len(connections.Conns) != 1 {
 		return 0, false

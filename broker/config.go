@@ -54,7 +54,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
 			Help: "maximum number of connections"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20),
-			Help: "maximum size of a message, with its headers"},
+			Help: "maximum size of a message, with its headers, on every connection"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
 			Help: "how often an idle connection is pinged; it is closed after two unanswered pings"},
 		{Name: "collectives", Value: config.Strings(&c.Collectives),

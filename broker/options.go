@@ -14,7 +14,7 @@ const (
 	// auth_token and as jwt.
 	controlLine = 64 << 10
 	// closedConnections is how many closed connections the server remembers, for /connz and
-	// Broker.Delivered.
+	// Broker.MessagesSent.
 	closedConnections = 1000
 	// handshakeTimeout is long enough for thousands of nodes that reconnect at once.
 	handshakeTimeout = 10 * time.Second
@@ -36,7 +36,7 @@ func (b *Broker) options() *server.Options {
 		MaxControlLine:   controlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
-		MaxPending:       b.opts.MaxPending,
+		MaxPending:       b.opts.MaxBacklog,
 
 		JetStream:              true,
 		StoreDir:               b.opts.StoreDir,

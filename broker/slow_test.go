@@ -15,7 +15,7 @@ import (
 
 func TestBroker_DisconnectsSlowReadersButNotInternalOnes(t *testing.T) {
 	o := testOptions(t)
-	o.MaxPending = 512 << 20
+	o.MaxBacklog = 512 << 20
 	b := newBroker(t, DefaultConfig(), o)
 	open(t, b)
 	accept(t, b)
@@ -135,7 +135,7 @@ func TestBroker_SlowInternalConnectionSlowsSenders(t *testing.T) {
 		}
 		return nil
 	})
-	if sent, ok := b.Delivered(conn.ID()); !ok || sent != messages {
+	if sent, ok := b.MessagesSent(conn.ID()); !ok || sent != messages {
 		t.Errorf("the broker sent %d of %d", sent, messages)
 	}
 }

@@ -188,7 +188,8 @@ func (c *Config) checkTrust(check *config.Check) {
 	}
 	for _, name := range c.Collectives {
 		if !validToken(name) {
-			check.Problem("collectives", "%q is not a valid collective name; use A-Z, a-z, 0-9, _ and -", name)
+			check.Problem("collectives", "%q is not a valid collective name; "+
+				"use 1 to 255 of A-Z, a-z, 0-9, _ : @ = + and -", name)
 		}
 	}
 	if len(c.Collectives) == 0 {

@@ -99,7 +99,7 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
 		Name:       a.cfg.Identity,
 		StoreDir:   a.cfg.DataDir,
-		MaxPending: a.cfg.maxPending(),
+		MaxBacklog: a.cfg.maxBacklog(),
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),
 		Verifier:   a.verifier,
@@ -135,14 +135,14 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 	buffers := a.cfg.bufferSizes()
 	for i, cfg := range a.cfg.EnabledAdapters() {
 		ad := adapter.New(*cfg, adapter.Options{
-			Site:      a.cfg.Site,
-			Buffer:    buffers[i],
-			Now:       time.Now,
-			Dial:      a.broker.DialInproc,
-			Delivered: a.broker.Delivered,
-			Verifier:  a.verifier,
-			Rejected:  a.rejected,
-			Log:       a.opts.Log.Named("adapter").Named(cfg.Name),
+			Site:         a.cfg.Site,
+			Buffer:       buffers[i],
+			Now:          time.Now,
+			Dial:         a.broker.DialInproc,
+			MessagesSent: a.broker.MessagesSent,
+			Verifier:     a.verifier,
+			Rejected:     a.rejected,
+			Log:          a.opts.Log.Named("adapter").Named(cfg.Name),
 		})
 		if err := ad.Open(ctx); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)

@@ -47,16 +47,16 @@ func (c *Config) bufferSizes() []int64 {
 	return sizes
 }
 
-// minPending is 1.5 times NATS's default. In a burst these bytes are used in addition to the
-// buffer.
-const minPending = 96 << 20
+// minBacklog is 1.5 times NATS's default. In a burst, the bytes that wait for a connection are
+// used in addition to the buffers.
+const minBacklog = 96 << 20
 
-// maxPending returns how many bytes the server keeps for a connection that reads too slowly
+// maxBacklog returns how many bytes the server keeps for a connection that reads too slowly
 // before it closes it: half of the largest buffer. The adapters' connections read fast, but on a
 // busy machine they have to wait too, and everything that a closed one had not read is lost.
-// From three quarters of maxPending the server slows down the publishers.
-func (c *Config) maxPending() int64 {
-	return max(slices.Max(append(c.bufferSizes(), 0))/2, minPending)
+// From three quarters of maxBacklog the server slows down the publishers.
+func (c *Config) maxBacklog() int64 {
+	return max(slices.Max(append(c.bufferSizes(), 0))/2, minBacklog)
 }
 
 // memoryLimit returns the soft limit of the process's memory, in bytes. Without it a burst that
@@ -74,9 +74,9 @@ func (a *Appliance) memoryLimit() int64 {
 	return min(limit, machineMemory()/10*9)
 }
 
-// gcPercent is half of Go's default. Most of the heap is messages, which hold no pointers for
-// the collector to follow; memory that is used again sooner is still in the processor's cache,
-// and a burst takes 12 % less memory and processor time.
+// gcPercent is half of Go's default. Collecting more often is cheap, because messages hold no
+// pointers. It reuses memory sooner, while it is in the cache: a burst takes 12 % less memory and
+// processor time.
 const gcPercent = 50
 
 // limitMemory adjusts the memory limit and releases unused memory to the system, every

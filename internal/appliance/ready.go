@@ -44,7 +44,7 @@ func (a *Appliance) NotReady() []console.Reason {
 		}
 		if !ad.Connected() {
 			reasons = append(reasons, console.Reason{Code: codeDisconnected, What: ad.Name(),
-				Detail: "not connected to the broker; the adapter tries again until it is"})
+				Detail: "not connected to the broker, or not to stream.servers; the adapter tries again until it is"})
 		}
 	}
 	if low := a.lowDisk(); low != "" {

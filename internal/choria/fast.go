@@ -6,8 +6,8 @@ package choria
 // than ten times as long, which was most of the CPU time of an adapter.
 //
 // A request in any other form is not an error: the fast path gives up, and v1.go and v2.go parse
-// the message with encoding/json. The fast path must never reject a message, and must not accept
-// one that they reject. Two fuzz tests compare the results of both.
+// the message with encoding/json. It only accepts or gives up. It must not accept a message that
+// v1.go or v2.go rejects. Two fuzz tests compare the results of both.
 
 // emptyFilterJSON is the filter of a request that addresses every node.
 const emptyFilterJSON = `{"fact":[],"cf_class":[],"agent":[],"identity":[],"compound":[]}`

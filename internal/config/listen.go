@@ -10,7 +10,7 @@ import (
 type ListenRule struct {
 	Example     string // an address that is always valid, for the problem text
 	MayBePublic bool   // whether it may be reachable from the network
-	Hint        string // how another address than loopback becomes valid; follows "is open to the network"
+	Hint        string // end of the sentence that begins "… is open to the network"
 }
 
 // Listen reports a problem of the key unless address is "host:port" and the rule allows it.

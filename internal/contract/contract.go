@@ -34,11 +34,12 @@ const (
 	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
 	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 	PrefixBucketStream = "KV_"
-	// SubjectShutdown is where a Choria component, the last token, publishes its shutdown event.
+	// SubjectShutdown is where a Choria component publishes its shutdown event; the last token
+	// of the subject is the component.
 	SubjectShutdown = "choria.lifecycle.event.shutdown.*"
 )
 
-// Headers on every stored message. Times are RFC 3339 with nanoseconds, in UTC.
+// Headers on messages that an adapter stores. Times are RFC 3339 with nanoseconds, in UTC.
 const (
 	// HeaderMsgID is adapter/sender/request id. The stream stores each id once within its
 	// duplicate window.
@@ -72,5 +73,7 @@ const (
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // ValidName reports whether a name has 1 to 64 characters of A-Z, a-z, 0-9, _ and -. The names
-// of adapters, streams, buckets and collectives must, because they become tokens of subjects.
+// of adapters, streams, buckets and JetStream domains must, because they become tokens of
+// subjects. The collective that a node is enrolled for must too; the broker also accepts other
+// names of collectives.
 func ValidName(name string) bool { return validName.MatchString(name) }

@@ -73,16 +73,16 @@ func (c *Conn) readMessage(line []byte, headers bool) error {
 	return c.readData(status, size-header)
 }
 
-// readStatus reads header bytes of headers. It returns the status from their first line, and
+// readStatus reads the headers, headerBytes long. It returns the status from their first line, and
 // discards the rest.
-func (c *Conn) readStatus(header int) (string, error) {
-	begin, err := c.reader.Peek(min(header, len("NATS/1.0 503")))
+func (c *Conn) readStatus(headerBytes int) (string, error) {
+	begin, err := c.reader.Peek(min(headerBytes, len("NATS/1.0 503")))
 	if err != nil {
 		return "", err
 	}
 	_, status, _ := bytes.Cut(bytes.TrimRight(begin, "\r\n"), []byte(" "))
 	text := string(status)
-	_, err = c.reader.Discard(header)
+	_, err = c.reader.Discard(headerBytes)
 	return text, err
 }
 
