@@ -13,8 +13,8 @@ type Config struct {
 	Enabled         bool
 	Stream          string        // holds the registrations
 	LateAfter       time.Duration // without a registration
-	DownAfter       time.Duration // without a registration, for a node that never connected here
-	ForgetAfter     time.Duration // down or stopped
+	DownAfter       time.Duration // without a registration, for a node that has not connected since the start
+	ForgetAfter     time.Duration // without a registration or connection
 	DisconnectGrace time.Duration // for a node to reconnect
 	StormShare      int64         // percent of the nodes of a site
 	Advisories      bool          // also publish the advisories of the Stream Replicator
@@ -54,9 +54,9 @@ func (c *Config) Keys() []config.Key {
 		{Name: "late_after", Value: config.Duration(&c.LateAfter, minTime, maxTime),
 			Help: "a node without a registration for this long is late"},
 		{Name: "down_after", Value: config.Duration(&c.DownAfter, minTime, maxTime),
-			Help: "a node that never connected here and has not registered for this long is down"},
+			Help: "a node that has not connected since the start and has not registered for this long is down"},
 		{Name: "forget_after", Value: config.Duration(&c.ForgetAfter, minTime, maxTime),
-			Help: "a node that is down or stopped for this long is removed"},
+			Help: "a down or stopped node without a registration or connection for this long is removed"},
 		{Name: "disconnect_grace", Value: config.Duration(&c.DisconnectGrace, minTime, maxTime),
 			Help: "a node that does not reconnect within this time is down"},
 		{Name: "storm_share", Value: config.Int(&c.StormShare, 1, 100),

@@ -27,7 +27,7 @@ type connections struct {
 	since    time.Time // when the newest began
 	address  string    // of the newest
 	verified bool      // the newest proved its name
-	ended    time.Time // when the last open one ended; zero: none has ended
+	ended    time.Time // when the number of open connections last became 0; zero: never
 	reason   string    // why it ended, in the server's words
 }
 
@@ -37,7 +37,7 @@ type Connection struct {
 	Since     time.Time `json:"since,omitzero"`    // when the newest connection began
 	Address   string    `json:"address,omitempty"` // of the node
 	Verified  bool      `json:"verified"`          // the node proved its name; a lab does not require that
-	Ended     time.Time `json:"ended,omitzero"`    // when the last connection ended
+	Ended     time.Time `json:"ended,omitzero"`    // when the number of open connections last became 0
 	Reason    string    `json:"reason,omitempty"`  // why it ended, in the server's words
 }
 

@@ -27,7 +27,7 @@ type Event struct {
 	Since      time.Time `json:"since"`              // when the cause happened
 	Received   time.Time `json:"received,omitzero"`  // when the node's last registration was received
 	Ended      time.Time `json:"ended,omitzero"`     // when the node's last connection ended
-	ShutdownAt time.Time `json:"goodbye,omitzero"`   // when the node last announced its shutdown; JSON name kept
+	ShutdownAt time.Time `json:"goodbye,omitzero"`   // shutdown announced; in JSON goodbye, which existing readers expect
 	Address    string    `json:"address,omitempty"`  // of the node's newest connection
 	Site       string    `json:"site"`               // of the node, or the site itself
 	Storm      string    `json:"storm,omitempty"`    // id, the same for a storm and its calm

@@ -11,9 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// EventQuery selects a page of stored events: the Latest ones, or those after a sequence, or
-// those stored since a time. Only one of the three is used, in this order of precedence:
-// Since, Latest, After.
+// EventQuery selects a page of stored events. Only one of the three start positions is used:
+// Since if it is set, otherwise Latest if it is true, otherwise After.
 type EventQuery struct {
 	Latest bool      // the last Limit events
 	After  uint64    // events after this sequence of the stream; 0: from the first
@@ -24,12 +23,13 @@ type EventQuery struct {
 // EventPage is a page of stored events, in the order of the stream.
 type EventPage struct {
 	Events []*Event `json:"events"`
-	Last   uint64   `json:"last"` // sequence; ask for the events after it to get the next page
+	Last   uint64   `json:"last"` // sequence up to which the page is complete; use it as After of the next page
 }
 
 // Events returns a page of stored events. A page can have fewer than Limit events although more
-// follow: messages in the stream that are not events count towards the limit. Last is at least the
-// sequence of every event in the page. Without a stream of events the page is empty.
+// follow: messages in the stream that are not events count towards the limit. Last is the
+// sequence of the last message that was read if the page is full, otherwise of the last one stored.
+// Without a stream of events the page is empty.
 func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	page := EventPage{Events: []*Event{}}
 	if !f.opts.StoreEvents {

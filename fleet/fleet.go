@@ -144,9 +144,9 @@ func Reloadable(key string) bool {
 	}
 }
 
-// IgnoreDisconnects stops reading connect and disconnect events. Call it before the appliance
+// StopConnectionEvents stops reading connect and disconnect events. Call it before the appliance
 // disconnects its nodes to stop: those disconnects do not mean that the nodes are down.
-func (f *Fleet) IgnoreDisconnects() {
+func (f *Fleet) StopConnectionEvents() {
 	if f.system != nil {
 		f.system.Close()
 	}
@@ -156,7 +156,7 @@ func (f *Fleet) IgnoreDisconnects() {
 // always returns nil. It may be called twice, and after Open returned an error.
 func (f *Fleet) Close(ctx context.Context) error {
 	f.closeOnce.Do(func() {
-		f.IgnoreDisconnects()
+		f.StopConnectionEvents()
 		f.cancel()
 		if f.outbox != nil {
 			f.outbox.stop(ctx)

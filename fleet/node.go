@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"fmt"
 	"strings"
 	"time"
 	"unique"
@@ -16,8 +15,8 @@ type node struct {
 	Signals
 	interval      time.Duration // between registrations, averaged; 0: it has registered once
 	connections   *connections  // nil: never seen connected here
-	state         State         // as announced in the last event; empty: not announced yet
-	since         time.Time     // when the cause of state happened
+	announced     State         // state in the last event; empty: no event yet
+	since         time.Time     // when the cause of the announced state happened
 	scheduleIndex int           // index in the schedule
 	facts         *indexedFacts // nil: none are known
 	registeredOn  interned      // template of the subject of its registrations
@@ -59,11 +58,11 @@ func (n *node) subject() string {
 // event returns the event of a change to another state.
 func (n *node) event(to State, r *Rules) *Event {
 	e := &Event{
-		Event: string(to), Node: n.name, From: n.state, To: to, Site: n.site,
+		Event: string(to), Node: n.name, From: n.announced, To: to, Site: n.site,
 		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt,
 		Since: n.sinceOf(to, r), Reason: n.reason(to, r),
 	}
-	if n.state == "" {
+	if n.announced == "" {
 		e.Event = eventNew
 	}
 	if n.connections != nil {
@@ -84,7 +83,7 @@ func (n *node) sinceOf(state State, r *Rules) time.Time {
 // reason returns why the node is in a state, for operators.
 func (n *node) reason(state State, r *Rules) string {
 	switch {
-	case state == Up && n.state == "":
+	case state == Up && n.announced == "":
 		return "registered for the first time"
 	case state == Up && n.Connected && n.connections.since.After(n.Received):
 		return "connected again"
@@ -97,7 +96,7 @@ func (n *node) reason(state State, r *Rules) string {
 	case state == Stopped:
 		return "announced its shutdown and disconnected"
 	case state == Forgotten:
-		return fmt.Sprintf("%s for %s", n.state, config.FormatDuration(r.Forget))
+		return "no registration or connection for " + config.FormatDuration(r.Forget)
 	case n.lostConnection(r):
 		return n.endReason() + " and the node did not reconnect within " + config.FormatDuration(r.Grace)
 	default:

@@ -29,9 +29,11 @@ const (
 // dies, the next process derives the events that were not stored from what the stream has; the
 // ID of an event keeps it from being stored twice.
 type outbox struct {
-	js       jetstream.JetStream
-	advisory func(e *Event) *nats.Msg // returns nil for an event without one; nil: advisories are disabled
-	log      hclog.Logger
+	js  jetstream.JetStream
+	log hclog.Logger
+	// advisory returns the advisory of an event, nil if the event has none. The function itself
+	// is nil if advisories are disabled.
+	advisory func(e *Event) *nats.Msg
 
 	mu      sync.Mutex
 	sites   []*Event // waiting events of sites, in order; they leave before those of nodes

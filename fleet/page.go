@@ -16,8 +16,9 @@ const (
 	maxWork = 1 << 15
 )
 
-// Nodes returns a page of the nodes that match the query. A client that follows Page.Next sees
-// each node that is in the view throughout exactly once. Errors about the query are ErrQuery.
+// Nodes returns a page of the nodes that match the query. A client that follows Page.Next
+// until it is empty sees each node exactly once if the node is in the view the whole time. An error
+// in the query wraps ErrQuery.
 func (f *Fleet) Nodes(q Query) (Page, error) {
 	selected, err := f.selection(q)
 	if err != nil {

@@ -70,7 +70,7 @@ func (s *selection) matches(n *node) bool {
 func (f *Fleet) selection(q Query) (*selection, error) {
 	s := &selection{}
 	if len(q.States) > 0 {
-		s.require(func(n *node) bool { return slices.Contains(q.States, n.state) })
+		s.require(func(n *node) bool { return slices.Contains(q.States, n.announced) })
 	}
 	if len(q.Sites) > 0 {
 		s.require(func(n *node) bool { return slices.Contains(q.Sites, n.site) })

@@ -64,7 +64,7 @@ func (r *registry) registered(u update, now time.Time) {
 		n.updateInterval(u.received.Sub(n.Received))
 	}
 	n.Received = u.received
-	if n.site != u.site && n.state != "" { // the node moved to another site
+	if n.site != u.site && n.announced != "" { // the node moved to another site
 		r.site(n.site).nodes--
 		r.site(u.site).nodes++
 	}
@@ -115,6 +115,7 @@ func (r *registry) connectionsChanged(name string, cs *connections, now time.Tim
 		return
 	}
 	if n.connections != nil && n.connections != cs && len(cs.open) > 0 {
+		// The name had disconnected completely, so cs is new: keep the last end and its reason.
 		cs.ended, cs.reason = n.connections.ended, n.connections.reason
 	}
 	n.connections = cs
@@ -156,15 +157,15 @@ func (r *registry) setRules(rules Rules, stormShare int64, now time.Time) {
 func (r *registry) updateState(n *node, now time.Time) {
 	state := n.State(now, &r.rules)
 	r.schedule.set(n, n.nextChange(now, &r.rules))
-	if state == n.state {
+	if state == n.announced {
 		return
 	}
-	if n.state == "" && state == Forgotten { // an old registration of a node that was forgotten
+	if n.announced == "" && state == Forgotten { // an old registration of a node that was forgotten
 		r.remove(n)
 		return
 	}
 	e := n.event(state, &r.rules)
-	if state == Down && n.state != "" {
+	if state == Down && n.announced != "" {
 		r.site(n.site).countDown(now)
 	}
 	r.setState(n, state, e.Since)
@@ -173,11 +174,11 @@ func (r *registry) updateState(n *node, now time.Time) {
 
 // setState changes the state of a node and the counts; a forgotten node is removed.
 func (r *registry) setState(n *node, state State, since time.Time) {
-	if n.state != "" {
-		r.counts[n.state]--
+	if n.announced != "" {
+		r.counts[n.announced]--
 		r.site(n.site).nodes--
 	}
-	n.state, n.since = state, since
+	n.announced, n.since = state, since
 	if state == Forgotten {
 		r.remove(n)
 		return

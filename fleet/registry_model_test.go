@@ -162,7 +162,7 @@ func (m *model) compare(step int) {
 		case want == "forgotten" && n == nil:
 			delete(m.nodes, name)
 			continue
-		case n == nil || string(n.state) != want:
+		case n == nil || string(n.announced) != want:
 			m.t.Fatalf("step %d: %s is %+v, want %s: %+v", step, name, n, want, modeled)
 		}
 		sum++

@@ -45,8 +45,8 @@ func TestRegistry_TickFollowsClockThatJumps(t *testing.T) {
 		at := now.Add(jump)
 		r.tick(at)
 		n := r.nodes["web1"]
-		if want := n.State(at, &r.rules); n.state != want {
-			t.Errorf("%s: %s, want %s", jump, n.state, want)
+		if want := n.State(at, &r.rules); n.announced != want {
+			t.Errorf("%s: %s, want %s", jump, n.announced, want)
 		}
 	}
 	if want := []string{"new", "late", "up", "down", "up", "late", "up"}; !slices.Equal(r.kinds(), want) {

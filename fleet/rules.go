@@ -10,8 +10,8 @@ import (
 // Rules are the limits that a node's state follows from.
 type Rules struct {
 	Late    time.Duration // without a registration, until a node is late
-	Down    time.Duration // without a registration, until a node that never connected here is down
-	Forget  time.Duration // down or stopped, until a node is forgotten
+	Down    time.Duration // without a registration, until a node that has not connected since the start is down
+	Forget  time.Duration // without a registration or connection, until a node that is down or stopped is forgotten
 	Grace   time.Duration // disconnected, until a node is down or stopped
 	Started time.Time     // when this process started to watch
 }
@@ -24,8 +24,8 @@ func (r *Rules) Descriptions() map[State]string {
 		Up:   "registered within the last " + late,
 		Late: "no registration for " + late,
 		Down: fmt.Sprintf("connection ended and the node did not reconnect within %s; "+
-			"or never connected here and no registration for %s", grace, down),
+			"or it has not connected since this appliance started and no registration for %s", grace, down),
 		Stopped:   fmt.Sprintf("announced its shutdown and disconnected, within %s of each other", grace),
-		Forgotten: "down or stopped for " + forget + "; no longer in the view",
+		Forgotten: "down or stopped, without a registration or connection for " + forget + "; no longer in the view",
 	}
 }

@@ -22,7 +22,7 @@ var States = []State{Up, Late, Down, Stopped}
 type Signals struct {
 	Received   time.Time // when its last registration was received, by the appliance's clock
 	Connected  bool      // it has an open connection here
-	Ended      time.Time // when its last connection here ended; zero: no end has been seen
+	Ended      time.Time // when the number of its open connections last became 0; zero: never seen
 	ShutdownAt time.Time // when its last shutdown event was received; zero: never
 	Restored   State     // its state when this process started; empty: not known then
 }
@@ -52,8 +52,8 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 }
 
 // lostConnection reports whether the last connection here ended and the node did not register
-// later over another broker. A registration up to Rules.Grace after the end may have been sent
-// before it.
+// later over another broker, also while it is connected again. A registration up to Rules.Grace
+// after the end may have been sent before it.
 func (s *Signals) lostConnection(r *Rules) bool {
 	return !s.Ended.IsZero() && !s.Received.After(s.Ended.Add(r.Grace))
 }

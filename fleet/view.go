@@ -37,7 +37,7 @@ type NodeStatus struct {
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
 	Connection            Connection `json:"connection"`
-	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // when it last announced its shutdown; JSON name kept
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // in JSON goodbye, which existing readers expect
 	Classes               []string   `json:"classes,omitempty"`
 	Agents                []string   `json:"agents,omitempty"`
 
@@ -86,7 +86,7 @@ func (f *Fleet) Node(name string) (status NodeStatus, ok bool) {
 // status returns a node as it is shown. The registry must be locked.
 func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 	status := NodeStatus{
-		Name: n.name, State: n.state, Since: n.since, Reason: n.reason(n.state, rules), Site: n.site,
+		Name: n.name, State: n.announced, Since: n.since, Reason: n.reason(n.announced, rules), Site: n.site,
 		Registered: n.Received, RegistersEverySeconds: n.interval.Round(time.Second).Seconds(),
 		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
 	}

@@ -32,7 +32,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	if wasReady {
 		a.broker.RefuseNew()
 		if a.fleet != nil {
-			a.fleet.IgnoreDisconnects()
+			a.fleet.StopConnectionEvents()
 		}
 		nodes, err := a.broker.DisconnectExternal()
 		errs = append(errs, err)
