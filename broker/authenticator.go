@@ -42,10 +42,12 @@ type authenticator struct {
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
 	a := &authenticator{
-		cfg:            cfg,
-		tokens:         o.Verifier.TokenVerifier(),
-		now:            o.Now,
-		permissions:    permissionBuilder{ingest: o.Ingest, private: o.Private, buckets: func() []string { return nil }},
+		cfg:    cfg,
+		tokens: o.Verifier.TokenVerifier(),
+		now:    o.Now,
+		permissions: permissionBuilder{
+			ingest: o.Ingest, private: o.Private, readableStreams: func() []string { return nil },
+		},
 		refusals:       newRefusals(o.Log, o.Rejected, o.Now),
 		internalSecret: rand.Text(),
 		systemSecret:   rand.Text(),
@@ -59,17 +61,17 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 // Check implements server.Authentication. The server calls it on the goroutine of the
 // connection, so it may not block.
 func (a *authenticator) Check(connection server.ClientAuthentication) bool {
-	c := newCaller(connection)
-	g, err := a.decide(c)
+	c := newConnectionAttempt(connection)
+	decision, err := a.decide(c)
 	if err != nil {
 		a.refusals.countRefusal(err, c.remote(), c.name)
 		return false
 	}
-	return a.admit(connection, g)
+	return a.admit(connection, decision)
 }
 
 // decide applies the first rule that matches.
-func (a *authenticator) decide(c *caller) (admission, error) {
+func (a *authenticator) decide(c *connectionAttempt) (admission, error) {
 	for _, r := range rules {
 		if r.matches(a, c) {
 			return r.decide(a, c)
@@ -78,17 +80,17 @@ func (a *authenticator) decide(c *caller) (admission, error) {
 	return admission{}, errNoCredentials
 }
 
-func (a *authenticator) admit(connection server.ClientAuthentication, g admission) bool {
-	acc, err := a.lookupAccount(g.account)
+func (a *authenticator) admit(connection server.ClientAuthentication, as admission) bool {
+	acc, err := a.lookupAccount(as.account)
 	if err != nil {
 		return false
 	}
-	if g.internal {
+	if as.internal {
 		a.mu.Lock()
 		a.internal[connection.GetID()] = true
 		a.mu.Unlock()
 	}
-	connection.RegisterUser(&server.User{Username: g.user, Account: acc, Permissions: g.permissions})
+	connection.RegisterUser(&server.User{Username: as.user, Account: acc, Permissions: as.permissions})
 	return true
 }
 

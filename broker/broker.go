@@ -53,7 +53,7 @@ type Broker struct {
 func New(cfg Config, js JetStream, o Options) *Broker {
 	b := &Broker{cfg: cfg, js: js, opts: o, quit: make(chan struct{})}
 	b.auth = newAuthenticator(&b.cfg, o)
-	b.auth.permissions.buckets = (&readableStreamList{list: b.streamNames, now: o.Now}).current
+	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
 	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals}
 	return b

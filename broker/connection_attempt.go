@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// caller is a connection that is not admitted yet: its credentials and where it comes from.
-type caller struct {
+// connectionAttempt is a connection that is not admitted yet: its credentials and its address.
+type connectionAttempt struct {
 	name      string // that the connection gave itself; not proven
 	token     string
 	user      string
@@ -26,9 +26,9 @@ type caller struct {
 	client    bool              // false: a leaf node, route or gateway
 }
 
-func newCaller(connection server.ClientAuthentication) *caller {
+func newConnectionAttempt(connection server.ClientAuthentication) *connectionAttempt {
 	o, state := connection.GetOpts(), connection.GetTLSConnectionState()
-	c := &caller{
+	c := &connectionAttempt{
 		name: o.Name, token: o.Token, user: o.Username, password: o.Password, signature: o.Sig,
 		nonce: connection.GetNonce(), encrypted: state != nil, client: connection.Kind() == server.CLIENT,
 	}
@@ -42,7 +42,7 @@ func newCaller(connection server.ClientAuthentication) *caller {
 }
 
 // remote returns the host that the connection comes from.
-func (c *caller) remote() string {
+func (c *connectionAttempt) remote() string {
 	if !c.address.IsValid() {
 		return "this process"
 	}
@@ -51,7 +51,7 @@ func (c *caller) remote() string {
 
 // checkKey returns an error unless the connection has the key of its token: the connection must
 // have signed the nonce that the server made for it alone.
-func (c *caller) checkKey(claims *choria.Claims) error {
+func (c *connectionAttempt) checkKey(claims *choria.Claims) error {
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(c.signature)
 	if err != nil || len(c.nonce) == 0 || strings.ContainsAny(c.signature, "\r\n") { // the decoder ignores those
 		return fmt.Errorf("%w: the nonce is not signed", choria.ErrWrongSignature)
@@ -61,7 +61,7 @@ func (c *caller) checkKey(claims *choria.Claims) error {
 
 // certName returns the name in the connection's certificate: the common name, or if there is
 // none the first DNS name.
-func (c *caller) certName() string {
+func (c *connectionAttempt) certName() string {
 	name := c.cert.Subject.CommonName
 	if name == "" && len(c.cert.DNSNames) > 0 {
 		name = c.cert.DNSNames[0]

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Fault is something that JetStream cannot do.
+// Fault is a problem of JetStream: a stream, or the store, does not work.
 type Fault struct {
-	Stream string // empty if it is not about one stream
+	Stream string // empty: the store
 	Detail string
 }
 
@@ -59,8 +59,8 @@ func (b *Broker) inspectStore() (problems []storeProblem, ok bool) {
 // is being created or deleted, so the text decides.
 const writeErrorMark = " write error: "
 
-// problemsIn returns the problems of a health report, except that the server does not accept
-// connections. The server checks for 1 ms whether it accepts connections. On a busy machine that
+// problemsIn returns the problems of a health report. It leaves out the problem "does not accept
+// connections": the server checks for 1 ms whether it accepts connections. On a busy machine that
 // time ends first, and the report says nothing about JetStream: ok is then false.
 func problemsIn(
 	health *server.HealthStatus, version func(account, stream string) int64,

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// controlLine is the largest CONNECT in bytes, which carries a Choria token twice: as
-	// auth_token and as jwt.
+	// controlLine is the maximum size of a CONNECT message in bytes. The message has a Choria token
+	// twice: as auth_token and as jwt.
 	controlLine = 64 << 10
 	// closedConnections is how many closed connections the server remembers, for /connz and
 	// Broker.MessagesSent.

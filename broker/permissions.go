@@ -15,9 +15,9 @@ import (
 // permissionBuilder builds the permissions of nodes and clients from what Choria calls
 // permissions. See docs/security.md for where Muster allows less than Choria's broker does.
 type permissionBuilder struct {
-	ingest  []string        // subjects that adapters read
-	private []string        // subjects that only the appliance publishes to
-	buckets func() []string // streams that nodes may read
+	ingest          []string        // subjects that adapters read
+	private         []string        // subjects that only the appliance publishes to
+	readableStreams func() []string // streams that nodes may read
 }
 
 // subjects are what a connection may publish and subscribe to.
@@ -117,8 +117,8 @@ func (b permissionBuilder) node(n nodeAccess) *server.Permissions {
 	}
 	if n.streams {
 		s.allowSubscribe(republished(n.org)...)
-		for _, stream := range b.buckets() {
-			s.allowPublish(readStream(stream)...)
+		for _, stream := range b.readableStreams() {
+			s.allowPublish(readSubjects(stream)...)
 		}
 	}
 	for _, name := range n.extra {
@@ -150,17 +150,17 @@ func (s *subjects) collective(c string, n nodeAccess) {
 // as the appliance. The pub_subjects of a token cannot open them.
 var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>"}
 
-// readable are the subjects of streams that a node with "streams" may read. Such a node
+// storedSubjects are the subjects of streams that a node with "streams" may read. Such a node
 // must not publish there: it could store a message with headers and let JetStream send it to any
 // subject.
-var readable = []string{"$KV.>", "$O.>", "*.governor.>"}
+var storedSubjects = []string{"$KV.>", "$O.>", "*.governor.>"}
 
 // allowsTokenSubject reports whether the pub_subjects of a node's token may contain the name. readsStreams
-// says whether the node may read streams.
+// is whether the node may read streams.
 func (b permissionBuilder) allowsTokenSubject(name string, readsStreams bool) bool {
 	overlaps := func(other string) bool { return subject.Overlap(name, other) }
 	return subject.Check(name) == nil && !slices.ContainsFunc(reserved, overlaps) &&
-		!slices.ContainsFunc(b.private, overlaps) && !(readsStreams && slices.ContainsFunc(readable, overlaps))
+		!slices.ContainsFunc(b.private, overlaps) && !(readsStreams && slices.ContainsFunc(storedSubjects, overlaps))
 }
 
 // defaultOrg is the organization of nodes and clients with certificates.
@@ -174,10 +174,10 @@ func republished(org string) []string {
 	return []string{org + ".republish.>"}
 }
 
-// readStream returns the API subjects that read a stream, and none that change it or delete
+// readSubjects returns the API subjects that read a stream, and none that change it or delete
 // messages. For a governor it returns only the subjects that answer in JSON: the others
 // send the stored headers, which a node wrote, to any reply subject.
-func readStream(stream string) []string {
+func readSubjects(stream string) []string {
 	const api = "$JS.API."
 	asJSON := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
 	if strings.HasPrefix(stream, governorStream) {

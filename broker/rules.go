@@ -26,8 +26,8 @@ type admission struct {
 
 // rule is one row of the table of rules.
 type rule struct {
-	matches func(*authenticator, *caller) bool
-	decide  func(*authenticator, *caller) (admission, error)
+	matches func(*authenticator, *connectionAttempt) bool
+	decide  func(*authenticator, *connectionAttempt) (admission, error)
 }
 
 // rules are tried in this order; the first that matches decides. A connection that matches
@@ -45,57 +45,63 @@ var rules = []rule{
 	{isLab, admitUnproven},
 }
 
-func refuseWith(err error) func(*authenticator, *caller) (admission, error) {
-	return func(*authenticator, *caller) (admission, error) { return admission{}, err }
+func refuseWith(err error) func(*authenticator, *connectionAttempt) (admission, error) {
+	return func(*authenticator, *connectionAttempt) (admission, error) { return admission{}, err }
 }
 
-func isInternal(a *authenticator, c *caller) bool       { return equalSecret(c.token, a.internalSecret) }
-func isInternalSystem(a *authenticator, c *caller) bool { return equalSecret(c.token, a.systemSecret) }
-func isAdminToken(a *authenticator, c *caller) bool     { return equalSecret(c.token, a.adminSecret) }
-func isStopping(a *authenticator, _ *caller) bool       { return a.refuseNew.Load() }
-func isNotClient(_ *authenticator, c *caller) bool      { return !c.client }
-func hasCertificate(_ *authenticator, c *caller) bool   { return c.cert != nil }
+func isInternal(a *authenticator, c *connectionAttempt) bool {
+	return equalSecret(c.token, a.internalSecret)
+}
+func isInternalSystem(a *authenticator, c *connectionAttempt) bool {
+	return equalSecret(c.token, a.systemSecret)
+}
+func isAdminToken(a *authenticator, c *connectionAttempt) bool {
+	return equalSecret(c.token, a.adminSecret)
+}
+func isStopping(a *authenticator, _ *connectionAttempt) bool     { return a.refuseNew.Load() }
+func isNotClient(_ *authenticator, c *connectionAttempt) bool    { return !c.client }
+func hasCertificate(_ *authenticator, c *connectionAttempt) bool { return c.cert != nil }
 
 // isLab reports whether the broker verifies no identity: only this machine reaches it, or
 // plaintext = true is set. With a CA it is not a lab: an unrestricted connection could write
 // messages that look verified.
-func isLab(a *authenticator, _ *caller) bool {
+func isLab(a *authenticator, _ *connectionAttempt) bool {
 	return !a.cfg.TLS.Enabled() && a.cfg.TLS.CA == "" && !a.tokens.CanVerify()
 }
 
 // hasVerifiableToken is false if the broker trusts no issuer or signer. The token is then ignored,
 // and a certificate may be accepted.
-func hasVerifiableToken(a *authenticator, c *caller) bool {
+func hasVerifiableToken(a *authenticator, c *connectionAttempt) bool {
 	return c.token != "" && a.tokens.CanVerify()
 }
 
-func isProvisioning(_ *authenticator, c *caller) bool {
+func isProvisioning(_ *authenticator, c *connectionAttempt) bool {
 	return c.user == provisioner || c.token != "" && choria.TokenPurpose(c.token) == purposeProvisioning
 }
 
-func isSystemUser(a *authenticator, c *caller) bool {
+func isSystemUser(a *authenticator, c *connectionAttempt) bool {
 	return a.cfg.System.User != "" && c.user == a.cfg.System.User
 }
 
-func admitInternal(*authenticator, *caller) (admission, error) {
+func admitInternal(*authenticator, *connectionAttempt) (admission, error) {
 	return admission{account: account, user: "muster", internal: true}, nil
 }
 
-func admitInternalSystem(*authenticator, *caller) (admission, error) {
+func admitInternalSystem(*authenticator, *connectionAttempt) (admission, error) {
 	return admission{account: systemAccount, user: "muster", internal: true}, nil
 }
 
-func admitAdminToken(*authenticator, *caller) (admission, error) {
+func admitAdminToken(*authenticator, *connectionAttempt) (admission, error) {
 	return admission{account: account, user: "admin"}, nil
 }
 
-func admitUnproven(*authenticator, *caller) (admission, error) {
+func admitUnproven(*authenticator, *connectionAttempt) (admission, error) {
 	return admission{account: account}, nil
 }
 
 // admitSystemUser requires TLS, so that the password cannot be read on the network, and
 // besides the password a certificate or the token of a client that may use the system account.
-func admitSystemUser(a *authenticator, c *caller) (admission, error) {
+func admitSystemUser(a *authenticator, c *connectionAttempt) (admission, error) {
 	if !c.encrypted {
 		return admission{}, errNoTLS
 	}
@@ -113,13 +119,13 @@ func admitSystemUser(a *authenticator, c *caller) (admission, error) {
 	if !equalSecret(c.password, a.cfg.System.Password) {
 		return admission{}, errWrongPassword
 	}
-	g, err := a.admitClient(c, nil, c.user)
-	g.account = systemAccount
-	return g, err
+	as, err := a.admitClient(c, nil, c.user)
+	as.account = systemAccount
+	return as, err
 }
 
 // verifyToken checks the token, and that the connection has its key.
-func (a *authenticator) verifyToken(c *caller) (*choria.Claims, error) {
+func (a *authenticator) verifyToken(c *connectionAttempt) (*choria.Claims, error) {
 	if c.token == "" {
 		return nil, errNoCredentials
 	}
@@ -130,7 +136,7 @@ func (a *authenticator) verifyToken(c *caller) (*choria.Claims, error) {
 	return claims, c.checkKey(claims)
 }
 
-func admitToken(a *authenticator, c *caller) (admission, error) {
+func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 	claims, err := a.verifyToken(c)
 	if err != nil {
 		return admission{}, err
@@ -142,7 +148,7 @@ func admitToken(a *authenticator, c *caller) (admission, error) {
 }
 
 // admitCertificate admits the connection in the role that the configuration gives to its name.
-func admitCertificate(a *authenticator, c *caller) (admission, error) {
+func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error) {
 	name, roles := c.certName(), a.roles.Load()
 	switch {
 	case matches(roles.Admin, name):
@@ -171,7 +177,9 @@ func (a *authenticator) admitNode(permissions *server.Permissions, identity stri
 }
 
 // admitClient admits a client or an administrator that connects from one of client_hosts.
-func (a *authenticator) admitClient(c *caller, permissions *server.Permissions, name string) (admission, error) {
+func (a *authenticator) admitClient(
+	c *connectionAttempt, permissions *server.Permissions, name string,
+) (admission, error) {
 	hosts := a.cfg.ClientHosts
 	if len(hosts) > 0 && !slices.ContainsFunc(hosts, func(p netip.Prefix) bool { return p.Contains(c.address) }) {
 		return admission{}, errWrongHost

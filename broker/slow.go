@@ -12,12 +12,13 @@ const (
 	// maxClientBacklog is how many bytes may wait for a connection that is not internal: NATS's
 	// own default.
 	maxClientBacklog = 64 << 20
-	slowInterval     = 2 * time.Second
-	// maxSlowInterval is the interval while the process allocates little: then no connection can
+	checkEvery       = 2 * time.Second
+	// checkAtLeastEvery is the interval while the process allocates little: then no connection can
 	// collect many pending bytes. A check takes longer the more connections there are.
-	maxSlowInterval = time.Minute
-	// maxSlow is how many connections one check covers, those with the most pending bytes.
-	maxSlow = 16
+	checkAtLeastEvery = time.Minute
+	// maxClosedPerCheck is how many connections one check closes at most: it covers those with the
+	// most pending bytes.
+	maxClosedPerCheck = 16
 )
 
 // watchSlow closes connections that read too slowly. The server has one limit for all
@@ -25,7 +26,7 @@ const (
 // read yet is not lost. A client that subscribes to everything and does not read must not use as
 // much memory.
 func (b *Broker) watchSlow() {
-	ticker := time.NewTicker(slowInterval)
+	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	var checked time.Time
 	var totalBefore uint64
@@ -34,7 +35,7 @@ func (b *Broker) watchSlow() {
 		case <-b.quit:
 			return
 		case now := <-ticker.C:
-			if total := allocated(); total-totalBefore > maxClientBacklog/2 || now.Sub(checked) >= maxSlowInterval {
+			if total := allocated(); total-totalBefore > maxClientBacklog/2 || now.Sub(checked) >= checkAtLeastEvery {
 				b.disconnectSlow()
 				checked, totalBefore = now, total
 			}
@@ -51,7 +52,7 @@ func allocated() uint64 {
 }
 
 func (b *Broker) disconnectSlow() {
-	connections, err := b.srv.Connz(&server.ConnzOptions{Sort: server.ByPending, Limit: maxSlow})
+	connections, err := b.srv.Connz(&server.ConnzOptions{Sort: server.ByPending, Limit: maxClosedPerCheck})
 	if err != nil {
 		return
 	}

@@ -151,7 +151,7 @@ func (s *storeMonitor) tryReopen(now time.Time) {
 		return
 	}
 	s.reopened = now
-	// Reopening solves all but the other problems.
+	// Reopening solves every problem except those of kind otherProblem.
 	maps.DeleteFunc(s.found, func(p storeProblem, _ history) bool { return p.kind != otherProblem })
 	if err := s.reopen(); err != nil {
 		s.log.Error("store not reopened", "directory", s.dir, "error", err)

@@ -49,7 +49,7 @@ func ParseSignerKey(source string) (SignerKey, error) {
 func (s *Signers) Keys() []config.Key {
 	return []config.Key{
 		{Name: "server", Value: signerKeys(&s.Server),
-			Help: "public keys that sign tokens of nodes: hex ed25519, or paths of PEM files"},
+			Help: "public keys that sign tokens of nodes (servers in Choria): hex ed25519, or paths of PEM files"},
 		{Name: "client", Value: signerKeys(&s.Client),
 			Help: "public keys that sign tokens of clients, in the same form"},
 	}
@@ -81,7 +81,7 @@ func publicKeys(signers []SignerKey) []crypto.PublicKey {
 type Roles struct {
 	Admin       []string
 	Client      []string
-	Streams     []string // nodes that may use key-value buckets and governors
+	Streams     []string // nodes that may read key-value buckets and governors
 	Governor    []string
 	ServiceHost []string
 }
