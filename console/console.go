@@ -46,7 +46,7 @@ type Options struct {
 	Metrics  prometheus.Gatherer                                 // /metrics
 	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
 	NATS     map[string]http.HandlerFunc                         // the NATS server's own endpoints, by path
-	Rejected func() (entries []rejected.Entry, forgotten uint64) // /api/v1/rejected
+	Rejected func() (entries []rejected.Entry, discarded uint64) // /api/v1/rejected
 	Streams  func(context.Context) (Streams, error)              // /api/v1/streams
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 

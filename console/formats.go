@@ -18,8 +18,8 @@ import (
 // formats are the values of format=. json is one page; the others write every selected node.
 var formats = []string{"json", "jsonl", "csv", "names", "flatfile", "inventory"}
 
-// WithoutInventory is the trailer of an inventory file that counts its nodes which registered
-// neither an inventory nor facts.
+// WithoutInventory is the trailer of an inventory file that counts its nodes whose last
+// registration has neither an inventory nor facts, or cannot be read.
 const WithoutInventory = "Muster-Without-Inventory"
 
 // nodeWriter writes nodes in one format: write once for each page, then end.
@@ -128,7 +128,7 @@ type inventoryWriter struct {
 	source  Registrations
 	w       http.ResponseWriter
 	file    *choria.InventoryFile
-	without int // nodes that registered neither an inventory nor facts
+	without int // see WithoutInventory
 }
 
 func (w *inventoryWriter) write(nodes []fleet.NodeStatus) error {

@@ -62,7 +62,7 @@ func (a *api) writeNodes(w http.ResponseWriter, r *http.Request, query nodeQuery
 	}
 }
 
-// deadlineWriter is an answer that has no total time limit; each write has one.
+// deadlineWriter is an answer without a total time limit: each write has its own time limit.
 type deadlineWriter struct {
 	http.ResponseWriter
 	timeout time.Duration

@@ -90,7 +90,7 @@ func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleRes
 	if err != nil {
 		return r, err
 	}
-	stop, err := b.startHolders(ctx, load)
+	stop, err := b.startKeepers(ctx, load)
 	defer stop()
 	if err != nil {
 		return r, err
@@ -121,25 +121,25 @@ func (b IdleBenchmark) measure(ctx context.Context, load Load, pid int) (IdleRes
 	return r, err
 }
 
-// startHolders starts the processes that keep the nodes connected, and returns once all nodes are connected.
+// startKeepers starts the processes that keep the nodes connected, and returns once all nodes are connected.
 // The caller calls stop, also after an error.
-func (b IdleBenchmark) startHolders(ctx context.Context, load Load) (stop func(), err error) {
+func (b IdleBenchmark) startKeepers(ctx context.Context, load Load) (stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var holders []*exec.Cmd
+	var keepers []*exec.Cmd
 	stop = func() {
 		cancel()
-		for _, holder := range holders {
-			_ = holder.Wait() // it ended because it was asked to
+		for _, keeper := range keepers {
+			_ = keeper.Wait() // it ended because it was asked to
 		}
 	}
 	for first := 0; first < b.Nodes; first += maxNodes {
-		holder, err := b.Subprocess.start(ctx, "bench", "idle", "hold", "--server", load.Server, "--site", load.Site,
+		keeper, err := b.Subprocess.start(ctx, "bench", "idle", "hold", "--server", load.Server, "--site", load.Site,
 			"--tls="+strconv.FormatBool(load.TLS),
 			"--nodes", strconv.Itoa(min(maxNodes, b.Nodes-first)), "--first", strconv.Itoa(first))
 		if err != nil {
 			return stop, err
 		}
-		holders = append(holders, holder)
+		keepers = append(keepers, keeper)
 	}
 	return stop, nil
 }

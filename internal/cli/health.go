@@ -35,9 +35,9 @@ var healthFlags = []struct{ name, thresholds, help string }{
 	{"nodes", "", "thresholds for all nodes: too few, as 90,50, or too many"},
 	{"down", "5%,20%", "thresholds for nodes that are down"},
 	{"late", "10%,40%", "thresholds for nodes that are late"},
-	{"dropped", "1,1", "thresholds for messages that adapters dropped since the last check"},
-	{"rejected", "1,1000", "thresholds for messages that adapters rejected since the last check"},
-	{"refused", "", "thresholds for connections that the broker refused since the last check"},
+	{"dropped", "1,1", "thresholds for messages that adapters dropped since the last check, see --state"},
+	{"rejected", "1,1000", "thresholds for messages that adapters rejected since the last check, see --state"},
+	{"refused", "", "thresholds for connections that the broker refused since the last check, see --state"},
 	{"certificate", "30,7", "thresholds for the days until the certificate of the broker or the console expires"},
 }
 
@@ -63,7 +63,8 @@ the check could not be made.`,
 	c.configFlag(cmd, configHelpConsole)
 	c.consoleFlags(cmd)
 	cmd.Flags().StringVar(&c.format, "format", "nagios", "nagios, json, prometheus or text")
-	cmd.Flags().StringVar(&c.state, "state", "", "file in which to remember the counts until the next check")
+	cmd.Flags().StringVar(&c.state, "state", "",
+		"file in which to remember the counts until the next check; without it, counts are since the start")
 	for _, f := range healthFlags {
 		c.flags[f.name] = cmd.Flags().String(f.name, f.thresholds, f.help)
 	}
@@ -161,7 +162,8 @@ var healthCounters = []struct{ name, metric, text string }{
 	{"refused", "muster_broker_refused_total", "connections refused"},
 }
 
-// checkMetrics judges the certificate, and what was counted since the last check.
+// checkMetrics judges the certificate, and what was counted since the last check, or without --state
+// since the appliance started.
 func (c *healthCommand) checkMetrics(ctx context.Context, client *apiclient.Client) error {
 	metrics, err := client.Metrics(ctx)
 	if err != nil {

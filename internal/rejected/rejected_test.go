@@ -18,8 +18,8 @@ func TestTable_AddCountsRepeats(t *testing.T) {
 	untrusted := Entry{By: "broker", Name: "web1", Address: "192.0.2.1", Reason: "untrusted"}
 	table.Add(untrusted, start.Add(time.Hour))
 	table.Add(Entry{By: "registration", Name: "web1", Reason: "expired"}, start)
-	entries, forgotten := table.Entries()
-	if len(entries) != 3 || forgotten != 0 || entries[0].Reason != "untrusted" || entries[2].By != "registration" {
+	entries, discarded := table.Entries()
+	if len(entries) != 3 || discarded != 0 || entries[0].Reason != "untrusted" || entries[2].By != "registration" {
 		t.Fatalf("%+v", entries)
 	}
 	want := Entry{"broker", "web1", "192.0.2.1", "expired", "time 2", start, start.Add(2 * time.Second), 3}
@@ -40,16 +40,16 @@ func TestTable_ForgetsLeastRecentEntry(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	entries, forgotten := table.Entries()
-	if len(entries) != maxEntries || forgotten != 4*maxEntries+1-maxEntries {
-		t.Errorf("%d entries, %d forgotten", len(entries), forgotten)
+	entries, discarded := table.Entries()
+	if len(entries) != maxEntries || discarded != 4*maxEntries+1-maxEntries {
+		t.Errorf("%d entries, %d discarded", len(entries), discarded)
 	}
 	for _, e := range entries {
 		if e.Name == "always" && e.Count == 4*maxEntries {
 			return
 		}
 	}
-	t.Error("an entry that is added to all the time is forgotten")
+	t.Error("an entry that is added to all the time is discarded")
 }
 
 func TestTable_CutsText(t *testing.T) {
