@@ -45,6 +45,7 @@ type Broker struct {
 	srv          *server.Server // nil before Open
 
 	closeOnce sync.Once
+	refused   *nats.Conn     // receives events of refused connections; nil before Open
 	quit      chan struct{}  // closed by Close
 	wg        sync.WaitGroup // of the goroutines that Open starts
 }
@@ -80,7 +81,11 @@ func (b *Broker) Open(ctx context.Context) error {
 	if err := b.recoverStreams(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
+	if err := b.watchRefused(); err != nil {
+		return errors.Join(err, b.Close(context.WithoutCancel(ctx)))
+	}
 	b.wg.Go(b.watchStore)
+	b.wg.Go(b.watchUnauthenticated)
 	if b.opts.MaxBacklog > maxClientBacklog {
 		b.wg.Go(b.watchSlow)
 	}
@@ -217,6 +222,9 @@ func (b *Broker) Close(context.Context) error {
 	b.closeOnce.Do(func() {
 		close(b.quit)
 		b.wg.Wait()
+		if b.refused != nil {
+			b.refused.Close()
+		}
 		b.srv.Shutdown()
 		b.srv.WaitForShutdown()
 	})

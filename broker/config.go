@@ -12,19 +12,20 @@ import (
 
 // Config is the [broker] table: where and how nodes connect.
 type Config struct {
-	Listen         string // host:port; empty: see ListenAddress
-	Plaintext      bool   // Listen may be reachable from the network without TLS
-	MaxConnections int64
-	MaxPayload     int64         // bytes of the largest message
-	PingInterval   time.Duration // of an idle connection
-	Collectives    []string      // of nodes that connect with certificates
-	DenyServers    bool          // no node may connect
-	ClientHosts    []netip.Prefix
-	TLS            tlsfile.Files
-	Issuers        choria.Issuers // public keys of organizations, by name
-	Signers        Signers
-	Roles          Roles
-	System         System
+	Listen             string // host:port; empty: see ListenAddress
+	Plaintext          bool   // Listen may be reachable from the network without TLS
+	MaxConnections     int64
+	MaxUnauthenticated int64         // connections that have not authenticated; 0: a tenth of MaxConnections, at least 100
+	MaxPayload         int64         // bytes of the largest message
+	PingInterval       time.Duration // of an idle connection
+	Collectives        []string      // of nodes that connect with certificates
+	DenyServers        bool          // no node may connect
+	ClientHosts        []netip.Prefix
+	TLS                tlsfile.Files
+	Issuers            choria.Issuers // public keys of organizations, by name
+	Signers            Signers
+	Roles              Roles
+	System             System
 }
 
 // Default addresses: with TLS the broker listens on every address, without only on loopback.
@@ -53,6 +54,8 @@ func (c *Config) Keys() []config.Key {
 			Help: "true: allow listen to name an address other than loopback without TLS"},
 		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
 			Help: "maximum number of connections"},
+		{Name: "max_unauthenticated", Value: config.Int(&c.MaxUnauthenticated, 0, 1_000_000),
+			Help: "maximum number of connections that have not authenticated; 0: a tenth of max_connections, at least 100"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20),
 			Help: "maximum size of a message, with its headers, on every connection"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),

@@ -76,6 +76,9 @@ func handshakeError(format string, args []any) error {
 	}
 	for _, arg := range args {
 		err, ok := arg.(error)
+		if ok && errors.Is(err, net.ErrClosed) {
+			return nil // the broker closed it, and has counted that
+		}
 		var invalid *tls.CertificateVerificationError
 		switch {
 		case ok && errors.As(err, &invalid):

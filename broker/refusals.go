@@ -16,20 +16,26 @@ import (
 // Why a connection is refused. The reasons for a token or certificate that is not accepted
 // are in package choria.
 var (
-	errNoCredentials = errors.New("no-credentials") // neither a certificate signed by the CA nor a token
-	errProvisioning  = errors.New("provisioning")   // a node that requests an identity
-	errStopping      = errors.New("stopping")       // the appliance stops
-	errNoTLS         = errors.New("no-tls")         // a password over an unencrypted connection
-	errWrongPassword = errors.New("wrong-password") // of the system account
-	errServersDenied = errors.New("servers-denied") // a node, with deny_servers
-	errWrongHost     = errors.New("wrong-host")     // a client that is not in client_hosts
-	errHandshake     = errors.New("handshake")      // a TLS handshake that failed, except for the certificate
+	errNoCredentials = errors.New("no-credentials")  // neither a certificate signed by the CA nor a token
+	errProvisioning  = errors.New("provisioning")    // a node that requests an identity
+	errStopping      = errors.New("stopping")        // the appliance stops
+	errNoTLS         = errors.New("no-tls")          // a password over an unencrypted connection
+	errWrongPassword = errors.New("wrong-password")  // of the system account
+	errServersDenied = errors.New("servers-denied")  // a node, with deny_servers
+	errWrongHost     = errors.New("wrong-host")      // a client that is not in client_hosts
+	errConnections   = errors.New("max-connections") // there are max_connections already
+	errTimeout       = errors.New("timeout")         // it did not authenticate in time
+	errHandshake     = errors.New("handshake")       // a TLS handshake that failed, except for the certificate
 )
+
+// errUnauthenticated is the reason for a connection that is closed because more than
+// max_unauthenticated have not authenticated.
+var errUnauthenticated = errors.New("max-unauthenticated")
 
 // refusalReasons are all reasons, so that the metric shows zeros too.
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
-	errHandshake,
+	errHandshake, errConnections, errTimeout, errUnauthenticated,
 	choria.ErrUntrusted, choria.ErrExpired, choria.ErrWrongSignature, choria.ErrBadSender,
 }
 

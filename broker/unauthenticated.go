@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// unauthenticatedInterval is how often connections that have not authenticated are counted.
+	// Between two counts there may be more of them than the limit.
+	unauthenticatedInterval = 100 * time.Millisecond
+	// unauthenticatedShare is the default limit: one of so many of max_connections.
+	unauthenticatedShare = 10
+	// minUnauthenticated is the lowest default.
+	minUnauthenticated = 100
+	// initialAccount is the server's account for connections that have not authenticated yet.
+	initialAccount = "$G"
+)
+
+// unauthenticatedLimit returns how many connections may be open that have not authenticated.
+func (c *Config) unauthenticatedLimit() int {
+	if c.MaxUnauthenticated > 0 {
+		return int(c.MaxUnauthenticated)
+	}
+	return int(max(c.MaxConnections/unauthenticatedShare, minUnauthenticated))
+}
+
+// watchUnauthenticated closes connections that have not authenticated, as far as there are more
+// than the limit. The server has no such limit and no listener of ours, so it is enforced
+// afterwards.
+func (b *Broker) watchUnauthenticated() {
+	ticker := time.NewTicker(unauthenticatedInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-b.quit:
+			return
+		case <-ticker.C:
+			b.limitUnauthenticated()
+		}
+	}
+}
+
+func (b *Broker) limitUnauthenticated() {
+	limit := b.cfg.unauthenticatedLimit()
+	waiting := b.srv.GlobalAccount().NumLocalConnections()
+	if waiting <= limit {
+		return
+	}
+	list, err := b.srv.Connz(&server.ConnzOptions{Account: initialAccount, Limit: 2 * waiting})
+	if err != nil {
+		return
+	}
+	for _, c := range excess(list.Conns, limit) {
+		if err := b.srv.DisconnectClientByID(c.Cid); err == nil { // an error means that it has already closed
+			b.auth.refusals.countRefusal(errUnauthenticated, c.IP, "")
+		}
+	}
+}
+
+// excess returns the connections to close so that limit remain: those of the addresses that have
+// most, and of each address the newest. So an address with many connections makes room for others,
+// and in a reconnect storm those that came first complete.
+func excess(connections []*server.ConnInfo, limit int) []*server.ConnInfo {
+	type ranked struct {
+		*server.ConnInfo
+		rank int // among the connections of the address
+	}
+	slices.SortFunc(connections, func(a, b *server.ConnInfo) int { return cmp.Compare(a.Cid, b.Cid) })
+	seen := map[string]int{}
+	all := make([]ranked, len(connections))
+	for i, c := range connections {
+		all[i] = ranked{c, seen[c.IP]}
+		seen[c.IP]++
+	}
+	slices.SortFunc(all, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.Cid, a.Cid)) })
+	var closed []*server.ConnInfo
+	for _, c := range all[:max(len(all)-limit, 0)] {
+		closed = append(closed, c.ConnInfo)
+	}
+	return closed
+}
+
+// watchRefused counts connections that the server itself refuses. Its log has a line for only the
+// first of them; its events have all.
+func (b *Broker) watchRefused() error {
+	nc, err := b.ConnectSystem("muster-refused")
+	if err != nil {
+		return err
+	}
+	b.refused = nc
+	subscription, err := nc.Subscribe("$SYS.ACCOUNT."+initialAccount+".DISCONNECT", b.handleRefused)
+	if err != nil {
+		return err
+	}
+	return subscription.SetPendingLimits(-1, -1) // all of a flood are counted
+}
+
+func (b *Broker) handleRefused(m *nats.Msg) {
+	var event server.DisconnectEventMsg
+	if json.Unmarshal(m.Data, &event) != nil {
+		return
+	}
+	switch event.Reason {
+	case server.MaxConnectionsExceeded.String():
+		b.auth.refusals.countRefusal(errConnections, event.Client.Host, event.Client.Name)
+	case server.AuthenticationTimeout.String():
+		b.auth.refusals.countRefusal(errTimeout, event.Client.Host, event.Client.Name)
+	}
+}
