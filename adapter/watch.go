@@ -12,6 +12,9 @@ const (
 	watchInterval = 50 * time.Millisecond
 	// reportInterval is how often messages with the same outcome and reason are logged.
 	reportInterval = time.Minute
+	// recoveryTime is how long a stream must have no fault until that is logged. A stream that is
+	// at its limit, or whose disk is full, takes some messages and refuses the next ones.
+	recoveryTime = 2 * time.Second
 )
 
 // watch is a goroutine: until the adapter stops, it ends the wait for acks that are overdue,
@@ -56,7 +59,8 @@ type report struct {
 	hintFor  func(reason string) string // what an operator can do about a reason; may be empty
 	rejected *reasonLog
 	dropped  *reasonLog
-	fault    string // as last logged
+	failing  bool      // a fault is logged, and its end is not
+	healthy  time.Time // since when there is no fault; zero: there is one, or none was logged
 }
 
 func newReport(log hclog.Logger, hint func(reason string) string) *report {
@@ -75,13 +79,25 @@ func (r *report) update(s Stats, fault string, now time.Time) {
 	r.dropped.due(s.Dropped, now, func(reason string, count uint64) {
 		r.log.Warn("messages dropped", "reason", reason, "count", count)
 	})
+	r.updateFault(fault, s.Pending, now)
+}
+
+// updateFault logs a fault at once, and its end when there was none for recoveryTime.
+func (r *report) updateFault(fault string, pending uint64, now time.Time) {
 	switch {
-	case fault != "" && r.fault == "":
-		r.log.Error("stream does not store messages", "error", fault, "pending", s.Pending)
-	case fault == "" && r.fault != "":
-		r.log.Info("stream stores messages again", "pending", s.Pending)
+	case fault != "":
+		r.healthy = time.Time{}
+		if !r.failing {
+			r.log.Error("stream does not store messages", "error", fault, "pending", pending)
+			r.failing = true
+		}
+	case !r.failing:
+	case r.healthy.IsZero():
+		r.healthy = now
+	case now.Sub(r.healthy) >= recoveryTime:
+		r.log.Info("stream stores messages again", "pending", pending)
+		r.failing, r.healthy = false, time.Time{}
 	}
-	r.fault = fault
 }
 
 // reasonLog decides for each reason whether its counter is logged now.
