@@ -49,7 +49,7 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	}
 	var visited int     // messages, also those that are not events
 	var lastRead uint64 // sequence of the last of them
-	err = read(ctx, s, q.start(), q.Limit, func(m jetstream.Msg, sequence uint64) {
+	err = f.readStored(ctx, s, q.start(), q.Limit, func(m jetstream.Msg, sequence uint64) {
 		visited++
 		lastRead = sequence
 		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
@@ -68,13 +68,13 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 }
 
 // start returns the consumer that begins with the first message of the page.
-func (q EventQuery) start() jetstream.OrderedConsumerConfig {
+func (q EventQuery) start() jetstream.ConsumerConfig {
 	if !q.Since.IsZero() {
-		return jetstream.OrderedConsumerConfig{
+		return jetstream.ConsumerConfig{
 			DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &q.Since,
 		}
 	}
-	return jetstream.OrderedConsumerConfig{
+	return jetstream.ConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: q.After + 1,
 	}
 }
@@ -85,15 +85,41 @@ const OnlyNew = math.MaxUint64
 // FollowEvents calls handle for each event after a sequence, first those that are stored and then
 // new ones, until handle returns an error or ctx is done; it returns that error. If the sequence
 // is beyond the end of the stream, the stream was created anew, and all its events are passed.
+// It also returns an error when no further events can come: the fleet closes, or the stream is
+// deleted, is sealed, or does not store events.
 func (f *Fleet) FollowEvents(ctx context.Context, after uint64, handle func(*Event) error) error {
 	if !f.opts.StoreEvents {
 		return errors.New("events are not stored: the configuration has no stream " + contract.StreamFleet)
 	}
-	s, err := f.js.Stream(ctx, contract.StreamFleet)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(f.ctx, func() { cancel(errClosed) })()
+	feed, err := f.openEvents(ctx, after)
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	from := jetstream.OrderedConsumerConfig{}
+	defer feed.close()
+	err = feed.follow(ctx, func(m jetstream.Msg, sequence uint64) error {
+		e, err := parseEvent(m.Subject(), m.Data())
+		if err != nil {
+			return nil
+		}
+		e.Sequence = sequence
+		return handle(e)
+	}, f.eventsRefused())
+	if f.ctx.Err() != nil { // what ended the feed depends on what closed first
+		return errClosed
+	}
+	return err
+}
+
+// openEvents returns a feed of the events after a sequence, as in FollowEvents.
+func (f *Fleet) openEvents(ctx context.Context, after uint64) (*feed, error) {
+	s, err := f.js.Stream(ctx, contract.StreamFleet)
+	if err != nil {
+		return nil, err
+	}
+	from := jetstream.ConsumerConfig{}
 	switch {
 	case after == OnlyNew:
 		from.DeliverPolicy = jetstream.DeliverNewPolicy
@@ -102,23 +128,23 @@ func (f *Fleet) FollowEvents(ctx context.Context, after uint64, handle func(*Eve
 	default:
 		from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, after+1
 	}
-	feed, err := newFeed(ctx, s, from)
-	if err != nil {
-		return fmt.Errorf("read events: %w", err)
-	}
-	defer feed.messages.Stop()
-	for handled := error(nil); ; {
-		err := feed.next(ctx, func(m jetstream.Msg, sequence uint64) {
-			e, err := parseEvent(m.Subject(), m.Data())
-			if err != nil {
-				return
-			}
-			e.Sequence = sequence
-			handled = handle(e)
-		})
-		if err := errors.Join(err, handled); err != nil {
-			return err
+	return f.newFeed(ctx, s, from)
+}
+
+// eventsRefused returns a function that returns an error if the stream of events is sealed, or
+// when two calls in a row find that it does not store events.
+func (f *Fleet) eventsRefused() func(*jetstream.StreamInfo) error {
+	failed := false // in the last call
+	return func(info *jetstream.StreamInfo) error {
+		failing := f.outbox.failing.Load()
+		switch {
+		case info.Config.Sealed:
+			return errSealed
+		case failing && failed:
+			return errRefusing
 		}
+		failed = failing
+		return nil
 	}
 }
 
@@ -133,7 +159,7 @@ func (f *Fleet) restore(ctx context.Context) error {
 		return fmt.Errorf("read events: %w", err)
 	}
 	siteEvents := map[string]*Event{} // the last of each site
-	err = read(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
+	err = f.readStored(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
 		e, err := parseEvent(m.Subject(), m.Data())
 		switch {
 		case err != nil:

@@ -2,39 +2,97 @@ package fleet
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
 	// loadTimeout is how long reading the stored messages of a stream may take.
 	loadTimeout = 2 * time.Minute
+	// stallTimeout is how long reading a stored message may take, until it is checked whether it
+	// is still in the stream: messages may be deleted while they are read.
+	stallTimeout = 2 * time.Second
 	// maxPulled is how many messages the client library requests ahead.
 	maxPulled = 2000
+	// heartbeat is how often the server reports that a consumer exists. A feed ends after two
+	// intervals without a message or a heartbeat.
+	heartbeat = 5 * time.Second
+	// checkInterval is how often the stream of a feed is checked while new messages are followed.
+	checkInterval = 5 * time.Second
+	// inactiveThreshold is when the server deletes a consumer that this process did not delete.
+	inactiveThreshold = time.Minute
+	// deleteTimeout is how long the deletion of a consumer may take.
+	deleteTimeout = 2 * time.Second
+)
+
+// Reasons why a feed ends.
+var (
+	errGap         = errors.New("messages are missing: the consumer's sequence has a gap")
+	errReconnected = errors.New("the connection to the broker was lost for a moment")
+	errRecreated   = errors.New("the stream was deleted and created again")
+	errSealed      = errors.New("the stream is sealed: it stores no more messages")
+	errRefusing    = errors.New("events are not stored: the stream " + contract.StreamFleet + " does not store them")
 )
 
 // messageHandler is called with a stored message and its sequence.
 type messageHandler func(m jetstream.Msg, sequence uint64)
 
-// feed reads a stream from a start position: first the stored messages, then new ones. Call
-// messages.Stop when it is no longer needed.
+// feed reads a stream from a start position: first the stored messages, then new ones. Close it
+// when it is no longer needed.
+//
+// It has a consumer of its own, which close deletes. The ordered consumers of the client library
+// are not used: they ignore the caller's context while they create themselves again, they stay
+// on the server when they are stopped, and after the stream was created anew they wait for a
+// sequence that it has not reached. A feed ends with an error instead; open another one.
 type feed struct {
-	messages jetstream.MessagesContext
-	unread   uint64 // stored messages after the last one that was read
+	stream     jetstream.Stream
+	consumer   jetstream.Consumer
+	messages   jetstream.MessagesContext
+	reconnects func() uint64 // of the connection
+	opened     uint64        // reconnects when the feed was opened
+	checkEvery time.Duration
+	delivered  uint64 // sequence of the last message that was read, in the consumer
+	unread     uint64 // stored messages after the last one that was read
 }
 
-func newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig) (*feed, error) {
-	c, err := s.OrderedConsumer(ctx, cfg)
-	if err != nil {
+// newFeed opens a feed. Of cfg, only what selects messages and the start position is used.
+func (f *Fleet) newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig) (*feed, error) {
+	cfg.AckPolicy, cfg.MemoryStorage, cfg.Replicas = jetstream.AckNonePolicy, true, 1
+	cfg.InactiveThreshold = inactiveThreshold
+	fd := &feed{
+		stream: s, reconnects: func() uint64 { return f.conn.Stats().Reconnects }, checkEvery: f.checkEvery,
+	}
+	fd.opened = fd.reconnects()
+	var err error
+	if fd.consumer, err = s.CreateConsumer(ctx, cfg); err != nil {
 		return nil, err
 	}
-	info, err := c.Info(ctx)
+	fd.unread = fd.consumer.CachedInfo().NumPending
+	fd.messages, err = fd.consumer.Messages(jetstream.PullMaxMessages(maxPulled), jetstream.PullHeartbeat(heartbeat))
 	if err != nil {
+		fd.deleteConsumer()
 		return nil, err
 	}
-	messages, err := c.Messages(jetstream.PullMaxMessages(maxPulled))
-	return &feed{messages, info.NumPending}, err
+	return fd, nil
+}
+
+// close stops reading and deletes the consumer.
+func (f *feed) close() {
+	f.messages.Stop()
+	f.deleteConsumer()
+}
+
+// deleteConsumer does not use the caller's context, which is often done by then. If it does not
+// succeed, the server deletes the consumer after inactiveThreshold.
+func (f *feed) deleteConsumer() {
+	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	defer cancel()
+	_ = f.stream.DeleteConsumer(ctx, f.consumer.CachedInfo().Name)
 }
 
 // next waits for the next message and handles it.
@@ -47,7 +105,10 @@ func (f *feed) next(ctx context.Context, handle messageHandler) error {
 	if err != nil {
 		return err
 	}
-	f.unread = meta.NumPending
+	if meta.Sequence.Consumer != f.delivered+1 {
+		return errGap
+	}
+	f.delivered, f.unread = meta.Sequence.Consumer, meta.NumPending
 	handle(m, meta.Sequence.Stream)
 	return nil
 }
@@ -57,28 +118,107 @@ func (f *feed) catchUp(ctx context.Context, limit int, handle messageHandler) er
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	for n := 0; f.unread > 0 && (limit == 0 || n < limit); n++ {
-		if err := f.next(ctx, handle); err != nil {
+		waiting, cancel := context.WithTimeout(ctx, stallTimeout)
+		err := f.next(waiting, handle)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = f.updateUnread(ctx)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read handles the stored messages of a stream in their order, at most limit; 0 means all.
-func read(
-	ctx context.Context, s jetstream.Stream, cfg jetstream.OrderedConsumerConfig, limit int, handle messageHandler,
-) error {
-	f, err := newFeed(ctx, s, cfg)
+// updateUnread asks the server how many messages are left.
+func (f *feed) updateUnread(ctx context.Context) error {
+	info, err := f.consumer.Info(ctx)
 	if err != nil {
 		return err
 	}
-	defer f.messages.Stop()
-	return f.catchUp(ctx, limit, handle)
+	f.unread = info.NumPending
+	if info.Delivered.Consumer > f.delivered { // on the way
+		f.unread += info.Delivered.Consumer - f.delivered
+	}
+	return nil
+}
+
+// follow handles messages until ctx is done, handle returns an error, or the feed ends, and
+// returns why. refused is called every checkEvery with the state of the stream; an error that it
+// returns ends the feed.
+func (f *feed) follow(
+	ctx context.Context, handle func(m jetstream.Msg, sequence uint64) error, refused func(*jetstream.StreamInfo) error,
+) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel(nil)
+	wg.Go(func() { cancel(f.check(ctx, refused)) })
+	for {
+		var handled error
+		err := f.next(ctx, func(m jetstream.Msg, sequence uint64) { handled = handle(m, sequence) })
+		switch {
+		case handled != nil:
+			return handled
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// check waits until the feed has to end, and returns why.
+func (f *feed) check(ctx context.Context, refused func(*jetstream.StreamInfo) error) error {
+	ticker := time.NewTicker(f.checkEvery)
+	defer ticker.Stop()
+	created := f.stream.CachedInfo().Created
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if f.reconnects() != f.opened {
+			return errReconnected
+		}
+		info, err := f.stream.Info(ctx)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			return err
+		case err != nil: // the server is busy; the heartbeats of the consumer decide
+			continue
+		case !info.Created.Equal(created):
+			return errRecreated
+		}
+		if err := refused(info); err != nil {
+			return err
+		}
+	}
+}
+
+// readStored handles the stored messages of a stream in their order, at most limit; 0 means all.
+func (f *Fleet) readStored(
+	ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, limit int, handle messageHandler,
+) error {
+	select {
+	case f.readers <- struct{}{}:
+		defer func() { <-f.readers }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for other readers: %w", ctx.Err())
+	}
+	fd, err := f.newFeed(ctx, s, cfg)
+	if err != nil {
+		return err
+	}
+	defer fd.close()
+	return fd.catchUp(ctx, limit, handle)
 }
 
 // lastOfEachSubject selects the last message of each subject, in the order of the stream.
-func lastOfEachSubject(headersOnly bool) jetstream.OrderedConsumerConfig {
-	return jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{">"}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: headersOnly,
+func lastOfEachSubject(headersOnly bool) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		FilterSubject: ">", DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, HeadersOnly: headersOnly,
 	}
 }

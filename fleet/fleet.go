@@ -25,7 +25,15 @@ const (
 	tickInterval = 500 * time.Millisecond
 	// unreadableInterval is how often unreadable messages are logged at most.
 	unreadableInterval = time.Minute
+	// unreadInterval is how often it is logged at most that registrations are not read.
+	unreadInterval = time.Minute
+	// maxReaders is how many calls may read stored messages with a consumer at the same time;
+	// others wait. The server has a limit of consumers for each stream.
+	maxReaders = 64
 )
+
+// errClosed is returned when the fleet closes while a call waits.
+var errClosed = errors.New("the fleet view is closed")
 
 // Options is what the appliance passes to the fleet. All fields are required.
 type Options struct {
@@ -48,6 +56,9 @@ type Fleet struct {
 	js         jetstream.JetStream
 	outbox     *outbox            // nil: events are not stored
 	unreadable *throttle.Throttle // of log lines about messages that cannot be read
+	unread     *throttle.Throttle // of log lines about registrations that are not read
+	readers    chan struct{}      // holds one element for each call that reads with a consumer
+	checkEvery time.Duration      // checkInterval, or less in tests
 
 	mu       sync.Mutex
 	registry *registry // guarded by mu
@@ -60,7 +71,11 @@ type Fleet struct {
 
 // New returns a Fleet; Open starts it.
 func New(cfg Config, o Options) *Fleet {
-	f := &Fleet{cfg: cfg, opts: o, index: newIndex(cfg.Index), unreadable: throttle.New(unreadableInterval)}
+	f := &Fleet{
+		cfg: cfg, opts: o, index: newIndex(cfg.Index),
+		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
+		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval,
+	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }

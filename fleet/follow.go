@@ -10,7 +10,7 @@ import (
 )
 
 // followRetryDelay is the pause before a stream that cannot be read is tried again.
-const followRetryDelay = 5 * time.Second
+const followRetryDelay = time.Second
 
 // followRegistrations reads the last registration of each node, and starts to follow new ones.
 func (f *Fleet) followRegistrations(ctx context.Context) error {
@@ -30,40 +30,48 @@ func (f *Fleet) openRegistrations(ctx context.Context) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed, err := newFeed(ctx, s, lastOfEachSubject(f.index.empty()))
+	feed, err := f.newFeed(ctx, s, lastOfEachSubject(f.index.empty()))
 	if err != nil {
 		return nil, err
 	}
 	if err := feed.catchUp(ctx, 0, f.handleRegistration); err != nil {
-		feed.messages.Stop()
+		feed.close()
 		return nil, err
 	}
 	return feed, nil
 }
 
-// keepFollowing reads registrations until the fleet closes. When the stream was deleted or does
-// not exist yet (feed is nil), it starts again with the last registration of each node.
+// keepFollowing reads registrations until the fleet closes. When the feed ended or the stream
+// does not exist yet (feed is nil), it starts again with the last registration of each node: the
+// stream may have been created anew, with other sequences.
 func (f *Fleet) keepFollowing(feed *feed) {
-	ctx := f.ctx
-	for ctx.Err() == nil {
+	for f.ctx.Err() == nil {
 		var err error
 		if feed == nil {
-			feed, err = f.openRegistrations(ctx)
-		}
-		for err == nil {
-			err = feed.next(ctx, f.handleRegistration)
+			feed, err = f.openRegistrations(f.ctx)
 		}
 		if feed != nil {
-			feed.messages.Stop()
+			err = feed.follow(f.ctx, func(m jetstream.Msg, sequence uint64) error {
+				f.handleRegistration(m, sequence)
+				return nil
+			}, func(*jetstream.StreamInfo) error { return nil })
+			feed.close()
 			feed = nil
-		}
-		if ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			f.opts.Log.Warn("registrations not read", "stream", f.cfg.Stream, "error", err)
+			f.opts.Log.Debug("registrations are read anew", "stream", f.cfg.Stream, "error", err)
+		} else if f.ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			f.logNotRead(err)
 		}
 		select {
-		case <-ctx.Done():
+		case <-f.ctx.Done():
 		case <-time.After(followRetryDelay):
 		}
+	}
+}
+
+// logNotRead logs that registrations cannot be read, at most once a minute.
+func (f *Fleet) logNotRead(err error) {
+	if count, log := f.unread.Add("", 1, f.opts.Now()); log {
+		f.opts.Log.Warn("registrations not read", "stream", f.cfg.Stream, "count", count, "error", err)
 	}
 }
 

@@ -68,13 +68,17 @@ func (s *fixture) createStream(name, subject string) {
 
 func (s *fixture) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
 
-// open opens a fleet that is closed when the test ends.
-func (s *fixture) open(cfg Config) *Fleet {
-	s.tb.Helper()
-	f := New(cfg, Options{
+func (s *fixture) newFleet(cfg Config) *Fleet {
+	return New(cfg, Options{
 		Site: "ams", StoreEvents: true, Now: s.now, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem,
 	})
+}
+
+// open opens a fleet that is closed when the test ends.
+func (s *fixture) open(cfg Config) *Fleet {
+	s.tb.Helper()
+	f := s.newFleet(cfg)
 	if err := f.Open(s.tb.Context()); err != nil {
 		s.tb.Fatal(err)
 	}

@@ -207,6 +207,8 @@ func (o *outbox) publish(messages []*nats.Msg) (unstored []*nats.Msg, err error)
 		case <-ack.Ok():
 		case err = <-ack.Err(): // at the latest after ackTimeout
 			unstored = append(unstored, messages[i])
+		case <-o.quit: // the caller gives up
+			unstored = append(unstored, messages[i])
 		}
 	}
 	return unstored, err

@@ -3,11 +3,13 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
 
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -19,6 +21,9 @@ const (
 	// minInterval is the shortest interval that is used to estimate where in the stream the last
 	// registrations begin.
 	minInterval = time.Minute
+	// maxGets is how many messages on the subject of a node are read one by one; if there are
+	// more, they are read with a consumer, which costs more requests but reads faster.
+	maxGets = 100
 )
 
 // RegistrationInfo is a registration as it was stored, without its content.
@@ -44,6 +49,8 @@ type Registration struct {
 // Registrations returns a node's last registrations that are still in the stream, the newest
 // first, at most limit. It returns none for a node that is not in the view.
 func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	var subject string
 	var since time.Time
 	f.withRegistry(func(r *registry, _ time.Time) {
@@ -59,48 +66,90 @@ func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Re
 	if subject == "" {
 		return nil, nil
 	}
-	registrations, err := f.readRegistrations(ctx, subject, name, since, limit)
-	if err == nil && len(registrations) < limit { // the node was silent for longer than its interval
-		registrations, err = f.readRegistrations(ctx, subject, name, time.Time{}, limit)
-	}
-	if err != nil {
+	last := &lastRegistrations{name: name, limit: limit}
+	if err := f.readRegistrations(ctx, subject, since, last); err != nil {
 		return nil, fmt.Errorf("read registrations of %s: %w", name, err)
 	}
-	return registrations, nil
+	return last.found, nil
 }
 
-// readRegistrations returns the last registrations of a node on a subject that were stored since
-// a time, the newest first. Other nodes may register on the same subject.
+// readRegistrations reads the registrations on a subject into last. If there are many, it begins
+// with those that were stored since a time.
 func (f *Fleet) readRegistrations(
-	ctx context.Context, subject, name string, since time.Time, limit int,
-) ([]Registration, error) {
+	ctx context.Context, subject string, since time.Time, last *lastRegistrations,
+) error {
 	s, err := f.js.Stream(ctx, f.cfg.Stream)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	from := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		return err
 	}
-	var last []Registration
-	err = read(ctx, s, from, 0, func(m jetstream.Msg, sequence uint64) {
-		if m.Headers().Get(contract.HeaderSender) != name {
-			return
-		}
-		last = append([]Registration{newRegistration(m, sequence)}, last...)
-		last = last[:min(len(last), limit)]
-	})
-	return last, err
+	if stored := info.State.Subjects[subject]; stored <= maxGets {
+		return last.get(ctx, s, subject, info.State)
+	}
+	from := jetstream.ConsumerConfig{
+		FilterSubject: subject, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
+	}
+	handle := func(m jetstream.Msg, sequence uint64) { last.add(m.Headers(), m.Data(), sequence) }
+	if err := f.readStored(ctx, s, from, 0, handle); err != nil || len(last.found) == last.limit {
+		return err
+	}
+	last.found = nil // the node was silent for longer than its interval
+	from.DeliverPolicy, from.OptStartTime = jetstream.DeliverAllPolicy, nil
+	return f.readStored(ctx, s, from, 0, handle)
 }
 
-func newRegistration(m jetstream.Msg, sequence uint64) Registration {
-	header := m.Headers()
+// lastRegistrations are the last registrations of a node, the newest first. Other nodes may
+// register on the same subject.
+type lastRegistrations struct {
+	name  string
+	limit int
+	found []Registration
+}
+
+// add adds a message if it is a registration of the node.
+func (l *lastRegistrations) add(header nats.Header, data []byte, sequence uint64) {
+	if header.Get(contract.HeaderSender) != l.name {
+		return
+	}
+	l.found = append([]Registration{newRegistration(header, data, sequence)}, l.found...)
+	l.found = l.found[:min(len(l.found), l.limit)]
+}
+
+// get adds all messages on a subject that were stored when the stream had that state. It reads
+// them one by one, which needs no consumer.
+func (l *lastRegistrations) get(
+	ctx context.Context, s jetstream.Stream, subject string, state jetstream.StreamState,
+) error {
+	if state.Subjects[subject] == 0 {
+		return nil
+	}
+	for sequence := state.FirstSeq; sequence <= state.LastSeq; {
+		m, err := s.GetMsg(ctx, sequence, jetstream.WithGetMsgSubject(subject))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil
+		case err != nil:
+			return err
+		case m.Sequence > state.LastSeq:
+			return nil
+		}
+		l.add(m.Header, m.Data, m.Sequence)
+		sequence = m.Sequence + 1
+	}
+	return nil
+}
+
+func newRegistration(header nats.Header, data []byte, sequence uint64) Registration {
 	r := Registration{RegistrationInfo: RegistrationInfo{
 		Sequence: sequence, Verified: header.Get(contract.HeaderVerified),
-		Request: header.Get(contract.HeaderRequestID), Bytes: len(m.Data()),
+		Request: header.Get(contract.HeaderRequestID), Bytes: len(data),
 	}}
 	r.Received, _ = time.Parse(time.RFC3339Nano, header.Get(contract.HeaderReceived))
 	var err error
-	if r.content, err = unpack(header.Get(contract.HeaderContent), m.Data()); err != nil {
+	if r.content, err = unpack(header.Get(contract.HeaderContent), data); err != nil {
 		r.Error = err.Error()
 	}
 	switch r.Kind = r.content.kind; {
