@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,6 +44,9 @@ type Options struct {
 	Connect       func(name string, options ...nats.Option) (*nats.Conn, error) // to the account of the nodes
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Log           hclog.Logger
+
+	// Connections lists the connections to the broker that are open, and those that ended lately.
+	Connections func() ([]Conn, error)
 }
 
 // Fleet is the fleet view. Its methods are safe for concurrent use once Open has returned.
@@ -60,6 +64,9 @@ type Fleet struct {
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // checkInterval, or less in tests
 
+	reconnected chan struct{} // has an element when the system connection was lost and is back
+	reconciled  atomic.Uint64 // differences that reconciliation found
+
 	mu       sync.Mutex
 	registry *registry // guarded by mu
 
@@ -74,7 +81,7 @@ func New(cfg Config, o Options) *Fleet {
 	f := &Fleet{
 		cfg: cfg, opts: o, index: newIndex(cfg.Index),
 		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
-		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval,
+		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -90,6 +97,7 @@ func (f *Fleet) Open(ctx context.Context) error {
 		}
 	}
 	f.wg.Go(f.tick)
+	f.wg.Go(f.reconcileConnections)
 	return nil
 }
 
@@ -98,7 +106,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.conn, err = f.opts.Connect("fleet"); err != nil {
 		return err
 	}
-	if f.system, err = f.opts.ConnectSystem("fleet"); err != nil {
+	if f.system, err = f.opts.ConnectSystem("fleet", nats.ReconnectHandler(f.handleReconnect)); err != nil {
 		return err
 	}
 	f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked),

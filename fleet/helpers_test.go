@@ -71,7 +71,7 @@ func (s *fixture) now() time.Time { return time.Now().Add(time.Duration(s.ahead.
 func (s *fixture) newFleet(cfg Config) *Fleet {
 	return New(cfg, Options{
 		Site: "ams", StoreEvents: true, Now: s.now, Log: hclog.NewNullLogger(),
-		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem,
+		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
 	})
 }
 
@@ -84,6 +84,15 @@ func (s *fixture) open(cfg Config) *Fleet {
 	}
 	s.tb.Cleanup(func() { _ = f.Close(context.Background()) })
 	return f
+}
+
+func (s *fixture) listConnections() ([]Conn, error) {
+	listed, err := s.broker.ListConnections()
+	connections := make([]Conn, len(listed))
+	for i, c := range listed {
+		connections[i] = Conn(c)
+	}
+	return connections, err
 }
 
 // killFleet ends a fleet as a kill of the process would: messages that were sent may still arrive,

@@ -15,12 +15,19 @@ func (f *Fleet) Collector() prometheus.Collector {
 		dropped: desc("events_dropped_total", "Events dropped because the stream did not store them in time."),
 		waiting: desc("events_waiting", "Events that wait to be stored."),
 		storms:  desc("storms", "Sites of which many nodes went down at once."),
+
+		reconciled: f.reconciled.Load,
+		differences: desc("reconciled_total",
+			"Connections of which the view had missed the beginning or the end, and the broker's list had it."),
 	}
 }
 
 type collector struct {
 	summary                                 func() Summary
 	nodes, stored, dropped, waiting, storms *prometheus.Desc
+
+	reconciled  func() uint64
+	differences *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -37,4 +44,5 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.dropped, prometheus.CounterValue, float64(s.Events.Dropped))
 	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
 	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
+	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))
 }

@@ -19,7 +19,8 @@ type registry struct {
 	counts      map[State]int // nodes by state
 	schedule    schedule
 	lastTick    time.Time
-	emit        func(*Event) // must not call the registry
+	ended       map[connID]bool // connections that ended since a listing began; nil: there is none
+	emit        func(*Event)    // must not call the registry
 }
 
 func newRegistry(rules Rules, stormShare int64, emit func(*Event)) *registry {
@@ -98,6 +99,9 @@ func (r *registry) connected(name string, c startedConnection, now time.Time) {
 
 // disconnected records that a connection ended. The end of an unknown connection is ignored.
 func (r *registry) disconnected(name string, id connID, at time.Time, reason string, now time.Time) {
+	if r.ended != nil {
+		r.ended[id] = true
+	}
 	cs := r.connections[name]
 	if cs == nil {
 		return

@@ -54,16 +54,21 @@ type connectionEvent struct {
 	Reason string `json:"reason"`
 }
 
-// inProcessHost is the host of a connection from within this process.
+// inProcessHost is the host of a connection from within this process. Some events about one have
+// no host.
 const inProcessHost = "pipe"
 
 // name returns the proven identity of the connection; in a lab, where nothing is proven, the name
 // that the connection gave itself.
 func (e *connectionEvent) name() (name string, verified bool) {
-	if e.Client.User != "" {
-		return e.Client.User, true
+	return peerName(e.Client.User, e.Client.Name)
+}
+
+func peerName(user, name string) (peer string, verified bool) {
+	if user != "" {
+		return user, true
 	}
-	return e.Client.Name, false
+	return name, false
 }
 
 func (e *connectionEvent) id() connID { return connID{e.Server.ID, e.Client.ID} }
@@ -76,7 +81,7 @@ func (f *Fleet) parseConnectionEvent(m *nats.Msg) (e *connectionEvent, ok bool) 
 		f.logUnreadable(m.Subject, err)
 		return nil, false
 	}
-	return e, e.Client.Host != inProcessHost
+	return e, e.Client.Host != "" && e.Client.Host != inProcessHost
 }
 
 func (f *Fleet) handleConnect(m *nats.Msg) {

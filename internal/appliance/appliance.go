@@ -126,9 +126,21 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Now:           time.Now,
 		Connect:       a.broker.Connect,
 		ConnectSystem: a.broker.ConnectSystem,
+		Connections:   a.listConnections,
 		Log:           a.opts.Log.Named("fleet"),
 	})
 	return a.fleet.Open(ctx)
+}
+
+// listConnections passes the broker's connections on to the fleet: components do not import each
+// other.
+func (a *Appliance) listConnections() ([]fleet.Conn, error) {
+	listed, err := a.broker.ListConnections()
+	connections := make([]fleet.Conn, len(listed))
+	for i, c := range listed {
+		connections[i] = fleet.Conn(c)
+	}
+	return connections, err
 }
 
 func (a *Appliance) openAdapters(ctx context.Context) error {
