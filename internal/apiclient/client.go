@@ -43,6 +43,9 @@ func New(o Options) *Client {
 	}}}
 }
 
+// Close closes the connections that wait for the next request. A Client can be used again.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
 // URL returns the URL of the console.
 func (c *Client) URL() string { return c.opts.URL }
 

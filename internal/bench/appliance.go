@@ -106,6 +106,7 @@ func (s *startedAppliance) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	client := apiclient.New(apiclient.Options{URL: s.console})
+	defer client.Close()
 	for {
 		if answer, err := client.Ready(ctx); err == nil && answer.Ready {
 			return nil

@@ -65,6 +65,7 @@ func (t target) load(ctx context.Context, p Subprocess, load Load, progress func
 		return published, nil, err
 	}
 	client := apiclient.New(apiclient.Options{URL: t.console})
+	defer client.Close()
 	before, err := readLedger(ctx, client)
 	if err != nil {
 		return nil, nil, err

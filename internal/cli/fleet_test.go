@@ -72,7 +72,9 @@ func client(console string) *apiclient.Client { return apiclient.New(apiclient.O
 // summary returns the fleet view in numbers, and checks that they add up.
 func summary(t *testing.T, console string) fleet.Summary {
 	t.Helper()
-	s, err := client(console).Fleet(t.Context())
+	c := client(console)
+	defer c.Close() // the console admits only so many connections from one address
+	s, err := c.Fleet(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,9 @@ func summary(t *testing.T, console string) fleet.Summary {
 // node returns the simulated node with this index.
 func node(t *testing.T, console string, index int) fleet.Detail {
 	t.Helper()
-	n, err := client(console).Node(t.Context(), fmt.Sprintf("node%05d.example.net", index))
+	c := client(console)
+	defer c.Close()
+	n, err := c.Node(t.Context(), fmt.Sprintf("node%05d.example.net", index))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,9 @@ func TestRejected_ListsRejectedMessages(t *testing.T) {
 		}
 	}
 	wait.Eventually(t, func() error {
-		answer, err := client(p.console).Rejected(t.Context())
+		c := client(p.console)
+		defer c.Close()
+		answer, err := c.Rejected(t.Context())
 		if err != nil {
 			return err
 		}
@@ -73,7 +75,9 @@ func TestRejected_ListsConnectionsWithoutCertificate(t *testing.T) {
 		t.Fatal("a client without a certificate was admitted")
 	}
 	wait.Eventually(t, func() error {
-		answer, err := client(p.console).Rejected(t.Context())
+		c := client(p.console)
+		defer c.Close()
+		answer, err := c.Rejected(t.Context())
 		if err != nil {
 			return err
 		}
