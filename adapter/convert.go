@@ -12,8 +12,11 @@ import (
 const headerBytes = 512
 
 // convert parses and verifies a received message and builds the stream message, or sets the
-// reason why it is rejected. The parser is the worker's own.
+// reason why it is rejected, unless it has one. The parser is the worker's own.
 func (a *Adapter) convert(m *message, parser *choria.Parser) {
+	if m.reason != "" {
+		return
+	}
 	parse := parser.Request
 	if a.cfg.Ingest.Protocol == "reply" {
 		parse = parser.Reply

@@ -35,6 +35,11 @@ import (
 // beyond its bound.
 const maxUnacked = 1024
 
+// maxSubject is the longest subject, in bytes, on which a message is accepted. It has room for the
+// topic of an adapter and an identity of 255 bytes. A message that waits keeps its subject, so a
+// longer one would take memory that the buffer does not count.
+const maxSubject = 512
+
 // receiver is the inproc.Receiver of the input connection.
 type receiver struct{ a *Adapter }
 
@@ -54,6 +59,9 @@ func (r receiver) Memory(size int) []byte {
 func (r receiver) Receive(in inproc.Message) {
 	a := r.a
 	m := &message{subject: in.Subject, raw: in.Data, received: a.opts.Now(), held: heldFor(in.Size)}
+	if len(m.subject) > maxSubject {
+		m.rejectSubject()
+	}
 	a.mu.Lock()
 	if a.ledger.receive(in.Size, in.Data != nil) {
 		a.queue.push(m)

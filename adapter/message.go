@@ -1,8 +1,11 @@
 package adapter
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 )
 
@@ -17,7 +20,7 @@ type message struct {
 	received time.Time // by the appliance's clock
 	held     int64     // bytes counted against the buffer
 
-	converted bool           // the fields below are set
+	converted bool           // the fields below are set; the reason may be set before
 	sender    string         // empty if it could not be read
 	out       *streamMessage // what to publish; nil if the message is rejected
 	reason    string         // why it is rejected; empty if it is not
@@ -25,6 +28,14 @@ type message struct {
 
 	attempts    int       // how often it was published
 	publishedAt time.Time // the last time
+}
+
+// rejectSubject sets the reason of a message whose subject is longer than maxSubject, and cuts the
+// subject.
+func (m *message) rejectSubject() {
+	m.reason = contract.ReasonLimit
+	m.detail = fmt.Sprintf("the subject is longer than %d bytes", maxSubject)
+	m.subject = strings.Clone(m.subject[:maxSubject])
 }
 
 // heldFor returns the bytes that a message of this size counts as when it is received.

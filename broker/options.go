@@ -6,13 +6,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
 const (
-	// controlLine is the maximum size of a CONNECT message in bytes. The message has a Choria token
-	// twice: as auth_token and as jwt.
-	controlLine = 64 << 10
 	// closedConnections is how many closed connections the server remembers, for /connz and
 	// Broker.MessagesSent.
 	closedConnections = 1000
@@ -33,7 +31,7 @@ func (b *Broker) options() *server.Options {
 
 		MaxConn:          int(b.cfg.MaxConnections),
 		MaxPayload:       int32(b.cfg.MaxPayload),
-		MaxControlLine:   controlLine,
+		MaxControlLine:   inproc.MaxControlLine,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
 		MaxPending:       b.opts.MaxBacklog,

@@ -31,13 +31,15 @@ var (
 	ErrWrongName = errors.New(contract.ReasonWrongName)
 	// ErrTooLarge: a registration unpacks to more than the limit.
 	ErrTooLarge = errors.New(contract.ReasonTooLarge)
+	// ErrLimit: reading or verifying it would take more memory or time than its size justifies.
+	ErrLimit = errors.New(contract.ReasonLimit)
 )
 
 // Reason returns the one-word reason of an error of this package, as used in metrics and headers.
 // It is "malformed" for any other error.
 func Reason(err error) string {
 	for _, known := range []error{
-		ErrNotUTF8, ErrBadSender, ErrBadID, ErrTooLarge, ErrSchema,
+		ErrNotUTF8, ErrBadSender, ErrBadID, ErrTooLarge, ErrLimit, ErrSchema,
 		ErrUnsigned, ErrUntrusted, ErrExpired, ErrWrongSignature, ErrWrongName,
 	} {
 		if errors.Is(err, known) {

@@ -9,6 +9,7 @@ const (
 	ReasonBadSender      = "bad-sender"      // the sender cannot be part of a subject
 	ReasonBadID          = "bad-id"          // the request id cannot be part of a message id
 	ReasonTooLarge       = "too-large"       // unpacks to more, or is larger, than allowed
+	ReasonLimit          = "limit"           // beyond another limit: the subject, nesting, certificates, the token
 	ReasonUnsigned       = "unsigned"        // it carries no signature
 	ReasonUntrusted      = "untrusted"       // a certificate or token of an unknown authority
 	ReasonExpired        = "expired"         // a certificate or token that is not valid at the time
@@ -28,7 +29,7 @@ const (
 // RejectReasons returns every reason why a message is rejected.
 func RejectReasons() []string {
 	return []string{
-		ReasonMalformed, ReasonSchema, ReasonNotUTF8, ReasonBadSender, ReasonBadID, ReasonTooLarge,
+		ReasonMalformed, ReasonSchema, ReasonNotUTF8, ReasonBadSender, ReasonBadID, ReasonTooLarge, ReasonLimit,
 		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonWrongSignature, ReasonWrongName, ReasonRefused,
 	}
 }

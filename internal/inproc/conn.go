@@ -25,8 +25,19 @@ import (
 )
 
 const (
-	// readBuffer is the size of the largest block that the server writes at once.
-	readBuffer = 64 << 10
+	// MaxControlLine is the longest protocol line, in bytes, that the server accepts from a client;
+	// the broker configures the server with it. A line has room for two copies of a Choria token,
+	// which is how CONNECT carries it. A subject and its reply subject may be as long.
+	MaxControlLine = 64 << 10
+	// lineMargin is what a line that the server writes may have, in bytes, beyond the line in which
+	// a client published the message: another verb, the subscription, and two sizes.
+	lineMargin = 1 << 10
+	// readBuffer holds the longest line that the server writes, and the largest block that it writes
+	// at once, which is 64 KiB.
+	readBuffer = MaxControlLine + lineMargin
+	// keptBegin and keptEnd are how many bytes of a line are kept that is longer nevertheless.
+	keptBegin = 4 << 10
+	keptEnd   = 256
 	// openTimeout is how long the server may take to admit the connection.
 	openTimeout = 10 * time.Second
 )
@@ -48,7 +59,7 @@ type Receiver interface {
 
 // Message is a received message.
 type Message struct {
-	Subject string
+	Subject string // up to about MaxControlLine bytes
 	Status  string // from the first line of the headers, such as NoResponders; usually empty
 	Size    int    // bytes of the data
 	Data    []byte // the slice that Memory returned; nil if the data was discarded

@@ -106,6 +106,37 @@ func TestConn_ReceivesMessagesOfEveryForm(t *testing.T) {
 	}
 }
 
+// TestConn_ReceivesAfterLinesOfAnyLength sends lines that are as long as a client can make them, and
+// longer ones.
+func TestConn_ReceivesAfterLinesOfAnyLength(t *testing.T) {
+	for _, length := range []int{100, MaxControlLine, readBuffer, 2 * readBuffer, 5*readBuffer + 77} {
+		t.Run(fmt.Sprint(length), func(t *testing.T) {
+			to := &recorder{maxSize: 100}
+			conn, s := open(t, to, "")
+			long := strings.Repeat("x", length)
+			go func() {
+				s.write("MSG a." + long + " 0 4\r\nlong\r\nHMSG b 1 " + long + " 12 15\r\nNATS/1.0\r\n\r\nabc\r\n")
+				s.write("HMSG a." + long + " 0 " + long + " 12 16\r\nNATS/1.0\r\n\r\nboth\r\nMSG b 1 4\r\nlast\r\n")
+				_ = s.conn.Close()
+			}()
+			if err := conn.Run(); !errors.Is(err, io.EOF) {
+				t.Errorf("Run returns %v", err)
+			}
+			for i, m := range to.got {
+				subject, rest, _ := strings.Cut(m, " ")
+				if len(subject) > 1 && len(subject) < min(length, keptBegin) {
+					t.Errorf("message %d has a subject of %d bytes", i, len(subject))
+				}
+				to.got[i] = subject[:1] + " " + rest
+			}
+			want := "a 4 long|b 3 abc|a 4 both|b 4 last"
+			if got := strings.Join(to.got, "|"); got != want || conn.Received() != 4 {
+				t.Errorf("%d received: %.200q", conn.Received(), got)
+			}
+		})
+	}
+}
+
 func TestConn_DrainReceivesWhatWasRouted(t *testing.T) {
 	to := &recorder{maxSize: 100}
 	conn, s := open(t, to, "")

@@ -1,6 +1,7 @@
 package inproc
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -41,9 +42,30 @@ func (c *Conn) readUntilPong() error {
 func (c *Conn) readLine() ([]byte, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
+		line, err = c.readLongLine(line, err)
+	}
+	return bytes.TrimRight(line, "\r\n"), err
+}
+
+// readLongLine reads the rest of a line that is longer than the buffer, and returns the line with a
+// blank in place of its middle. Its beginning has the verb and its end the sizes, so the message that it announces can
+// still be read; the subject or the reply subject is cut, but still longer than any that a receiver
+// has use for.
+func (c *Conn) readLongLine(part []byte, err error) ([]byte, error) {
+	if !errors.Is(err, bufio.ErrBufferFull) {
 		return nil, err
 	}
-	return bytes.TrimRight(line, "\r\n"), nil
+	line := bytes.Clone(part[:keptBegin])
+	var end []byte
+	for errors.Is(err, bufio.ErrBufferFull) {
+		end = append(end[:0], part[len(part)-keptEnd:]...)
+		part, err = c.reader.ReadSlice('\n')
+	}
+	if err != nil {
+		return nil, err
+	}
+	end = append(end, part[max(0, len(part)-keptEnd):]...)
+	return append(append(line, ' '), end...), nil
 }
 
 // errControlLine is returned for an invalid MSG or HMSG line.
