@@ -102,7 +102,7 @@ func (b *Broker) openCertificates() (err error) {
 	if !files.Enabled() && files.CA == "" {
 		return nil
 	}
-	if b.certs, err = openCertificates(files, b.opts.Verifier.TrustRoots, b.opts.Now(), b.opts.Log); err != nil {
+	if b.certs, err = openCertificates(files, b.opts.Verifier.TrustRoots, b.opts.Now, b.opts.Log); err != nil {
 		return fmt.Errorf("broker.tls: %w", err)
 	}
 	return nil

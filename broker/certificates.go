@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 )
 
@@ -18,18 +19,19 @@ const certificateInterval = 3 * time.Second
 type certificates struct {
 	files      *tlsfile.Reloader
 	trustRoots func(*x509.CertPool) // receives the CA, nil without one
+	now        func() time.Time
 	config     atomic.Pointer[tls.Config]
 }
 
 // openCertificates loads the files for the first time.
 func openCertificates(
-	files tlsfile.Files, trustRoots func(*x509.CertPool), now time.Time, log hclog.Logger,
+	files tlsfile.Files, trustRoots func(*x509.CertPool), now func() time.Time, log hclog.Logger,
 ) (*certificates, error) {
-	reloader, err := tlsfile.NewReloader(files, files.LoadServer, now, log)
+	reloader, err := tlsfile.NewReloader(files, files.LoadServer, now(), log)
 	if err != nil {
 		return nil, err
 	}
-	c := &certificates{files: reloader, trustRoots: trustRoots}
+	c := &certificates{files: reloader, trustRoots: trustRoots, now: now}
 	c.apply()
 	return c, nil
 }
@@ -50,10 +52,24 @@ func (c *certificates) apply() {
 		SessionTicketsDisabled: true, // Choria's connections do not resume sessions
 	}
 	if state.Roots != nil {
-		config.ClientCAs, config.ClientAuth = state.Roots, tls.VerifyClientCertIfGiven
+		// The certificate is verified here and not by crypto/tls, which spends any time on it.
+		config.ClientCAs, config.ClientAuth = state.Roots, tls.RequestClientCert
+		config.VerifyConnection = c.verifyWith(state.Roots)
 	}
 	c.config.Store(config)
 	c.trustRoots(state.Roots)
+}
+
+// verifyWith returns a function that ends a handshake unless the client's certificate, if it has
+// sent one, is under the roots. It is called before the client has proved to hold the key.
+func (c *certificates) verifyWith(roots *x509.CertPool) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		_, err := choria.VerifyCertificates(state.PeerCertificates, roots, c.now())
+		return err
+	}
 }
 
 // serverConfig returns the configuration for the server, which keeps it for its lifetime:

@@ -32,8 +32,8 @@ func newConnectionAttempt(connection server.ClientAuthentication) *connectionAtt
 		name: o.Name, token: o.Token, user: o.Username, password: o.Password, signature: o.Sig,
 		nonce: connection.GetNonce(), encrypted: state != nil, client: connection.Kind() == server.CLIENT,
 	}
-	if state != nil && len(state.VerifiedChains) > 0 {
-		c.cert = state.VerifiedChains[0][0]
+	if state != nil && len(state.PeerCertificates) > 0 { // verified in the handshake, see verifyWith
+		c.cert = state.PeerCertificates[0]
 	}
 	if tcp, ok := connection.RemoteAddress().(*net.TCPAddr); ok {
 		c.address = tcp.AddrPort().Addr().Unmap()

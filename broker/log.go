@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -79,10 +78,9 @@ func handshakeError(format string, args []any) error {
 		if ok && errors.Is(err, net.ErrClosed) {
 			return nil // the broker closed it, and has counted that
 		}
-		var invalid *tls.CertificateVerificationError
 		switch {
-		case ok && errors.As(err, &invalid):
-			return choria.CertificateError(invalid.Err)
+		case errors.Is(err, choria.ErrExpired), errors.Is(err, choria.ErrUntrusted), errors.Is(err, choria.ErrLimit):
+			return err
 		case ok:
 			return fmt.Errorf("%w: %w", errHandshake, err)
 		}

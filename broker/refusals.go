@@ -36,7 +36,7 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
 	errHandshake, errConnections, errTimeout, errUnauthenticated,
-	choria.ErrUntrusted, choria.ErrExpired, choria.ErrWrongSignature, choria.ErrBadSender,
+	choria.ErrUntrusted, choria.ErrExpired, choria.ErrWrongSignature, choria.ErrBadSender, choria.ErrLimit,
 }
 
 // refusalInterval is the minimum time between two log lines of one reason.

@@ -1,19 +1,28 @@
 package choria
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
-// Limits on the certificates of a sender, so that it cannot make the appliance spend CPU time:
-// verifying a single signature with a key of 131072 bits takes seconds.
+// Limits on the certificates of a sender or a connection, so that it cannot make the appliance spend
+// CPU time: verifying a single signature with a key of 131072 bits takes seconds.
 const (
-	maxCertificates = 8
-	maxKeyBits      = 8192 // RSA
+	// maxCertificates is the number of certificates: its own, and those of intermediate CAs.
+	maxCertificates = 4
+	// maxChainBytes is the length of all of them as PEM; one with a key of 4096 bits has about 2500.
+	maxChainBytes = 32 << 10
+	// maxKeyBits is the size of an RSA key, in bits.
+	maxKeyBits = 4096
+	// maxExponent is the public exponent of an RSA key: what every authority uses. The time of a
+	// verification grows with the bits of the exponent.
+	maxExponent = 65537
 )
 
 // certIdentity is what a verified certificate proves, and when.
@@ -25,19 +34,17 @@ type certIdentity struct {
 }
 
 // verifyChain verifies the PEM certificates of a sender: the first must be a client certificate
-// with an RSA key and lead to one of the roots. The error wraps ErrExpired or ErrUntrusted.
+// with an RSA key and lead to one of the roots. The error wraps ErrExpired, ErrUntrusted or ErrLimit.
 func verifyChain(text string, roots *x509.CertPool, now time.Time) (certIdentity, error) {
-	leaf, intermediates, err := parseChain(text)
+	certificates, err := parseChain(text)
 	if err != nil {
 		return certIdentity{}, err
 	}
-	chains, err := leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	chains, err := VerifyCertificates(certificates, roots, now)
 	if err != nil {
-		return certIdentity{}, CertificateError(err)
+		return certIdentity{}, err
 	}
+	leaf := certificates[0]
 	key, isRSA := leaf.PublicKey.(*rsa.PublicKey)
 	if !isRSA {
 		return certIdentity{}, fmt.Errorf("%w: the key of the certificate is %s; protocol 1 requires RSA",
@@ -56,9 +63,64 @@ func verifyChain(text string, roots *x509.CertPool, now time.Time) (certIdentity
 	return id, nil
 }
 
-// CertificateError wraps an error of x509's Verify: in ErrExpired if the certificate is not valid at
+// VerifyCertificates verifies a client certificate, the first, and returns its chains to the roots.
+// The others may be intermediate CAs. The error wraps ErrExpired, ErrUntrusted or ErrLimit.
+//
+// x509's Verify alone searches every path through the intermediates from the client certificate up,
+// and verifies up to 100 signatures with keys that the sender has made. So the search goes from the
+// roots down: an intermediate takes part once a root, or one that takes part already, has signed it.
+func VerifyCertificates(
+	certificates []*x509.Certificate, roots *x509.CertPool, now time.Time,
+) ([][]*x509.Certificate, error) {
+	if err := checkCertificates(certificates); err != nil {
+		return nil, err
+	}
+	options := x509.VerifyOptions{
+		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	}
+	candidates := slices.DeleteFunc(slices.Clone(certificates[1:]), func(c *x509.Certificate) bool { return !c.IsCA })
+	for before := len(candidates) + 1; len(candidates) < before; {
+		before = len(candidates)
+		candidates = slices.DeleteFunc(candidates, func(c *x509.Certificate) bool {
+			_, err := c.Verify(options)
+			if err == nil {
+				options.Intermediates.AddCert(c)
+			}
+			return err == nil
+		})
+	}
+	options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	chains, err := certificates[0].Verify(options)
+	switch {
+	case err != nil && slices.ContainsFunc(candidates, func(c *x509.Certificate) bool {
+		return bytes.Equal(c.RawSubject, certificates[0].RawIssuer) && (now.Before(c.NotBefore) || now.After(c.NotAfter))
+	}):
+		return nil, fmt.Errorf("%w: certificate: its issuer is not valid at the time", ErrExpired)
+	case err != nil:
+		return nil, certificateError(err)
+	}
+	return chains, nil
+}
+
+// checkCertificates returns ErrLimit if there are too many certificates, or an RSA key is too large.
+func checkCertificates(certificates []*x509.Certificate) error {
+	if len(certificates) > maxCertificates {
+		return fmt.Errorf("%w: more than %d certificates", ErrLimit, maxCertificates)
+	}
+	for _, c := range certificates {
+		key, ok := c.PublicKey.(*rsa.PublicKey)
+		if ok && (key.N.BitLen() > maxKeyBits || key.E > maxExponent) {
+			return fmt.Errorf("%w: an RSA key of more than %d bits, or with an exponent above %d",
+				ErrLimit, maxKeyBits, maxExponent)
+		}
+	}
+	return nil
+}
+
+// certificateError wraps an error of x509's Verify: in ErrExpired if the certificate is not valid at
 // the time, otherwise in ErrUntrusted.
-func CertificateError(err error) error {
+func certificateError(err error) error {
 	var invalid x509.CertificateInvalidError
 	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
 		return fmt.Errorf("%w: certificate: %w", ErrExpired, err)
@@ -66,19 +128,13 @@ func CertificateError(err error) error {
 	return fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
 }
 
-// keyBits returns the size of an RSA key, or 0 for other keys.
-func keyBits(c *x509.Certificate) int {
-	if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
-		return key.N.BitLen()
+// parseChain parses PEM certificates, of which there is at least one: the first is the sender's own.
+// The error wraps ErrUntrusted or ErrLimit.
+func parseChain(text string) ([]*x509.Certificate, error) {
+	if len(text) > maxChainBytes {
+		return nil, fmt.Errorf("%w: certificates of more than %d bytes", ErrLimit, maxChainBytes)
 	}
-	return 0
-}
-
-// parseChain parses PEM certificates: the first is the sender's own, and each may be an
-// intermediate. The error wraps ErrUntrusted.
-func parseChain(text string) (leaf *x509.Certificate, intermediates *x509.CertPool, err error) {
-	intermediates = x509.NewCertPool()
-	n := 0
+	var certificates []*x509.Certificate
 	for rest := []byte(text); ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -86,19 +142,15 @@ func parseChain(text string) (leaf *x509.Certificate, intermediates *x509.CertPo
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
+			return nil, fmt.Errorf("%w: certificate: %w", ErrUntrusted, err)
 		}
-		if n++; n > maxCertificates || keyBits(c) > maxKeyBits {
-			return nil, nil, fmt.Errorf("%w: more than %d certificates, or a key of more than %d bits",
-				ErrUntrusted, maxCertificates, maxKeyBits)
-		}
-		intermediates.AddCert(c)
-		if leaf == nil {
-			leaf = c
+		certificates = append(certificates, c)
+		if err := checkCertificates(certificates); err != nil {
+			return nil, err
 		}
 	}
-	if leaf == nil {
-		return nil, nil, fmt.Errorf("%w: there is no PEM certificate", ErrUntrusted)
+	if len(certificates) == 0 {
+		return nil, fmt.Errorf("%w: there is no PEM certificate", ErrUntrusted)
 	}
-	return leaf, intermediates, nil
+	return certificates, nil
 }

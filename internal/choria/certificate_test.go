@@ -1,12 +1,20 @@
 package choria
 
 import (
+	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
+	"math"
 	"math/big"
 	"strings"
 	"testing"
@@ -120,11 +128,201 @@ func TestVerifyChain_LimitsWork(t *testing.T) {
 		want error
 	}{
 		"most certificates": {strings.Repeat(good, maxCertificates), nil},
-		"one more":          {strings.Repeat(good, maxCertificates+1), ErrUntrusted},
-		"a large key":       {good + ca.Certificate(large, nil, "x"), ErrUntrusted},
+		"one more":          {strings.Repeat(good, maxCertificates+1), ErrLimit},
+		"a large key":       {good + ca.Certificate(large, nil, "x"), ErrLimit},
+		"a large exponent":  {good + ca.Certificate(&rsa.PublicKey{N: key.N, E: 65539}, nil, "x"), ErrLimit},
+		"a long text":       {strings.Repeat(" ", maxChainBytes) + good, ErrLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			checkError(t, verify(newVerifier(ca.Pool(), nil), signedRequest(t, key, test.text), validTime), test.want)
+		})
+	}
+}
+
+// hostileKey is an RSA key of any size with any exponent, made in a moment: its modulus has many small
+// prime factors.
+type hostileKey struct {
+	public  rsa.PublicKey
+	private *big.Int
+}
+
+func newHostileKey(t *testing.T, bits, exponent int) *hostileKey {
+	t.Helper()
+	const factorBits = 256
+	k := &hostileKey{rsa.PublicKey{N: big.NewInt(1), E: exponent}, nil}
+	order, one, e := big.NewInt(1), big.NewInt(1), big.NewInt(int64(exponent))
+	for range bits / factorBits {
+		factor, err := rand.Prime(rand.Reader, factorBits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.public.N.Mul(k.public.N, factor)
+		order.Mul(order, factor.Sub(factor, one))
+	}
+	if k.private = new(big.Int).ModInverse(e, order); k.private == nil {
+		return newHostileKey(t, bits, exponent) // a factor does not suit the exponent
+	}
+	return k
+}
+
+func (k *hostileKey) Public() crypto.PublicKey { return &k.public }
+
+// Sign signs with PKCS #1 v1.5 and SHA-256.
+func (k *hostileKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
+	prefix, err := hex.DecodeString("3031300d060960864801650304020105000420")
+	size := k.public.Size()
+	block := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-3-len(prefix)-len(digest))...)
+	block = append(append(append(block, 0), prefix...), digest...)
+	number := new(big.Int).SetBytes(block)
+	return number.Exp(number, k.private, k.public.N).FillBytes(make([]byte, size)), err
+}
+
+// hostileChain returns certificates that the key has signed, all of a CA with the same name and key, so
+// that each may have issued any other. Their issuer has that name too, or another.
+func hostileChain(t *testing.T, key *hostileKey, count int, issuer string) string {
+	t.Helper()
+	const name = "Hostile CA"
+	var text strings.Builder
+	for n := range count {
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(int64(n + 1)), Subject: pkix.Name{CommonName: name},
+			DNSNames: []string{fmt.Sprintf("web%d", n+1)}, NotBefore: validTime.Add(-time.Hour), NotAfter: validTime.Add(time.Hour),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}
+		parent := &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	return text.String()
+}
+
+// fastest returns the shortest duration of several calls.
+func fastest(calls int, call func()) time.Duration {
+	shortest := time.Hour
+	for range calls {
+		start := time.Now()
+		call()
+		shortest = min(shortest, time.Since(start))
+	}
+	return shortest
+}
+
+func TestVerifier_HostileChainCostsLittle(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := authority.New(t, validTime)
+	good := signedRequest(t, key, ca.Certificate(key.Public(), nil, "web1"))
+	normal := fastest(20, func() { checkError(t, verify(newVerifier(ca.Pool(), nil), good, validTime), nil) })
+	large, allowed := newHostileKey(t, 8192, math.MaxInt32), newHostileKey(t, maxKeyBits, maxExponent)
+	for name, test := range map[string]struct {
+		chain string
+		want  error
+	}{
+		"large keys":        {hostileChain(t, large, 8, "Hostile CA"), ErrLimit},
+		"within the limits": {hostileChain(t, allowed, maxCertificates, "Hostile CA"), ErrUntrusted},
+		"under the root":    {hostileChain(t, allowed, maxCertificates, "Test CA"), ErrUntrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := signedRequest(t, key, test.chain)
+			v := newVerifier(ca.Pool(), nil)
+			first := fastest(10, func() {
+				v = newVerifier(ca.Pool(), nil)
+				checkError(t, verify(v, m, validTime), test.want)
+			})
+			again := fastest(10, func() { checkError(t, verify(v, m, validTime), test.want) })
+			t.Logf("normal %s, first %s, again %s", normal, first, again)
+			if first > 10*normal || again > normal {
+				t.Errorf("a normal message takes %s, a hostile one %s, the same again %s", normal, first, again)
+			}
+		})
+	}
+}
+
+func TestVerifier_ForgetsFailures(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := authority.New(t, validTime)
+	soon := func(c *x509.Certificate) { c.NotBefore = validTime.Add(time.Second) }
+	m := signedRequest(t, key, ca.Certificate(key.Public(), soon, "web1"))
+	v := newVerifier(ca.Pool(), nil)
+	checkError(t, verify(v, m, validTime), ErrExpired)
+	checkError(t, verify(v, m, validTime.Add(failedFor-time.Second)), ErrExpired) // remembered
+	checkError(t, verify(v, m, validTime.Add(failedFor)), nil)
+
+	v = newVerifier(authority.New(t, validTime).Pool(), nil)
+	later := validTime.Add(time.Minute)
+	checkError(t, verify(v, m, later), ErrUntrusted)
+	v.TrustRoots(ca.Pool())
+	checkError(t, verify(v, m, later), nil)
+}
+
+// TestVerifier_AcceptsIntermediates has two CAs between the root and the node, in either order.
+func TestVerifier_AcceptsIntermediates(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := authority.New(t, validTime)
+	issue := func(issuer *x509.Certificate, by crypto.Signer, name string, till time.Time) (*x509.Certificate, *ecdsa.PrivateKey, string) {
+		t.Helper()
+		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			SerialNumber: big.NewInt(9), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+			NotBefore: validTime.Add(-time.Hour), NotAfter: till,
+			IsCA: name != "web1", BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}
+		public := crypto.PublicKey(own.Public())
+		if name == "web1" {
+			public, template.ExtKeyUsage = key.Public(), []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		}
+		if issuer == nil {
+			text := root.Certificate(public, func(c *x509.Certificate) { *c = *template }, name)
+			block, _ := pem.Decode([]byte(text))
+			c, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c, own, text
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, issuer, public, by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, own, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	till := validTime.Add(time.Hour)
+	upper, upperKey, upperText := issue(nil, nil, "upper", till)
+	lower, lowerKey, lowerText := issue(upper, upperKey, "lower", till)
+	_, _, leaf := issue(lower, lowerKey, "web1", till)
+	expired, expiredKey, expiredText := issue(upper, upperKey, "expired", validTime.Add(-time.Minute))
+	_, _, underExpired := issue(expired, expiredKey, "web1", till)
+	for name, test := range map[string]struct {
+		text string
+		want error
+	}{
+		"in order":          {leaf + lowerText + upperText, nil},
+		"in reverse":        {leaf + upperText + lowerText, nil},
+		"with the root":     {leaf + lowerText + upperText + root.PEM(), nil},
+		"one is missing":    {leaf + upperText, ErrUntrusted},
+		"issuer is expired": {underExpired + expiredText + upperText, ErrExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checkError(t, verify(newVerifier(root.Pool(), nil), signedRequest(t, key, test.text), validTime), test.want)
 		})
 	}
 }

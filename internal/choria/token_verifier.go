@@ -15,6 +15,10 @@ import (
 // cacheSize is the number of verified certificates, and of verified tokens, that are kept.
 const cacheSize = 1 << 16
 
+// maxTokenBytes is the length of a token that is read. CONNECT carries a token twice in one protocol
+// line of at most 64 KiB, so no node or client can use a longer one.
+const maxTokenBytes = 32 << 10
+
 // Signers are the keys, ed25519 or RSA, that may sign tokens if there is no organization: one list
 // for the tokens of nodes, another for those of clients.
 type Signers struct {
@@ -45,9 +49,12 @@ func (t *TokenVerifier) CanVerify() bool {
 }
 
 // Verify returns the claims of a node's or client's token that is valid at the time and has a
-// trusted signature. The error wraps ErrExpired or ErrUntrusted. The claims are shared and must
-// not be changed.
+// trusted signature. The error wraps ErrExpired, ErrUntrusted or ErrLimit. The claims are shared and
+// must not be changed.
 func (t *TokenVerifier) Verify(text string, now time.Time) (*Claims, error) {
+	if len(text) > maxTokenBytes {
+		return nil, fmt.Errorf("%w: a token of more than %d bytes", ErrLimit, maxTokenBytes)
+	}
 	if strings.ContainsAny(text, "\r\n") { // base64 decoders skip them
 		return nil, fmt.Errorf("%w: token: it contains a line feed", ErrUntrusted)
 	}
@@ -124,6 +131,9 @@ func (t *TokenVerifier) verificationKey(c *Claims) (any, error) {
 // TokenPurpose returns the purpose in a token without verifying the token, or "" if it cannot be
 // parsed.
 func TokenPurpose(text string) string {
+	if len(text) > maxTokenBytes {
+		return ""
+	}
 	var claims Claims
 	_, _, err := jwt.NewParser().ParseUnverified(text, &claims)
 	if err != nil {

@@ -5,9 +5,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +32,41 @@ type Verifier struct {
 	tokens *TokenVerifier
 	roots  atomic.Pointer[x509.CertPool]               // nil: no certificate is trusted
 	cache  *lru.Cache[[sha256.Size]byte, certIdentity] // by the SHA-256 of the PEM text
+	failed *lru.Cache[[sha256.Size]byte, failure]      // by the SHA-256 of the PEM text
+}
+
+const (
+	// failedSize is the number of certificates, refused by the verifier, that are remembered.
+	failedSize = 1 << 13
+	// failedFor is how long a certificate stays refused without being verified again.
+	failedFor = time.Minute
+	// maxFailedText is how much of the text of an error is kept, in bytes.
+	maxFailedText = 256
+)
+
+// failure is why a certificate was refused. It does not refer to the certificate, which may be large.
+type failure struct {
+	err   error
+	at    time.Time
+	roots *x509.CertPool // the roots it was verified with
+}
+
+// newFailure returns the failure with the reason and the text of an error.
+func newFailure(err error, at time.Time, roots *x509.CertPool) failure {
+	text := err.Error()
+	for _, reason := range []error{ErrExpired, ErrLimit, ErrUntrusted} {
+		if errors.Is(err, reason) {
+			text = strings.TrimPrefix(text, reason.Error()+": ")
+			err = fmt.Errorf("%w: %s", reason, strings.Clone(text[:min(len(text), maxFailedText)]))
+			break
+		}
+	}
+	return failure{err, at, roots}
+}
+
+// counts reports whether the certificate need not be verified again now, under these roots.
+func (f failure) counts(now time.Time, roots *x509.CertPool) bool {
+	return f.roots == roots && !now.Before(f.at) && now.Before(f.at.Add(failedFor))
 }
 
 // NewVerifier returns a verifier of messages with tokens. It trusts no certificates before
@@ -39,7 +76,11 @@ func NewVerifier(tokens *TokenVerifier) *Verifier {
 	if err != nil {
 		panic(err) // the only error is a size below 1
 	}
-	return &Verifier{tokens: tokens, cache: cache}
+	failed, err := lru.New[[sha256.Size]byte, failure](failedSize)
+	if err != nil {
+		panic(err)
+	}
+	return &Verifier{tokens: tokens, cache: cache, failed: failed}
 }
 
 // TrustRoots makes the verifier trust certificates signed by these CAs, and no others, from now on.
@@ -52,7 +93,7 @@ func (v *Verifier) TokenVerifier() *TokenVerifier { return v.tokens }
 func (v *Verifier) CanVerify() bool { return v.roots.Load() != nil || v.tokens.CanVerify() }
 
 // Verify verifies a message and returns how: VerifiedX509 or VerifiedJWT. The error wraps
-// ErrUnsigned, ErrUntrusted, ErrExpired, ErrWrongSignature or ErrWrongName. Certificates and
+// ErrUnsigned, ErrUntrusted, ErrExpired, ErrWrongSignature, ErrWrongName or ErrLimit. Certificates and
 // tokens must be valid now, the time of reception; the time in the message is only a claim.
 func (v *Verifier) Verify(m *Message, now time.Time) (how string, err error) {
 	how = VerifiedX509
@@ -149,7 +190,8 @@ func checkNames(names []string, m *Message, caller string) error {
 }
 
 // identify returns what a certificate proves. Results are cached; a cached one is used only
-// with the same roots and while it is valid.
+// with the same roots and while it is valid. That a certificate proves nothing is cached for
+// failedFor.
 func (v *Verifier) identify(text string, now time.Time) (certIdentity, error) {
 	roots := v.roots.Load()
 	if roots == nil {
@@ -160,10 +202,15 @@ func (v *Verifier) identify(text string, now time.Time) (certIdentity, error) {
 	if cached && id.roots == roots && !now.Before(id.from) && now.Before(id.till) {
 		return id, nil
 	}
+	if f, known := v.failed.Get(key); known && f.counts(now, roots) {
+		return certIdentity{}, f.err
+	}
 	// If the cached chain has expired, another chain to the roots may still be valid.
 	id, err := verifyChain(text, roots, now)
 	if err != nil {
-		return certIdentity{}, err
+		f := newFailure(err, now, roots)
+		v.failed.Add(key, f)
+		return certIdentity{}, f.err
 	}
 	v.cache.Add(key, id)
 	return id, nil

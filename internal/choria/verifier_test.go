@@ -100,7 +100,7 @@ func TestVerifier_RejectsEveryChangedByte(t *testing.T) {
 			block, _ := pem.Decode([]byte(m.Proof.Certificate))
 			flip("certificate", block.Bytes, func(n *Message, b []byte) {
 				n.Proof.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b}))
-			}, []error{ErrUntrusted, ErrExpired})
+			}, []error{ErrUntrusted, ErrExpired, ErrLimit})
 		})
 	}
 }
