@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -17,7 +18,7 @@ type content struct {
 
 // unpack unpacks a stored registration. The format "plain" stores it unpacked, with its kind in
 // a header; otherwise the kind is empty. If a file or body is a JSON object, its members are
-// the facts.
+// the facts. Content that is too large or nested too deeply is an error: no parser reads it.
 func unpack(kind string, data []byte) (content, error) {
 	if kind == "" {
 		body, err := choria.OutputBody(data)
@@ -30,7 +31,11 @@ func unpack(kind string, data []byte) (content, error) {
 		}
 		kind, data = unpacked.Kind, unpacked.Payload
 	}
-	c := content{kind: kind, data: data}
+	c := content{kind: kind}
+	if err := checkContent(data); err != nil {
+		return c, err
+	}
+	c.data = data
 	switch {
 	case kind == choria.ContentInventory:
 		c.inventory = new(choria.Inventory)
@@ -41,4 +46,16 @@ func unpack(kind string, data []byte) (content, error) {
 		c.inventory = &choria.Inventory{Facts: data}
 	}
 	return c, nil
+}
+
+// checkContent returns choria.ErrTooLarge or choria.ErrLimit for content that would take too much
+// memory to read.
+func checkContent(data []byte) error {
+	if len(data) > maxUnpacked {
+		return fmt.Errorf("%w: more than %d bytes", choria.ErrTooLarge, maxUnpacked)
+	}
+	if text := bytes.TrimLeft(data, " \t\r\n"); len(text) > 0 && (text[0] == '{' || text[0] == '[') {
+		return choria.CheckDepth(text)
+	}
+	return nil // not an object or array
 }

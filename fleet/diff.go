@@ -15,6 +15,12 @@ import (
 // compared as one value.
 const maxDepth = 32
 
+// maxPaths is the length, in bytes, of the paths of all facts of a registration that are compared one
+// by one. The path of a fact has the names of all objects around it, so nested objects with long names
+// would take far more memory than the registration. An object whose members have longer paths is
+// compared as one value.
+const maxPaths = 4 << 20
+
 // Values of Change.Change.
 const (
 	changeAdded   = "added"
@@ -86,7 +92,7 @@ func compare(before, now content) []Change {
 func (c content) facts() map[string]json.RawMessage {
 	facts := map[string]json.RawMessage{}
 	if c.inventory != nil {
-		flatten("", c.inventory.Facts, maxDepth, facts)
+		(&flattener{facts, maxPaths}).flatten("", c.inventory.Facts, maxDepth)
 	}
 	return facts
 }
@@ -102,23 +108,43 @@ func (c content) names(get func(*choria.Inventory) []string) map[string]json.Raw
 	return names
 }
 
-// flatten adds to into, by path, every value that is not an object, every empty object, and every
-// object nested deeper than depth. A list is one value: an element that moved cannot be told from
-// one that changed.
-func flatten(path string, value json.RawMessage, depth int, into map[string]json.RawMessage) {
+// flattener collects facts by path.
+type flattener struct {
+	into  map[string]json.RawMessage
+	paths int // bytes that further paths may have
+}
+
+// flatten adds, by path, every value that is not an object, every empty object, and every object
+// that is nested deeper than depth or exceeds maxPaths. A list is one value: an element that moved
+// cannot be told from one that changed.
+func (f *flattener) flatten(path string, value json.RawMessage, depth int) {
 	var object map[string]json.RawMessage
-	if depth == 0 || json.Unmarshal(value, &object) != nil || len(object) == 0 {
+	if depth == 0 || json.Unmarshal(value, &object) != nil || len(object) == 0 || !f.reserve(path, object) {
 		if path != "" {
-			into[path] = value
+			f.into[path] = value
 		}
 		return
 	}
-	for key, inner := range object {
+	for _, key := range slices.Sorted(maps.Keys(object)) { // in order, so that maxPaths ends both sides alike
+		inner := object[key]
 		if path != "" {
 			key = path + "." + key
 		}
-		flatten(key, inner, depth-1, into)
+		f.flatten(key, inner, depth-1)
 	}
+}
+
+// reserve reports whether the paths of an object's members fit, and counts them.
+func (f *flattener) reserve(path string, object map[string]json.RawMessage) bool {
+	bytes := len(object) * (len(path) + 1)
+	for key := range object {
+		bytes += len(key)
+	}
+	if bytes > f.paths {
+		return false
+	}
+	f.paths -= bytes
+	return true
 }
 
 func changes(kind string, before, now map[string]json.RawMessage) (found []Change) {

@@ -13,8 +13,9 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxUnpacked is the largest registration that is read, in bytes when unpacked.
-const maxUnpacked = 4 << 20
+// maxUnpacked is the largest registration that is read, in bytes when unpacked: as large as an adapter
+// unpacks by default. Real inventories have tens of kilobytes.
+const maxUnpacked = 1 << 20
 
 // interned is a text that many nodes share; equal texts are in memory once.
 type interned = unique.Handle[string]

@@ -153,6 +153,7 @@ func newRegistration(header nats.Header, data []byte, sequence uint64) Registrat
 		r.Error = err.Error()
 	}
 	switch r.Kind = r.content.kind; {
+	case r.content.data == nil && r.Error != "":
 	case json.Valid(r.content.data):
 		r.Data = r.content.data
 	case utf8.Valid(r.content.data):

@@ -186,7 +186,8 @@ func hostileChain(t *testing.T, key *hostileKey, count int, issuer string) strin
 	for n := range count {
 		template := &x509.Certificate{
 			SerialNumber: big.NewInt(int64(n + 1)), Subject: pkix.Name{CommonName: name},
-			DNSNames: []string{fmt.Sprintf("web%d", n+1)}, NotBefore: validTime.Add(-time.Hour), NotAfter: validTime.Add(time.Hour),
+			DNSNames:  []string{fmt.Sprintf("web%d", n+1)},
+			NotBefore: validTime.Add(-time.Hour), NotAfter: validTime.Add(time.Hour),
 			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		}
@@ -271,7 +272,9 @@ func TestVerifier_AcceptsIntermediates(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := authority.New(t, validTime)
-	issue := func(issuer *x509.Certificate, by crypto.Signer, name string, till time.Time) (*x509.Certificate, *ecdsa.PrivateKey, string) {
+	issue := func(
+		issuer *x509.Certificate, by crypto.Signer, name string, till time.Time,
+	) (*x509.Certificate, *ecdsa.PrivateKey, string) {
 		t.Helper()
 		own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {

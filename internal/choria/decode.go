@@ -26,12 +26,15 @@ func decodeBase64(layer, text string) ([]byte, error) {
 	return decoded, nil
 }
 
-// decodeJSON decodes the JSON text of one layer. The error wraps ErrNotUTF8, ErrSchema (a value of
-// another type) or ErrMalformed. Invalid UTF-8 is rejected first, because encoding/json would
+// decodeJSON decodes the JSON text of one layer. The error wraps ErrNotUTF8, ErrLimit, ErrSchema (a
+// value of another type) or ErrMalformed. Invalid UTF-8 is rejected first, because encoding/json would
 // replace it with U+FFFD and so change the message.
 func decodeJSON(layer string, text []byte, into any) error {
 	if !utf8.Valid(text) || hasLoneSurrogate(text) {
 		return fmt.Errorf("%w: %s", ErrNotUTF8, layer)
+	}
+	if err := CheckDepth(text); err != nil {
+		return fmt.Errorf("%w: %s", err, layer)
 	}
 	err := json.Unmarshal(text, into)
 	if wrongType := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrongType) {

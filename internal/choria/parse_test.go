@@ -196,8 +196,8 @@ func TestParser_RejectsBrokenBytes(t *testing.T) {
 		"half a surrogate":     {strings.Replace(good, "dev.null", `dev\ud83d`, 1), ErrNotUTF8},
 		"the other half":       {strings.Replace(good, "dev.null", `\udc00`, 1), ErrNotUTF8},
 		"halves turned around": {strings.Replace(good, "dev.null", `\ude00\ud83d`, 1), ErrNotUTF8},
-		"deep":                 {deep, ErrMalformed},
-		"deep in a header":     {strings.Replace(good, `"dev.null"`, deep, 1), ErrMalformed},
+		"deep":                 {deep, ErrLimit},
+		"deep in a header":     {strings.Replace(good, `"dev.null"`, deep, 1), ErrLimit},
 		"data null":            {fmt.Sprintf(`{"protocol":%q,"data":null}`, transportV1), ErrMalformed},
 		"data of null":         {wrap("null"), ErrMalformed},
 		"data of nothing":      {wrap(""), ErrMalformed},
@@ -207,7 +207,6 @@ func TestParser_RejectsBrokenBytes(t *testing.T) {
 		"data base64url":       {fmt.Sprintf(`{"protocol":%q,"data":"-_-_"}`, transportV1), ErrMalformed},
 		"data a number":        {fmt.Sprintf(`{"protocol":%q,"data":7}`, transportV1), ErrSchema},
 		"message null":         {wrap(secure("null")), ErrMalformed},
-		"message deep":         {wrap(secure(deep)), ErrMalformed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, parse := range []func([]byte) (*Message, error){parseRequest, parseReply} {
@@ -217,6 +216,9 @@ func TestParser_RejectsBrokenBytes(t *testing.T) {
 				}
 			}
 		})
+	}
+	if _, err := parseRequest([]byte(wrap(secure(deep)))); !errors.Is(err, ErrLimit) {
+		t.Errorf("a deep message: %v", err)
 	}
 }
 
