@@ -76,7 +76,7 @@ func (f *Fleet) reconcile() {
 	}
 	var differences int
 	f.withRegistry(func(r *registry, now time.Time) {
-		// IgnoreDisconnects closes it before the appliance disconnects its nodes.
+		// StopConnectionEvents closes it before the appliance disconnects its nodes.
 		if !f.system.IsClosed() {
 			differences = r.applyListing(known, listed, at, now)
 		}
