@@ -117,7 +117,7 @@ func TestOperateGuide_CommandsWork(t *testing.T) {
 		"muster status", "muster check --config /etc/muster/appliance.toml", "systemctl stop muster",
 	}, "\n"))
 	if len(isReady.FindAllString(out, -1)) != 2 ||
-		!strings.Contains(out, "accepts   certificates under /etc/muster/ca.pem") {
+		!strings.Contains(out, "accepts   certificates signed by the CA in /etc/muster/ca.pem") {
 		t.Errorf("%s", out)
 	}
 }
