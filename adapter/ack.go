@@ -71,8 +71,8 @@ func parsePlainAck(data []byte) (stream string, sequence uint64, ok bool) {
 // inStream reports whether the message is in the stream, stored now or before (Duplicate).
 func (a pubAck) inStream() bool { return a.err == nil && a.Error == nil }
 
-// retryable reports whether the same message may be stored later: there was no ack, or a
-// resource is exhausted that may be free again.
+// retryable reports whether a later attempt could succeed: there was no ack, or a resource is
+// exhausted that may be free again.
 func (a pubAck) retryable() bool {
 	if a.err != nil {
 		return !errors.Is(a.err, inproc.ErrTooLarge)

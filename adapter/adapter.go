@@ -26,13 +26,13 @@ type Options struct {
 	Buffer       int64                                  // maximum of bytes received and not yet stored
 	Now          func() time.Time                       // the appliance's clock
 	Dial         Dial                                   // connects to the broker of this process
-	MessagesSent func(id uint64) (msgs uint64, ok bool) // by the broker to a connection; what did not arrive is lost
+	MessagesSent func(id uint64) (msgs uint64, ok bool) // to a connection, by its id; ok: it is known
 	Verifier     *choria.Verifier                       // shared with the broker
 	Rejected     *rejected.Table                        // remembers the senders of rejected messages; may be nil
 	Log          hclog.Logger
 }
 
-// phase is where an adapter stands in its life. A phase is never left backwards:
+// phase is where an adapter stands in its life. Phases only go forward:
 //
 //	opening   New has returned; Open connects.
 //	running   Open has returned: messages are received, converted and published.

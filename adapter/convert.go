@@ -11,8 +11,9 @@ import (
 // headerBytes is an estimate of the length of a message's headers.
 const headerBytes = 512
 
-// convert parses and verifies a received message and builds the stream message, or sets the
-// reason why it is rejected, unless it has one. The parser is the worker's own.
+// convert parses and verifies a received message and builds the stream message, or sets the reason
+// why it is rejected. A message that already has a reason is left as it is. The parser is the
+// worker's own.
 func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	if m.reason != "" {
 		return
@@ -22,13 +23,13 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 		parse = parser.Reply
 	}
 	msg, err := parse(m.raw)
-	var verified string
+	var verification string
 	if err == nil {
-		verified, err = a.verify(msg, m.received)
+		verification, err = a.verify(msg, m.received)
 	}
 	if err == nil {
 		m.sender = msg.Sender
-		m.out, err = a.buildStreamMessage(msg, verified, m.received)
+		m.out, err = a.buildStreamMessage(msg, verification, m.received)
 	}
 	if err != nil {
 		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
@@ -37,11 +38,13 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 
 // buildStreamMessage returns the stream message in the configured format. Format plain has in headers
 // what format choria has in its JSON.
-func (a *Adapter) buildStreamMessage(msg *choria.Message, verified string, received time.Time) (*streamMessage, error) {
+func (a *Adapter) buildStreamMessage(
+	msg *choria.Message, verification string, received time.Time,
+) (*streamMessage, error) {
 	out := &streamMessage{subject: a.cfg.Stream.Subject(msg.Sender)}
 	if a.cfg.Stream.Format == "choria" {
 		buffer := a.outPool.get(headerBytes + msg.OutputSize())
-		out.setHeader(a.buildHeader(buffer[:0], msg, verified, received))
+		out.setHeader(a.buildHeader(buffer[:0], msg, verification, received))
 		out.bytes = msg.AppendOutput(out.bytes)
 		return out, nil
 	}
@@ -50,7 +53,7 @@ func (a *Adapter) buildStreamMessage(msg *choria.Message, verified string, recei
 		return nil, err
 	}
 	buffer := a.outPool.get(2*headerBytes + len(content.Payload))
-	h := a.buildHeader(buffer[:0], msg, verified, received).
+	h := a.buildHeader(buffer[:0], msg, verification, received).
 		Add(contract.HeaderRequestID, msg.ID).
 		Add(contract.HeaderContent, content.Kind)
 	if msg.Collective != "" {
@@ -65,13 +68,15 @@ func (a *Adapter) buildStreamMessage(msg *choria.Message, verified string, recei
 }
 
 // buildHeader writes the headers that every stored message has into the buffer.
-func (a *Adapter) buildHeader(buffer []byte, msg *choria.Message, verified string, received time.Time) inproc.Header {
+func (a *Adapter) buildHeader(
+	buffer []byte, msg *choria.Message, verification string, received time.Time,
+) inproc.Header {
 	h := inproc.Begin(buffer).
 		Add(contract.HeaderMsgID, a.cfg.Name+"/"+msg.Sender+"/"+msg.ID).
 		Add(contract.HeaderSender, msg.Sender).
 		Add(contract.HeaderTime, formatTime(msg.Time)).
 		Add(contract.HeaderReceived, formatTime(received)).
-		Add(contract.HeaderVerified, verified).
+		Add(contract.HeaderVerified, verification).
 		Add(contract.HeaderSite, a.opts.Site)
 	if skew := msg.Time.Sub(received); skew.Abs() > a.cfg.ClockSkew {
 		h = h.Add(contract.HeaderSkew, skew.Round(time.Second).String())

@@ -5,7 +5,7 @@ package adapter
 //  1. Received: the input connection calls receiver.Receive, which counts the message in the
 //     ledger. If the buffer is full, the message is dropped: that is its outcome.
 //  2. Buffered: queue.push keeps it in the order of arrival.
-//  3. Parsed: a worker (convertMessages) gets it with queue.nextUnconverted, and convert has
+//  3. Parsed: a worker (convertMessages) gets it with queue.startNext, and convert has
 //     internal/choria parse it. Until hop 6 it stays in the queue, to keep its place.
 //  4. Verified: verify checks the signature.
 //  5. Built: buildStreamMessage makes the stream message. A message that fails in hop 3, 4 or 5
@@ -18,7 +18,7 @@ package adapter
 //  8. Acked: the transport receives the stream's ack and calls publisher.ackReceived, which
 //     calls handleAck. A publish without an ack ends in handleAck too (publisher.expire,
 //     publisher.failAll).
-//  9. Outcome counted: countOutcome counts the message as stored, duplicate or rejected, and
+//  9. Outcome counted: applyAck counts the message as stored, duplicate or rejected, and
 //     frees its sender's queue for hop 7. If a later attempt may succeed, the message waits
 //     in retries instead, and watch brings it back to hop 7.
 // 10. Copied, if rejected: storeReject publishes a copy to MUSTER_REJECTED, at most once.
@@ -88,22 +88,22 @@ func (a *Adapter) convertMessages() {
 func (a *Adapter) waitUnconverted() *message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := a.takeUnconverted()
+	m := a.startConversion()
 	for m == nil && a.phase != stopped {
 		a.workerWake.Wait()
-		m = a.takeUnconverted()
+		m = a.startConversion()
 	}
 	return m
 }
 
-// takeUnconverted returns the next message to convert, or nil if there is none. It also returns nil
+// startConversion returns the next message to convert, or nil if there is none. It also returns nil
 // while maxReady messages wait to be published, or while more bytes are held than allowed: in a
 // burst messages wait as they were received, which takes the least memory. The mutex is held.
-func (a *Adapter) takeUnconverted() *message {
+func (a *Adapter) startConversion() *message {
 	if a.ledger.holdsTooMuch() || !a.senders.shouldConvert() {
 		return nil
 	}
-	return a.queue.nextUnconverted()
+	return a.queue.startNext()
 }
 
 // queueConverted records that m was converted in took, moves the converted messages at the head of
@@ -178,8 +178,8 @@ func (a *Adapter) publish(messages []*message) {
 	}
 }
 
-// handleAck counts what an ack, or the lack of one, means for a message. It returns the messages
-// that may be published next.
+// handleAck applies an ack, or the lack of one, to a message. It returns the messages that may be
+// published next.
 func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 	a.mu.Lock()
 	if a.phase == stopped { // the message was counted as dropped
@@ -189,7 +189,7 @@ func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 	a.unacked--
 	a.ledger.stats.PublishTime += a.opts.Now().Sub(m.publishedAt)
 	a.ledger.stats.Published++
-	rejected := a.countOutcome(m, ack)
+	rejected := a.applyAck(m, ack)
 	a.checkIdle()
 	ready := a.takePublishable()
 	a.mu.Unlock()
@@ -199,9 +199,9 @@ func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 	return ready
 }
 
-// countOutcome counts the outcome of a message, or schedules a retry. It reports whether the
-// message is rejected. The mutex is held.
-func (a *Adapter) countOutcome(m *message, ack pubAck) (rejected bool) {
+// applyAck counts the outcome of a message, or schedules a retry. It reports whether the message is
+// rejected. The mutex is held.
+func (a *Adapter) applyAck(m *message, ack pubAck) (rejected bool) {
 	switch {
 	case ack.retryable():
 		a.fault = ack.detail()

@@ -32,8 +32,8 @@ func (a *Adapter) inputOutageOver(o outage) {
 		"error", o.err, "lost", lost, "reconnected", o.reconnected, "outage", o.length)
 }
 
-// countLost counts the messages that the broker sent to the connection that ended and that did
-// not arrive, and returns their number. Right after a connection ends, the server lists it nowhere,
+// countLost counts the messages that were sent to the ended connection but did not arrive, and
+// returns their number. Right after a connection ends, the server lists it nowhere,
 // so the lookup is repeated.
 func (a *Adapter) countLost(o outage) (lost uint64) {
 	id := o.conn.ID()

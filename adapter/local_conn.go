@@ -37,7 +37,7 @@ type localConn struct {
 	wg      sync.WaitGroup              // the reconnect loop
 }
 
-// outage describes the time between two connections.
+// outage describes the end of a connection, and the time until the next one.
 type outage struct {
 	conn        *inproc.Conn  // the one that ended
 	err         error         // why it ended; nil after drain

@@ -11,9 +11,9 @@ type queue struct {
 // push appends a received message.
 func (q *queue) push(m *message) { q.messages = append(q.messages, m) }
 
-// nextUnconverted returns the next message to convert, or nil if all are started. The message stays
-// in the queue.
-func (q *queue) nextUnconverted() *message {
+// startNext marks the next message as started and returns it, or nil if all are started. The
+// message keeps its place in the queue.
+func (q *queue) startNext() *message {
 	if q.started == len(q.messages) {
 		return nil
 	}

@@ -12,7 +12,7 @@ func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
 	for n := range 1000 {
 		q.push(&message{held: int64(n)}) // its number
 		if r.IntN(3) > 0 {
-			started = append(started, q.nextUnconverted())
+			started = append(started, q.startNext())
 		}
 		if len(started) > 0 && r.IntN(2) > 0 {
 			at := r.IntN(len(started))
@@ -23,7 +23,7 @@ func TestQueue_KeepsTheOrderOfArrival(t *testing.T) {
 			left = append(left, m)
 		}
 	}
-	for m := q.nextUnconverted(); m != nil; m = q.nextUnconverted() {
+	for m := q.startNext(); m != nil; m = q.startNext() {
 		started = append(started, m)
 	}
 	for _, m := range started {

@@ -6,8 +6,8 @@ import (
 )
 
 // Bounds of the pause before a retry, which doubles with each attempt. Both are far below the
-// stream's duplicate window, so that a message whose ack was lost is not stored twice,
-// if the stream answers within its duplicate window.
+// stream's duplicate window, so the stream still recognizes a retry as a duplicate, unless it stays
+// silent for longer than the window.
 const (
 	minBackoff = 100 * time.Millisecond
 	maxBackoff = 5 * time.Second

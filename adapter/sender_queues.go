@@ -6,7 +6,7 @@ package adapter
 type senderQueues struct {
 	active  map[string]*senderQueue // by sender; only senders with a message that has no outcome
 	ready   []*message              // the first of their senders, to be published next
-	waiting int                     // messages in the later lists of queues that are not suspended
+	waiting int                     // sum of len(later) over the queues that are not suspended
 	paused  bool                    // conversion is paused: set at maxReady, cleared at minReady
 }
 

@@ -26,7 +26,7 @@ func (a *Adapter) watch() {
 	for {
 		select {
 		case <-a.halted:
-			report.update(a.Stats(), a.Fault(), a.opts.Now().Add(reportInterval)) // log what was suppressed
+			report.update(a.Stats(), a.Fault(), a.opts.Now().Add(reportInterval)) // one interval later: nothing is suppressed
 			return
 		case <-ticker.C:
 			now := a.opts.Now()

@@ -44,10 +44,10 @@ type Broker struct {
 	certs        *certificates  // nil without TLS files, and before Open
 	srv          *server.Server // nil before Open
 
-	closeOnce sync.Once
-	refused   *nats.Conn     // receives events of refused connections; nil before Open
-	quit      chan struct{}  // closed by Close
-	wg        sync.WaitGroup // of the goroutines that Open starts
+	closeOnce     sync.Once
+	refusalEvents *nats.Conn     // receives events of refused connections; nil before Open
+	quit          chan struct{}  // closed by Close
+	wg            sync.WaitGroup // of the goroutines that Open starts
 }
 
 // New returns a broker that has not started.
@@ -81,7 +81,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	if err := b.recoverStreams(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))
 	}
-	if err := b.watchRefused(); err != nil {
+	if err := b.subscribeRefused(); err != nil {
 		return errors.Join(err, b.Close(context.WithoutCancel(ctx)))
 	}
 	b.wg.Go(b.watchStore)
@@ -222,8 +222,8 @@ func (b *Broker) Close(context.Context) error {
 	b.closeOnce.Do(func() {
 		close(b.quit)
 		b.wg.Wait()
-		if b.refused != nil {
-			b.refused.Close()
+		if b.refusalEvents != nil {
+			b.refusalEvents.Close()
 		}
 		b.srv.Shutdown()
 		b.srv.WaitForShutdown()

@@ -86,14 +86,14 @@ func excess(connections []*server.ConnInfo, limit int) []*server.ConnInfo {
 	return closed
 }
 
-// watchRefused counts connections that the server itself refuses. Its log has a line for only the
-// first of them; its events have all.
-func (b *Broker) watchRefused() error {
+// subscribeRefused makes handleRefused count the connections that the server itself refuses. Its
+// log has a line for only the first of them; its events have all.
+func (b *Broker) subscribeRefused() error {
 	nc, err := b.ConnectSystem("muster-refused")
 	if err != nil {
 		return err
 	}
-	b.refused = nc
+	b.refusalEvents = nc
 	subscription, err := nc.Subscribe("$SYS.ACCOUNT."+initialAccount+".DISCONNECT", b.handleRefused)
 	if err != nil {
 		return err

@@ -145,16 +145,17 @@ func (f *feed) updateUnread(ctx context.Context) error {
 }
 
 // follow handles messages until ctx is done, handle returns an error, or the feed ends, and
-// returns why. refused is called every checkEvery with the state of the stream; an error that it
-// returns ends the feed.
+// returns why. checkStream is called every checkEvery with the state of the stream; an error that
+// it returns ends the feed.
 func (f *feed) follow(
-	ctx context.Context, handle func(m jetstream.Msg, sequence uint64) error, refused func(*jetstream.StreamInfo) error,
+	ctx context.Context, handle func(m jetstream.Msg, sequence uint64) error,
+	checkStream func(*jetstream.StreamInfo) error,
 ) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel(nil)
-	wg.Go(func() { cancel(f.check(ctx, refused)) })
+	wg.Go(func() { cancel(f.check(ctx, checkStream)) })
 	for {
 		var handled error
 		err := f.next(ctx, func(m jetstream.Msg, sequence uint64) { handled = handle(m, sequence) })
@@ -170,7 +171,7 @@ func (f *feed) follow(
 }
 
 // check waits until the feed has to end, and returns why.
-func (f *feed) check(ctx context.Context, refused func(*jetstream.StreamInfo) error) error {
+func (f *feed) check(ctx context.Context, checkStream func(*jetstream.StreamInfo) error) error {
 	ticker := time.NewTicker(f.checkEvery)
 	defer ticker.Stop()
 	created := f.stream.CachedInfo().Created
@@ -192,7 +193,7 @@ func (f *feed) check(ctx context.Context, refused func(*jetstream.StreamInfo) er
 		case !info.Created.Equal(created):
 			return errRecreated
 		}
-		if err := refused(info); err != nil {
+		if err := checkStream(info); err != nil {
 			return err
 		}
 	}

@@ -62,7 +62,7 @@ type Fleet struct {
 	unreadable *throttle.Throttle // of log lines about messages that cannot be read
 	unread     *throttle.Throttle // of log lines about registrations that are not read
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
-	checkEvery time.Duration      // checkInterval, or less in tests
+	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
 
 	reconnected chan struct{} // has an element when the system connection was lost and is back
 	reconciled  atomic.Uint64 // differences that reconciliation found

@@ -10,8 +10,8 @@ const (
 	// reconcileInterval is how often the view is compared with the broker's list of connections.
 	// It is also compared each time the system connection was lost.
 	reconcileInterval = 5 * time.Minute
-	// eventDelay is how long a connect or disconnect event may be on its way. Differences that
-	// are gone after this time are none.
+	// eventDelay is how long a connect or disconnect event may be on its way. A difference
+	// that disappears within this time is ignored: its event was only late.
 	eventDelay = 2 * time.Second
 )
 

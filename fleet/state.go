@@ -51,9 +51,9 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 	}
 }
 
-// lostConnection reports whether the last connection here ended and the node did not register
-// later over another broker, also while it is connected again. A registration up to Rules.Grace
-// after the end may have been sent before it.
+// lostConnection reports whether a connection here ended and no registration was received later
+// than Rules.Grace after that end; an earlier one may have been sent before the end. It does not
+// consider Connected: it is true for a node that is connected again and has not registered yet.
 func (s *Signals) lostConnection(r *Rules) bool {
 	return !s.Ended.IsZero() && !s.Received.After(s.Ended.Add(r.Grace))
 }

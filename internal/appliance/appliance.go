@@ -171,14 +171,14 @@ func (a *Appliance) startMemoryLimit(context.Context) error {
 }
 
 func (a *Appliance) openConsole(ctx context.Context) error {
-	metrics, choria := a.registries()
+	metrics, choriaMetrics := a.registries()
 	options := console.Options{
 		Log:      a.opts.Log.Named("console"),
 		Now:      time.Now,
 		Names:    a.cfg.hostNames(),
 		NotReady: a.NotReady,
 		Metrics:  metrics,
-		Choria:   choria,
+		Choria:   choriaMetrics,
 		NATS:     a.broker.Handlers(),
 		Rejected: a.rejected.Entries,
 		Streams:  a.listStreams,

@@ -25,7 +25,7 @@ const (
 	codeLowDisk      = "disk-short"
 )
 
-// NotReady returns every reason why messages cannot be stored; none if the appliance is ready.
+// NotReady returns every reason why the appliance is not ready; none if it is.
 func (a *Appliance) NotReady() []console.Reason {
 	if !a.ready.Load() {
 		return []console.Reason{{Code: codeStarting, What: a.cfg.Identity, Detail: "starting or stopping"}}
