@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/nats-io/nats-server/v2/server"
@@ -166,12 +165,8 @@ func (a *authenticator) admitNode(permissions *server.Permissions, identity stri
 	if a.cfg.DenyServers {
 		return admission{}, errServersDenied
 	}
-	if err := choria.CheckSender(identity); err != nil {
+	if err := choria.CheckNode(identity); err != nil {
 		return admission{}, err
-	}
-	// "=" is part of client names; such a node could read that client's inbox.
-	if strings.Contains(identity, "=") {
-		return admission{}, fmt.Errorf("%w: %q is the name of a client", choria.ErrBadSender, identity)
 	}
 	return admission{account: account, user: identity, permissions: permissions}, nil
 }

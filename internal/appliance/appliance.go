@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -189,15 +188,6 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 	a.console = console.New(a.cfg.Console, options)
 	metrics.MustRegister(a.console.Collector())
 	return a.console.Open(ctx)
-}
-
-// writeToken writes the admin token into the data directory, where only the appliance's own
-// user can read it. Without the file, for example on a full disk, the appliance still collects.
-func (a *Appliance) writeToken(context.Context) error {
-	if err := os.WriteFile(a.cfg.TokenFile(), []byte(a.broker.AdminToken()), 0o600); err != nil {
-		a.opts.Log.Warn("admin token not written; \"muster streams apply\" cannot connect", "error", err)
-	}
-	return nil
 }
 
 // acceptNodes opens the broker's port. From here on the appliance is ready.

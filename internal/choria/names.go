@@ -32,6 +32,19 @@ func CheckSender(sender string) error {
 	return nil
 }
 
+// CheckNode returns an error unless a node of that name is admitted: the name is valid for a
+// sender and has no "=". Names with "=" are those of clients; a node with such a name could read
+// the inbox of that client. The error wraps ErrBadSender.
+func CheckNode(name string) error {
+	if err := CheckSender(name); err != nil {
+		return err
+	}
+	if strings.Contains(name, "=") {
+		return fmt.Errorf("%w: %q is the name of a client", ErrBadSender, name)
+	}
+	return nil
+}
+
 func senderByte(c byte) bool {
 	switch {
 	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,9 +19,12 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 	}
 	address := config.DialAddress(cfg.Broker.ListenAddress())
 	nc, err := nats.Connect(address, options...)
+	if errors.Is(err, nats.ErrAuthorization) {
+		return nil, fmt.Errorf("connect to the broker at %s: %w; %s", address, err, cfg.AdminHint())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to the broker at %s: %w; "+
-			"start the appliance with \"muster run\", or run this command as root or as the appliance's user", address, err)
+			"start the appliance with \"muster run\"", address, err)
 	}
 	return nc, nil
 }

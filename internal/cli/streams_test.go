@@ -88,9 +88,17 @@ func TestStreams_ApplyUsesTheAdminTokenOverTLS(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "admin.token"), []byte("guessed"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	wrong := "Authorization Violation; the token in " + filepath.Join(dir, "admin.token") + " is not that of"
 	if status, _, errOut = muster(t, "streams", "apply", "--config", config); status != 1 ||
-		!strings.Contains(errOut, "Authorization Violation") {
+		!strings.Contains(errOut, wrong) {
 		t.Errorf("with a guessed token: %d %s", status, errOut)
+	}
+	if err := os.Remove(filepath.Join(dir, "admin.token")); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, errOut = muster(t, "streams", "apply", "--config", config); status != 1 ||
+		!strings.Contains(errOut, "admin.token does not exist: use the configuration") {
+		t.Errorf("without a token: %d %s", status, errOut)
 	}
 	stop()
 	if _, err := os.Stat(filepath.Join(dir, "admin.token")); err == nil {

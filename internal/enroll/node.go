@@ -40,8 +40,9 @@ type Node struct {
 // Enroll issues a node's certificate or token, writes it with a server.conf for the node's Choria
 // server to a directory under nodes/ in the site's directory, and returns that directory.
 func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
-	if err := choria.CheckSender(n.Identity); err != nil {
-		return "", fmt.Errorf("the node name %q is not valid; use A-Z, a-z, 0-9 and ._:@=+-", n.Identity)
+	if choria.CheckNode(n.Identity) != nil { // the broker would refuse the node
+		return "", fmt.Errorf("the node name %q is not valid; use 1 to 255 of A-Z, a-z, 0-9 and ._:@+-, "+
+			"and single dots inside the name only", n.Identity)
 	}
 	if n.Collective != "" && !contract.ValidName(n.Collective) {
 		return "", fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", n.Collective)

@@ -121,6 +121,7 @@ func TestSite_EnrollRejectsInvalidNodes(t *testing.T) {
 	for _, n := range []Node{
 		{Identity: "", InstallDir: "/x"}, {Identity: "a b", InstallDir: "/x"}, {Identity: "../x", InstallDir: "/x"},
 		{Identity: "web.*", InstallDir: "/x"}, {Identity: ">", InstallDir: "/x"}, {Identity: "a..b", InstallDir: "/x"},
+		{Identity: "a=b", InstallDir: "/x"}, {Identity: strings.Repeat("a", 256), InstallDir: "/x"},
 		{Identity: "web1", InstallDir: "x"}, {Identity: "web1", InstallDir: "/x\nregistration = y"},
 		{Identity: "web1", InstallDir: "/x", Collective: "a b\nregistration = x"},
 	} {
