@@ -52,6 +52,7 @@ var layers = map[string]int{
 	"internal/cli":     6,
 	"internal/testkit": 6, // imported only by tests
 
+	"internal/testkit/adversary": 4,
 	"internal/testkit/authority": 2,
 
 	"packaging/bom": 7,
@@ -62,7 +63,8 @@ var layers = map[string]int{
 var only = map[string]string{
 	"github.com/nats-io/nats-server/v2/server": "broker",
 	module + "/internal/testkit":               "",
-	module + "/internal/testkit/authority":     "",
+	module + "/internal/testkit/adversary":     "",
+	module + "/internal/testkit/authority":     "internal/testkit/adversary",
 	module + "/internal/testkit/wait":          "internal/testkit",
 }
 

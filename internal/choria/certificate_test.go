@@ -1,7 +1,6 @@
 package choria
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,11 +8,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"fmt"
-	"io"
 	"math"
 	"math/big"
 	"strings"
@@ -139,68 +135,6 @@ func TestVerifyChain_LimitsWork(t *testing.T) {
 	}
 }
 
-// hostileKey is an RSA key of any size with any exponent, made in a moment: its modulus has many small
-// prime factors.
-type hostileKey struct {
-	public  rsa.PublicKey
-	private *big.Int
-}
-
-func newHostileKey(t *testing.T, bits, exponent int) *hostileKey {
-	t.Helper()
-	const factorBits = 256
-	k := &hostileKey{rsa.PublicKey{N: big.NewInt(1), E: exponent}, nil}
-	order, one, e := big.NewInt(1), big.NewInt(1), big.NewInt(int64(exponent))
-	for range bits / factorBits {
-		factor, err := rand.Prime(rand.Reader, factorBits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		k.public.N.Mul(k.public.N, factor)
-		order.Mul(order, factor.Sub(factor, one))
-	}
-	if k.private = new(big.Int).ModInverse(e, order); k.private == nil {
-		return newHostileKey(t, bits, exponent) // a factor does not suit the exponent
-	}
-	return k
-}
-
-func (k *hostileKey) Public() crypto.PublicKey { return &k.public }
-
-// Sign signs with PKCS #1 v1.5 and SHA-256.
-func (k *hostileKey) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byte, error) {
-	prefix, err := hex.DecodeString("3031300d060960864801650304020105000420")
-	size := k.public.Size()
-	block := append([]byte{0, 1}, bytes.Repeat([]byte{0xff}, size-3-len(prefix)-len(digest))...)
-	block = append(append(append(block, 0), prefix...), digest...)
-	number := new(big.Int).SetBytes(block)
-	return number.Exp(number, k.private, k.public.N).FillBytes(make([]byte, size)), err
-}
-
-// hostileChain returns certificates that the key has signed, all of a CA with the same name and key, so
-// that each may have issued any other. Their issuer has that name too, or another.
-func hostileChain(t *testing.T, key *hostileKey, count int, issuer string) string {
-	t.Helper()
-	const name = "Hostile CA"
-	var text strings.Builder
-	for n := range count {
-		template := &x509.Certificate{
-			SerialNumber: big.NewInt(int64(n + 1)), Subject: pkix.Name{CommonName: name},
-			DNSNames:  []string{fmt.Sprintf("web%d", n+1)},
-			NotBefore: validTime.Add(-time.Hour), NotAfter: validTime.Add(time.Hour),
-			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		}
-		parent := &x509.Certificate{Subject: pkix.Name{CommonName: issuer}}
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	}
-	return text.String()
-}
-
 // fastest returns the shortest duration of several calls.
 func fastest(calls int, call func()) time.Duration {
 	shortest := time.Hour
@@ -220,14 +154,15 @@ func TestVerifier_HostileChainCostsLittle(t *testing.T) {
 	ca := authority.New(t, validTime)
 	good := signedRequest(t, key, ca.Certificate(key.Public(), nil, "web1"))
 	normal := fastest(20, func() { checkError(t, verify(newVerifier(ca.Pool(), nil), good, validTime), nil) })
-	large, allowed := newHostileKey(t, 8192, math.MaxInt32), newHostileKey(t, maxKeyBits, maxExponent)
+	large, allowed := authority.NewHostileKey(t, 8192, math.MaxInt32),
+		authority.NewHostileKey(t, maxKeyBits, maxExponent)
 	for name, test := range map[string]struct {
 		chain string
 		want  error
 	}{
-		"large keys":        {hostileChain(t, large, 8, "Hostile CA"), ErrLimit},
-		"within the limits": {hostileChain(t, allowed, maxCertificates, "Hostile CA"), ErrUntrusted},
-		"under the root":    {hostileChain(t, allowed, maxCertificates, "Test CA"), ErrUntrusted},
+		"large keys":        {authority.HostileChain(t, large, 8, "Hostile CA", validTime), ErrLimit},
+		"within the limits": {authority.HostileChain(t, allowed, maxCertificates, "Hostile CA", validTime), ErrUntrusted},
+		"under the root":    {authority.HostileChain(t, allowed, maxCertificates, "Test CA", validTime), ErrUntrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := signedRequest(t, key, test.chain)
