@@ -26,6 +26,8 @@ type Options struct {
 	Buffer       int64                                  // maximum of bytes received and not yet stored
 	Now          func() time.Time                       // the appliance's clock
 	Dial         Dial                                   // connects to the broker of this process
+	DialInput    Dial                                   // connects to receive messages, each with its Peer
+	Identities   bool                                   // the broker verifies the identity of each connection
 	MessagesSent func(id uint64) (msgs uint64, ok bool) // to a connection, by its id; ok: it is known
 	Verifier     *choria.Verifier                       // shared with the broker
 	Rejected     *rejected.Table                        // remembers the senders of rejected messages; may be nil

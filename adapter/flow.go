@@ -58,7 +58,9 @@ func (r receiver) Memory(size int) []byte {
 // Receive counts a message and queues it, or drops it. It never waits.
 func (r receiver) Receive(in inproc.Message) {
 	a := r.a
-	m := &message{subject: in.Subject, raw: in.Data, received: a.opts.Now(), held: heldFor(in.Size)}
+	m := &message{
+		subject: in.Subject, peer: a.peer(in.Peer), raw: in.Data, received: a.opts.Now(), held: heldFor(in.Size),
+	}
 	if len(m.subject) > maxSubject {
 		m.rejectSubject()
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
@@ -23,13 +24,14 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	verifier := choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{}))
 	b := broker.New(bcfg, broker.DefaultJetStream(), broker.Options{
 		Name: "b", StoreDir: t.TempDir(), Verifier: verifier, Now: time.Now, Log: hclog.NewNullLogger(),
+		Intakes: []broker.Intake{{Name: "input", Subjects: cfg.Ingest.Topics}},
 	})
 	t.Cleanup(func() { _ = b.Close(context.Background()) })
 	if err := b.Open(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a := New(*cfg, Options{
-		Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, MessagesSent: b.MessagesSent,
+		Site: "s", Buffer: buffer, Now: time.Now, Dial: b.DialInproc, DialInput: dialInput(b), MessagesSent: b.MessagesSent,
 		Verifier: verifier, Log: hclog.NewNullLogger(),
 	})
 	if err := a.Open(t.Context()); err != nil {
@@ -37,6 +39,13 @@ func openWith(t *testing.T, cfg *Config, buffer int64) (*Adapter, *broker.Broker
 	}
 	t.Cleanup(func() { _ = a.Close(t.Context()) })
 	return a, b
+}
+
+// dialInput returns a function that dials the intake of openWith.
+func dialInput(b *broker.Broker) Dial {
+	return func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
+		return b.DialIntake("input", name, subjects, receiver)
+	}
 }
 
 // publish sends n registrations with the content, each from another sender.

@@ -1,6 +1,10 @@
 package adapter
 
-import "time"
+import (
+	"time"
+
+	"github.com/muster-appliance/muster/internal/inproc"
+)
 
 // lookupWait is the pause before the broker is asked again for a connection that has ended.
 const lookupWait = 10 * time.Millisecond
@@ -11,10 +15,19 @@ func (a *Adapter) newInput() *localConn {
 		name:         "choria adapter " + a.cfg.Name,
 		subjects:     a.cfg.Ingest.Topics,
 		receiver:     receiver{a},
-		dial:         a.opts.Dial,
+		dial:         a.opts.DialInput,
 		stats:        a.connStats,
 		onOutageOver: a.inputOutageOver,
 	}
+}
+
+// peer returns the connection that published a message. Where the broker verifies no identities, a
+// connection can choose its user, which is then left out.
+func (a *Adapter) peer(p inproc.Peer) inproc.Peer {
+	if !a.opts.Identities {
+		p.User = ""
+	}
+	return p
 }
 
 // inputOutageOver counts and logs what was lost when the input connection ended. The broker knows

@@ -15,10 +15,11 @@ const overhead = 1 << 10
 
 // message is a received message that has no outcome yet.
 type message struct {
-	subject  string    // the message was published to it
-	raw      []byte    // as received; kept until it is stored, because it may yet be rejected
-	received time.Time // by the appliance's clock
-	held     int64     // bytes counted against the buffer
+	subject  string      // the message was published to it
+	peer     inproc.Peer // the connection that published it; without a User where the broker proves none
+	raw      []byte      // as received; kept until it is stored, because it may yet be rejected
+	received time.Time   // by the appliance's clock
+	held     int64       // bytes counted against the buffer
 
 	converted bool           // the fields below are set; the reason may be set before
 	sender    string         // empty if it could not be read

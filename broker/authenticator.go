@@ -11,8 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Accounts of the server. Nodes, adapters and streams share one: publishing across accounts
-// costs several times as much.
+// Accounts of the server, beside those of Intakes. Nodes and streams share one.
 const (
 	account       = "choria"
 	systemAccount = "system"
@@ -30,8 +29,9 @@ type authenticator struct {
 	refusals    *refusals
 	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
-	internalSecret string // for connections into the account of the nodes
-	systemSecret   string // for internal connections into the system account
+	internalSecret string            // for connections into the account of the nodes
+	systemSecret   string            // for internal connections into the system account
+	intakeSecrets  map[string]string // for internal connections into the account of an Intake, by account
 	adminSecret    string
 	refuseNew      atomic.Bool // refuse all new connections that are not internal
 	lookupAccount  func(name string) (*server.Account, error)
@@ -51,6 +51,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		refusals:       newRefusals(o.Log, o.Rejected, o.Now),
 		internalSecret: rand.Text(),
 		systemSecret:   rand.Text(),
+		intakeSecrets:  intakeSecrets(o.Intakes),
 		adminSecret:    rand.Text(),
 		internal:       map[uint64]bool{},
 	}

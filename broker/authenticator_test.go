@@ -72,6 +72,9 @@ func TestAuthenticator_AdmitsOrRefuses(t *testing.T) {
 		"token with a line feed":   {s.withToken(lineFeed), "untrusted", ""},
 		"not a token":              {list(s.anonymous(), nats.Token("x")), "untrusted", ""},
 
+		"nkey and certificate": {list(s.certificate("web1"), userNkey("web2")), "untrusted", ""},
+		"long name":            {list(s.certificate("web1"), nats.Name(strings.Repeat("x", 513))), "limit", ""},
+
 		"provisioner":        {list(s.anonymous(), nats.UserInfo("provisioner", "x")), "provisioning", ""},
 		"provisioning token": {list(s.anonymous(), nats.Token(capturedToken(t, "provisioning-v1.jwt"))), "provisioning", ""},
 
@@ -98,6 +101,11 @@ func TestAuthenticator_AdmitsOrRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// userNkey returns the option to present a text as nkey.
+func userNkey(text string) nats.Option {
+	return nats.Nkey(text, func([]byte) ([]byte, error) { return nil, nil })
 }
 
 // capturedToken returns the content of a file that was captured from Choria.

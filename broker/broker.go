@@ -27,6 +27,7 @@ type Options struct {
 	MaxBacklog int64            // backlog: bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to
+	Intakes    []Intake         // subjects that components read together with the publisher of each message
 	Verifier   *choria.Verifier // verifies tokens; the broker gives it the CA
 	Rejected   *rejected.Table  // records refused connections; nil: they are not recorded
 	Now        func() time.Time
@@ -70,7 +71,11 @@ func (b *Broker) Open(ctx context.Context) error {
 	if err := b.openCertificates(); err != nil {
 		return err
 	}
-	srv, err := server.NewServer(b.options())
+	options, err := b.options()
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("set up the server: %w", err)
 	}
@@ -149,14 +154,18 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 	return nc, nil
 }
 
-// DialInproc opens an internal connection for high message rates: it delivers what nodes
-// publish to the subjects to the receiver, and publishes. It does not reconnect.
+// DialInproc opens an internal connection for high message rates into the account of the nodes: it
+// publishes, and delivers what is published to the subjects to the receiver. It does not reconnect.
 func (b *Broker) DialInproc(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
+	return b.dial(name, b.auth.internalSecret, subjects, receiver)
+}
+
+func (b *Broker) dial(name, secret string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
 	conn, err := b.srv.InProcessConn()
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}
-	c, err := inproc.Open(conn, name, b.auth.internalSecret, subjects, receiver)
+	c, err := inproc.Open(conn, name, secret, subjects, receiver)
 	if err != nil {
 		return nil, fmt.Errorf("connect %s to the broker: %w", name, err)
 	}

@@ -15,6 +15,7 @@ import (
 // connectionAttempt is a connection that is not admitted yet: its credentials and its address.
 type connectionAttempt struct {
 	name      string // that the connection gave itself; not proven
+	client    string // library and version, as the connection gives them
 	token     string
 	user      string
 	password  string
@@ -23,14 +24,16 @@ type connectionAttempt struct {
 	encrypted bool
 	cert      *x509.Certificate // signed by the CA, its key proven in the handshake; nil: none
 	address   netip.Addr        // not valid for a connection from this process
-	client    bool              // false: a leaf node, route or gateway
+	isClient  bool              // false: a leaf node, route or gateway
+	nkey      bool              // it presents an nkey
 }
 
 func newConnectionAttempt(connection server.ClientAuthentication) *connectionAttempt {
 	o, state := connection.GetOpts(), connection.GetTLSConnectionState()
 	c := &connectionAttempt{
 		name: o.Name, token: o.Token, user: o.Username, password: o.Password, signature: o.Sig,
-		nonce: connection.GetNonce(), encrypted: state != nil, client: connection.Kind() == server.CLIENT,
+		nonce: connection.GetNonce(), encrypted: state != nil, isClient: connection.Kind() == server.CLIENT,
+		client: o.Lang + o.Version, nkey: o.Nkey != "",
 	}
 	if state != nil && len(state.PeerCertificates) > 0 { // verified in the handshake, see verifyWith
 		c.cert = state.PeerCertificates[0]

@@ -159,6 +159,7 @@ func openSite(t *testing.T, edit func(*Config)) *site {
 		Name: "broker.test", StoreDir: t.TempDir(), Now: time.Now,
 		Ingest:   []string{"*.broadcast.agent.registration", "choria.registration.>"},
 		Private:  []string{contract.SubjectNodeMetadata + ">"},
+		Intakes:  []Intake{{"test", []string{"*.broadcast.agent.registration"}}},
 		Verifier: choria.NewVerifier(cfg.Tokens()),
 		Log:      hclog.New(&hclog.LoggerOptions{Output: s.log}),
 	})

@@ -19,7 +19,11 @@ const (
 )
 
 // options returns the configuration of the NATS server.
-func (b *Broker) options() *server.Options {
+func (b *Broker) options() (*server.Options, error) {
+	accounts, err := b.accounts()
+	if err != nil {
+		return nil, err
+	}
 	host, port := splitAddress(b.cfg.ListenAddress())
 	options := &server.Options{
 		ServerName: b.opts.Name,
@@ -44,7 +48,7 @@ func (b *Broker) options() *server.Options {
 		SyncInterval:           b.js.SyncInterval,
 		DisableJetStreamBanner: true,
 
-		Accounts:                   []*server.Account{server.NewAccount(account), server.NewAccount(systemAccount)},
+		Accounts:                   accounts,
 		SystemAccount:              systemAccount,
 		CustomClientAuthentication: b.auth,
 		AlwaysEnableNonce:          true,
@@ -53,7 +57,7 @@ func (b *Broker) options() *server.Options {
 		options.TLSConfig = b.certs.serverConfig()
 		options.TLSTimeout = handshakeTimeout.Seconds()
 	}
-	return options
+	return options, nil
 }
 
 // splitAddress returns host and port of an address that Validate has checked. NATS expects

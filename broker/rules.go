@@ -34,6 +34,9 @@ type rule struct {
 var rules = []rule{
 	{isInternal, admitInternal},
 	{isInternalSystem, admitInternalSystem},
+	{isIntake, admitIntake},
+	{presentsNkey, refuseWith(fmt.Errorf("%w: it presents an nkey", choria.ErrUntrusted))},
+	{hasLongName, refuseWith(fmt.Errorf("%w: its name, library or version is too long", choria.ErrLimit))},
 	{isStopping, refuseWith(errStopping)},
 	{isProvisioning, refuseWith(errProvisioning)},
 	{isAdminToken, admitAdminToken},
@@ -58,14 +61,29 @@ func isAdminToken(a *authenticator, c *connectionAttempt) bool {
 	return equalSecret(c.token, a.adminSecret)
 }
 func isStopping(a *authenticator, _ *connectionAttempt) bool     { return a.refuseNew.Load() }
-func isNotClient(_ *authenticator, c *connectionAttempt) bool    { return !c.client }
+func isNotClient(_ *authenticator, c *connectionAttempt) bool    { return !c.isClient }
 func hasCertificate(_ *authenticator, c *connectionAttempt) bool { return c.cert != nil }
+
+// maxName and maxClient are how long, in bytes, the name of a connection may be, and its library and
+// version together. The server adds them to every message that an Intake imports.
+const (
+	maxName   = 512
+	maxClient = 128
+)
+
+func hasLongName(_ *authenticator, c *connectionAttempt) bool {
+	return len(c.name) > maxName || len(c.client) > maxClient
+}
+
+// presentsNkey reports whether the connection gave an nkey. The server would report that text as its
+// user, in place of the proven identity.
+func presentsNkey(_ *authenticator, c *connectionAttempt) bool { return c.nkey }
 
 // isLab reports whether the broker verifies no identity: only this machine reaches it, or
 // plaintext = true is set. With a CA it is not a lab: an unrestricted connection could write
 // messages that look verified.
 func isLab(a *authenticator, _ *connectionAttempt) bool {
-	return !a.cfg.TLS.Enabled() && a.cfg.TLS.CA == "" && !a.tokens.CanVerify()
+	return !a.cfg.VerifiesIdentities() && !a.tokens.CanVerify()
 }
 
 // hasVerifiableToken is false if the broker trusts no issuer or signer. The token is then ignored,

@@ -155,6 +155,12 @@ func (c *Config) Tokens() *choria.TokenVerifier {
 // acceptsTokens reports whether nodes and clients may connect with tokens.
 func (c *Config) acceptsTokens() bool { return len(c.Issuers) > 0 || c.Signers.enabled() }
 
+// VerifiesIdentities reports whether every node and client must prove its identity. Otherwise the
+// broker is a lab, and a connection can call itself anything.
+func (c *Config) VerifiesIdentities() bool {
+	return c.TLS.Enabled() || c.TLS.CA != "" || c.acceptsTokens()
+}
+
 // AuthSummary returns, for people, which proofs of identity are accepted.
 func (c *Config) AuthSummary() string {
 	var accepted []string

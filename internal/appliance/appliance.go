@@ -19,6 +19,7 @@ import (
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -101,6 +102,7 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		MaxBacklog: a.cfg.maxBacklog(),
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),
+		Intakes:    a.cfg.intakes(),
 		Verifier:   a.verifier,
 		Rejected:   a.rejected,
 		Now:        time.Now,
@@ -150,6 +152,8 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			Buffer:       buffers[i],
 			Now:          time.Now,
 			Dial:         a.broker.DialInproc,
+			DialInput:    a.dialInput(cfg.Name),
+			Identities:   a.cfg.Broker.VerifiesIdentities(),
 			MessagesSent: a.broker.MessagesSent,
 			Verifier:     a.verifier,
 			Rejected:     a.rejected,
@@ -161,6 +165,13 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 		a.adapters = append(a.adapters, ad)
 	}
 	return nil
+}
+
+// dialInput returns a function that connects the adapter with that name to receive messages.
+func (a *Appliance) dialInput(adapterName string) adapter.Dial {
+	return func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error) {
+		return a.broker.DialIntake(adapterIntake(adapterName), name, subjects, receiver)
+	}
 }
 
 // startMemoryLimit starts to limit the memory of the process.

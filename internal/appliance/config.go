@@ -162,6 +162,18 @@ func (c *Config) ingestSubjects() []string {
 	return topics
 }
 
+// adapterIntake returns the name of the broker.Intake of an adapter.
+func adapterIntake(adapterName string) string { return "adapter-" + adapterName }
+
+// intakes returns what the components read together with the publisher of each message.
+func (c *Config) intakes() []broker.Intake {
+	var intakes []broker.Intake
+	for _, a := range c.EnabledAdapters() {
+		intakes = append(intakes, broker.Intake{Name: adapterIntake(a.Name), Subjects: a.Ingest.Topics})
+	}
+	return intakes
+}
+
 // outputSubjects returns, for each adapter, the subject that covers all that it publishes.
 func (c *Config) outputSubjects() []string {
 	var topics []string

@@ -61,6 +61,7 @@ type Receiver interface {
 type Message struct {
 	Subject string // up to about MaxControlLine bytes
 	Status  string // from the first line of the headers, such as NoResponders; usually empty
+	Peer    Peer   // the connection that published the message, if the server reports it
 	Size    int    // bytes of the data
 	Data    []byte // the slice that Memory returned; nil if the data was discarded
 }
@@ -79,6 +80,7 @@ type Conn struct {
 	maxPayload    int    // bytes of a message, with its headers
 	subscriptions int    // their ids are 0, 1, …
 	subject       string // of the last message; most messages have the same, which then needs no copy
+	peers         peerReader
 	received      atomic.Uint64
 	draining      atomic.Bool
 

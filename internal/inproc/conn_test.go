@@ -15,6 +15,7 @@ import (
 type recorder struct {
 	maxSize int
 	got     []string
+	peers   []Peer // of all messages
 }
 
 func (r *recorder) Memory(size int) []byte {
@@ -25,6 +26,7 @@ func (r *recorder) Memory(size int) []byte {
 }
 
 func (r *recorder) Receive(m Message) {
+	r.peers = append(r.peers, m.Peer)
 	switch {
 	case m.Status != "":
 		r.got = append(r.got, m.Subject+" status "+m.Status)

@@ -88,33 +88,45 @@ func (c *Conn) readMessage(line []byte, headers bool) error {
 	if string(subject) != c.subject {
 		c.subject = string(subject)
 	}
-	status, err := c.readStatus(header)
+	status, peer, err := c.readHeaders(header)
 	if err != nil {
 		return err
 	}
-	return c.readData(status, size-header)
+	return c.readData(Message{Subject: c.subject, Status: status, Peer: peer, Size: size - header})
 }
 
-// readStatus reads the headers, headerBytes long. It returns the status from their first line, and
-// discards the rest.
-func (c *Conn) readStatus(headerBytes int) (string, error) {
-	begin, err := c.reader.Peek(min(headerBytes, len("NATS/1.0 503")))
-	if err != nil {
-		return "", err
+// readHeaders reads the headers, n bytes long. It returns the status from their first line, and the
+// publisher from their last.
+func (c *Conn) readHeaders(n int) (status string, peer Peer, err error) {
+	if n == 0 {
+		return "", Peer{}, nil
 	}
-	_, status, _ := bytes.Cut(bytes.TrimRight(begin, "\r\n"), []byte(" "))
-	text := string(status)
-	_, err = c.reader.Discard(headerBytes)
-	return text, err
+	begin, err := c.reader.Peek(min(n, len("NATS/1.0 503")))
+	if err != nil {
+		return "", Peer{}, err
+	}
+	_, text, _ := bytes.Cut(bytes.TrimRight(begin, "\r\n"), []byte(" "))
+	status = string(text)
+	last := min(n, maxPeerBytes)
+	if _, err := c.reader.Discard(n - last); err != nil {
+		return "", Peer{}, err
+	}
+	end, err := c.reader.Peek(last)
+	if err != nil {
+		return "", Peer{}, err
+	}
+	peer = c.peers.read(end)
+	_, err = c.reader.Discard(last)
+	return status, peer, err
 }
 
 // readData reads or discards the data of a message, and hands the message to the receiver.
-func (c *Conn) readData(status string, size int) error {
-	discard := size
-	data := c.receiver.Memory(size)
-	if data != nil {
+func (c *Conn) readData(m Message) error {
+	discard := m.Size
+	m.Data = c.receiver.Memory(m.Size)
+	if m.Data != nil {
 		discard = 0
-		if _, err := io.ReadFull(c.reader, data); err != nil {
+		if _, err := io.ReadFull(c.reader, m.Data); err != nil {
 			return err
 		}
 	}
@@ -122,7 +134,7 @@ func (c *Conn) readData(status string, size int) error {
 		return err
 	}
 	c.received.Add(1)
-	c.receiver.Receive(Message{Subject: c.subject, Status: status, Size: size, Data: data})
+	c.receiver.Receive(m)
 	return nil
 }
 
