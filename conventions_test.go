@@ -251,7 +251,13 @@ func TestReadme_ShowsHowToRunAndTest(t *testing.T) {
 			t.Errorf("the first 40 lines of README.md do not show %q", command)
 		}
 	}
-	if !strings.Contains(read(t, ".ci/run"), "go test ./...") {
-		t.Error(".ci/run does not run the README's test command")
+}
+
+func TestGate_RunsTestsFuzzersAndGovulncheck(t *testing.T) {
+	gate := read(t, ".ci/run")
+	for _, command := range []string{"\ngo test ./...\n", "\n.ci/fuzz 60\n", `"$built/govulncheck" ./...`} {
+		if !strings.Contains(gate, command) {
+			t.Errorf(".ci/run lacks %q", command)
+		}
 	}
 }
