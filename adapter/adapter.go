@@ -15,16 +15,22 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/nats-io/nats.go"
 )
 
 // Dial opens an internal connection to this appliance's broker, subscribed to the subjects.
 type Dial func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
+
+// Connect opens an internal connection of the client library to this appliance's broker.
+type Connect func(name string, options ...nats.Option) (*nats.Conn, error)
 
 // Options is what the appliance hands to an adapter.
 type Options struct {
 	Site         string                                 // the value of the header Muster-Site
 	Buffer       int64                                  // maximum of bytes received and not yet stored
 	Now          func() time.Time                       // the appliance's clock
+	Stream       string                                 // in this appliance, that stores the output; empty: none
+	Connect      Connect                                // connects to the broker of this process, to read the stream
 	Dial         Dial                                   // connects to the broker of this process
 	DialInput    Dial                                   // connects to receive messages, each with its Peer
 	Identities   bool                                   // the broker verifies the identity of each connection
@@ -75,6 +81,7 @@ type Adapter struct {
 	workerWake     *sync.Cond // wakes a worker: there may be a message to convert, or the phase is stopped
 	ledger         *ledger
 	queue          queue
+	signedTimes    *signedTimes
 	senders        *senderQueues
 	retries        retries
 	unacked        int    // messages published and not yet acknowledged
@@ -90,13 +97,14 @@ type Adapter struct {
 // New returns an adapter that does nothing before Open.
 func New(cfg Config, o Options) *Adapter {
 	a := &Adapter{
-		cfg:       cfg,
-		opts:      o,
-		connStats: newConnStats(o),
-		ledger:    newLedger(o.Buffer, uint64(cfg.QueueLen)),
-		senders:   newSenderQueues(),
-		idle:      make(chan struct{}),
-		halted:    make(chan struct{}),
+		cfg:         cfg,
+		opts:        o,
+		connStats:   newConnStats(o),
+		ledger:      newLedger(o.Buffer, uint64(cfg.QueueLen)),
+		senders:     newSenderQueues(),
+		signedTimes: newSignedTimes(cfg.ClockSkew),
+		idle:        make(chan struct{}),
+		halted:      make(chan struct{}),
 	}
 	a.workerWake = sync.NewCond(&a.mu)
 	a.input = a.newInput()
@@ -106,7 +114,7 @@ func New(cfg Config, o Options) *Adapter {
 // Open connects and subscribes. When it returns, everything published to the subjects
 // of ingest.topic is received. After an error the adapter is closed.
 func (a *Adapter) Open(ctx context.Context) error {
-	if err := a.open(); err != nil {
+	if err := a.open(ctx); err != nil {
 		return errors.Join(err, a.Close(context.WithoutCancel(ctx)))
 	}
 	a.mu.Lock()
@@ -116,10 +124,11 @@ func (a *Adapter) Open(ctx context.Context) error {
 }
 
 // open starts everything in the reverse order of a message's way.
-func (a *Adapter) open() error {
+func (a *Adapter) open(ctx context.Context) error {
 	if err := a.openPublishers(); err != nil {
 		return err
 	}
+	a.restoreSignedTimes(ctx)
 	for range a.workers() {
 		a.wg.Go(a.convertMessages)
 	}

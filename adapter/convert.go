@@ -29,6 +29,9 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	}
 	if err == nil {
 		m.sender = msg.Sender
+		if m.verified = isVerified(verification); m.verified {
+			m.signed = a.signedTimes.identify(msg.Sender, msg.ID, msg.Time)
+		}
 		m.out, err = a.buildStreamMessage(msg, verification, m.received)
 	}
 	if err != nil {

@@ -10,7 +10,8 @@ package adapter
 //  4. Verified: verify checks the signature.
 //  5. Built: buildStreamMessage makes the stream message. A message that fails in hop 3, 4 or 5
 //     carries a reason instead. Either way it is now converted: that is the word for hops 3 to 5.
-//  6. Queued per sender: queueConverted appends it to its sender's queue, in the order of
+//  6. Queued per sender: refuseStale sets the reason of a verified message that is a copy of an
+//     older one, and queueConverted appends it to its sender's queue, both in the order of
 //     arrival. A message with a reason is rejected: its outcome is counted here, and it goes to
 //     hop 10.
 //  7. Published: takePublishable takes the messages whose turn it is, and publish hands each
@@ -135,6 +136,9 @@ func (a *Adapter) queueConverted(m *message, took time.Duration) {
 // messages that are rejected. The mutex is held.
 func (a *Adapter) moveConverted() (rejects []*message) {
 	for m := a.queue.popConverted(); m != nil; m = a.queue.popConverted() {
+		if m.reason == "" {
+			a.refuseStale(m)
+		}
 		if m.reason == "" {
 			a.senders.push(m)
 			continue

@@ -22,12 +22,15 @@ type Stats struct {
 	Bytes             uint64 // received
 	BytesStored       uint64
 	RejectsUnrecorded uint64 // rejected messages that are not in the stream of rejected messages
+	SetBack           uint64 // accepted over their sender's connection, signed before the newest of that sender
 	Held              int64  // bytes held for the pending messages
 
 	ConvertTime time.Duration // spent on converting messages, summed over all workers
 	Converted   uint64        // messages converted
 	PublishTime time.Duration // from publish to ack, summed over all publishes
 	Published   uint64        // publishes that were acknowledged or given up
+
+	lastSetBack string // sender of the last message counted in SetBack
 }
 
 // Balanced reports whether every message is accounted for.

@@ -23,6 +23,8 @@ type message struct {
 
 	converted bool           // the fields below are set; the reason may be set before
 	sender    string         // empty if it could not be read
+	verified  bool           // the sender is verified
+	signed    signedMessage  // set if verified
 	out       *streamMessage // what to publish; nil if the message is rejected
 	reason    string         // why it is rejected; empty if it is not
 	detail    string         // the reason in words

@@ -15,8 +15,10 @@ func Collector(adapters []*Adapter) prometheus.Collector {
 		unrecorded: desc("rejects_unrecorded_total", "Rejected messages that are not in the stream of rejected messages."),
 		rejected:   desc("rejected_total", "Messages rejected, by reason.", "reason"),
 		dropped:    desc("dropped_total", "Messages dropped, by reason.", "reason"),
-		pending:    desc("pending", "Messages received that have no outcome yet."),
-		held:       desc("held_bytes", "Bytes held for the pending messages."),
+		setBack: desc("set_back_total", "Messages accepted over their sender's own connection that were signed before"+
+			" its newest one: its clock was set back."),
+		pending: desc("pending", "Messages received that have no outcome yet."),
+		held:    desc("held_bytes", "Bytes held for the pending messages."),
 	}
 }
 
@@ -28,6 +30,7 @@ type collector struct {
 	adapters                                     []*Adapter
 	received, stored, duplicate, retries, bytes  *prometheus.Desc
 	unrecorded, rejected, dropped, pending, held *prometheus.Desc
+	setBack                                      *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -47,6 +50,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		counter(c.retries, s.Retries)
 		counter(c.bytes, s.Bytes)
 		counter(c.unrecorded, s.RejectsUnrecorded)
+		counter(c.setBack, s.SetBack)
 		for reason, n := range s.Rejected {
 			counter(c.rejected, n, reason)
 		}

@@ -42,6 +42,11 @@ func (a *Adapter) verify(msg *choria.Message, received time.Time) (verification 
 	return choria.Reason(err), nil
 }
 
+// isVerified reports whether a value of the header Muster-Verified says that the sender was verified.
+func isVerified(verification string) bool {
+	return verification == choria.VerifiedX509 || verification == choria.VerifiedJWT
+}
+
 // hintFor returns what an operator may want to do about messages rejected for a reason; it may be
 // empty. Nodes with anonymous TLS do not sign, by design.
 func (a *Adapter) hintFor(reason string) string {

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-func capture(t *testing.T, file string) []byte {
+func capture(t testing.TB, file string) []byte {
 	t.Helper()
 	raw, err := os.ReadFile("../internal/choria/testdata/" + file)
 	if err != nil {
@@ -22,7 +22,7 @@ func capture(t *testing.T, file string) []byte {
 }
 
 // captureVerifier returns a verifier that trusts the CA and the issuer of the captures.
-func captureVerifier(t *testing.T) *choria.Verifier {
+func captureVerifier(t testing.TB) *choria.Verifier {
 	t.Helper()
 	key, err := choria.PublicKey(strings.TrimSpace(string(capture(t, "creds/issuer.public"))))
 	if err != nil {

@@ -59,12 +59,13 @@ type report struct {
 	hintFor  func(reason string) string // what an operator can do about a reason; may be empty
 	rejected *reasonLog
 	dropped  *reasonLog
+	setBack  *reasonLog
 	failing  bool      // a fault is logged, and its end is not
 	healthy  time.Time // since when there is no fault; zero: there is one, or none was logged
 }
 
 func newReport(log hclog.Logger, hint func(reason string) string) *report {
-	return &report{log: log, hintFor: hint, rejected: newReasonLog(), dropped: newReasonLog()}
+	return &report{log: log, hintFor: hint, rejected: newReasonLog(), dropped: newReasonLog(), setBack: newReasonLog()}
 }
 
 // update logs what has changed since the last update.
@@ -78,6 +79,9 @@ func (r *report) update(s Stats, fault string, now time.Time) {
 	})
 	r.dropped.due(s.Dropped, now, func(reason string, count uint64) {
 		r.log.Warn("messages dropped", "reason", reason, "count", count)
+	})
+	r.setBack.due(map[string]uint64{"": s.SetBack}, now, func(_ string, count uint64) {
+		r.log.Info("clock of a node was set back", "node", s.lastSetBack, "count", count)
 	})
 	r.updateFault(fault, s.Pending, now)
 }

@@ -151,6 +151,8 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			Site:         a.cfg.Site,
 			Buffer:       buffers[i],
 			Now:          time.Now,
+			Stream:       a.cfg.Declared.StreamFor(cfg.Stream.Subject("sender")),
+			Connect:      a.broker.Connect,
 			Dial:         a.broker.DialInproc,
 			DialInput:    a.dialInput(cfg.Name),
 			Identities:   a.cfg.Broker.VerifiesIdentities(),

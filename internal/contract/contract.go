@@ -46,6 +46,7 @@ const (
 	HeaderMsgID    = "Nats-Msg-Id"
 	HeaderSender   = "Muster-Sender"
 	HeaderTime     = "Muster-Time"     // the sender's clock
+	HeaderNewest   = "Muster-Newest"   // the newest time that the sender has signed before; only if it is after HeaderTime
 	HeaderReceived = "Muster-Received" // the appliance's clock when the message was received
 	HeaderSkew     = "Muster-Skew"     // how far the two differ; only beyond clock_skew
 	HeaderVerified = "Muster-Verified" // how the sender was verified, or why it was not

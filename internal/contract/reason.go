@@ -15,6 +15,7 @@ const (
 	ReasonExpired        = "expired"         // a certificate or token that is not valid at the time
 	ReasonWrongSignature = "wrong-signature" // the signature does not match the message
 	ReasonWrongName      = "wrong-name"      // signed by another identity than the sender
+	ReasonStale          = "stale"           // not newer than what its sender has signed before
 	ReasonRefused        = "refused"         // the stream returned an error that no retry can change
 )
 
@@ -30,7 +31,7 @@ const (
 func RejectReasons() []string {
 	return []string{
 		ReasonMalformed, ReasonSchema, ReasonNotUTF8, ReasonBadSender, ReasonBadID, ReasonTooLarge, ReasonLimit,
-		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonWrongSignature, ReasonWrongName, ReasonRefused,
+		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonWrongSignature, ReasonWrongName, ReasonStale, ReasonRefused,
 	}
 }
 
