@@ -14,15 +14,16 @@ import (
 
 // Config is an [adapter.NAME] table. Its keys are those of Choria's adapters.
 type Config struct {
-	Name      string
-	Enabled   bool
-	Type      string        // jetstream or choria_streams
-	QueueLen  int64         // maximum of pending messages; 0: only the buffer limits them
-	Buffer    int64         // bytes; 0: derived from the memory of the machine or control group
-	Verify    string        // one of the modes in verify.go
-	ClockSkew time.Duration // if the clocks differ by more, the header Muster-Skew has the difference
-	Ingest    Ingest
-	Stream    Stream
+	Name       string
+	Enabled    bool
+	Type       string        // jetstream or choria_streams
+	QueueLen   int64         // maximum of pending messages; 0: only the buffer limits them
+	Buffer     int64         // bytes; 0: derived from the memory of the machine or control group
+	Verify     string        // one of the modes in verify.go
+	BindSender string        // auto, true or false; see bind.go
+	ClockSkew  time.Duration // if the clocks differ by more, the header Muster-Skew has the difference
+	Ingest     Ingest
+	Stream     Stream
 }
 
 // Ingest is an [adapter.NAME.ingest] table: where messages come from.
@@ -46,8 +47,9 @@ type Stream struct {
 // NewConfig returns the defaults of an adapter that has this name.
 func NewConfig(name string) *Config {
 	return &Config{
-		Name: name, Enabled: true, Type: "jetstream", Verify: verifyAuto, ClockSkew: 10 * time.Minute,
-		Stream: Stream{Topic: name, Format: "choria", MaxUnpacked: 1 << 20},
+		Name: name, Enabled: true, Type: "jetstream", Verify: verifyAuto, BindSender: bindAuto,
+		ClockSkew: 10 * time.Minute,
+		Stream:    Stream{Topic: name, Format: "choria", MaxUnpacked: 1 << 20},
 	}
 }
 
@@ -75,6 +77,9 @@ func (c *Config) Keys() []config.Key {
 		{Name: "verify", Value: config.OneOf(&c.Verify, verifyAuto, verifyRequire, verifyRecord, verifyOff),
 			Help: "require rejects messages whose sender is not verified; record stores them with the reason; " +
 				"auto is require if there is a CA, an issuer or a signer, otherwise record; off checks nothing"},
+		{Name: "bind_sender", Value: config.BoolOr(bindAuto, &c.BindSender),
+			Help: "true rejects messages that a connection publishes under another name than its own; " +
+				"auto is true if nodes must prove their identity to the broker"},
 		{Name: "clock_skew", Value: config.Duration(&c.ClockSkew, time.Second, 365*24*time.Hour),
 			Help: "if the clocks differ by more, the header Muster-Skew has the difference"},
 		{Name: "ingest", Value: config.SubTable(&c.Ingest),

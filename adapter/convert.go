@@ -25,6 +25,9 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	msg, err := parse(m.raw)
 	var verification string
 	if err == nil {
+		err = a.checkConnection(msg, m.peer)
+	}
+	if err == nil {
 		verification, err = a.verify(msg, m.received)
 	}
 	if err == nil {
@@ -35,7 +38,7 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 		m.out, err = a.buildStreamMessage(msg, verification, m.received)
 	}
 	if err != nil {
-		m.out, m.reason, m.detail = nil, choria.Reason(err), err.Error()
+		m.out, m.reason, m.detail = nil, reasonOf(err), err.Error()
 	}
 }
 

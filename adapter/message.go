@@ -1,6 +1,7 @@
 package adapter
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -32,6 +33,10 @@ type message struct {
 	attempts    int       // how often it was published
 	publishedAt time.Time // the last time
 }
+
+// publisher returns the sender; if it is not known or not proven, the connection that published the
+// message.
+func (m *message) publisher() string { return cmp.Or(m.sender, m.peer.User, m.peer.Name) }
 
 // rejectSubject sets the reason of a message whose subject is longer than maxSubject, and cuts the
 // subject.

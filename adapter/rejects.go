@@ -22,7 +22,7 @@ const (
 // possible at once: its outcome has been counted, and a reject never waits.
 func (a *Adapter) storeReject(m *message) {
 	a.opts.Rejected.Add(rejected.Entry{
-		By: "adapter " + a.cfg.Name, Name: m.sender, Reason: m.reason, Detail: m.detail,
+		By: "adapter " + a.cfg.Name, Name: m.publisher(), Reason: m.reason, Detail: m.detail,
 	}, m.received)
 	a.mu.Lock()
 	full := a.unackedRejects > maxUnackedRejects

@@ -50,8 +50,13 @@ func isVerified(verification string) bool {
 // hintFor returns what an operator may want to do about messages rejected for a reason; it may be
 // empty. Nodes with anonymous TLS do not sign, by design.
 func (a *Adapter) hintFor(reason string) string {
-	if reason != contract.ReasonUnsigned || a.cfg.Verify != verifyAuto {
+	table := "[adapter." + a.cfg.Name + "] "
+	switch {
+	case reason == contract.ReasonUnsigned && a.cfg.Verify == verifyAuto:
+		return "if nodes do not sign by design, set " + table + `verify = "record" to store their messages`
+	case reason == contract.ReasonWrongConnection && a.cfg.BindSender == bindAuto:
+		return "if a broker or a program relays the messages of nodes, set " + table + "bind_sender = false to accept them"
+	default:
 		return ""
 	}
-	return "if nodes do not sign by design, set [adapter." + a.cfg.Name + `] verify = "record" to store their messages`
 }

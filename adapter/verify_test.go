@@ -129,20 +129,19 @@ func TestVerify_ChecksValidityAtReception(t *testing.T) {
 	}
 }
 
-func TestAdapter_HintForUnsignedMessages(t *testing.T) {
-	for _, test := range []struct {
-		mode, reason string
-		hint         bool
-	}{
-		{verifyAuto, contract.ReasonUnsigned, true},
-		{verifyRequire, contract.ReasonUnsigned, false},
-		{verifyAuto, contract.ReasonUntrusted, false},
+func TestAdapter_HintsForRejectedMessages(t *testing.T) {
+	for _, test := range []struct{ verify, bind, reason, hint string }{
+		{verifyAuto, bindAuto, contract.ReasonUnsigned, `[adapter.registration] verify = "record"`},
+		{verifyRequire, bindAuto, contract.ReasonUnsigned, ""},
+		{verifyAuto, bindAuto, contract.ReasonUntrusted, ""},
+		{verifyAuto, bindAuto, contract.ReasonWrongConnection, "[adapter.registration] bind_sender = false"},
+		{verifyAuto, bindTrue, contract.ReasonWrongConnection, ""},
 	} {
-		t.Run(test.mode+" "+test.reason, func(t *testing.T) {
+		t.Run(test.verify+" "+test.bind+" "+test.reason, func(t *testing.T) {
 			cfg := DefaultConfig()
-			cfg.Verify = test.mode
+			cfg.Verify, cfg.BindSender = test.verify, test.bind
 			hint := New(*cfg, Options{}).hintFor(test.reason)
-			if has := strings.Contains(hint, `[adapter.registration] verify = "record"`); has != test.hint {
+			if (hint == "") != (test.hint == "") || !strings.Contains(hint, test.hint) {
 				t.Errorf("hint %q", hint)
 			}
 		})

@@ -323,7 +323,7 @@ func TestAppliance_KeepsEachSendersOrderDuringARetry(t *testing.T) {
 
 func TestAppliance_VerifiesConnectionsAndMessages(t *testing.T) {
 	t.Parallel()
-	site, text := newSite(t, keepAll)
+	site, text := newSite(t, keepAll+"[adapter.registration]\nbind_sender = false\n")
 	a := testkit.Appliance(t, text)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

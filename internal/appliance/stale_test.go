@@ -20,7 +20,7 @@ import (
 
 // shortTimes configures a site in which messages of a node may come over other connections, and
 // nodes are down as soon as their connection ends.
-const shortTimes = "[adapter.registration]\nverify = 'require'\n" +
+const shortTimes = "[adapter.registration]\nverify = 'require'\nbind_sender = false\n" +
 	"[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = 5\nduplicate_window = '100ms'\n" +
 	"[fleet]\ndisconnect_grace = '1s'\n"
 

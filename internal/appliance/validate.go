@@ -36,6 +36,10 @@ func (c *Config) Validate(check *config.Check) {
 			"declare the stream, or set it to false", contract.SubjectAdvisories)
 	}
 	for _, a := range c.EnabledAdapters() {
+		if a.BindSender == "true" && !c.Broker.VerifiesIdentities() {
+			check.Problem("adapter."+a.Name+".bind_sender", "true, but no node proves its identity to the broker; "+
+				"configure certificates or token issuers in [broker], or remove the line")
+		}
 		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
 		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
 			check.Problem("stream."+name+".no_ack",

@@ -105,6 +105,14 @@ var mistakes = []struct{ text, want string }{
 		`"muster.*.x.y" includes rejected messages`,
 	},
 	{
+		"[adapter.registration]\nbind_sender = true",
+		`test.toml:2: adapter.registration.bind_sender: true, but no node proves its identity to the broker`,
+	},
+	{
+		"[adapter.registration]\nbind_sender = 'on'",
+		`test.toml:2: adapter.registration.bind_sender: expected true or false without quotes, or "auto", found "on"`,
+	},
+	{
 		"[adapter.registration.stream]\nservers = 'foo bar'",
 		`test.toml:2: adapter.registration.stream.servers: "foo bar" is not a valid address`,
 	},

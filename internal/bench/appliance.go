@@ -69,7 +69,8 @@ func startAppliance(ctx context.Context, p Subprocess, load Load, o ApplianceOpt
 }
 
 // writeConfig writes the configuration of the appliance. Without an adapter, every node with a
-// certificate may write to the stream.
+// certificate may write to the stream. If a connection publishes for more than one sender, the
+// adapter may not bind senders to connections.
 func (s *startedAppliance) writeConfig(load Load, o ApplianceOptions) error {
 	text := fmt.Sprintf(`identity = "bench"
 data_dir = %q
@@ -77,10 +78,10 @@ log = {level = "warn"}
 broker.listen = %q
 console = {listen = %q}
 stream.%s = {max_msgs_per_subject = -1}
-adapter.registration = {buffer = %q, verify = %q, enabled = %v}
+adapter.registration = {buffer = %q, verify = %q, bind_sender = %s, enabled = %v}
 fleet.enabled = %v
 `, s.dir, strings.TrimPrefix(s.broker, "nats://"), strings.TrimPrefix(s.console, "http://"),
-		contract.StreamRegistration, o.Buffer, o.Verify, !load.Direct, o.Fleet && !load.Direct)
+		contract.StreamRegistration, o.Buffer, o.Verify, load.bindSender(), !load.Direct, o.Fleet && !load.Direct)
 	if o.PingInterval > 0 {
 		text += fmt.Sprintf("broker.ping_interval = %q\n", config.FormatDuration(o.PingInterval))
 	}

@@ -62,6 +62,14 @@ func (load Load) nodeOptions() (simnode.NodeOptions, error) {
 	return o, err
 }
 
+// bindSender returns the value of bind_sender with which an adapter accepts the load.
+func (load Load) bindSender() string {
+	if load.Senders > load.Connections {
+		return "false"
+	}
+	return `"auto"`
+}
+
 // credentials returns the options with which a connection authenticates as the node n. It may
 // then publish for all its senders. Without TLS only a token can authenticate it. Publishing into
 // the stream needs a certificate with the role admin.

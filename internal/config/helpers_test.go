@@ -7,6 +7,7 @@ type exampleTable struct {
 	Name    string
 	Kind    string
 	Open    bool
+	Lit     string
 	Count   int64
 	Age     time.Duration
 	Space   int64
@@ -19,7 +20,8 @@ type exampleTable struct {
 }
 
 func newExampleTable() *exampleTable {
-	s := &exampleTable{Name: "corner", Kind: "food", Count: 3, Age: time.Hour, Space: 1 << 20, Topics: []string{"a"}}
+	s := &exampleTable{Name: "corner", Kind: "food", Lit: "auto", Count: 3,
+		Age: time.Hour, Space: 1 << 20, Topics: []string{"a"}}
 	s.Door.Width = 80
 	s.Shelves = map[string]*exampleNamedTable{"top": {Height: 200}}
 	return s
@@ -30,6 +32,7 @@ func (s *exampleTable) Keys() []Key {
 		{"name", String(&s.Name), "text on the sign"},
 		{"kind", OneOf(&s.Kind, "food", "books"), ""},
 		{"open", Bool(&s.Open), ""},
+		{"lit", BoolOr("auto", &s.Lit), ""},
 		{"count", Int(&s.Count, 0, 10), ""},
 		{"age", Duration(&s.Age, -1, 30*24*time.Hour), ""},
 		{"room", Size(&s.Space, 1, 1<<40), ""},

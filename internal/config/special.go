@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -43,6 +44,34 @@ func (v secretValue) String() string {
 		return `""`
 	}
 	return `"…"`
+}
+
+// BoolOr is true or false, or the given word. The text is set to "true", "false" or the word.
+func BoolOr(word string, into *string) Value { return boolOrValue{word, into} }
+
+type boolOrValue struct {
+	word string
+	into *string
+}
+
+func (v boolOrValue) set(found any) error {
+	b, isBool := found.(bool)
+	switch {
+	case isBool:
+		*v.into = strconv.FormatBool(b)
+	case found == v.word:
+		*v.into = v.word
+	default:
+		return fmt.Errorf("expected true or false without quotes, or %q, found %s", v.word, show(found))
+	}
+	return nil
+}
+
+func (v boolOrValue) String() string {
+	if *v.into == v.word {
+		return strconv.Quote(v.word)
+	}
+	return *v.into
 }
 
 // UnusedKey is a key of another program that has no meaning here. hint says what to do instead.

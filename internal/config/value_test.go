@@ -9,6 +9,7 @@ func TestValue_RefusesInvalidInput(t *testing.T) {
 	for text, want := range map[string]string{
 		`kind = "cars"`:         `"cars" is not one of food, books`,
 		`open = "yes"`:          `expected true or false without quotes, found "yes"`,
+		`lit = "yes"`:           `expected true or false without quotes, or "auto", found "yes"`,
 		`count = 11`:            `11 is out of range; it must be from 0 to 10`,
 		`count = 1.5`:           `expected a whole number from 0 to 10, found 1.5`,
 		`age = "31d"`:           `"31d" is out of range; it must be from 0s to 30d`,
