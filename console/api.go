@@ -53,11 +53,31 @@ type Streams struct {
 type api struct {
 	opts         Options
 	followers    chan struct{} // holds one element for each client that follows events
+	readers      chan struct{} // holds one element for each answer that reads registrations
 	writeTimeout time.Duration // for each write of a long answer
 }
 
 func newAPI(o Options) *api {
-	return &api{opts: o, followers: make(chan struct{}, maxFollowers), writeTimeout: defaultWriteTimeout}
+	return &api{
+		opts: o, followers: make(chan struct{}, maxFollowers), readers: make(chan struct{}, maxReaders),
+		writeTimeout: defaultWriteTimeout,
+	}
+}
+
+// maxReaders is how many answers that read registrations are made at the same time: each may need
+// 20 MiB, since registrations have any content.
+const maxReaders = 8
+
+// inTurn makes an endpoint wait until fewer than maxReaders others read registrations.
+func (a *api) inTurn(endpoint http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case a.readers <- struct{}{}:
+			defer func() { <-a.readers }()
+			endpoint(w, r)
+		case <-r.Context().Done():
+		}
+	}
 }
 
 func (a *api) register(mux *http.ServeMux) {
@@ -70,8 +90,8 @@ func (a *api) register(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /api/v1/fleet", noParams(a.summary))
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
-	mux.HandleFunc("GET /api/v1/nodes/{name}", noParams(a.node))
-	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", noParams(a.diff))
+	mux.HandleFunc("GET /api/v1/nodes/{name}", noParams(a.inTurn(a.node)))
+	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", noParams(a.inTurn(a.diff)))
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 

@@ -40,6 +40,8 @@ func (a *api) nodes(w http.ResponseWriter, r *http.Request) {
 		writeError(w, CodeUnavailable, err.Error())
 	case query.format == "json":
 		writeJSON(w, page)
+	case query.format == "inventory":
+		a.inTurn(func(w http.ResponseWriter, r *http.Request) { a.writeNodes(w, r, query, batch, page) })(w, r)
 	default:
 		a.writeNodes(w, r, query, batch, page)
 	}

@@ -87,3 +87,16 @@ func TestContent_FactsLimitPaths(t *testing.T) {
 		t.Errorf("%d MiB allocated", used>>20)
 	}
 }
+
+func TestContent_FactsLimitTheirNumber(t *testing.T) {
+	var members []string
+	for n := range maxFacts {
+		members = append(members, fmt.Sprintf(`"m%d":1`, n))
+	}
+	c := content{inventory: &choria.Inventory{
+		Facts: json.RawMessage(`{"a":{"b":1},"m":{` + strings.Join(members, ",") + `}}`),
+	}}
+	if found := c.facts(); len(found) != 2 || string(found["a.b"]) != "1" || len(found["m"]) < maxFacts {
+		t.Errorf("%d facts", len(found))
+	}
+}

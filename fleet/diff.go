@@ -21,6 +21,10 @@ const maxDepth = 32
 // compared as one value.
 const maxPaths = 4 << 20
 
+// maxFacts is how many facts of a registration are compared one by one. An object whose members would
+// exceed it is compared as one value. Real nodes have some thousands.
+const maxFacts = 20_000
+
 // Values of Change.Change.
 const (
 	changeAdded   = "added"
@@ -92,7 +96,7 @@ func compare(before, now content) []Change {
 func (c content) facts() map[string]json.RawMessage {
 	facts := map[string]json.RawMessage{}
 	if c.inventory != nil {
-		(&flattener{facts, maxPaths}).flatten("", c.inventory.Facts, maxDepth)
+		(&flattener{facts, maxPaths, maxFacts}).flatten("", c.inventory.Facts, maxDepth)
 	}
 	return facts
 }
@@ -112,10 +116,11 @@ func (c content) names(get func(*choria.Inventory) []string) map[string]json.Raw
 type flattener struct {
 	into  map[string]json.RawMessage
 	paths int // bytes that further paths may have
+	facts int // how many further facts there may be
 }
 
 // flatten adds, by path, every value that is not an object, every empty object, and every object
-// that is nested deeper than depth or exceeds maxPaths. A list is one value: an element that moved
+// that is nested deeper than depth or exceeds maxPaths or maxFacts. A list is one value: an element that moved
 // cannot be told from one that changed.
 func (f *flattener) flatten(path string, value json.RawMessage, depth int) {
 	var object map[string]json.RawMessage
@@ -125,7 +130,7 @@ func (f *flattener) flatten(path string, value json.RawMessage, depth int) {
 		}
 		return
 	}
-	for _, key := range slices.Sorted(maps.Keys(object)) { // in order, so that maxPaths ends both sides alike
+	for _, key := range slices.Sorted(maps.Keys(object)) { // in order, so that the limits end both sides alike
 		inner := object[key]
 		if path != "" {
 			key = path + "." + key
@@ -134,16 +139,16 @@ func (f *flattener) flatten(path string, value json.RawMessage, depth int) {
 	}
 }
 
-// reserve reports whether the paths of an object's members fit, and counts them.
+// reserve reports whether an object's members and their paths fit, and counts them.
 func (f *flattener) reserve(path string, object map[string]json.RawMessage) bool {
 	bytes := len(object) * (len(path) + 1)
 	for key := range object {
 		bytes += len(key)
 	}
-	if bytes > f.paths {
+	if bytes > f.paths || len(object) > f.facts {
 		return false
 	}
-	f.paths -= bytes
+	f.paths, f.facts = f.paths-bytes, f.facts-len(object)
 	return true
 }
 

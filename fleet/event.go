@@ -53,11 +53,18 @@ func (e *Event) ID() string {
 	return fmt.Sprintf("%s/%s/%d", e.Node, e.Event, e.Since.UnixNano())
 }
 
+// maxEvent is the size of the largest event, in bytes. Events that this package stores have a few
+// hundred; names and addresses are limited.
+const maxEvent = 16 << 10
+
 // parseEvent parses a stored event. It returns an error for anything that this package does
 // not store.
 func parseEvent(subject string, data []byte) (*Event, error) {
 	if !strings.HasPrefix(subject, contract.SubjectFleetNode) && !strings.HasPrefix(subject, contract.SubjectFleetSite) {
 		return nil, fmt.Errorf("%q is not the subject of an event", subject)
+	}
+	if len(data) > maxEvent {
+		return nil, fmt.Errorf("event on %s has %d bytes, more than %d", subject, len(data), maxEvent)
 	}
 	e := new(Event)
 	if err := json.Unmarshal(data, e); err != nil {

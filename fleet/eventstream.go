@@ -20,6 +20,9 @@ type EventQuery struct {
 	Limit  int       // at most this many
 }
 
+// maxPageBytes is how many bytes the events of a page have at most, as stored.
+const maxPageBytes = 8 << 20
+
 // EventPage is a page of stored events, in the order of the stream.
 type EventPage struct {
 	Events []*Event `json:"events"`
@@ -27,7 +30,7 @@ type EventPage struct {
 }
 
 // Events returns a page of stored events. A page can have fewer than Limit events although more
-// follow: messages in the stream that are not events count towards the limit. Last is the
+// follow: it ends at maxPageBytes, and messages that are not events count towards the limit. Last is the
 // sequence of the last message that was read if the page is full, otherwise of the last one stored.
 // Without a stream of events the page is empty.
 func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
@@ -47,9 +50,12 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 	if state.Msgs == 0 || q.After >= state.LastSeq || q.Since.After(state.LastTime) {
 		return page, nil
 	}
-	var visited int     // messages, also those that are not events
-	var lastRead uint64 // sequence of the last of them
+	var visited, bytes int // messages, also those that are not events
+	var lastRead uint64    // sequence of the last of them
 	err = f.readStored(ctx, s, q.start(), q.Limit, func(m jetstream.Msg, sequence uint64) {
+		if bytes += len(m.Data()); bytes > maxPageBytes && visited > 0 {
+			return
+		}
 		visited++
 		lastRead = sequence
 		if e, err := parseEvent(m.Subject(), m.Data()); err == nil {
@@ -61,7 +67,7 @@ func (f *Fleet) Events(ctx context.Context, q EventQuery) (EventPage, error) {
 		return page, fmt.Errorf("read events: %w", err)
 	}
 	page.Last = max(page.Last, lastRead) // events may be stored while the page is read
-	if visited > 0 && visited == q.Limit {
+	if visited > 0 && (visited == q.Limit || bytes > maxPageBytes) {
 		page.Last = lastRead
 	}
 	return page, nil

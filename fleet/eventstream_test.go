@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -186,5 +187,39 @@ func TestFleet_EventsPagesNeitherRepeatNorSkip(t *testing.T) {
 		if seen[nodeName(n)] != 1 {
 			t.Fatalf("event %d is read %d times", n, seen[nodeName(n)])
 		}
+	}
+}
+
+// TestFleet_EventsPagesEndBeforeTheyAreLarge has events as large as they may be, and a larger one.
+func TestFleet_EventsPagesEndBeforeTheyAreLarge(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	f := s.open(DefaultConfig())
+	const events = maxPageBytes/maxEvent + 100
+	put := func(size int) {
+		e := &Event{Event: eventStorm, Site: "ams", Storm: "1"}
+		data, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = append(data, strings.Repeat(" ", size-len(data))...)
+		if _, err := s.js.Publish(t.Context(), e.Subject(), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(maxEvent + 1)
+	for range events {
+		put(maxEvent)
+	}
+	seen, pages := 0, 0
+	for after := uint64(0); after < events+1; pages++ {
+		page, err := f.Events(t.Context(), EventQuery{After: after, Limit: 10_000})
+		if err != nil || len(page.Events) == 0 {
+			t.Fatalf("after %d: %d events, %v", after, len(page.Events), err)
+		}
+		seen, after = seen+len(page.Events), page.Last
+	}
+	if seen != events || pages != 2 {
+		t.Errorf("%d of %d events in %d pages", seen, events, pages)
 	}
 }

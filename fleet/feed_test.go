@@ -166,3 +166,57 @@ func TestFeed_CatchUpSkipsDeletedMessages(t *testing.T) {
 		t.Errorf("%d consumers are left", n)
 	}
 }
+
+// TestFeed_RequestsFewBytesAhead has a reader that is slower than the stream.
+func TestFeed_RequestsFewBytesAhead(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	f := s.open(DefaultConfig())
+	const messages, size = 40, 900_000
+	stream := s.storeLarge(messages, size)
+	before, visited := f.conn.Stats().InBytes, 0
+	err := f.readStored(t.Context(), stream, jetstream.ConsumerConfig{}, 0, func(jetstream.Msg, uint64) {
+		if visited++; visited > 1 {
+			return
+		}
+		for last := uint64(0); last != f.conn.Stats().InBytes; time.Sleep(100 * time.Millisecond) {
+			last = f.conn.Stats().InBytes // still arriving
+		}
+		if ahead := f.conn.Stats().InBytes - before; ahead > 2*maxPulledBytes {
+			t.Errorf("%d MiB are in memory", ahead>>20)
+		}
+	})
+	if err != nil || visited != messages {
+		t.Errorf("%d of %d visited, %v", visited, messages, err)
+	}
+}
+
+// TestFeed_ReadsMessagesAboveItsLimit has messages that a server accepted whose max_payload was larger.
+func TestFeed_ReadsMessagesAboveItsLimit(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	f := s.open(DefaultConfig())
+	const messages = 5
+	stream := s.storeLarge(messages, 10_000)
+	f.pulledBytes = 1000
+	visited := 0
+	err := f.readStored(t.Context(), stream, jetstream.ConsumerConfig{}, 0, func(jetstream.Msg, uint64) { visited++ })
+	if err != nil || visited != messages {
+		t.Errorf("%d of %d visited, %v", visited, messages, err)
+	}
+}
+
+// storeLarge stores messages of a size and returns their stream.
+func (s *fixture) storeLarge(messages, size int) jetstream.Stream {
+	s.tb.Helper()
+	for range messages {
+		if _, err := s.js.Publish(s.tb.Context(), contract.SubjectAdvisories, make([]byte, size)); err != nil {
+			s.tb.Fatal(err)
+		}
+	}
+	stream, err := s.js.Stream(s.tb.Context(), contract.StreamAdvisories)
+	if err != nil {
+		s.tb.Fatal(err)
+	}
+	return stream
+}

@@ -30,7 +30,7 @@ const (
 	unreadInterval = time.Minute
 	// maxReaders is how many calls may read stored messages with a consumer at the same time;
 	// others wait. The server has a limit of consumers for each stream.
-	maxReaders = 64
+	maxReaders = 8
 )
 
 // errClosed is returned when the fleet closes while a call waits.
@@ -61,11 +61,15 @@ type Fleet struct {
 	outbox     *outbox            // nil: events are not stored
 	unreadable *throttle.Throttle // of log lines about messages that cannot be read
 	unread     *throttle.Throttle // of log lines about registrations that are not read
+	omissions  *throttle.Throttle // of log lines about values that are not indexed
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
 
+	pulledBytes int // how many bytes a feed requests ahead, see maxPulledBytes; less in tests
+
 	reconnected chan struct{} // has an element when the system connection was lost and is back
 	reconciled  atomic.Uint64 // differences that reconciliation found
+	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 
 	mu       sync.Mutex
 	registry *registry // guarded by mu
@@ -81,7 +85,8 @@ func New(cfg Config, o Options) *Fleet {
 	f := &Fleet{
 		cfg: cfg, opts: o, index: newIndex(cfg.Index),
 		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
-		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
+		omissions: throttle.New(unreadableInterval),
+		readers:   make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -109,6 +114,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.system, err = f.opts.ConnectSystem("fleet", nats.ReconnectHandler(f.handleReconnect)); err != nil {
 		return err
 	}
+	f.pulledBytes = max(maxPulledBytes, 2*int(f.conn.MaxPayload()))
 	f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked),
 		jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {

@@ -82,7 +82,18 @@ func (f *Fleet) handleRegistration(m jetstream.Msg, _ uint64) {
 	if err != nil {
 		f.logUnreadable(m.Subject(), err)
 	}
+	if u.facts != nil && u.facts.omitted > 0 {
+		f.countOmitted(u)
+	}
 	if u.name != "" {
 		f.withRegistry(func(r *registry, now time.Time) { r.registered(u, now) })
+	}
+}
+
+// countOmitted counts what the index does not keep of a registration, and logs it at most once a minute.
+func (f *Fleet) countOmitted(u update) {
+	f.omitted.Add(uint64(u.facts.omitted))
+	if count, log := f.omissions.Add("", uint64(u.facts.omitted), f.opts.Now()); log {
+		f.opts.Log.Warn("facts, classes or agents not indexed: beyond the limits", "node", u.name, "count", count)
 	}
 }

@@ -17,6 +17,14 @@ import (
 // unpacks by default. Real inventories have tens of kilobytes.
 const maxUnpacked = 1 << 20
 
+// What is kept of a node for queries: facts, classes and agents beyond these limits are not kept, as if
+// the node did not have them.
+const (
+	maxValue     = 4 << 10  // bytes of the JSON of a fact
+	maxNames     = 1000     // classes, and agents
+	maxNameBytes = 32 << 10 // of all classes together, and of all agents
+)
+
 // interned is a text that many nodes share; equal texts are in memory once.
 type interned = unique.Handle[string]
 
@@ -25,6 +33,7 @@ type indexedFacts struct {
 	values  []interned // JSON of each fact, in the order of index.paths; empty: the node lacks the fact
 	classes interned   // names, one per line
 	agents  interned   // names, one per line
+	omitted int        // facts, classes and agents that are beyond the limits
 }
 
 // index has the configured facts, and reads them from registrations.
@@ -72,17 +81,30 @@ func (i *index) indexContent(kind string, data []byte) (*indexedFacts, error) {
 
 // indexInventory returns the indexed facts of an inventory.
 func (i *index) indexInventory(inventory *choria.Inventory) *indexedFacts {
-	facts := &indexedFacts{
-		values: make([]interned, len(i.paths)), classes: internLines(inventory.Classes),
-		agents: internLines(inventory.AgentNames()),
-	}
+	facts := &indexedFacts{values: make([]interned, len(i.paths))}
+	facts.classes = facts.keepNames(inventory.Classes)
+	facts.agents = facts.keepNames(inventory.AgentNames())
 	for position, path := range i.paths {
-		facts.values[position] = unique.Make(gjson.GetBytes(inventory.Facts, path).Raw)
+		value := gjson.GetBytes(inventory.Facts, path).Raw
+		if len(value) > maxValue {
+			value = ""
+			facts.omitted++
+		}
+		facts.values[position] = unique.Make(value)
 	}
 	return facts
 }
 
-func internLines(names []string) interned { return unique.Make(strings.Join(names, "\n")) }
+// keepNames returns the first names that are within the limits, one per line, and counts the others.
+func (f *indexedFacts) keepNames(names []string) interned {
+	kept, bytes := 0, 0
+	for kept < min(len(names), maxNames) && bytes+len(names[kept]) < maxNameBytes {
+		bytes += len(names[kept]) + 1
+		kept++
+	}
+	f.omitted += len(names) - kept
+	return unique.Make(strings.Join(names[:kept], "\n"))
+}
 
 func splitLines(names interned) []string {
 	if names.Value() == "" {

@@ -48,3 +48,42 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 		}
 	}
 }
+
+// TestIndex_KeepsLittleOfALargeRegistration has facts and names beyond each limit.
+func TestIndex_KeepsLittleOfALargeRegistration(t *testing.T) {
+	t.Parallel()
+	many := func(format string, count int) string {
+		var all []string
+		for n := range count {
+			all = append(all, fmt.Sprintf(format, n))
+		}
+		return strings.Join(all, ",")
+	}
+	cfg := DefaultConfig()
+	cfg.Index = []string{"os.name", "os", "cores"}
+	s := newFixture(t)
+	f := s.open(cfg)
+	bodies := [][]byte{
+		inventoryBody(t, `{"agents":[`+many(`{"name":"a%d"}`, maxNames+20)+`],"classes":[`+many(`"c%d"`, maxNames+7)+
+			`],"facts":{"os":{"name":"`+strings.Repeat("x", maxValue)+`"},"cores":8}}`),
+		inventoryBody(t, `{"agents":[],"classes":["first","`+strings.Repeat("c", maxNameBytes)+`","last"],"facts":{}}`),
+	}
+	s.register(len(bodies), func(n int) []byte { return output(n, "1", bodies[n]) })
+	wait.Eventually(t, func() error {
+		if s := f.Summary(); s.States[Up] != len(bodies) {
+			return fmt.Errorf("%v", s)
+		}
+		return nil
+	})
+	first, _ := f.Node(nodeName(0))
+	if len(first.Agents) != maxNames || len(first.Classes) != maxNames || len(first.Facts) != 1 {
+		t.Errorf("%d agents, %d classes, %d facts", len(first.Agents), len(first.Classes), len(first.Facts))
+	}
+	second, _ := f.Node(nodeName(1))
+	if got := strings.Join(second.Classes, " "); got != "first" {
+		t.Errorf("classes %.100s", got)
+	}
+	if omitted := f.omitted.Load(); omitted != 20+7+2+2 {
+		t.Errorf("%d omitted", omitted)
+	}
+}

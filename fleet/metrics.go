@@ -16,6 +16,10 @@ func (f *Fleet) Collector() prometheus.Collector {
 		waiting: desc("events_waiting", "Events that wait to be stored."),
 		storms:  desc("storms", "Sites of which many nodes went down at once."),
 
+		omitted: f.omitted.Load,
+		beyond: desc("index_omitted_total",
+			"Facts, classes and agents of registrations that were not indexed, because they exceed a limit."),
+
 		reconciled: f.reconciled.Load,
 		differences: desc("reconciled_total",
 			"Connections of which the view had missed the beginning or the end, and the broker's list had it."),
@@ -25,6 +29,9 @@ func (f *Fleet) Collector() prometheus.Collector {
 type collector struct {
 	summary                                 func() Summary
 	nodes, stored, dropped, waiting, storms *prometheus.Desc
+
+	omitted func() uint64
+	beyond  *prometheus.Desc
 
 	reconciled  func() uint64
 	differences *prometheus.Desc
@@ -44,5 +51,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.dropped, prometheus.CounterValue, float64(s.Events.Dropped))
 	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
 	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
+	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))
 }

@@ -35,6 +35,10 @@ type RegistrationInfo struct {
 	Bytes    int       `json:"bytes"`    // as stored
 }
 
+// maxContents is how many of a node's last registrations are unpacked, the newest; of the others only
+// RegistrationInfo is needed.
+const maxContents = 2
+
 // Registration is a stored registration, unpacked. It has Data, Text or Error.
 type Registration struct {
 	RegistrationInfo
@@ -44,10 +48,13 @@ type Registration struct {
 	Error string          `json:"error,omitempty"`
 
 	content content
+	packed  bool   // to be unpacked from the two fields below
+	stored  []byte // the message
+	packing string // kind of its content; empty: Choria's format
 }
 
 // Registrations returns a node's last registrations that are still in the stream, the newest
-// first, at most limit. It returns none for a node that is not in the view.
+// first, at most limit. The first maxContents are unpacked. It returns none for a node that is not in the view.
 func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
@@ -69,6 +76,9 @@ func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Re
 	last := &lastRegistrations{name: name, limit: limit}
 	if err := f.readRegistrations(ctx, subject, since, last); err != nil {
 		return nil, fmt.Errorf("read registrations of %s: %w", name, err)
+	}
+	for i := range last.found {
+		last.found[i].unpack()
 	}
 	return last.found, nil
 }
@@ -116,6 +126,9 @@ func (l *lastRegistrations) add(header nats.Header, data []byte, sequence uint64
 	}
 	l.found = append([]Registration{newRegistration(header, data, sequence)}, l.found...)
 	l.found = l.found[:min(len(l.found), l.limit)]
+	if len(l.found) > maxContents {
+		l.found[maxContents].packed, l.found[maxContents].stored = false, nil
+	}
 }
 
 // get adds all messages on a subject that were stored when the stream had that state. It reads
@@ -146,12 +159,21 @@ func newRegistration(header nats.Header, data []byte, sequence uint64) Registrat
 	r := Registration{RegistrationInfo: RegistrationInfo{
 		Sequence: sequence, Verified: header.Get(contract.HeaderVerified),
 		Request: header.Get(contract.HeaderRequestID), Bytes: len(data),
-	}}
+	}, packed: true, stored: data, packing: header.Get(contract.HeaderContent)}
 	r.Received, _ = time.Parse(time.RFC3339Nano, header.Get(contract.HeaderReceived))
+	return r
+}
+
+// unpack unpacks the stored message if it is still packed.
+func (r *Registration) unpack() {
+	if !r.packed {
+		return
+	}
 	var err error
-	if r.content, err = unpack(header.Get(contract.HeaderContent), data); err != nil {
+	if r.content, err = unpack(r.packing, r.stored); err != nil {
 		r.Error = err.Error()
 	}
+	r.packed, r.stored = false, nil
 	switch r.Kind = r.content.kind; {
 	case r.content.data == nil && r.Error != "":
 	case json.Valid(r.content.data):
@@ -161,7 +183,6 @@ func newRegistration(header nats.Header, data []byte, sequence uint64) Registrat
 	default:
 		r.Error = "neither JSON nor text"
 	}
-	return r
 }
 
 // Detail is a node with its last registrations. The JSON name "arrivals" is an old one that readers use.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,13 @@ const asMuster = "MUSTER_TEST_AS_MUSTER"
 // and the broker's address, separated by a space.
 const asNode = "MUSTER_TEST_AS_NODE"
 
+// maxData is the variable that caps the memory of the test binary when it runs as muster, in bytes.
+const maxData = "MUSTER_TEST_MAX_DATA"
+
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(maxData); spec != "" {
+		capMemory(spec)
+	}
 	if spec := os.Getenv(asNode); spec != "" {
 		os.Exit(runNode(spec))
 	}
@@ -35,6 +42,19 @@ func TestMain(m *testing.M) {
 		_ = parallel.Value.Set("4") // the parallel tests of this package mostly wait
 	}
 	os.Exit(m.Run())
+}
+
+// capMemory limits what this process may map for its data. The kernel refuses more, and Go ends the
+// process then, as the kernel does when a control group has no memory left. A control group needs
+// root; this does not. It is stricter: memory that was released, but is still mapped, counts.
+func capMemory(bytes string) {
+	n, err := strconv.ParseUint(bytes, 10, 64)
+	if err == nil {
+		err = syscall.Setrlimit(syscall.RLIMIT_DATA, &syscall.Rlimit{Cur: n, Max: n})
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 // process is an appliance that runs as a process of its own.

@@ -25,7 +25,7 @@ const mebi = 1 << 20
 // Bombs returns the bombs, each as a file and as an inventory where that makes a difference.
 func Bombs() []Bomb {
 	var bombs []Bomb
-	for name, content := range contents() {
+	for name, content := range Contents() {
 		bombs = append(bombs,
 			Bomb{name + " as file", fileBody(content)},
 			Bomb{name + " as inventory", body("inventory", zipped(content))})
@@ -38,8 +38,8 @@ func Bombs() []Bomb {
 	return bombs
 }
 
-// contents returns what unpacks from the bombs that are JSON.
-func contents() map[string][]byte {
+// Contents returns what unpacks from the bombs that are JSON.
+func Contents() map[string][]byte {
 	many := func(element string, bytes int) string {
 		return strings.TrimSuffix(strings.Repeat(element+",", bytes/(len(element)+1)), ",")
 	}
