@@ -45,7 +45,8 @@ const (
 //	  remembered                newest forgotten id
 //	is read from the stream     refused: the floor is the  accepted if signed after the floor
 //	  after a restart           newest stored time
-//	is not known, or forgotten  accepted once              accepted
+//	is not known, or forgotten  accepted once, the oldest  accepted
+//	                            first
 //
 // It is guarded by the adapter's mutex, except for identify.
 type signedTimes struct {

@@ -9,9 +9,9 @@ import (
 )
 
 // refuseStale rejects a converted message if it is a copy of an accepted one, or older than the
-// newest of its sender, see signedTimes. It must be called once for each message, in the order of
-// arrival. A message whose sender was not verified is not judged: its time proves nothing. The
-// mutex is held.
+// newest of its sender, see signedTimes. It must be called once for each message, when the message
+// leaves the arrival queue: never again when the message is retried. A message whose sender was not
+// verified is not judged: its time proves nothing. The mutex is held.
 func (a *Adapter) refuseStale(m *message) {
 	if !m.verified {
 		return
