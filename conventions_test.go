@@ -23,6 +23,7 @@ var layers = map[string]int{
 	"internal/config":       0, // packages of layer 0 import nothing of the project
 	"internal/contract":     0,
 	"internal/host":         0,
+	"internal/revocation":   0,
 	"internal/subject":      0,
 	"internal/throttle":     0,
 	"internal/testkit/wait": 0, // imported only by tests

@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"os"
 	"strings"
 	"testing"
@@ -29,11 +30,12 @@ func captureVerifier(t testing.TB) *choria.Verifier {
 		t.Fatal(err)
 	}
 	v := choria.NewVerifier(choria.NewTokenVerifier(choria.Issuers{"choria": key}, choria.Signers{}))
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(capture(t, "creds/ca.pem")) {
-		t.Fatal("no CA")
+	block, _ := pem.Decode(capture(t, "creds/ca.pem"))
+	ca, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
 	}
-	v.TrustRoots(roots)
+	v.Trust([]*x509.Certificate{ca}, nil)
 	return v
 }
 

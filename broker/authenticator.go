@@ -23,10 +23,12 @@ const (
 // other connections.
 type authenticator struct {
 	cfg         *Config
+	verifier    *choria.Verifier
 	tokens      *choria.TokenVerifier
 	now         func() time.Time
 	permissions permissionBuilder
 	refusals    *refusals
+	admitted    admitted
 	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
 	internalSecret string            // for connections into the account of the nodes
@@ -42,9 +44,10 @@ type authenticator struct {
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
 	a := &authenticator{
-		cfg:    cfg,
-		tokens: o.Verifier.TokenVerifier(),
-		now:    o.Now,
+		cfg:      cfg,
+		verifier: o.Verifier,
+		tokens:   o.Verifier.TokenVerifier(),
+		now:      o.Now,
 		permissions: permissionBuilder{
 			ingest: o.Ingest, private: o.Private, readableStreams: func() []string { return nil },
 		},
@@ -54,6 +57,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		intakeSecrets:  intakeSecrets(o.Intakes),
 		adminSecret:    rand.Text(),
 		internal:       map[uint64]bool{},
+		admitted:       admitted{proofs: map[uint64]*proof{}},
 	}
 	a.roles.Store(&cfg.Roles)
 	return a
@@ -64,6 +68,9 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	c := newConnectionAttempt(connection)
 	decision, err := a.decide(c)
+	if err == nil {
+		err = a.remember(connection.GetID(), c, decision)
+	}
 	if err != nil {
 		a.refusals.countRefusal(err, c.remote(), c.name)
 		return false
@@ -71,8 +78,30 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	return a.admit(connection, decision)
 }
 
-// decide applies the first rule that matches.
+// remember records what the connection has proved its identity with, so that it can be ended once that
+// is not valid any more. It returns an error if that is so already: files may have been loaded again
+// since the connection was verified.
+func (a *authenticator) remember(id uint64, c *connectionAttempt, as admission) error {
+	p := proofOf(c, as.user)
+	if p == nil || as.internal {
+		return nil
+	}
+	a.admitted.add(id, p)
+	err := p.check(a.verifier, a.now())
+	if err != nil {
+		a.admitted.remove(id)
+	}
+	return err
+}
+
+// decide verifies the certificate, as the handshake did, and applies the first rule that matches.
 func (a *authenticator) decide(c *connectionAttempt) (admission, error) {
+	if len(c.presented) > 0 {
+		var err error
+		if c.certificate, err = a.verifier.VerifyCertificates(c.presented, a.now()); err != nil {
+			return admission{}, err
+		}
+	}
 	for _, r := range rules {
 		if r.matches(a, c) {
 			return r.decide(a, c)

@@ -45,6 +45,10 @@ type Broker struct {
 	certs        *certificates  // nil without TLS files, and before Open
 	srv          *server.Server // nil before Open
 
+	trustInterval time.Duration
+	trustMu       sync.Mutex   // held while files are loaded and applied
+	revocations   *revocations // nil before Open
+
 	closeOnce     sync.Once
 	refusalEvents *nats.Conn     // receives events of refused connections; nil before Open
 	quit          chan struct{}  // closed by Close
@@ -53,7 +57,7 @@ type Broker struct {
 
 // New returns a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
-	b := &Broker{cfg: cfg, js: js, opts: o, quit: make(chan struct{})}
+	b := &Broker{cfg: cfg, js: js, opts: o, trustInterval: trustInterval, quit: make(chan struct{})}
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
@@ -68,7 +72,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	if err := probe(b.cfg.ListenAddress()); err != nil {
 		return err
 	}
-	if err := b.openCertificates(); err != nil {
+	if err := b.openTrust(); err != nil {
 		return err
 	}
 	options, err := b.options()
@@ -94,21 +98,8 @@ func (b *Broker) Open(ctx context.Context) error {
 	if b.opts.MaxBacklog > maxClientBacklog {
 		b.wg.Go(b.watchSlow)
 	}
-	if b.certs != nil {
-		b.wg.Go(b.watchCertificates)
-	}
-	return nil
-}
-
-// openCertificates loads the TLS files. A CA without a certificate only verifies
-// the senders of messages; connections then need tokens.
-func (b *Broker) openCertificates() (err error) {
-	files := b.cfg.TLS
-	if !files.Enabled() && files.CA == "" {
-		return nil
-	}
-	if b.certs, err = openCertificates(files, b.opts.Verifier.TrustRoots, b.opts.Now, b.opts.Log); err != nil {
-		return fmt.Errorf("broker.tls: %w", err)
+	if b.certs != nil || b.cfg.acceptsTokens() {
+		b.wg.Go(b.watchTrust)
 	}
 	return nil
 }

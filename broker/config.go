@@ -24,6 +24,7 @@ type Config struct {
 	TLS                tlsfile.Files
 	Issuers            choria.Issuers // public keys of organizations, by name
 	Signers            Signers
+	RevokedTokens      string // path of a list, see revocation.ParseTokens; empty: none
 	Roles              Roles
 	System             System
 }
@@ -71,6 +72,8 @@ func (c *Config) Keys() []config.Key {
 			Help: "organization issuers of tokens by name: hex ed25519 public keys"},
 		{Name: "signers", Value: config.SubTable(&c.Signers),
 			Help: "signers of tokens in a fleet without organization issuer"},
+		{Name: "revoked_tokens", Value: config.Path(&c.RevokedTokens),
+			Help: "path of the list of revoked tokens; empty: none"},
 		{Name: "roles", Value: config.SubTable(&c.Roles), Help: "roles of certificates, by patterns of their names"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 	}

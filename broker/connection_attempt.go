@@ -26,6 +26,10 @@ type connectionAttempt struct {
 	address   netip.Addr        // not valid for a connection from this process
 	isClient  bool              // false: a leaf node, route or gateway
 	nkey      bool              // it presents an nkey
+
+	presented   []*x509.Certificate // in the handshake; the first is cert
+	certificate *choria.Certificate // what cert proves; nil until decide has verified it
+	claims      *choria.Claims      // of the token; nil until it is verified
 }
 
 func newConnectionAttempt(connection server.ClientAuthentication) *connectionAttempt {
@@ -35,8 +39,8 @@ func newConnectionAttempt(connection server.ClientAuthentication) *connectionAtt
 		nonce: connection.GetNonce(), encrypted: state != nil, isClient: connection.Kind() == server.CLIENT,
 		client: o.Lang + o.Version, nkey: o.Nkey != "",
 	}
-	if state != nil && len(state.PeerCertificates) > 0 { // verified in the handshake, see verifyWith
-		c.cert = state.PeerCertificates[0]
+	if state != nil && len(state.PeerCertificates) > 0 { // verified in the handshake, see certificates.verify
+		c.cert, c.presented = state.PeerCertificates[0], state.PeerCertificates
 	}
 	if tcp, ok := connection.RemoteAddress().(*net.TCPAddr); ok {
 		c.address = tcp.AddrPort().Addr().Unmap()

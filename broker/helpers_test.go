@@ -127,6 +127,9 @@ func jetStreamOf(t *testing.T, b *Broker) jetstream.JetStream {
 	return js
 }
 
+// testTrustInterval is the trustInterval of a site.
+const testTrustInterval = 100 * time.Millisecond
+
 // site is a broker with certificates and an organization issuer, and the keys to issue
 // certificates and tokens for it.
 type site struct {
@@ -140,6 +143,16 @@ type site struct {
 // openSite runs a site; edit changes the configuration of its broker.
 func openSite(t *testing.T, edit func(*Config)) *site {
 	t.Helper()
+	return openSiteWith(t, func(_ *site, c *Config, _ *Options) {
+		if edit != nil {
+			edit(c)
+		}
+	})
+}
+
+// openSiteWith runs a site; edit changes its broker's configuration and options.
+func openSiteWith(t *testing.T, edit func(*site, *Config, *Options)) *site {
+	t.Helper()
 	public, issuer, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -152,17 +165,17 @@ func openSite(t *testing.T, edit func(*Config)) *site {
 	cfg.Issuers = choria.Issuers{"choria": public}
 	cfg.Roles.Admin = []string{"root.*"}
 	cfg.System = System{User: "system", Password: "secret"}
-	if edit != nil {
-		edit(&cfg)
-	}
-	s.broker = newBroker(t, cfg, Options{
+	o := Options{
 		Name: "broker.test", StoreDir: t.TempDir(), Now: time.Now,
-		Ingest:   []string{"*.broadcast.agent.registration", "choria.registration.>"},
-		Private:  []string{contract.SubjectNodeMetadata + ">"},
-		Intakes:  []Intake{{"test", []string{"*.broadcast.agent.registration"}}},
-		Verifier: choria.NewVerifier(cfg.Tokens()),
-		Log:      hclog.New(&hclog.LoggerOptions{Output: s.log}),
-	})
+		Ingest:  []string{"*.broadcast.agent.registration", "choria.registration.>"},
+		Private: []string{contract.SubjectNodeMetadata + ">"},
+		Intakes: []Intake{{"test", []string{"*.broadcast.agent.registration"}}},
+		Log:     hclog.New(&hclog.LoggerOptions{Output: s.log}),
+	}
+	edit(s, &cfg, &o)
+	o.Verifier = choria.NewVerifier(cfg.Tokens())
+	s.broker = newBroker(t, cfg, o)
+	s.broker.trustInterval = testTrustInterval
 	open(t, s.broker)
 	accept(t, s.broker)
 	return s

@@ -79,7 +79,8 @@ func handshakeError(format string, args []any) error {
 			return nil // the broker closed it, and has counted that
 		}
 		switch {
-		case errors.Is(err, choria.ErrExpired), errors.Is(err, choria.ErrUntrusted), errors.Is(err, choria.ErrLimit):
+		case errors.Is(err, choria.ErrExpired), errors.Is(err, choria.ErrRevoked), errors.Is(err, choria.ErrUntrusted),
+			errors.Is(err, choria.ErrLimit):
 			return err
 		case ok:
 			return fmt.Errorf("%w: %w", errHandshake, err)

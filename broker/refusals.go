@@ -36,7 +36,8 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
 	errHandshake, errConnections, errTimeout, errUnauthenticated,
-	choria.ErrUntrusted, choria.ErrExpired, choria.ErrWrongSignature, choria.ErrBadSender, choria.ErrLimit,
+	choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature, choria.ErrBadSender,
+	choria.ErrLimit,
 }
 
 // refusalInterval is the minimum time between two log lines of one reason.
@@ -80,24 +81,39 @@ func reasonOf(err error) string {
 
 // countRefusal counts a refused connection, adds it to the table, and logs it unless its reason
 // was logged within refusalInterval. address is a host; name is what the connection calls itself.
-func (r *refusals) countRefusal(err error, address, name string) {
+func (r *refusals) countRefusal(err error, address, name string) { r.count(err, address, name, false) }
+
+// countEnded does what countRefusal does, for a connection that is ended because what it proved its
+// identity with does not count any more. name is the identity.
+func (r *refusals) countEnded(err error, address, name string) { r.count(err, address, name, true) }
+
+func (r *refusals) count(err error, address, name string, ended bool) {
 	reason := reasonOf(err)
 	detail := strings.TrimPrefix(strings.TrimPrefix(err.Error(), reason), ": ")
+	key := reason
 	if errors.Is(err, errProvisioning) {
 		detail = "provisioning is not supported: enroll the node, and switch provisioning off in it"
+	}
+	if ended {
+		detail += "; the connection was ended"
+		key = "ended " + reason
 	}
 	now := r.now()
 	r.table.Add(rejected.Entry{By: "broker", Name: name, Address: address, Reason: reason, Detail: detail}, now)
 	r.mu.Lock()
 	r.counts[reason]++
 	r.mu.Unlock()
-	count, log := r.throttle.Add(reason, 1, now)
+	count, log := r.throttle.Add(key, 1, now)
 	if !log {
 		return
 	}
 	pairs := []any{"reason", reason, "address", address, "name", name[:min(len(name), maxLoggedName)], "count", count}
 	if detail != "" {
 		pairs = append(pairs, "error", detail)
+	}
+	if ended {
+		r.log.Warn("connection ended", pairs...)
+		return
 	}
 	r.log.Warn("connection refused", pairs...)
 }

@@ -150,6 +150,7 @@ func (a *authenticator) verifyToken(c *connectionAttempt) (*choria.Claims, error
 	if err != nil {
 		return nil, err
 	}
+	c.claims = claims
 	return claims, c.checkKey(claims)
 }
 

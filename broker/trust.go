@@ -192,6 +192,9 @@ func (c *Config) checkTrust(check *config.Check) {
 		check.Problem("tls.ca", "given without cert and key, so every connection could write messages that look "+
 			"verified; give cert and key, or accept tokens, or remove ca")
 	}
+	if c.RevokedTokens != "" && !c.acceptsTokens() {
+		check.Problem("revoked_tokens", "given, but no token is accepted; set [broker.issuers] or [broker.signers]")
+	}
 	for _, name := range c.Collectives {
 		if !validToken(name) {
 			check.Problem("collectives", "%q is not a valid collective name; "+

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/revocation"
 )
 
 // Limits on the certificates of a sender or a connection, so that it cannot make the appliance spend
@@ -25,56 +27,55 @@ const (
 	maxExponent = 65537
 )
 
-// certIdentity is what a verified certificate proves, and when.
-type certIdentity struct {
-	names      []string // the common name and the DNS names
-	key        *rsa.PublicKey
-	from, till time.Time      // valid from, and until before till
-	roots      *x509.CertPool // the roots it was verified with
-}
-
-// verifyChain verifies the PEM certificates of a sender: the first must be a client certificate
-// with an RSA key and lead to one of the roots. The error wraps ErrExpired, ErrUntrusted or ErrLimit.
-func verifyChain(text string, roots *x509.CertPool, now time.Time) (certIdentity, error) {
-	certificates, err := parseChain(text)
+// verifyChain verifies certificates, of which the first must be a client certificate that leads to one
+// of the roots and is not revoked, and returns what it proves. The error wraps ErrExpired, ErrRevoked,
+// ErrUntrusted or ErrLimit.
+func verifyChain(presented []*x509.Certificate, with *trust, now time.Time) (*Certificate, error) {
+	if with.roots == nil {
+		return nil, fmt.Errorf("%w: no CA is configured to verify the certificate with", ErrUntrusted)
+	}
+	chains, err := findChains(presented, with.roots, now)
 	if err != nil {
-		return certIdentity{}, err
+		return nil, err
 	}
-	chains, err := VerifyCertificates(certificates, roots, now)
-	if err != nil {
-		return certIdentity{}, err
+	leaf := presented[0]
+	c := &Certificate{names: append([]string{leaf.Subject.CommonName}, leaf.DNSNames...), till: maxTime, trust: with}
+	c.key, _ = leaf.PublicKey.(*rsa.PublicKey)
+	chain := firstValid(chains, with.lists)
+	if chain == nil {
+		return nil, errRevokedCertificate(c.names)
 	}
-	leaf := certificates[0]
-	key, isRSA := leaf.PublicKey.(*rsa.PublicKey)
-	if !isRSA {
-		return certIdentity{}, fmt.Errorf("%w: the key of the certificate is %s; protocol 1 requires RSA",
-			ErrUntrusted, leaf.PublicKeyAlgorithm)
-	}
-	names := append([]string{leaf.Subject.CommonName}, leaf.DNSNames...)
-	id := certIdentity{names: names, key: key, till: maxTime, roots: roots}
-	for _, c := range chains[0] {
-		if c.NotBefore.After(id.from) {
-			id.from = c.NotBefore
+	c.root, c.links = keyOf(chain[len(chain)-1]), with.lists.Links(chain)
+	for _, one := range chain {
+		if one.NotBefore.After(c.from) {
+			c.from = one.NotBefore
 		}
-		if c.NotAfter.Before(id.till) {
-			id.till = c.NotAfter.Add(time.Second) // NotAfter itself is the last valid second
+		if one.NotAfter.Before(c.till) {
+			c.till = one.NotAfter.Add(time.Second) // NotAfter itself is the last valid second
 		}
 	}
-	return id, nil
+	return c, nil
 }
 
-// VerifyCertificates verifies a client certificate, the first, and returns its chains to the roots.
-// The others may be intermediate CAs. The error wraps ErrExpired, ErrUntrusted or ErrLimit.
+// firstValid returns the first chain without a revoked certificate, or nil.
+func firstValid(chains [][]*x509.Certificate, lists *revocation.Lists) []*x509.Certificate {
+	for _, chain := range chains {
+		if !lists.Revoked(lists.Links(chain)) {
+			return chain
+		}
+	}
+	return nil
+}
+
+// findChains verifies a client certificate, the first, and returns its chains to the roots. The others
+// may be intermediate CAs. The error wraps ErrExpired or ErrUntrusted.
 //
 // x509's Verify alone searches every path through the intermediates from the client certificate up,
 // and verifies up to 100 signatures with keys that the sender has made. So the search goes from the
 // roots down: an intermediate takes part once a root, or one that takes part already, has signed it.
-func VerifyCertificates(
+func findChains(
 	certificates []*x509.Certificate, roots *x509.CertPool, now time.Time,
 ) ([][]*x509.Certificate, error) {
-	if err := checkCertificates(certificates); err != nil {
-		return nil, err
-	}
 	options := x509.VerifyOptions{
 		Roots: roots, Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},

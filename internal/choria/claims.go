@@ -5,9 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/muster-appliance/muster/internal/revocation"
 	"github.com/segmentio/ksuid"
 )
 
@@ -91,6 +93,32 @@ func (c *Claims) checkTime(now time.Time) error {
 	if now.Before(from) || !now.Before(till) {
 		valid := fmt.Sprintf("from %s to %s", from.Format(time.RFC3339), till.Format(time.RFC3339))
 		return fmt.Errorf("%w: the token is valid %s", ErrExpired, valid)
+	}
+	return nil
+}
+
+// Expires returns when the token is not valid any more; a time in the far future if it never expires.
+func (c *Claims) Expires() time.Time {
+	_, till := c.lifetime()
+	return till
+}
+
+// checkRevoked returns ErrRevoked if the list has the token, its holder or its issuer.
+func (c *Claims) checkRevoked(list *revocation.Tokens) error {
+	var issued time.Time
+	if c.IssuedAt != nil {
+		issued = c.IssuedAt.Time
+	}
+	chain, key, _ := strings.Cut(strings.TrimPrefix(c.Issuer, chainPrefix), ".")
+	key = strings.ToLower(key)
+	chained := strings.HasPrefix(c.Issuer, chainPrefix)
+	switch {
+	case list.ID(c.ID):
+		return fmt.Errorf("%w: the token %.64q of %.255q", ErrRevoked, c.ID, c.Name())
+	case list.Identity(c.Name(), issued):
+		return fmt.Errorf("%w: the tokens of %.255q", ErrRevoked, c.Name())
+	case list.Issuer(c.OrgUnit), chained && (list.Issuer(chain) || list.Issuer(key) || list.ID(chain)):
+		return fmt.Errorf("%w: the issuer of the token of %.255q", ErrRevoked, c.Name())
 	}
 	return nil
 }

@@ -210,6 +210,11 @@ func capturedVerifier(tb testing.TB) *Verifier {
 	return newVerifier(roots, Issuers{"choria": key})
 }
 
+// TrustRoots does what Trust does, for a pool of CAs.
+func (v *Verifier) TrustRoots(roots *x509.CertPool) {
+	v.certificates.trusted.Store(&trust{roots: roots})
+}
+
 // newVerifier returns a verifier that trusts the roots, which may be nil, and the issuers.
 func newVerifier(roots *x509.CertPool, issuers Issuers) *Verifier {
 	v := NewVerifier(NewTokenVerifier(issuers, Signers{}))

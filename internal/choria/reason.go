@@ -25,6 +25,8 @@ var (
 	ErrUntrusted = errors.New(contract.ReasonUntrusted)
 	// ErrExpired: a certificate or token is no longer valid, or not yet.
 	ErrExpired = errors.New(contract.ReasonExpired)
+	// ErrRevoked: a certificate or token, or one of its issuer's, was revoked.
+	ErrRevoked = errors.New(contract.ReasonRevoked)
 	// ErrWrongSignature: the signature, or a reply's hash, does not match the message.
 	ErrWrongSignature = errors.New(contract.ReasonWrongSignature)
 	// ErrWrongName: the message was signed by another identity than its sender.
@@ -40,7 +42,7 @@ var (
 func Reason(err error) string {
 	for _, known := range []error{
 		ErrNotUTF8, ErrBadSender, ErrBadID, ErrTooLarge, ErrLimit, ErrSchema,
-		ErrUnsigned, ErrUntrusted, ErrExpired, ErrWrongSignature, ErrWrongName,
+		ErrUnsigned, ErrUntrusted, ErrExpired, ErrRevoked, ErrWrongSignature, ErrWrongName,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()

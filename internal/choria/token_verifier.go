@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/muster-appliance/muster/internal/revocation"
 )
 
 // cacheSize is the number of verified certificates, and of verified tokens, that are kept.
@@ -31,17 +33,19 @@ type Signers struct {
 type TokenVerifier struct {
 	issuers Issuers
 	signers Signers
-	cache   *lru.Cache[[sha256.Size]byte, *Claims] // by the SHA-256 of the token
+	cache   *lru.Cache[digest, *Claims] // by the token
+	failed  failures                    // by the token
+	revoked atomic.Pointer[revocation.Tokens]
 }
 
 // NewTokenVerifier returns a verifier that trusts the issuers or, if there are none, the signers.
 func NewTokenVerifier(issuers Issuers, signers Signers) *TokenVerifier {
-	cache, err := lru.New[[sha256.Size]byte, *Claims](cacheSize)
-	if err != nil {
-		panic(err) // the only error is a size below 1
-	}
-	return &TokenVerifier{issuers: issuers, signers: signers, cache: cache}
+	return &TokenVerifier{issuers: issuers, signers: signers, cache: newCache[*Claims](cacheSize), failed: newFailures()}
 }
+
+// Revoke makes the verifier refuse the tokens in the list, and no others, from now on. nil is an empty
+// list.
+func (t *TokenVerifier) Revoke(list *revocation.Tokens) { t.revoked.Store(list) }
 
 // CanVerify reports whether there is an issuer or a signer.
 func (t *TokenVerifier) CanVerify() bool {
@@ -49,8 +53,8 @@ func (t *TokenVerifier) CanVerify() bool {
 }
 
 // Verify returns the claims of a node's or client's token that is valid at the time and has a
-// trusted signature. The error wraps ErrExpired, ErrUntrusted or ErrLimit. The claims are shared and
-// must not be changed.
+// trusted signature. The error wraps ErrExpired, ErrRevoked, ErrUntrusted or ErrLimit. The claims are
+// shared and must not be changed.
 func (t *TokenVerifier) Verify(text string, now time.Time) (*Claims, error) {
 	if len(text) > maxTokenBytes {
 		return nil, fmt.Errorf("%w: a token of more than %d bytes", ErrLimit, maxTokenBytes)
@@ -61,16 +65,28 @@ func (t *TokenVerifier) Verify(text string, now time.Time) (*Claims, error) {
 	id := sha256.Sum256([]byte(text))
 	claims, cached := t.cache.Get(id)
 	if !cached {
+		if err := t.failed.get(id, now, nil); err != nil {
+			return nil, err
+		}
 		var err error
 		if claims, err = t.parse(text, now); err != nil {
-			return nil, err
+			return nil, t.failed.add(id, err, now, nil)
 		}
 		t.cache.Add(id, claims)
 	}
-	if err := claims.checkTime(now); err != nil {
+	if err := t.CheckClaims(claims, now); err != nil {
 		return nil, err
 	}
 	return claims, nil
+}
+
+// CheckClaims returns ErrExpired or ErrRevoked if a token that was verified before is not valid any
+// more.
+func (t *TokenVerifier) CheckClaims(claims *Claims, now time.Time) error {
+	if err := claims.checkTime(now); err != nil {
+		return err
+	}
+	return claims.checkRevoked(t.revoked.Load())
 }
 
 func (t *TokenVerifier) parse(text string, now time.Time) (*Claims, error) {

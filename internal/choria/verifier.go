@@ -5,15 +5,12 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/muster-appliance/muster/internal/revocation"
 )
 
 // How a message was verified.
@@ -29,72 +26,46 @@ var callerName = regexp.MustCompile(`^[a-z]+=([\w.-]+)$`)
 // that key, and the names in the message are those in the certificate or token. It is safe for
 // concurrent use.
 type Verifier struct {
-	tokens *TokenVerifier
-	roots  atomic.Pointer[x509.CertPool]               // nil: no certificate is trusted
-	cache  *lru.Cache[[sha256.Size]byte, certIdentity] // by the SHA-256 of the PEM text
-	failed *lru.Cache[[sha256.Size]byte, failure]      // by the SHA-256 of the PEM text
-}
-
-const (
-	// failedSize is the number of certificates, refused by the verifier, that are remembered.
-	failedSize = 1 << 13
-	// failedFor is how long a certificate stays refused without being verified again.
-	failedFor = time.Minute
-	// maxFailedText is how much of the text of an error is kept, in bytes.
-	maxFailedText = 256
-)
-
-// failure is why a certificate was refused. It does not refer to the certificate, which may be large.
-type failure struct {
-	err   error
-	at    time.Time
-	roots *x509.CertPool // the roots it was verified with
-}
-
-// newFailure returns the failure with the reason and the text of an error.
-func newFailure(err error, at time.Time, roots *x509.CertPool) failure {
-	text := err.Error()
-	for _, reason := range []error{ErrExpired, ErrLimit, ErrUntrusted} {
-		if errors.Is(err, reason) {
-			text = strings.TrimPrefix(text, reason.Error()+": ")
-			err = fmt.Errorf("%w: %s", reason, strings.Clone(text[:min(len(text), maxFailedText)]))
-			break
-		}
-	}
-	return failure{err, at, roots}
-}
-
-// counts reports whether the certificate need not be verified again now, under these roots.
-func (f failure) counts(now time.Time, roots *x509.CertPool) bool {
-	return f.roots == roots && !now.Before(f.at) && now.Before(f.at.Add(failedFor))
+	tokens       *TokenVerifier
+	certificates certificateVerifier
 }
 
 // NewVerifier returns a verifier of messages with tokens. It trusts no certificates before
-// TrustRoots.
+// Trust.
 func NewVerifier(tokens *TokenVerifier) *Verifier {
-	cache, err := lru.New[[sha256.Size]byte, certIdentity](cacheSize)
-	if err != nil {
-		panic(err) // the only error is a size below 1
-	}
-	failed, err := lru.New[[sha256.Size]byte, failure](failedSize)
-	if err != nil {
-		panic(err)
-	}
-	return &Verifier{tokens: tokens, cache: cache, failed: failed}
+	return &Verifier{tokens, newCertificateVerifier()}
 }
 
-// TrustRoots makes the verifier trust certificates signed by these CAs, and no others, from now on.
-func (v *Verifier) TrustRoots(roots *x509.CertPool) { v.roots.Store(roots) }
+// Trust makes the verifier trust certificates that these CAs have signed and these lists do not revoke,
+// and no others, from now on.
+func (v *Verifier) Trust(cas []*x509.Certificate, lists *revocation.Lists) {
+	v.certificates.trusted.Store(newTrust(cas, lists))
+}
+
+// VerifyCertificates verifies the certificates that a connection presents: its own, a client
+// certificate, and those of intermediate CAs. The error wraps ErrExpired, ErrRevoked, ErrUntrusted or
+// ErrLimit.
+func (v *Verifier) VerifyCertificates(presented []*x509.Certificate, now time.Time) (*Certificate, error) {
+	return v.certificates.verify(presented, now)
+}
+
+// CheckCertificate returns ErrExpired, ErrRevoked or ErrUntrusted if a certificate that was verified
+// before is not valid any more.
+func (v *Verifier) CheckCertificate(c *Certificate, now time.Time) error {
+	return v.certificates.check(c, now)
+}
 
 // TokenVerifier returns the verifier of tokens.
 func (v *Verifier) TokenVerifier() *TokenVerifier { return v.tokens }
 
 // CanVerify reports whether there are roots, or an issuer or signer of tokens.
-func (v *Verifier) CanVerify() bool { return v.roots.Load() != nil || v.tokens.CanVerify() }
+func (v *Verifier) CanVerify() bool {
+	return v.certificates.trusted.Load().roots != nil || v.tokens.CanVerify()
+}
 
 // Verify verifies a message and returns how: VerifiedX509 or VerifiedJWT. The error wraps
-// ErrUnsigned, ErrUntrusted, ErrExpired, ErrWrongSignature, ErrWrongName or ErrLimit. Certificates and
-// tokens must be valid now, the time of reception; the time in the message is only a claim.
+// ErrUnsigned, ErrUntrusted, ErrExpired, ErrRevoked, ErrWrongSignature, ErrWrongName or ErrLimit.
+// Certificates and tokens must be valid now, the time of reception; the time in the message is only a claim.
 func (v *Verifier) Verify(m *Message, now time.Time) (how string, err error) {
 	how = VerifiedX509
 	if m.Protocol == V2 {
@@ -158,9 +129,12 @@ func (v *Verifier) verifyCertificate(m *Message, now time.Time) error {
 	if m.Proof.Certificate == insecure || m.Proof.Certificate == insecureRegistration {
 		return fmt.Errorf("%w: the request is not signed", ErrUnsigned)
 	}
-	id, err := v.identify(m.Proof.Certificate, now)
+	id, err := v.certificates.identify(m.Proof.Certificate, now)
 	if err != nil {
 		return err
+	}
+	if id.key == nil {
+		return fmt.Errorf("%w: the key of the certificate is not RSA, which protocol 1 requires", ErrUntrusted)
 	}
 	signature, err := decodeBase64("signature", m.Proof.Signature)
 	digest := sha256.Sum256(m.Proof.Signed)
@@ -187,31 +161,4 @@ func checkNames(names []string, m *Message, caller string) error {
 		return fmt.Errorf("%w: the sender is %q, but the transport sender is %q", ErrWrongName, m.Sender, m.TransportSender)
 	}
 	return nil
-}
-
-// identify returns what a certificate proves. Results are cached; a cached one is used only
-// with the same roots and while it is valid. That a certificate proves nothing is cached for
-// failedFor.
-func (v *Verifier) identify(text string, now time.Time) (certIdentity, error) {
-	roots := v.roots.Load()
-	if roots == nil {
-		return certIdentity{}, fmt.Errorf("%w: no CA is configured to verify the certificate with", ErrUntrusted)
-	}
-	key := sha256.Sum256([]byte(text))
-	id, cached := v.cache.Get(key)
-	if cached && id.roots == roots && !now.Before(id.from) && now.Before(id.till) {
-		return id, nil
-	}
-	if f, known := v.failed.Get(key); known && f.counts(now, roots) {
-		return certIdentity{}, f.err
-	}
-	// If the cached chain has expired, another chain to the roots may still be valid.
-	id, err := verifyChain(text, roots, now)
-	if err != nil {
-		f := newFailure(err, now, roots)
-		v.failed.Add(key, f)
-		return certIdentity{}, f.err
-	}
-	v.cache.Add(key, id)
-	return id, nil
 }

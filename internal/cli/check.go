@@ -60,6 +60,11 @@ func loadChecked(file string) (*appliance.Config, error) {
 	if _, err := cfg.Broker.TLS.Expires(time.Now()); err != nil {
 		return nil, config.Problems{{File: file, Key: "broker.tls", Text: err.Error()}}
 	}
+	var unusable config.Problems
+	if _, err := cfg.Broker.CheckRevocations(time.Now()); errors.As(err, &unusable) {
+		unusable[0].File = file
+		return nil, unusable
+	}
 	if _, err := cfg.Console.TLS.Files().Load(); err != nil {
 		return nil, config.Problems{{File: file, Key: "console.tls", Text: err.Error()}}
 	}
@@ -123,9 +128,11 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 	return nil
 }
 
-// warnings returns the warnings about the configuration and about the certificate that it names.
+// warnings returns the warnings about the configuration, and about the certificate and the revocation
+// lists that it names.
 func warnings(cfg *appliance.Config) []string {
-	all := cfg.Warnings()
+	revocations, _ := cfg.Broker.CheckRevocations(time.Now()) // loadChecked has returned the error
+	all := append(cfg.Warnings(), revocations...)
 	if days, ok := certificateDays(cfg); ok && days < tlsfile.WarnBefore.Hours()/24 {
 		all = append(all, fmt.Sprintf("the certificate %s expires in %.0f days", cfg.Broker.TLS.Cert, days))
 	}

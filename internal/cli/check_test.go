@@ -41,6 +41,40 @@ func TestCheck_ReportsAMissingKeyFile(t *testing.T) {
 	}
 }
 
+func TestCheck_ReadsRevocations(t *testing.T) {
+	dir, ca := t.TempDir(), authority.New(t, time.Now())
+	ca.Files(dir, nil, "collector1")
+	crl := filepath.Join(dir, "crl.pem")
+	config := tlsConfig(t, dir)
+	appendTo(t, config, "crl = '"+crl+"'\n")
+	past := func(c *x509.RevocationList) { c.NextUpdate = time.Now().Add(-time.Minute) }
+	for name, test := range map[string]struct {
+		text, want string
+		status     int
+	}{
+		"missing":         {"", ": broker.tls.crl: " + crl + ": no such file or directory", statusConfig},
+		"broken":          {"x", ": broker.tls.crl: " + crl + ": is not PEM", statusConfig},
+		"past nextUpdate": {ca.CRL(past), "warning: the CRL of CN=Test CA ended on ", statusOK},
+		"of another CA":   {authority.New(t, time.Now()).CRL(nil), "warning: there is no CRL of CN=Test CA", statusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.text != "" {
+				write(t, crl, test.text)
+			}
+			status, out, errOut := muster(t, "check", "--config", config)
+			if status != test.status || !strings.Contains(out+errOut, test.want) {
+				t.Errorf("%d %s%s, want %q", status, out, errOut, test.want)
+			}
+			if test.status == statusOK {
+				return
+			}
+			if status, _, errOut := muster(t, "run", "--config", config); status != test.status {
+				t.Errorf("run: %d %s", status, errOut)
+			}
+		})
+	}
+}
+
 func TestCheck_WarnsBeforeTheCertificateExpires(t *testing.T) {
 	ca := authority.New(t, time.Now())
 	for days, warned := range map[int]bool{20: true, 100: false} {

@@ -150,7 +150,8 @@ func enableTLS(cfg *appliance.Config) (simnode.NodeOptions, error) {
 	if err != nil {
 		return simnode.NodeOptions{}, err
 	}
-	cfg.Broker.TLS = tlsfile.Files(site.Files())
+	files := site.Files()
+	cfg.Broker.TLS = tlsfile.Files{Cert: files.Cert, Key: files.Key, CA: files.CA}
 	cfg.Broker.Issuers = choria.Issuers{"choria": issuer}
 	return simnode.NodeOptions{Site: site, RSA: key}, nil
 }

@@ -22,6 +22,15 @@ const (
 // service.
 func Path(into *string) Value { return pathValue{stringValue{into}} }
 
+// PathList is a list of what Path takes; a single text is a list of one.
+func PathList(into *[]string) Value {
+	parse := func(text string) (path string, err error) {
+		err = Path(&path).set(text)
+		return path, err
+	}
+	return ParsedList(into, parse, func(path string) string { return path })
+}
+
 type pathValue struct{ stringValue }
 
 func (v pathValue) set(found any) error {

@@ -13,6 +13,7 @@ const (
 	ReasonUnsigned        = "unsigned"         // it carries no signature
 	ReasonUntrusted       = "untrusted"        // a certificate or token of an unknown authority
 	ReasonExpired         = "expired"          // a certificate or token that is not valid at the time
+	ReasonRevoked         = "revoked"          // a certificate or token that was revoked
 	ReasonWrongSignature  = "wrong-signature"  // the signature does not match the message
 	ReasonWrongName       = "wrong-name"       // signed by another identity than the sender
 	ReasonWrongConnection = "wrong-connection" // it came over a connection of another identity
@@ -32,7 +33,7 @@ const (
 func RejectReasons() []string {
 	return []string{
 		ReasonMalformed, ReasonSchema, ReasonNotUTF8, ReasonBadSender, ReasonBadID, ReasonTooLarge, ReasonLimit,
-		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonWrongSignature, ReasonWrongName,
+		ReasonUnsigned, ReasonUntrusted, ReasonExpired, ReasonRevoked, ReasonWrongSignature, ReasonWrongName,
 		ReasonWrongConnection, ReasonStale, ReasonRefused,
 	}
 }

@@ -71,6 +71,9 @@ func (a *Authority) PEM() string { return encodePEM("CERTIFICATE", a.cert.Raw) }
 // KeyPEM returns the authority's private key as PKCS #8 in PEM.
 func (a *Authority) KeyPEM() (string, error) { return KeyPEM(a.key) }
 
+// CA returns the authority's own certificate. It must not be changed.
+func (a *Authority) CA() *x509.Certificate { return a.cert }
+
 // Pool returns a pool that holds the certificate of this authority only.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
@@ -99,6 +102,16 @@ func (a *Authority) issue(template *x509.Certificate, key crypto.PublicKey) ([]b
 		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	return der, nil
+}
+
+// CRL returns a certificate revocation list of the authority as PEM, made from the template: its
+// entries, number, thisUpdate and nextUpdate.
+func (a *Authority) CRL(template *x509.RevocationList) (string, error) {
+	der, err := x509.CreateRevocationList(rand.Reader, template, a.cert, a.key)
+	if err != nil {
+		return "", fmt.Errorf("make a revocation list: %w", err)
+	}
+	return encodePEM("X509 CRL", der), nil
 }
 
 // KeyPEM returns a private key as PKCS #8 in PEM.

@@ -87,11 +87,14 @@ func (r *Reloader) reload(fingerprint string, now time.Time) (changed bool) {
 	return true
 }
 
-// fingerprint changes when a file changes: it has the path, size and modification time of
-// each, or why it has none.
-func (f Files) fingerprint() string {
+// fingerprint changes when a file changes.
+func (f Files) fingerprint() string { return Fingerprint(f.Cert, f.Key, f.CA) }
+
+// Fingerprint changes when one of the files changes: it has the path, size and modification time of
+// each, or why it has none. An empty path is no file.
+func Fingerprint(paths ...string) string {
 	var text string
-	for _, path := range []string{f.Cert, f.Key, f.CA} {
+	for _, path := range paths {
 		if path == "" {
 			continue
 		}

@@ -3,6 +3,7 @@
 package tlsfile
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -15,25 +16,32 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// Files is a table with cert, key and ca, all of them paths.
+// Files is a table with cert, key, ca and crl, all of them paths.
 type Files struct {
-	Cert string // PEM, the certificate first and then its intermediates
-	Key  string // PEM
-	CA   string // PEM, one or more CA certificates
+	Cert string   // PEM, the certificate first and then its intermediates
+	Key  string   // PEM
+	CA   string   // PEM, one or more CA certificates
+	CRL  []string // PEM, the CRLs of these CAs; the component reads them, see package revocation
 }
 
 // Keys lists the keys of the table.
 func (f *Files) Keys() []config.Key {
-	return append(pairKeys(&f.Cert, &f.Key), config.Key{
-		Name: "ca", Value: config.Path(&f.CA),
-		Help: "path of the CA certificates that must have signed the clients' certificates, PEM",
-	})
+	return append(pairKeys(&f.Cert, &f.Key),
+		config.Key{Name: "ca", Value: config.Path(&f.CA),
+			Help: "path of the CA certificates that must have signed the clients' certificates, PEM"},
+		config.Key{Name: "crl", Value: config.PathList(&f.CRL),
+			Help: "path, or paths, of the certificate revocation lists of these CAs, PEM"})
 }
 
 // Validate reports a certificate without its key, and a key without its certificate. A CA
 // may stand alone here; the component decides whether that proves anything. It does not read the
 // files.
-func (f *Files) Validate(check *config.Check) { checkPair(check, f.Cert, f.Key) }
+func (f *Files) Validate(check *config.Check) {
+	checkPair(check, f.Cert, f.Key)
+	if len(f.CRL) > 0 && f.CA == "" {
+		check.Problem("crl", "given without ca; a revocation list counts only for the certificates of a CA")
+	}
+}
 
 // Enabled reports whether the files make a TLS server.
 func (f Files) Enabled() bool { return f.Cert+f.Key != "" }
@@ -75,7 +83,8 @@ func checkPair(check *config.Check, cert, key string) {
 // State is the content of the files. It does not change.
 type State struct {
 	Certificates []tls.Certificate // empty: the files have no certificate
-	Roots        *x509.CertPool    // nil: the files have no CA
+	CAs          []*x509.Certificate
+	Roots        *x509.CertPool // the CAs; nil: the files have none
 
 	files Files
 }
@@ -89,8 +98,12 @@ func (f Files) Load() (s *State, err error) {
 		}
 	}
 	if f.CA != "" {
-		if s.Roots, err = loadRoots(f.CA); err != nil {
+		if s.CAs, err = loadCAs(f.CA); err != nil {
 			return nil, err
+		}
+		s.Roots = x509.NewCertPool()
+		for _, ca := range s.CAs {
+			s.Roots.AddCert(ca)
 		}
 	}
 	return s, nil
@@ -143,16 +156,26 @@ func loadPair(files Files) ([]tls.Certificate, error) {
 	return []tls.Certificate{certificate}, nil
 }
 
-func loadRoots(path string) (*x509.CertPool, error) {
+// loadCAs returns the certificates in a file. It skips those that cannot be parsed, if there are
+// others.
+func loadCAs(path string) (cas []*x509.Certificate, err error) {
 	text, err := readPEM(path, "CERTIFICATE")
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil && block.Type == "CERTIFICATE" {
+			cas = append(cas, c)
+		}
+		text = rest
+	}
+	switch {
+	case bytes.Contains(text, []byte("-----BEGIN")):
+		return nil, fmt.Errorf("%s: after %d certificates there is PEM that is incomplete", path, len(cas))
+	case len(cas) == 0:
 		return nil, fmt.Errorf("%s: no certificate in it can be read", path)
 	}
-	return roots, nil
+	return cas, nil
 }
 
 // readPEM returns the content of a file whose first PEM block is of the type kind, or of any

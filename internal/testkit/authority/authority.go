@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -24,6 +25,7 @@ type Authority struct {
 	*pki.Authority
 	tb   testing.TB
 	when time.Time
+	crls int64 // made so far
 }
 
 // New makes an authority whose certificate is valid for a year before and after the time.
@@ -95,6 +97,56 @@ func (a *Authority) Renew(till time.Time) string {
 		a.tb.Fatal(err)
 	}
 	return text
+}
+
+// CRL returns the authority's revocation list as PEM: of the certificates, all PEM, and valid until a
+// month after the authority's time. Each has a higher number than those made before. An edit that is not
+// nil changes it before it is signed.
+func (a *Authority) CRL(edit func(*x509.RevocationList), revoked ...string) string {
+	a.tb.Helper()
+	a.crls++
+	template := &x509.RevocationList{
+		Number: big.NewInt(a.crls), ThisUpdate: a.when.Add(-time.Hour), NextUpdate: a.when.AddDate(0, 1, 0),
+	}
+	for _, text := range revoked {
+		block, _ := pem.Decode([]byte(text))
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			a.tb.Fatal(err)
+		}
+		template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
+			x509.RevocationListEntry{SerialNumber: c.SerialNumber, RevocationTime: a.when})
+	}
+	if edit != nil {
+		edit(template)
+	}
+	text, err := a.Authority.CRL(template)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	return text
+}
+
+// Intermediate returns an authority whose certificate this one has signed.
+func (a *Authority) Intermediate(name string) *Authority {
+	a.tb.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	keyText, err := pki.KeyPEM(key)
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	own := a.Certificate(key.Public(), func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.ExtKeyUsage = true, true, nil
+		c.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
+	}, name)
+	below, err := pki.ReadAuthority([]byte(own), []byte(keyText))
+	if err != nil {
+		a.tb.Fatal(err)
+	}
+	return &Authority{Authority: below, tb: a.tb, when: a.when}
 }
 
 // Client returns the TLS configuration of a client that has a certificate of that name and trusts

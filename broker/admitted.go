@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"sync"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/choria"
+)
+
+// sweepInterval is how often proofs of connections that have ended are forgotten.
+const sweepInterval = 30 * time.Second
+
+// proof is what a connection has proved its identity with: a certificate, a token, or both.
+type proof struct {
+	name, address string
+	certificate   *choria.Certificate // nil: it presented none
+	claims        *choria.Claims      // nil: it presented no token
+	expires       time.Time
+}
+
+// proofOf returns the proof of a connection that is admitted as a user; nil if it has proved nothing
+// that expires or can be revoked.
+func proofOf(c *connectionAttempt, user string) *proof {
+	if c.certificate == nil && c.claims == nil {
+		return nil
+	}
+	p := &proof{name: user, address: c.remote(), certificate: c.certificate, claims: c.claims}
+	if c.certificate != nil {
+		p.expires = c.certificate.Expires()
+	}
+	if c.claims != nil && (c.certificate == nil || c.claims.Expires().Before(p.expires)) {
+		p.expires = c.claims.Expires()
+	}
+	return p
+}
+
+// check returns why the proof is not valid any more, or nil.
+func (p *proof) check(verifier *choria.Verifier, now time.Time) error {
+	if p.certificate != nil {
+		if err := verifier.CheckCertificate(p.certificate, now); err != nil {
+			return err
+		}
+	}
+	if p.claims != nil {
+		return verifier.TokenVerifier().CheckClaims(p.claims, now)
+	}
+	return nil
+}
+
+// admitted has the proofs of open connections, by their id. A connection that has ended stays until the
+// next sweep.
+type admitted struct {
+	mu     sync.Mutex
+	proofs map[uint64]*proof
+	swept  time.Time
+}
+
+func (a *admitted) add(id uint64, p *proof) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.proofs[id] = p
+}
+
+func (a *admitted) remove(id uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.proofs, id)
+}
+
+// takeInvalid removes the connections whose proof is not valid any more, and returns why. Unless all
+// are to be checked, it looks only at the time at which each expires.
+func (a *admitted) takeInvalid(verifier *choria.Verifier, all bool, now time.Time) map[uint64]invalid {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	found := map[uint64]invalid{}
+	for id, p := range a.proofs {
+		if !all && now.Before(p.expires) {
+			continue
+		}
+		if err := p.check(verifier, now); err != nil {
+			found[id] = invalid{p, err}
+			delete(a.proofs, id)
+		}
+	}
+	return found
+}
+
+// invalid is a proof, and why it is not valid any more.
+type invalid struct {
+	*proof
+	err error
+}
+
+// sweep forgets connections that are not open any more, every sweepInterval.
+func (a *admitted) sweep(open func(id uint64) bool, now time.Time) {
+	a.mu.Lock()
+	if since := now.Sub(a.swept); since >= 0 && since < sweepInterval {
+		a.mu.Unlock()
+		return
+	}
+	a.swept = now
+	ids := make([]uint64, 0, len(a.proofs))
+	for id := range a.proofs {
+		ids = append(ids, id)
+	}
+	a.mu.Unlock()
+	for _, id := range ids {
+		if !open(id) {
+			a.remove(id)
+		}
+	}
+}
+
+// endInvalid ends the connections whose certificate or token has expired or, if all are to be checked,
+// was revoked or is of a CA that is not trusted any more.
+func (b *Broker) endInvalid(all bool, now time.Time) {
+	for id, found := range b.auth.admitted.takeInvalid(b.opts.Verifier, all, now) {
+		if err := b.srv.DisconnectClientByID(id); err == nil { // an error means that it has already closed
+			b.auth.refusals.countEnded(found.err, found.address, found.name)
+		}
+	}
+	b.auth.admitted.sweep(func(id uint64) bool { return b.srv.GetClient(id) != nil }, now)
+}
