@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,11 +19,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// apiCalls are calls of every kind to the console, about the node web1.
+// apiCalls are calls of every kind to the console, about the node web1. Their number has no factor in
+// common with those of workers and followers, so each is made.
 var apiCalls = []string{
 	"/api/v1/nodes/web1", "/api/v1/nodes/web1/diff", "/api/v1/events", "/api/v1/events?after=1&limit=1",
-	"/api/v1/nodes", "/api/v1/nodes?format=inventory", "/api/v1/fleet", "/api/v1/streams", "/api/v1/rejected",
-	"/metrics", "/readyz", "/jsz",
+	"/api/v1/events?since=2026-01-01T00:00:00Z", "/api/v1/nodes", "/api/v1/nodes?format=inventory",
+	"/api/v1/nodes?format=jsonl", "/api/v1/nodes?format=csv", "/api/v1/nodes?format=names",
+	"/api/v1/nodes?format=flatfile", "/api/v1/nodes?sort=received&limit=1", "/api/v1/nodes?identity=/w.*/",
+	"/api/v1/fleet", "/api/v1/streams", "/api/v1/rejected", "/metrics", "/choria/prometheus", "/readyz",
+	"/healthz", "/varz", "/connz", "/jsz",
+}
+
+// failingCalls are calls that end with an error of the client.
+var failingCalls = []string{
+	"/api/v1/nodes/unknown", "/api/v1/nodes/unknown/diff", "/api/v1/nodes?x=1", "/api/v1/events?after=x", "/api/v1/x",
+}
+
+func TestAPICalls_CoverTheAPI(t *testing.T) {
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	headings := regexp.MustCompile("(?m)^## `(/api/v1/[^`]*)`$").FindAllStringSubmatch(string(text), -1)
+	if len(headings) < 7 {
+		t.Fatalf("%d endpoints", len(headings))
+	}
+	for _, h := range headings {
+		path := strings.ReplaceAll(h[1], "{name}", "web1")
+		if !slices.ContainsFunc(apiCalls, func(call string) bool { c, _, _ := strings.Cut(call, "?"); return c == path }) {
+			t.Errorf("%s is not among the calls", h[1])
+		}
+	}
 }
 
 func TestAppliance_CallsLeaveNothingBehind(t *testing.T) {
@@ -47,7 +76,10 @@ func TestAppliance_CallsLeaveNothingBehind(t *testing.T) {
 			follow(t, client, a)
 			return
 		}
-		path := apiCalls[n%len(apiCalls)]
+		path, failing := apiCalls[n%len(apiCalls)], n%7 == 6
+		if failing {
+			path = failingCalls[n%len(failingCalls)]
+		}
 		response, err := client.Get("http://" + a.ConsoleAddress() + path)
 		if err != nil {
 			t.Error(err)
@@ -55,7 +87,7 @@ func TestAppliance_CallsLeaveNothingBehind(t *testing.T) {
 		}
 		defer response.Body.Close()
 		_, _ = io.Copy(io.Discard, response.Body)
-		if response.StatusCode != http.StatusOK && n >= len(apiCalls) || response.StatusCode >= 500 {
+		if (response.StatusCode != http.StatusOK) != failing && n >= len(apiCalls) || response.StatusCode >= 500 {
 			t.Errorf("%s: %s", path, response.Status)
 		}
 	}

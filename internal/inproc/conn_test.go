@@ -153,10 +153,24 @@ func TestConn_DrainReceivesWhatWasRouted(t *testing.T) {
 	conn.Close() // again
 }
 
+// TestConn_OutlivesARefusedPublish has errors after which the server keeps the connection.
+func TestConn_OutlivesARefusedPublish(t *testing.T) {
+	to := &recorder{maxSize: 100}
+	conn, s := open(t, to, "")
+	go func() {
+		s.write("-ERR 'Permissions Violation for Publish to \"x\"'\r\n-ERR 'Invalid Publish Subject'\r\n" +
+			"MSG b 1 4\r\nlast\r\n")
+		_ = s.conn.Close()
+	}()
+	if err := conn.Run(); !errors.Is(err, io.EOF) || len(to.got) != 1 {
+		t.Errorf("Run returns %v, received %q", err, to.got)
+	}
+}
+
 func TestConn_EndsWhenTheServerSendsWhatIsNotValid(t *testing.T) {
 	for _, sent := range []string{
-		"-ERR 'Slow Consumer'\r\n", "WHAT\r\n", "MSG\r\n", "MSG a.x 0\r\n", "MSG a.x 0 -1\r\n", "MSG a.x 0 many\r\n",
-		"HMSG b 1 12\r\n", "HMSG b 1 20 15\r\n", "PONG\r\n", "MSG a.x 0 5\r\nshort", strings.Repeat("x", readBuffer+1),
+		"-ERR 'Slow Consumer'\r\n", "-ERR 'Permissions Violation for Subscription to \"x\"'\r\n", "WHAT\r\n", "MSG\r\n",
+		"MSG a.x 0\r\n", "MSG a.x 0 -1\r\n", "MSG a.x 0 many\r\n", "HMSG b 1 12\r\n", "HMSG b 1 20 15\r\n", "PONG\r\n", "MSG a.x 0 5\r\nshort", strings.Repeat("x", readBuffer+1),
 	} {
 		t.Run(fmt.Sprintf("%.40q", sent), func(t *testing.T) {
 			to := &recorder{maxSize: 100}
@@ -177,7 +191,9 @@ func TestConn_EndsWhenTheServerSendsWhatIsNotValid(t *testing.T) {
 }
 
 func TestOpen_FailsIfTheServerDoesNotAdmitIt(t *testing.T) {
-	for _, sent := range []string{"HELLO\r\n", "INFO {\r\n", "", info + "-ERR 'Authorization Violation'\r\n"} {
+	for _, sent := range []string{"HELLO\r\n", "INFO {\r\n", "", info + "-ERR 'Authorization Violation'\r\n",
+		info + "-ERR 'Permissions Violation for Publish to \"x\"'\r\n",
+	} {
 		t.Run(fmt.Sprintf("%.40q", sent), func(t *testing.T) {
 			ours, theirs := net.Pipe()
 			go func() {

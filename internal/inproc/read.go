@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 )
 
@@ -28,7 +29,9 @@ func (c *Conn) readUntilPong() error {
 			return nil
 		case "INFO", "+OK":
 		case "-ERR":
-			err = fmt.Errorf("the server reports %s", rest)
+			if !c.opened || endsConnection(rest) {
+				err = fmt.Errorf("the server reports %s", rest)
+			}
 		default:
 			err = fmt.Errorf("the server sent %.64q, which is not part of the protocol", line)
 		}
@@ -36,6 +39,16 @@ func (c *Conn) readUntilPong() error {
 			return err
 		}
 	}
+}
+
+// harmlessErrors are the beginnings of the errors after which the server keeps a connection. They concern one
+// publish, which the server does not route, so it gets no ack.
+var harmlessErrors = [][]byte{[]byte("'Permissions Violation for Publish"), []byte("'Invalid Publish Subject")}
+
+// endsConnection reports whether the connection is of no use after an error: the server ends it, or
+// has refused a subscription.
+func endsConnection(text []byte) bool {
+	return !slices.ContainsFunc(harmlessErrors, func(begin []byte) bool { return bytes.HasPrefix(text, begin) })
 }
 
 // readLine returns the next line without its end. The slice is valid until the next read.
