@@ -81,7 +81,7 @@ type Conn struct {
 	subscriptions int    // their ids are 0, 1, …
 	subject       string // of the last message; most messages have the same, which then needs no copy
 	peers         peerReader
-	opened        bool   // Open has returned; set before Run
+	opened        bool // Open has returned; set before Run
 	received      atomic.Uint64
 	draining      atomic.Bool
 

@@ -170,7 +170,8 @@ func TestConn_OutlivesARefusedPublish(t *testing.T) {
 func TestConn_EndsWhenTheServerSendsWhatIsNotValid(t *testing.T) {
 	for _, sent := range []string{
 		"-ERR 'Slow Consumer'\r\n", "-ERR 'Permissions Violation for Subscription to \"x\"'\r\n", "WHAT\r\n", "MSG\r\n",
-		"MSG a.x 0\r\n", "MSG a.x 0 -1\r\n", "MSG a.x 0 many\r\n", "HMSG b 1 12\r\n", "HMSG b 1 20 15\r\n", "PONG\r\n", "MSG a.x 0 5\r\nshort", strings.Repeat("x", readBuffer+1),
+		"MSG a.x 0\r\n", "MSG a.x 0 -1\r\n", "MSG a.x 0 many\r\n", "HMSG b 1 12\r\n",
+		"HMSG b 1 20 15\r\n", "PONG\r\n", "MSG a.x 0 5\r\nshort", strings.Repeat("x", readBuffer+1),
 	} {
 		t.Run(fmt.Sprintf("%.40q", sent), func(t *testing.T) {
 			to := &recorder{maxSize: 100}

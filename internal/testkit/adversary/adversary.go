@@ -31,6 +31,9 @@ import (
 // Name is the adversary's identity.
 const Name = "adversary.example.net"
 
+// pause follows an attack that failed: the appliance may be closed.
+const pause = 10 * time.Millisecond
+
 // Options are what an adversary knows and may use. Console, Captured and Permissions may be empty.
 type Options struct {
 	Broker      string        // host and port, or a NATS URL
@@ -60,6 +63,8 @@ type Adversary struct {
 	held    []io.Closer           // connections that stay open until the same attack is made again
 	victims int                   // victims so far; they take turns
 
+	failures map[string]error // the last of each attack
+
 	mu     sync.Mutex
 	counts map[string]uint64 // actions by attack, guarded by mu
 	rounds int               // rotations that are complete, guarded by mu
@@ -78,6 +83,7 @@ func New(tb testing.TB, o Options) *Adversary {
 	a := &Adversary{
 		tb: tb, o: o, broker: strings.TrimPrefix(o.Broker, "nats://"), bombs: Bombs(),
 		conns: map[string]*nats.Conn{}, counts: map[string]uint64{}, cancel: func() {},
+		failures: map[string]error{},
 	}
 	if a.o.Flood == 0 {
 		a.o.Flood = 500
@@ -152,8 +158,9 @@ func (a *Adversary) rotate(ctx context.Context) {
 			return
 		}
 		n, err := at.run(ctx)
-		if err != nil && n == 0 { // the appliance refuses what it refuses; Counts shows what got through
-			a.tb.Logf("adversary: %s: %v", at.name, err)
+		if err != nil { // the appliance refuses what it refuses; Counts shows what got through
+			a.failures[at.name] = err
+			time.Sleep(pause)
 		}
 		a.mu.Lock()
 		a.counts[at.name] += uint64(n)
@@ -170,7 +177,11 @@ func (a *Adversary) Stop() {
 	a.wg.Wait()
 }
 
+// release closes all connections, and logs the last failure of each attack.
 func (a *Adversary) release() {
+	for attack, err := range a.failures {
+		a.tb.Logf("adversary: %s: %.100v", attack, err)
+	}
 	for _, c := range a.held {
 		_ = c.Close()
 	}
