@@ -80,11 +80,10 @@ type Adapter struct {
 	phase          phase
 	workerWake     *sync.Cond // wakes a worker: there may be a message to convert, or the phase is stopped
 	ledger         *ledger
-	queue          queue
+	peers          *peerQueues
 	signedTimes    *signedTimes
 	senders        *senderQueues
 	retries        retries
-	unacked        int    // messages published and not yet acknowledged
 	unackedRejects int    // rejected messages whose copy in MUSTER_REJECTED has no ack yet
 	fault          string // why the stream does not store messages; cleared only when a message is counted as stored
 
@@ -101,11 +100,12 @@ func New(cfg Config, o Options) *Adapter {
 		opts:        o,
 		connStats:   newConnStats(o),
 		ledger:      newLedger(o.Buffer, uint64(cfg.QueueLen)),
-		senders:     newSenderQueues(),
 		signedTimes: newSignedTimes(cfg.ClockSkew),
 		idle:        make(chan struct{}),
 		halted:      make(chan struct{}),
 	}
+	a.peers = newPeerQueues(a.ledger, a.recycle)
+	a.senders = newSenderQueues(&a.peers.turns)
 	a.workerWake = sync.NewCond(&a.mu)
 	a.input = a.newInput()
 	return a

@@ -3,15 +3,17 @@ package adapter
 // The way of a message, hop by hop. Hops 1 to 10 are steps 3 to 7 of ARCHITECTURE.md:
 //
 //  1. Received: the input connection calls receiver.Receive, which counts the message in the
-//     ledger. If the buffer is full, the message is dropped: that is its outcome.
-//  2. Buffered: queue.push keeps it in the order of arrival.
-//  3. Parsed: a worker (convertMessages) gets it with queue.startNext, and convert has
-//     internal/choria parse it. Until hop 6 it stays in the queue, to keep its place.
+//     ledger. If the buffer is full, the message is dropped, or one of a peer that floods: that is
+//     its outcome.
+//  2. Buffered: peerQueues.receive keeps it in its peer's order of arrival.
+//  3. Parsed: a worker (convertMessages) gets it with peerQueues.startNext, which peers take turns
+//     at, and convert has internal/choria parse it. Until hop 6 it stays in the queue, to keep its
+//     place.
 //  4. Verified: verify checks the signature.
 //  5. Built: buildStreamMessage makes the stream message. A message that fails in hop 3, 4 or 5
 //     carries a reason instead. Either way it is now converted: that is the word for hops 3 to 5.
 //  6. Queued per sender: refuseStale sets the reason of a verified message that is a copy of an
-//     older one, and queueConverted appends it to its sender's queue, both in the order of
+//     older one, and queueConverted appends it to its sender's queue, both in its peer's order of
 //     arrival. A message with a reason is rejected: its outcome is counted here, and it goes to
 //     hop 10.
 //  7. Published: takePublishable takes the messages whose turn it is, and publish hands each
@@ -31,10 +33,13 @@ import (
 	"github.com/muster-appliance/muster/internal/inproc"
 )
 
-// maxUnacked is how many messages may be published and not yet acknowledged; the others wait in
-// their sender queues. The stream's own queue is bounded too, and answers "too many requests"
-// beyond its bound.
-const maxUnacked = 1024
+// maxUnacked and maxUnackedBytes are how many messages may be published and not yet acknowledged, and
+// how many bytes they may have; the others wait in their sender queues. The stream's own queue is
+// bounded too, and answers "too many requests" beyond its bound.
+const (
+	maxUnacked      = 1024
+	maxUnackedBytes = 32 << 20
+)
 
 // maxSubject is the longest subject, in bytes, on which a message is accepted. It has room for the
 // topic of an adapter and an identity of 255 bytes. A message that waits keeps its subject, so a
@@ -42,22 +47,26 @@ const maxUnacked = 1024
 const maxSubject = 512
 
 // receiver is the inproc.Receiver of the input connection.
-type receiver struct{ a *Adapter }
+type receiver struct {
+	a       *Adapter
+	dropped string // why Memory returned nil for the message that Receive gets next
+}
 
-// Memory returns memory for a message of size bytes, or nil to discard its data: the buffer is
+// Memory returns memory for a peer's message of size bytes, or nil to discard its data: the buffer is
 // full.
-func (r receiver) Memory(size int) []byte {
-	r.a.mu.Lock()
-	room := r.a.ledger.hasRoom(size)
-	r.a.mu.Unlock()
-	if !room {
+func (r *receiver) Memory(size int, from inproc.Peer) []byte {
+	a, key := r.a, keyOf(r.a.peer(from))
+	a.mu.Lock()
+	r.dropped = a.peers.admit(a.peers.get(key, a.opts.Now()), size)
+	a.mu.Unlock()
+	if r.dropped != "" {
 		return nil
 	}
-	return r.a.rawPool.get(size)
+	return a.rawPool.get(size)
 }
 
 // Receive counts a message and queues it, or drops it. It never waits.
-func (r receiver) Receive(in inproc.Message) {
+func (r *receiver) Receive(in inproc.Message) {
 	a := r.a
 	m := &message{
 		subject: in.Subject, peer: a.peer(in.Peer), raw: in.Data, received: a.opts.Now(), held: heldFor(in.Size),
@@ -66,10 +75,12 @@ func (r receiver) Receive(in inproc.Message) {
 		m.rejectSubject()
 	}
 	a.mu.Lock()
-	if a.ledger.receive(in.Size, in.Data != nil) {
-		a.queue.push(m)
-		a.workerWake.Signal()
+	q := a.peers.get(keyOf(m.peer), m.received)
+	if in.Data != nil {
+		r.dropped = a.peers.admit(q, in.Size) // a conversion may have used up the room
 	}
+	a.peers.receive(q, m, in.Size, r.dropped)
+	a.workerWake.Signal()
 	a.mu.Unlock()
 }
 
@@ -91,26 +102,16 @@ func (a *Adapter) convertMessages() {
 func (a *Adapter) waitUnconverted() *message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	m := a.startConversion()
+	m := a.peers.startNext()
 	for m == nil && a.phase != stopped {
 		a.workerWake.Wait()
-		m = a.startConversion()
+		m = a.peers.startNext()
 	}
 	return m
 }
 
-// startConversion returns the next message to convert, or nil if there is none. It also returns nil
-// while maxReady messages wait to be published, or while more bytes are held than allowed: in a
-// burst messages wait as they were received, which takes the least memory. The mutex is held.
-func (a *Adapter) startConversion() *message {
-	if a.ledger.holdsTooMuch() || !a.senders.shouldConvert() {
-		return nil
-	}
-	return a.queue.startNext()
-}
-
 // queueConverted records that m was converted in took, moves the converted messages at the head of
-// the queue to their sender queues, and publishes.
+// its peer's queue to their sender queues, and publishes.
 func (a *Adapter) queueConverted(m *message, took time.Duration) {
 	a.mu.Lock()
 	if a.phase == stopped { // the message was counted as dropped
@@ -119,11 +120,12 @@ func (a *Adapter) queueConverted(m *message, took time.Duration) {
 	}
 	a.ledger.stats.ConvertTime += took
 	a.ledger.stats.Converted++
+	a.peers.turns.finish(m, took)
 	if m.out != nil {
-		a.ledger.resize(m, m.held+int64(len(m.out.bytes)))
+		a.peers.resize(m, m.held+int64(len(m.out.bytes)))
 	}
 	m.converted = true
-	rejects := a.moveConverted()
+	rejects := a.moveConverted(m.queue)
 	ready := a.takePublishable()
 	a.mu.Unlock()
 	for _, m := range rejects {
@@ -132,19 +134,20 @@ func (a *Adapter) queueConverted(m *message, took time.Duration) {
 	a.publish(ready)
 }
 
-// moveConverted empties the converted head of the queue into the sender queues and returns the
+// moveConverted empties the converted head of a peer's queue into the sender queues and returns the
 // messages that are rejected. The mutex is held.
-func (a *Adapter) moveConverted() (rejects []*message) {
-	for m := a.queue.popConverted(); m != nil; m = a.queue.popConverted() {
+func (a *Adapter) moveConverted(q *peerQueue) (rejects []*message) {
+	for m := q.arrivals.popConverted(); m != nil; m = q.arrivals.popConverted() {
 		if m.reason == "" {
 			a.refuseStale(m)
 		}
 		if m.reason == "" {
+			q.rememberSender(m)
 			a.senders.push(m)
 			continue
 		}
+		a.peers.turns.addQueued(q, -1, -1)
 		a.countReject(m)
-		a.workerWake.Signal() // there may be room again
 		rejects = append(rejects, m)
 	}
 	return rejects
@@ -154,19 +157,16 @@ func (a *Adapter) moveConverted() (rejects []*message) {
 // unacknowledged. The mutex is held.
 func (a *Adapter) takePublishable() []*message {
 	var ready []*message
-	for a.unacked < maxUnacked && a.phase != stopped {
+	for a.phase != stopped {
 		m := a.senders.takeReady()
 		if m == nil {
 			break
 		}
-		a.unacked++
 		m.attempts++
 		m.publishedAt = a.opts.Now()
 		ready = append(ready, m)
 	}
-	if a.senders.shouldConvert() {
-		a.workerWake.Signal()
-	}
+	a.workerWake.Signal() // there may be room for a conversion
 	return ready
 }
 
@@ -192,7 +192,7 @@ func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 		a.mu.Unlock()
 		return nil
 	}
-	a.unacked--
+	a.senders.acked(m)
 	a.ledger.stats.PublishTime += a.opts.Now().Sub(m.publishedAt)
 	a.ledger.stats.Published++
 	rejected := a.applyAck(m, ack)
@@ -217,31 +217,35 @@ func (a *Adapter) applyAck(m *message, ack pubAck) (rejected bool) {
 		return false
 	case ack.inStream() && ack.Duplicate && m.attempts == 1:
 		a.ledger.countDuplicate(m)
+		a.peers.release(m)
 		a.recycle(m)
 	case ack.inStream(): // also if it is the duplicate of an earlier attempt
 		a.fault = ""
 		a.ledger.countStored(m)
+		a.peers.release(m)
 		a.recycle(m)
 	default:
 		rejected = true
 		m.reason, m.detail = ack.reason(), ack.detail()
 		a.countReject(m)
 	}
-	a.senders.advance(m.sender)
-	a.workerWake.Signal() // there may be room again
+	a.senders.advance(m)
 	return rejected
 }
 
 // countReject counts a message as rejected; storeReject must follow. The mutex is held.
 func (a *Adapter) countReject(m *message) {
 	a.ledger.countRejected(m, m.reason)
+	a.peers.release(m)
 	a.unackedRejects++
 }
 
-// recycle frees the memory of a stored message for the next one. Nothing refers to it any more:
-// transports copy what they publish.
+// recycle frees the memory of a message for the next one. Nothing refers to it any more: it was not
+// published, or the transport has copied it.
 func (a *Adapter) recycle(m *message) {
 	a.rawPool.put(m.raw)
-	a.outPool.put(m.out.bytes)
+	if m.out != nil {
+		a.outPool.put(m.out.bytes)
+	}
 	m.raw, m.out = nil, nil
 }

@@ -14,7 +14,7 @@ func (a *Adapter) newInput() *localConn {
 	return &localConn{
 		name:         "choria adapter " + a.cfg.Name,
 		subjects:     a.cfg.Ingest.Topics,
-		receiver:     receiver{a},
+		receiver:     &receiver{a: a},
 		dial:         a.opts.DialInput,
 		stats:        a.connStats,
 		onOutageOver: a.inputOutageOver,

@@ -79,19 +79,17 @@ func (l *ledger) hasRoom(size int) bool {
 	return s.Held+heldFor(size) <= l.maxHeld && (l.maxPendingMessages == 0 || s.Pending < l.maxPendingMessages)
 }
 
-// receive counts a received message, and reports whether it is now pending. If its data was
-// discarded or there is no room, it is dropped.
-func (l *ledger) receive(size int, hasData bool) (pending bool) {
+// receive counts a received message, which is now pending. If a reason is given, it is dropped instead.
+func (l *ledger) receive(size int, dropped string) {
 	s := &l.stats
 	s.Received++
 	s.Bytes += uint64(size)
-	if !hasData || !l.hasRoom(size) {
-		s.Dropped[contract.ReasonBuffer]++
-		return false
+	if dropped != "" {
+		s.Dropped[dropped]++
+		return
 	}
 	s.Pending++
 	s.Held += heldFor(size)
-	return true
 }
 
 // countLost counts n messages that the server sent and that never arrived.
@@ -119,6 +117,11 @@ func (l *ledger) countDuplicate(m *message) {
 
 func (l *ledger) countRejected(m *message, reason string) {
 	l.stats.Rejected[reason]++
+	l.release(m)
+}
+
+func (l *ledger) countDropped(m *message, reason string) {
+	l.stats.Dropped[reason]++
 	l.release(m)
 }
 

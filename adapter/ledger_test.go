@@ -16,8 +16,12 @@ func TestLedger_BalancesAfterEveryStep(t *testing.T) {
 		if r.IntN(2) == 0 {
 			size := r.IntN(5 << 10)
 			m := &message{held: heldFor(size), out: &streamMessage{}}
-			hasData := r.IntN(20) > 0 // false: there was no room when its data was read
-			if l.receive(size, hasData) {
+			dropped := ""
+			if !l.hasRoom(size) {
+				dropped = contract.ReasonBuffer
+			}
+			l.receive(size, dropped)
+			if dropped == "" {
 				pending = append(pending, m)
 			}
 		} else if len(pending) > 0 {
@@ -27,7 +31,8 @@ func TestLedger_BalancesAfterEveryStep(t *testing.T) {
 			l.resize(m, m.held+int64(r.IntN(100)))
 			[]func(){
 				func() { l.countStored(m) }, func() { l.countDuplicate(m) }, func() { l.countRejected(m, contract.ReasonSchema) },
-			}[r.IntN(3)]()
+				func() { l.countDropped(m, contract.ReasonFlood) },
+			}[r.IntN(4)]()
 		}
 		if s := l.stats; !s.Balanced() || s.Pending != uint64(len(pending)) || s.Pending > 50 {
 			t.Fatalf("%d pending: %+v", len(pending), s)
@@ -59,7 +64,7 @@ func TestLedger_BoundsUnpackedMessagesToo(t *testing.T) {
 		highest = max(highest, a.Stats().Held)
 		time.Sleep(time.Millisecond)
 	}
-	if highest < buffer || highest > buffer+3*(unpacked+4096) {
+	if highest < buffer/3 || highest > buffer+3*(unpacked+4096) { // one peer may unpack to a third of the buffer
 		t.Errorf("up to %d bytes are held, with a buffer of %d", highest, buffer)
 	}
 }

@@ -59,7 +59,7 @@ func openLocalConn(t *testing.T) (l *localConn, failing *atomic.Bool, outages ch
 	a, _ := openWith(t, DefaultConfig(), 1<<20)
 	failing, outages = &atomic.Bool{}, make(chan outage, 10)
 	l = &localConn{
-		name: "test", subjects: []string{"test"}, receiver: receiver{a}, stats: newConnStats(a.opts),
+		name: "test", subjects: []string{"test"}, receiver: &receiver{a: a}, stats: newConnStats(a.opts),
 		dial: func(name string, subjects []string, r inproc.Receiver) (*inproc.Conn, error) {
 			if failing.Load() {
 				return nil, errors.New("no connection for this test")

@@ -11,16 +11,18 @@ import (
 )
 
 // overhead is what a pending message takes beside its bytes: its headers, and its entries in
-// the queue, in its sender's queue and among the unacknowledged messages.
+// its peer's queue, in its sender's queue and among the unacknowledged messages.
 const overhead = 1 << 10
 
 // message is a received message that has no outcome yet.
 type message struct {
-	subject  string      // the message was published to it
-	peer     inproc.Peer // the connection that published it; without a User where the broker proves none
-	raw      []byte      // as received; kept until it is stored, because it may yet be rejected
-	received time.Time   // by the appliance's clock
-	held     int64       // bytes counted against the buffer
+	subject  string        // the message was published to it
+	peer     inproc.Peer   // the connection that published it; without a User where the broker proves none
+	raw      []byte        // as received; kept until it is stored, because it may yet be rejected
+	received time.Time     // by the appliance's clock
+	held     int64         // bytes counted against the buffer
+	queue    *peerQueue    // of its peer
+	charged  time.Duration // to that peer, for its conversion
 
 	converted bool           // the fields below are set; the reason may be set before
 	sender    string         // empty if it could not be read

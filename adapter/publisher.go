@@ -103,7 +103,7 @@ type ackReceiver struct {
 }
 
 // Memory returns memory for an ack, or nil to discard one that is too long.
-func (r *ackReceiver) Memory(size int) []byte {
+func (r *ackReceiver) Memory(size int, _ inproc.Peer) []byte {
 	if size > len(r.buffer) {
 		return nil
 	}

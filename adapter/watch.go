@@ -26,6 +26,7 @@ func (a *Adapter) watch() {
 	for {
 		select {
 		case <-a.halted:
+			a.reportFloods(a.opts.Now())
 			report.update(a.Stats(), a.Fault(), a.opts.Now().Add(reportInterval)) // one interval later: nothing is suppressed
 			return
 		case <-ticker.C:
@@ -35,6 +36,7 @@ func (a *Adapter) watch() {
 				a.appliancePublisher.expire(now)
 			}
 			a.publishRetries(now)
+			a.reportFloods(now)
 			report.update(a.Stats(), a.Fault(), now)
 		}
 	}
@@ -47,6 +49,7 @@ func (a *Adapter) publishRetries(now time.Time) {
 		a.senders.resume(m)
 	}
 	ready := a.takePublishable()
+	a.peers.forgetIdle(now.Add(-idleTime))
 	a.mu.Unlock()
 	a.publish(ready)
 }

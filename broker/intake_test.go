@@ -24,7 +24,7 @@ type intakeReceiver struct {
 	got []inproc.Message
 }
 
-func (*intakeReceiver) Memory(size int) []byte { return make([]byte, size) }
+func (*intakeReceiver) Memory(size int, _ inproc.Peer) []byte { return make([]byte, size) }
 
 func (r *intakeReceiver) Receive(m inproc.Message) {
 	r.mu.Lock()

@@ -77,7 +77,7 @@ type blockedReceiver struct {
 	received atomic.Uint64
 }
 
-func (*blockedReceiver) Memory(size int) []byte { return make([]byte, size) }
+func (*blockedReceiver) Memory(size int, _ inproc.Peer) []byte { return make([]byte, size) }
 
 func (r *blockedReceiver) Receive(m inproc.Message) {
 	<-r.release

@@ -25,6 +25,7 @@ const (
 // valid.
 const (
 	ReasonBuffer     = "buffer"     // the buffer or the queue was full
+	ReasonFlood      = "flood"      // the buffer was full, and its peer held more than its share
 	ReasonConnection = "connection" // lost between the server and the adapter
 	ReasonShutdown   = "shutdown"   // without an outcome when the drain time ended
 )
@@ -39,4 +40,6 @@ func RejectReasons() []string {
 }
 
 // DropReasons returns every reason why a message is dropped.
-func DropReasons() []string { return []string{ReasonBuffer, ReasonConnection, ReasonShutdown} }
+func DropReasons() []string {
+	return []string{ReasonBuffer, ReasonFlood, ReasonConnection, ReasonShutdown}
+}

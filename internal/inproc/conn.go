@@ -50,9 +50,9 @@ var (
 // Receiver takes the messages of a connection. Open and Run call its methods one after the other,
 // never concurrently. They must not block.
 type Receiver interface {
-	// Memory returns a slice of size bytes to read the data of a message into, or nil to
+	// Memory returns a slice of size bytes to read the data of a peer's message into, or nil to
 	// discard the data.
-	Memory(size int) []byte
+	Memory(size int, from Peer) []byte
 	// Receive is called for every message, also if its data was discarded.
 	Receive(m Message)
 }

@@ -18,7 +18,7 @@ type recorder struct {
 	peers   []Peer // of all messages
 }
 
-func (r *recorder) Memory(size int) []byte {
+func (r *recorder) Memory(size int, _ Peer) []byte {
 	if size > r.maxSize {
 		return nil
 	}

@@ -136,7 +136,7 @@ func (c *Conn) readHeaders(n int) (status string, peer Peer, err error) {
 // readData reads or discards the data of a message, and hands the message to the receiver.
 func (c *Conn) readData(m Message) error {
 	discard := m.Size
-	m.Data = c.receiver.Memory(m.Size)
+	m.Data = c.receiver.Memory(m.Size, m.Peer)
 	if m.Data != nil {
 		discard = 0
 		if _, err := io.ReadFull(c.reader, m.Data); err != nil {

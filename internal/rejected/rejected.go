@@ -21,8 +21,8 @@ const (
 	maxDetail = 512
 )
 
-// Entry counts the refused connections or rejected messages of one name at one address for one
-// reason.
+// Entry counts the refused connections, or the rejected or dropped messages, of one name at one
+// address for one reason.
 type Entry struct {
 	By      string    `json:"by"`      // "broker", or "adapter" and its name
 	Name    string    `json:"name"`    // as the client gave it; it is not verified
@@ -50,7 +50,7 @@ func New() *Table {
 	return t
 }
 
-// Add counts a refused connection or rejected message. It sets First, Last and Count
+// Add counts a refused connection or rejected message, or as many as Count says. It sets First and Last
 // itself, and cuts Name and Detail.
 func (t *Table) Add(e Entry, now time.Time) {
 	if t == nil {
@@ -58,16 +58,17 @@ func (t *Table) Add(e Entry, now time.Time) {
 	}
 	e.Name, e.Detail = cut(e.Name, maxName), cut(e.Detail, maxDetail)
 	k := key{e.By, e.Name, e.Address, e.Reason}
+	n := max(e.Count, 1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known, ok := t.entries.Get(k)
 	if !ok {
 		known = &e
-		known.First = now
+		known.First, known.Count = now, 0
 		t.entries.Add(k, known)
 	}
 	known.Last, known.Detail = now, e.Detail
-	known.Count++
+	known.Count += n
 }
 
 // cut returns a copy of at most size bytes of a text, as valid UTF-8. It copies because callers
