@@ -12,28 +12,30 @@ import (
 
 // Values of Event.Event. The other values are the new state of the node.
 const (
-	eventNew   = "new"
-	eventStorm = "storm"
-	eventCalm  = "calm" // the end of a storm
+	eventNew       = "new"
+	eventStorm     = "storm"
+	eventCalm      = "calm"       // the end of a storm
+	eventClockStep = "clock_step" // the clock of the machine was set
 )
 
 // Event is one change of a node or a site, as it is stored.
 type Event struct {
-	Event      string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm
+	Event      string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm, clock_step
 	Node       string    `json:"node,omitempty"` // empty: an event of a site
 	From       State     `json:"from,omitempty"` // empty: the node is new
 	To         State     `json:"to,omitempty"`
-	Reason     string    `json:"reason"`             // for operators
-	Since      time.Time `json:"since"`              // when the cause happened
-	Received   time.Time `json:"received,omitzero"`  // when the node's last registration was received
-	Ended      time.Time `json:"ended,omitzero"`     // when the node's last connection ended
-	ShutdownAt time.Time `json:"goodbye,omitzero"`   // shutdown announced; in JSON goodbye, which existing readers expect
-	Address    string    `json:"address,omitempty"`  // of the node's newest connection
-	Site       string    `json:"site"`               // of the node, or the site itself
-	Storm      string    `json:"storm,omitempty"`    // id, the same for a storm and its calm
-	Nodes      int       `json:"nodes,omitempty"`    // that went down in the storm so far
-	Of         int       `json:"of,omitempty"`       // nodes of the site
-	Sequence   uint64    `json:"sequence,omitempty"` // in the stream of events; not stored
+	Reason     string    `json:"reason"`                 // for operators
+	Since      time.Time `json:"since"`                  // when the cause happened
+	Received   time.Time `json:"received,omitzero"`      // when the node's last registration was received
+	Ended      time.Time `json:"ended,omitzero"`         // when the node's last connection ended
+	ShutdownAt time.Time `json:"goodbye,omitzero"`       // shutdown announced; existing readers expect goodbye
+	Address    string    `json:"address,omitempty"`      // of the node's newest connection
+	Site       string    `json:"site"`                   // of the node, or the site itself
+	Storm      string    `json:"storm,omitempty"`        // id, the same for a storm and its calm
+	Nodes      int       `json:"nodes,omitempty"`        // that went down in the storm so far
+	Of         int       `json:"of,omitempty"`           // nodes of the site
+	Step       float64   `json:"step_seconds,omitempty"` // seconds by which the clock was set; negative: back
+	Sequence   uint64    `json:"sequence,omitempty"`     // in the stream of events; not stored
 }
 
 // Subject returns the subject of the event.
@@ -47,6 +49,9 @@ func (e *Event) Subject() string {
 // ID returns the message id of the event. It is the same for the same change, so that a change
 // that is found again after a restart is stored once.
 func (e *Event) ID() string {
+	if e.Event == eventClockStep {
+		return fmt.Sprintf("%s/%s/%d", e.Event, e.Site, e.Since.UnixNano())
+	}
 	if e.Node == "" {
 		return e.Event + "/" + e.Storm
 	}
@@ -82,7 +87,7 @@ func parseEvent(subject string, data []byte) (*Event, error) {
 // known reports whether the event is one that this package stores.
 func (e *Event) known() bool {
 	if e.Node == "" {
-		return e.Event == eventStorm || e.Event == eventCalm
+		return e.Event == eventStorm || e.Event == eventCalm || e.Event == eventClockStep
 	}
 	return (e.Event == eventNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
 }

@@ -164,14 +164,15 @@ func (f *Fleet) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	siteEvents := map[string]*Event{} // the last of each site
+	storms := map[string]*Event{} // the last storm or calm of each site
 	err = f.readStored(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
 		e, err := parseEvent(m.Subject(), m.Data())
 		switch {
 		case err != nil:
 			f.logUnreadable(m.Subject(), err)
+		case e.Event == eventStorm || e.Event == eventCalm:
+			storms[e.Site] = e
 		case e.Node == "":
-			siteEvents[e.Site] = e
 		default:
 			f.registry.restore(e)
 		}
@@ -179,7 +180,7 @@ func (f *Fleet) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	for _, e := range siteEvents {
+	for _, e := range storms {
 		if e.Event == eventStorm {
 			f.registry.restoreStorm(e)
 		}

@@ -45,6 +45,10 @@ type Options struct {
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Log           hclog.Logger
 
+	// Clock returns the time, without a monotonic reading, and the sum of all steps of the machine's
+	// clock since the appliance started.
+	Clock func() (now time.Time, stepped time.Duration)
+
 	// Connections lists the connections to the broker that are open, and those that ended lately.
 	Connections func() ([]Conn, error)
 }
@@ -72,7 +76,8 @@ type Fleet struct {
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 
 	mu       sync.Mutex
-	registry *registry // guarded by mu
+	registry *registry     // guarded by mu
+	stepped  time.Duration // what opts.Clock returned last; guarded by mu
 
 	ctx       context.Context // done once Close is called
 	cancel    context.CancelFunc
@@ -126,7 +131,9 @@ func (f *Fleet) connect(context.Context) (err error) {
 		f.wg.Go(f.outbox.run)
 		emit = f.outbox.put
 	}
-	f.registry = newRegistry(f.cfg.Rules(f.opts.Now()), f.cfg.StormShare, emit)
+	var now time.Time
+	now, f.stepped = f.opts.Clock()
+	f.registry = newRegistry(f.cfg.Rules(now), f.cfg.StormShare, emit)
 	return nil
 }
 
@@ -142,13 +149,6 @@ func (f *Fleet) tick() {
 			f.withRegistry(func(r *registry, now time.Time) { r.tick(now) })
 		}
 	}
-}
-
-// withRegistry calls do with the registry locked.
-func (f *Fleet) withRegistry(do func(r *registry, now time.Time)) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	do(f.registry, f.opts.Now())
 }
 
 // logUnreadable logs that a message cannot be read, at most once a minute.

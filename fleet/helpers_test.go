@@ -20,11 +20,12 @@ import (
 // fixture is a broker with the streams that a fleet reads and writes, and a clock that tests
 // can set ahead.
 type fixture struct {
-	tb     testing.TB
-	broker *broker.Broker
-	js     jetstream.JetStream
-	system *nats.Conn
-	ahead  atomic.Int64 // nanoseconds
+	tb      testing.TB
+	broker  *broker.Broker
+	js      jetstream.JetStream
+	system  *nats.Conn
+	ahead   atomic.Int64 // nanoseconds; no step: so much time has passed
+	stepped atomic.Int64 // nanoseconds; sum of the steps of the clock
 }
 
 func newFixture(tb testing.TB) *fixture {
@@ -66,11 +67,19 @@ func (s *fixture) createStream(name, subject string) {
 	}
 }
 
-func (s *fixture) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+func (s *fixture) now() time.Time {
+	return time.Now().Add(time.Duration(s.ahead.Load() + s.stepped.Load()))
+}
+
+// readClock is Options.Clock.
+func (s *fixture) readClock() (now time.Time, stepped time.Duration) {
+	stepped = time.Duration(s.stepped.Load())
+	return time.Now().Round(0).Add(time.Duration(s.ahead.Load()) + stepped), stepped
+}
 
 func (s *fixture) newFleet(cfg Config) *Fleet {
 	return New(cfg, Options{
-		Site: "ams", StoreEvents: true, Now: s.now, Log: hclog.NewNullLogger(),
+		Site: "ams", StoreEvents: true, Now: s.now, Clock: s.readClock, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
 	})
 }
@@ -264,8 +273,11 @@ func newIndexedFleet(tb testing.TB, nodes int) *Fleet {
 	cfg := DefaultConfig()
 	cfg.Index = []string{"os.name", "cores", "serial"}
 	now := time.Unix(1_000_000, 0)
-	f := New(cfg, Options{Site: "ams", Now: func() time.Time { return now }})
-	f.registry = newRegistry(cfg.Rules(now), cfg.StormShare, func(*Event) {})
+	f := New(cfg, Options{
+		Site: "ams", Now: func() time.Time { return now },
+		Clock: func() (time.Time, time.Duration) { return now.Add(time.Minute), 0 },
+	})
+	f.registry = newRegistry(cfg.Rules(now.Add(time.Minute)), cfg.StormShare, func(*Event) {})
 	for n := range nodes {
 		f.registerIndexed(n, now.Add(time.Duration(n)*time.Millisecond))
 	}

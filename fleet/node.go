@@ -20,6 +20,7 @@ type node struct {
 	scheduleIndex int           // index in the schedule
 	facts         *indexedFacts // nil: none are known
 	registeredOn  interned      // template of the subject of its registrations
+	stored        time.Time     // Received of its last registration as the stream has it
 }
 
 // updateInterval adds the time between two registrations to a moving average.
@@ -29,6 +30,15 @@ func (n *node) updateInterval(gap time.Duration) {
 		return
 	}
 	n.interval += (gap - n.interval) / 4
+}
+
+// isNew reports whether a registration is neither the last one that was read nor older. If the last
+// one is from the future, the clock was set back, and times say only whether they are the same.
+func (n *node) isNew(u update, now time.Time) bool {
+	if n.stored.After(now) {
+		return !u.received.Equal(n.stored)
+	}
+	return u.received.After(n.stored)
 }
 
 // copyConnection copies what is known of the node's connections into its signals.

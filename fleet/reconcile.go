@@ -62,7 +62,7 @@ func (f *Fleet) reconcileConnections() {
 func (f *Fleet) reconcile() {
 	var known map[connID]string
 	f.withRegistry(func(r *registry, _ time.Time) { known = r.beginListing() })
-	at := f.opts.Now()
+	at, _ := f.opts.Clock()
 	listed, err := f.opts.Connections()
 	if err != nil {
 		f.withRegistry(func(r *registry, _ time.Time) { r.ended = nil })

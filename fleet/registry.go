@@ -19,6 +19,7 @@ type registry struct {
 	counts      map[State]int // nodes by state
 	schedule    schedule
 	lastTick    time.Time
+	step        clockStep       // the last
 	ended       map[connID]bool // connections that ended since a listing began; nil: there is none
 	emit        func(*Event)    // must not call the registry
 }
@@ -41,12 +42,12 @@ func newNameTree() *btree.BTreeG[*node] {
 // update is what one registration reports about its node.
 type update struct {
 	name, site string
-	received   time.Time
+	received   time.Time     // as stored
 	subject    interned      // see subjectTemplate
 	facts      *indexedFacts // nil: the registration has none, or none are indexed
 }
 
-// registered records a registration. An old one that is read again changes no state.
+// registered records a registration. One that was read before, or is older, changes no state.
 func (r *registry) registered(u update, now time.Time) {
 	n := r.nodes[u.name]
 	if n == nil {
@@ -54,17 +55,21 @@ func (r *registry) registered(u update, now time.Time) {
 		n.copyConnection()
 	}
 	n.registeredOn = u.subject
-	if u.facts != nil && !u.received.Before(n.Received) {
-		// An equal time means that the node was restored from an event, which has no facts.
-		n.facts = u.facts
+	isNew := n.isNew(u, now)
+	if isNew || u.received.Equal(n.stored) { // if equal, the node may be restored from an event, which has no facts
+		n.stored = u.received
+		if u.facts != nil {
+			n.facts = u.facts
+		}
 	}
-	if !u.received.After(n.Received) {
+	received := r.adjust(u.received, now)
+	if !isNew || !received.After(n.Received) {
 		return
 	}
 	if !n.Received.IsZero() {
-		n.updateInterval(u.received.Sub(n.Received))
+		n.updateInterval(received.Sub(n.Received))
 	}
-	n.Received = u.received
+	n.Received = received
 	if n.site != u.site && n.announced != "" { // the node moved to another site
 		r.site(n.site).nodes--
 		r.site(u.site).nodes++
@@ -93,6 +98,7 @@ func (r *registry) connected(name string, c startedConnection, now time.Time) {
 		cs = new(connections)
 		r.connections[name] = cs
 	}
+	c.since = r.adjust(c.since, now)
 	cs.begin(c)
 	r.connectionsChanged(name, cs, now)
 }
@@ -106,7 +112,7 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 	if cs == nil {
 		return
 	}
-	cs.end(id, at, reason)
+	cs.end(id, r.adjust(at, now), reason)
 	if len(cs.open) == 0 {
 		delete(r.connections, name) // n.connections of the node, if it registered, keeps cs
 	}
@@ -135,8 +141,8 @@ func (r *registry) shutdownEvent(name string, at, now time.Time) {
 	}
 }
 
-// tick updates the states that change because time passed. After the clock was set back, any
-// state may have changed.
+// tick updates the states that change because time passed. After the clock was set back by less than
+// what counts as a step, any state may have changed.
 func (r *registry) tick(now time.Time) {
 	due := r.schedule.due(now)
 	if now.Before(r.lastTick) {
@@ -192,7 +198,7 @@ func (r *registry) setState(n *node, state State, since time.Time) {
 }
 
 // restore applies an event that a previous process stored. The last event of a node has the
-// state that the node had then.
+// state that the node had then. The times of the event may change, see notAfter.
 func (r *registry) restore(e *Event) {
 	n := r.nodes[e.Node]
 	if n == nil {
@@ -201,6 +207,8 @@ func (r *registry) restore(e *Event) {
 		}
 		n = r.add(&node{name: e.Node, site: e.Site})
 	}
+	n.stored = e.Received
+	e.notAfter(r.rules.Started, &r.rules)
 	n.Signals = Signals{Received: e.Received, Restored: e.To}
 	if e.To == Down || e.To == Stopped { // in other states the node was connected or within its grace
 		n.Ended, n.ShutdownAt = e.Ended, e.ShutdownAt

@@ -54,7 +54,9 @@ func (m *modelNode) state(now time.Time) string {
 type model struct {
 	t        *testing.T
 	random   *rand.Rand
-	now      time.Time
+	now      time.Time     // by a clock that is never set
+	stepped  time.Duration // sum of the steps of the clock that the registry sees
+	steps    bool          // the clock is set from time to time, and the process does not restart
 	registry *testRegistry
 	nodes    map[string]*modelNode
 	stored   []*Event          // what the stream of events has
@@ -63,35 +65,47 @@ type model struct {
 	server   string
 }
 
+// clock returns the time that the registry sees.
+func (m *model) clock() time.Time { return m.now.Add(m.stepped) }
+
+// setClock sets the clock. No state changes.
+func (m *model) setClock() {
+	by := time.Duration(m.random.IntN(6*3600)-3*3600) * time.Second
+	m.stepped += by
+	m.registry.moveTimes(clockStep{by: by, before: m.clock().Add(-by)})
+}
+
 // step lets one random thing happen to a node, or restarts the process.
 func (m *model) step(name string) {
 	n := m.nodes[name]
 	m.now = m.now.Add(1 + time.Duration(m.random.IntN(1000))) // no two things happen at the same time
-	switch op := m.random.IntN(12); {
+	switch op := m.random.IntN(13); {
 	case op < 4:
 		m.now = m.now.Add(time.Duration(m.random.IntN(400)) * time.Second)
 	case op < 7:
-		u := update{name: name, site: "ams", received: m.now}
+		u := update{name: name, site: "ams", received: m.clock()}
 		m.last[name] = u
 		if n == nil {
 			n = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}}
 			m.nodes[name] = n
 		}
 		n.received = m.now
-		m.registry.registered(u, m.now)
+		m.registry.registered(u, m.clock())
 	case op == 7 && n != nil: // the last registration is read again
-		m.registry.registered(m.last[name], m.now)
+		m.registry.registered(m.last[name], m.clock())
 	case op == 8 && n != nil:
 		m.lastConn++
 		n.open[m.lastConn] = true
-		m.registry.connect(name, connID{m.server, m.lastConn}, m.now)
+		m.registry.connect(name, connID{m.server, m.lastConn}, m.clock())
 	case op == 9 && n != nil:
 		m.disconnect(name, n)
 	case op == 10 && n != nil:
 		n.shutdown = m.now
-		m.registry.shutdownEvent(name, m.now, m.now)
-	case op == 11 && m.random.IntN(8) == 0:
+		m.registry.shutdownEvent(name, m.clock(), m.clock())
+	case op == 11 && !m.steps && m.random.IntN(8) == 0:
 		m.restart()
+	case op == 12 && m.steps:
+		m.setClock()
 	}
 }
 
@@ -102,7 +116,7 @@ func (m *model) disconnect(name string, n *modelNode) {
 		if len(n.open) == 0 {
 			n.ended = m.now
 		}
-		m.registry.disconnected(name, connID{m.server, id}, m.now, "Client Closed", m.now)
+		m.registry.disconnected(name, connID{m.server, id}, m.clock(), "Client Closed", m.clock())
 		break
 	}
 }
@@ -153,7 +167,7 @@ func (m *model) storeEvents() {
 
 // compare ticks, and checks that the registry has the nodes, states and counts of the model.
 func (m *model) compare(step int) {
-	m.registry.tick(m.now)
+	m.registry.tick(m.clock())
 	sum := 0
 	for name, modeled := range m.nodes {
 		want := modeled.state(m.now)
@@ -184,6 +198,7 @@ func TestRegistry_MatchesModel(t *testing.T) {
 		m := &model{
 			t: t, random: rand.New(rand.NewPCG(uint64(round), 6)), now: time.Unix(1_000_000, 0).UTC(),
 			nodes: map[string]*modelNode{}, last: map[string]update{}, server: "S0",
+			steps: round%2 == 1,
 		}
 		m.registry = newTestRegistry(testRules(m.now))
 		for step := range 400 {

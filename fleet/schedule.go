@@ -49,5 +49,14 @@ func (s *schedule) due(now time.Time) []*node {
 	return due
 }
 
+// move moves all times by d.
+func (s *schedule) move(d time.Duration) {
+	for i, at := range s.times {
+		if at != never {
+			s.times[i] = at + int64(d)
+		}
+	}
+}
+
 // all returns every node, in a new slice.
 func (s *schedule) all() []*node { return append([]*node(nil), s.nodes...) }

@@ -79,6 +79,7 @@ func (s *site) event(kind, reason string) *Event {
 // restoreStorm continues a storm that had not ended when the previous process did. It lasts at
 // least until the nodes that were not down yet have had the time to register again.
 func (r *registry) restoreStorm(e *Event) {
+	e.notAfter(r.rules.Started, &r.rules)
 	r.site(e.Site).storm = storm{
 		id: e.Storm, since: e.Since, nodes: e.Nodes, until: r.rules.Started.Add(r.rules.Down + stormWindow),
 	}

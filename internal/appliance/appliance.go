@@ -31,6 +31,7 @@ type Appliance struct {
 	opts     Options
 	verifier *choria.Verifier // verifies connections and messages
 	rejected *rejected.Table  // refused connections and rejected messages
+	clock    *clock
 
 	lock     *dirLock
 	broker   *broker.Broker
@@ -59,6 +60,7 @@ func New(cfg *Config, o Options) *Appliance {
 		opts:     o,
 		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
 		rejected: rejected.New(),
+		clock:    newClock(o.Log),
 		quit:     make(chan struct{}),
 	}
 }
@@ -72,7 +74,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openStreams,
 		a.openFleet,
 		a.openAdapters,
-		a.startMemoryLimit,
+		a.startWatching,
 		a.openConsole,
 		a.writeToken,
 		a.acceptNodes,
@@ -125,6 +127,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Site:          a.cfg.Site,
 		StoreEvents:   a.cfg.keepsEvents(),
 		Now:           time.Now,
+		Clock:         a.clock.read,
 		Connect:       a.broker.Connect,
 		ConnectSystem: a.broker.ConnectSystem,
 		Connections:   a.listConnections,
@@ -176,9 +179,10 @@ func (a *Appliance) dialInput(adapterName string) adapter.Dial {
 	}
 }
 
-// startMemoryLimit starts to limit the memory of the process.
-func (a *Appliance) startMemoryLimit(context.Context) error {
+// startWatching starts to limit the memory of the process, and to notice steps of the clock.
+func (a *Appliance) startWatching(context.Context) error {
 	a.wg.Go(a.limitMemory)
+	a.wg.Go(a.watchClock)
 	return nil
 }
 

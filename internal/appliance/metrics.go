@@ -22,6 +22,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 		constant("muster_build_info", "The running version.", prometheus.GaugeValue,
 			prometheus.Labels{"version": a.opts.Version}),
 	)
+	metrics.MustRegister(a.clock.metrics()...)
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}

@@ -22,6 +22,9 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 	if a.streams, err = jetstream.New(nc); err != nil {
 		return err
 	}
+	if err := a.checkNewestMessage(ctx); err != nil {
+		return err
+	}
 	log := a.opts.Log.Named("jsconfig")
 	results, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
 	if errors.Is(err, jsconfig.ErrOverlap) {
