@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -10,16 +11,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// subscribe subscribes to the connect and disconnect events of the broker and the shutdown
-// events of nodes.
+// subscribe subscribes to the connect and disconnect events of the broker and the shutdown events of
+// nodes. Connect and disconnect events share a subscription, so that their order is kept.
 func (f *Fleet) subscribe(context.Context) error {
 	for _, s := range []struct {
 		conn    *nats.Conn
 		subject string
 		handle  nats.MsgHandler
 	}{
-		{f.system, "$SYS.ACCOUNT.*.CONNECT", f.handleConnect},
-		{f.system, "$SYS.ACCOUNT.*.DISCONNECT", f.handleDisconnect},
+		{f.system, "$SYS.ACCOUNT.*.*", f.handleConnection},
 		{f.conn, contract.SubjectShutdown, f.handleShutdown},
 	} {
 		subscription, err := s.conn.Subscribe(s.subject, s.handle)
@@ -82,6 +82,16 @@ func (f *Fleet) parseConnectionEvent(m *nats.Msg) (e *connectionEvent, ok bool) 
 		return nil, false
 	}
 	return e, e.Client.Host != "" && e.Client.Host != inProcessHost
+}
+
+// handleConnection applies a connect or disconnect event.
+func (f *Fleet) handleConnection(m *nats.Msg) {
+	switch m.Subject[strings.LastIndexByte(m.Subject, '.')+1:] {
+	case "CONNECT":
+		f.handleConnect(m)
+	case "DISCONNECT":
+		f.handleDisconnect(m)
+	}
 }
 
 func (f *Fleet) handleConnect(m *nats.Msg) {
