@@ -108,6 +108,21 @@ func userNkey(text string) nats.Option {
 	return nats.Nkey(text, func([]byte) ([]byte, error) { return nil, nil })
 }
 
+// TestAuthenticator_RefusesCertificatesWithoutName has patterns that match any name, also an empty one.
+// The server would report the user that such a connection chooses.
+func TestAuthenticator_RefusesCertificatesWithoutName(t *testing.T) {
+	for name, edit := range map[string]func(*Config){
+		"administrator": func(cfg *Config) { cfg.Roles.Admin = []string{"*"} },
+		"client":        func(cfg *Config) { cfg.Roles.Client = []string{"*"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openSite(t, edit)
+			nameless := s.ca.Client(func(c *x509.Certificate) { c.Subject.CommonName, c.DNSNames = "", nil }, "web1")
+			s.mustRefuse(t, "bad-sender", nats.Secure(nameless), nats.UserInfo("web2", "x"))
+		})
+	}
+}
+
 // capturedToken returns the content of a file that was captured from Choria.
 func capturedToken(t *testing.T, file string) string {
 	t.Helper()

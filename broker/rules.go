@@ -169,6 +169,8 @@ func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error) {
 	name, roles := c.certName(), a.roles.Load()
 	switch {
+	case name == "": // the connection could choose its user
+		return admission{}, fmt.Errorf("%w: the certificate has no name", choria.ErrBadSender)
 	case matches(roles.Admin, name):
 		return a.admitClient(c, nil, name)
 	case matches(roles.Client, name):

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/throttle"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -49,6 +50,12 @@ type Options struct {
 	// clock since the appliance started.
 	Clock func() (now time.Time, stepped time.Duration)
 
+	// Identities is whether the broker verifies the identity of each connection.
+	Identities bool
+
+	// DialShutdowns connects to receive the shutdown events of nodes, each with its Peer.
+	DialShutdowns func(receiver inproc.Receiver) (*inproc.Conn, error)
+
 	// Connections lists the connections to the broker that are open, and those that ended lately.
 	Connections func() ([]Conn, error)
 }
@@ -66,6 +73,7 @@ type Fleet struct {
 	unreadable *throttle.Throttle // of log lines about messages that cannot be read
 	unread     *throttle.Throttle // of log lines about registrations that are not read
 	omissions  *throttle.Throttle // of log lines about values that are not indexed
+	foreign    *throttle.Throttle // of log lines about ignored shutdown events
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
 
@@ -74,6 +82,7 @@ type Fleet struct {
 	reconnected chan struct{} // has an element when the system connection was lost and is back
 	reconciled  atomic.Uint64 // differences that reconciliation found
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
+	ignored     atomic.Uint64 // shutdown events that the node they name did not publish
 
 	mu       sync.Mutex
 	registry *registry     // guarded by mu
@@ -90,8 +99,8 @@ func New(cfg Config, o Options) *Fleet {
 	f := &Fleet{
 		cfg: cfg, opts: o, index: newIndex(cfg.Index),
 		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
-		omissions: throttle.New(unreadableInterval),
-		readers:   make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
+		omissions: throttle.New(unreadableInterval), foreign: throttle.New(foreignInterval),
+		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -100,7 +109,7 @@ func New(cfg Config, o Options) *Fleet {
 // Open rebuilds the view from the streams and keeps it up to date from then on. The appliance
 // must accept nodes only after Open has returned, so that no connect event is missed.
 func (f *Fleet) Open(ctx context.Context) error {
-	steps := []func(context.Context) error{f.connect, f.restore, f.followRegistrations, f.subscribe}
+	steps := []func(context.Context) error{f.connect, f.restore, f.followRegistrations, f.subscribe, f.followShutdowns}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, f.Close(ctx))

@@ -12,6 +12,7 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -26,6 +27,9 @@ type fixture struct {
 	system  *nats.Conn
 	ahead   atomic.Int64 // nanoseconds; no step: so much time has passed
 	stepped atomic.Int64 // nanoseconds; sum of the steps of the clock
+	lab     bool         // the fleet takes the broker for a lab, which it is
+
+	shutdowns atomic.Pointer[inproc.Conn] // receives shutdown events
 }
 
 func newFixture(tb testing.TB) *fixture {
@@ -36,6 +40,7 @@ func newFixture(tb testing.TB) *fixture {
 	s.broker = broker.New(cfg, broker.DefaultJetStream(), broker.Options{
 		Name: "b", StoreDir: tb.TempDir(), Now: time.Now, Log: hclog.NewNullLogger(),
 		Verifier: choria.NewVerifier(choria.NewTokenVerifier(nil, choria.Signers{})),
+		Intakes:  []broker.Intake{{Name: "fleet", Subjects: []string{contract.SubjectShutdown}}},
 	})
 	tb.Cleanup(func() { _ = s.broker.Close(context.Background()) })
 	if err := s.broker.Open(tb.Context()); err != nil {
@@ -81,7 +86,14 @@ func (s *fixture) newFleet(cfg Config) *Fleet {
 	return New(cfg, Options{
 		Site: "ams", StoreEvents: true, Now: s.now, Clock: s.readClock, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
+		Identities: !s.lab, DialShutdowns: s.dialShutdowns,
 	})
+}
+
+func (s *fixture) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error) {
+	c, err := s.broker.DialIntake("fleet", "fleet", []string{contract.SubjectShutdown}, receiver)
+	s.shutdowns.Store(c)
+	return c, err
 }
 
 // open opens a fleet that is closed when the test ends.

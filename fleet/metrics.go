@@ -20,6 +20,10 @@ func (f *Fleet) Collector() prometheus.Collector {
 		beyond: desc("index_omitted_total",
 			"Facts, classes and agents of registrations that were not indexed, because they exceed a limit."),
 
+		ignored: f.ignored.Load,
+		ignoredShutdowns: desc("shutdown_events_ignored_total",
+			"Shutdown events that another connection than the node's own has published."),
+
 		reconciled: f.reconciled.Load,
 		differences: desc("reconciled_total",
 			"Connections of which the view had missed the beginning or the end, and the broker's list had it."),
@@ -32,6 +36,9 @@ type collector struct {
 
 	omitted func() uint64
 	beyond  *prometheus.Desc
+
+	ignored          func() uint64
+	ignoredShutdowns *prometheus.Desc
 
 	reconciled  func() uint64
 	differences *prometheus.Desc
@@ -52,5 +59,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
 	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
 	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
+	ch <- constant(c.ignoredShutdowns, prometheus.CounterValue, float64(c.ignored()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))
 }

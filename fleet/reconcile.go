@@ -64,6 +64,9 @@ func (f *Fleet) reconcile() {
 	f.withRegistry(func(r *registry, _ time.Time) { known = r.beginListing() })
 	at, _ := f.opts.Clock()
 	listed, err := f.opts.Connections()
+	for i := range listed {
+		listed[i].User = f.proven(listed[i].User)
+	}
 	if err != nil {
 		f.withRegistry(func(r *registry, _ time.Time) { r.ended = nil })
 		f.opts.Log.Warn("connections not listed", "error", err)

@@ -154,9 +154,9 @@ func TestFleet_ReconcilesAfterLostSystemConnection(t *testing.T) {
 }
 
 // connectNode opens a connection of node n over TCP that does not reconnect.
-func (s *fixture) connectNode(n int) *nats.Conn {
+func (s *fixture) connectNode(n int, options ...nats.Option) *nats.Conn {
 	s.tb.Helper()
-	nc, err := nats.Connect(s.broker.Address(), nats.Name(nodeName(n)), nats.NoReconnect())
+	nc, err := nats.Connect(s.broker.Address(), append(options, nats.Name(nodeName(n)), nats.NoReconnect())...)
 	if err != nil {
 		s.tb.Fatal(err)
 	}

@@ -6,35 +6,21 @@ import (
 	"strings"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 )
 
-// subscribe subscribes to the connect and disconnect events of the broker and the shutdown events of
-// nodes. Connect and disconnect events share a subscription, so that their order is kept.
+// subscribe subscribes to the connect and disconnect events of the broker. They share a subscription,
+// so that their order is kept.
 func (f *Fleet) subscribe(context.Context) error {
-	for _, s := range []struct {
-		conn    *nats.Conn
-		subject string
-		handle  nats.MsgHandler
-	}{
-		{f.system, "$SYS.ACCOUNT.*.*", f.handleConnection},
-		{f.conn, contract.SubjectShutdown, f.handleShutdown},
-	} {
-		subscription, err := s.conn.Subscribe(s.subject, s.handle)
-		if err != nil {
-			return err
-		}
-		// No limit: all nodes of a fleet may connect or disconnect at once.
-		if err := subscription.SetPendingLimits(-1, -1); err != nil {
-			return err
-		}
-		if err := s.conn.Flush(); err != nil {
-			return err
-		}
+	subscription, err := f.system.Subscribe("$SYS.ACCOUNT.*.*", f.handleConnection)
+	if err != nil {
+		return err
 	}
-	return nil
+	// No limit: all nodes of a fleet may connect or disconnect at once.
+	if err := subscription.SetPendingLimits(-1, -1); err != nil {
+		return err
+	}
+	return f.system.Flush()
 }
 
 // connectionEvent is a connect or disconnect event of the broker. See ConnectEventMsg and
@@ -71,6 +57,14 @@ func peerName(user, name string) (peer string, verified bool) {
 	return name, false
 }
 
+// proven returns the user of a connection, or nothing in a lab: there a connection can choose its user.
+func (f *Fleet) proven(user string) string {
+	if !f.opts.Identities {
+		return ""
+	}
+	return user
+}
+
 func (e *connectionEvent) id() connID { return connID{e.Server.ID, e.Client.ID} }
 
 // parseConnectionEvent parses an event; ok is false if it cannot be read or is about a
@@ -81,6 +75,7 @@ func (f *Fleet) parseConnectionEvent(m *nats.Msg) (e *connectionEvent, ok bool) 
 		f.logUnreadable(m.Subject, err)
 		return nil, false
 	}
+	e.Client.User = f.proven(e.Client.User)
 	return e, e.Client.Host != "" && e.Client.Host != inProcessHost
 }
 
@@ -113,16 +108,4 @@ func (f *Fleet) handleDisconnect(m *nats.Msg) {
 	f.withRegistry(func(r *registry, now time.Time) {
 		r.disconnected(name, e.id(), e.Client.Stop.UTC(), e.Reason, now)
 	})
-}
-
-// handleShutdown applies a shutdown event. Shutdown events are not signed, and any client that
-// may publish on the subject can name any node, so one has an effect only if the node's own
-// connection ends too.
-func (f *Fleet) handleShutdown(m *nats.Msg) {
-	identity, err := choria.LifecycleIdentity(m.Data)
-	if err != nil {
-		f.logUnreadable(m.Subject, err)
-		return
-	}
-	f.withRegistry(func(r *registry, now time.Time) { r.shutdownEvent(identity, now, now) })
 }

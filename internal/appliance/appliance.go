@@ -19,6 +19,7 @@ import (
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats.go/jetstream"
@@ -130,10 +131,17 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Clock:         a.clock.read,
 		Connect:       a.broker.Connect,
 		ConnectSystem: a.broker.ConnectSystem,
+		Identities:    a.cfg.Broker.VerifiesIdentities(),
+		DialShutdowns: a.dialShutdowns,
 		Connections:   a.listConnections,
 		Log:           a.opts.Log.Named("fleet"),
 	})
 	return a.fleet.Open(ctx)
+}
+
+// dialShutdowns connects the fleet view to receive shutdown events.
+func (a *Appliance) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error) {
+	return a.broker.DialIntake(fleetIntake, "fleet", []string{contract.SubjectShutdown}, receiver)
 }
 
 // listConnections passes the broker's connections on to the fleet: components do not import each

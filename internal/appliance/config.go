@@ -13,6 +13,7 @@ import (
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/muster-appliance/muster/jsconfig"
 )
@@ -165,11 +166,17 @@ func (c *Config) ingestSubjects() []string {
 // adapterIntake returns the name of the broker.Intake of an adapter.
 func adapterIntake(adapterName string) string { return "adapter-" + adapterName }
 
+// fleetIntake is the name of the broker.Intake of the fleet view.
+const fleetIntake = "fleet"
+
 // intakes returns what the components read together with the publisher of each message.
 func (c *Config) intakes() []broker.Intake {
 	var intakes []broker.Intake
 	for _, a := range c.EnabledAdapters() {
 		intakes = append(intakes, broker.Intake{Name: adapterIntake(a.Name), Subjects: a.Ingest.Topics})
+	}
+	if c.Fleet.Enabled {
+		intakes = append(intakes, broker.Intake{Name: fleetIntake, Subjects: []string{contract.SubjectShutdown}})
 	}
 	return intakes
 }
