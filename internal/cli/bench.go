@@ -33,7 +33,8 @@ publishes the load and never waits or reads. Then the stream is read and compare
 what was published, message by message.
 
 A running appliance needs a stream that keeps every message: a message that
-max_msgs_per_subject deletes counts as missing.`,
+max_msgs_per_subject deletes counts as missing. Where nodes prove their identity, it also
+needs bind_sender = false if there are more senders than connections.`,
 		Example: `  muster bench
   muster bench --tls --verify require --protocol 2 --messages 20000 --json`,
 		Args: cobra.NoArgs,
