@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -155,6 +156,20 @@ func (t *translation) certificate() (cert, key, ca string) {
 	}
 }
 
+// revocationList uses Puppet's certificate revocation list, if there is one. Choria does not read it.
+func (t *translation) revocationList() {
+	if t.provider() != "puppet" {
+		return
+	}
+	crl := path.Join(cmp.Or(t.get("plugin.choria.ssldir"), "/etc/puppetlabs/puppet/ssl"), "crl.pem")
+	if _, err := os.Stat(crl); err != nil {
+		return
+	}
+	t.out.set("broker.tls", "crl", quote(crl), "")
+	t.addRemark(Remark{Key: "broker.tls.crl", Value: crl,
+		Reason: "Puppet's list of revoked certificates, which Choria does not read; an appliance refuses what is in it"})
+}
+
 // listen translates the listener for nodes, with TLS.
 func (t *translation) listen() {
 	host := strings.Trim(cmp.Or(t.get(network+"listen_address"), "::"), "[]")
@@ -181,6 +196,7 @@ func (t *translation) listen() {
 		if ca != "" {
 			t.out.set("broker.tls", "ca", quote(ca), "")
 		}
+		t.revocationList()
 	}
 	t.out.set("broker", "listen", quote(net.JoinHostPort(host, port)), "")
 	if t.enabled(network + "deny_server_connections") {

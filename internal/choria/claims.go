@@ -114,11 +114,11 @@ func (c *Claims) checkRevoked(list *revocation.Tokens) error {
 	chained := strings.HasPrefix(c.Issuer, chainPrefix)
 	switch {
 	case list.ID(c.ID):
-		return fmt.Errorf("%w: the token %.64q of %.255q", ErrRevoked, c.ID, c.Name())
+		return fmt.Errorf("%w: the token %.64s of %.255s", ErrRevoked, c.ID, c.Name())
 	case list.Identity(c.Name(), issued):
-		return fmt.Errorf("%w: the tokens of %.255q", ErrRevoked, c.Name())
+		return fmt.Errorf("%w: the tokens of %.255s", ErrRevoked, c.Name())
 	case list.Issuer(c.OrgUnit), chained && (list.Issuer(chain) || list.Issuer(key) || list.ID(chain)):
-		return fmt.Errorf("%w: the issuer of the token of %.255q", ErrRevoked, c.Name())
+		return fmt.Errorf("%w: the issuer of the token of %.255s", ErrRevoked, c.Name())
 	}
 	return nil
 }

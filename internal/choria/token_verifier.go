@@ -146,14 +146,23 @@ func (t *TokenVerifier) verificationKey(c *Claims) (any, error) {
 
 // TokenPurpose returns the purpose in a token without verifying the token, or "" if it cannot be
 // parsed.
-func TokenPurpose(text string) string {
-	if len(text) > maxTokenBytes {
-		return ""
-	}
+func TokenPurpose(text string) string { return unverifiedClaims(text).Purpose }
+
+// TokenID returns the id in a token without verifying the token, or "" if it cannot be parsed.
+func TokenID(text string) string { return unverifiedClaims(text).ID }
+
+// TokenOrganization returns the organization in a token without verifying the token, or "" if it cannot
+// be parsed.
+func TokenOrganization(text string) string { return unverifiedClaims(text).OrgUnit }
+
+// unverifiedClaims returns the claims of a token, empty if it cannot be parsed.
+func unverifiedClaims(text string) Claims {
 	var claims Claims
-	_, _, err := jwt.NewParser().ParseUnverified(text, &claims)
-	if err != nil {
-		return ""
+	if len(text) > maxTokenBytes {
+		return claims
 	}
-	return claims.Purpose
+	if _, _, err := jwt.NewParser().ParseUnverified(text, &claims); err != nil {
+		return Claims{}
+	}
+	return claims
 }

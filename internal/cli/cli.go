@@ -100,6 +100,7 @@ JetStream, the Choria data adapter in the same process, and a live view of every
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(),
 		p.nodeCommand(), p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(),
+		p.revokeCommand(), p.rotateCommand(),
 		p.importCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand(),
 	)
 	root.SetUsageTemplate(usageTemplate)

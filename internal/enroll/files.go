@@ -34,13 +34,8 @@ func (f files) write(dir string, mayOverwrite func(name string) bool) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, one := range f {
-		path := filepath.Join(dir, one.name)
-		if _, err := os.Lstat(path); err == nil && !mayOverwrite(one.name) {
-			return fmt.Errorf("%s exists already; --force overwrites it", path)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := f.check(dir, mayOverwrite); err != nil {
+		return err
 	}
 	for _, one := range f {
 		if err := one.write(dir); err != nil {
@@ -50,8 +45,21 @@ func (f files) write(dir string, mayOverwrite func(name string) bool) error {
 	return nil
 }
 
+// check returns an error if one of the files exists and may not be overwritten.
+func (f files) check(dir string, mayOverwrite func(name string) bool) error {
+	for _, one := range f {
+		path := filepath.Join(dir, one.name)
+		if _, err := os.Lstat(path); err == nil && !mayOverwrite(one.name) {
+			return fmt.Errorf("%s exists already; --force overwrites it", path)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // write writes the file under a temporary name and renames it, so that it is never incomplete and
-// never readable with a wider mode than its own.
+// never readable with a wider mode than its own. It is on the disk before it has its name.
 func (f file) write(dir string) error {
 	temporary, err := os.CreateTemp(dir, f.name+".") // mode 0600
 	if err != nil {
@@ -66,12 +74,25 @@ func (f file) write(dir string) error {
 		_, err = temporary.WriteString(f.text)
 	}
 	if err == nil {
-		err = temporary.Chmod(mode)
+		err = errors.Join(temporary.Chmod(mode), temporary.Sync())
 	}
 	if err := errors.Join(err, temporary.Close()); err != nil {
 		return err
 	}
-	return os.Rename(temporary.Name(), filepath.Join(dir, f.name))
+	if err := os.Rename(temporary.Name(), filepath.Join(dir, f.name)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// syncDir makes the names in a directory durable, so that files which are written one after the other
+// survive a power failure in that order.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // serviceGroup returns the group of a directory. has is false if that is root's group, or if the

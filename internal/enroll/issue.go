@@ -58,6 +58,7 @@ func leaf(name string, usage x509.ExtKeyUsage, now time.Time) *x509.Certificate 
 // submissions, as a node with a certificate may.
 func (s *Site) Token(node, collective string, key ed25519.PublicKey, now time.Time) (string, error) {
 	claims := choria.ServerClaims(node, []string{collective}, key)
+	claims.OrgUnit = s.issuerName
 	claims.Permissions = map[string]bool{"submission": true}
 	return choria.IssueToken(claims, s.issuer, now, now.AddDate(leafYears, 0, 0).Sub(now))
 }

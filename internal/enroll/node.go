@@ -37,18 +37,29 @@ type Node struct {
 	Force      bool   // overwrite existing files
 }
 
-// Enroll issues a node's certificate or token, writes it with a server.conf for the node's Choria
-// server to a directory under nodes/ in the site's directory, and returns that directory.
-func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
+// check returns an error if the node cannot be enrolled under that name or with these settings.
+func (n Node) check() error {
 	if choria.CheckNode(n.Identity) != nil { // the broker would refuse the node
-		return "", fmt.Errorf("the node name %q is not valid; use 1 to 255 of A-Z, a-z, 0-9 and ._:@+-, "+
+		return fmt.Errorf("the node name %q is not valid; use 1 to 255 of A-Z, a-z, 0-9 and ._:@+-, "+
 			"and single dots inside the name only", n.Identity)
 	}
 	if n.Collective != "" && !contract.ValidName(n.Collective) {
-		return "", fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", n.Collective)
+		return fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", n.Collective)
 	}
 	if strings.ContainsAny(n.InstallDir, "\r\n") || !path.IsAbs(n.InstallDir) {
-		return "", fmt.Errorf("the directory %q on the node is not an absolute path", n.InstallDir)
+		return fmt.Errorf("the directory %q on the node is not an absolute path", n.InstallDir)
+	}
+	return nil
+}
+
+// Enroll issues a node's certificate or token, writes it with a server.conf for the node's Choria
+// server to a directory under nodes/ in the site's directory, and returns that directory.
+func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
+	if err := n.check(); err != nil {
+		return "", err
+	}
+	if err := s.checkInterrupted(); err != nil {
+		return "", err
 	}
 	facts, err := json.MarshalIndent(map[string]any{"networking": map[string]string{"fqdn": n.Identity}}, "", "  ")
 	if err != nil {
@@ -67,11 +78,18 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 		return "", err
 	}
 	made = append(made,
-		file{name: fileCA, text: s.authority.PEM(), mode: public},
+		file{name: fileCA, text: s.bundle(), mode: public},
 		file{name: fileFacts, text: string(facts) + "\n", mode: public},
 		file{name: fileServerConf, text: conf.text(), mode: public})
 	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
-	return dir, made.write(dir, func(string) bool { return n.Force })
+	mayOverwrite := func(string) bool { return n.Force }
+	if err := made.check(dir, mayOverwrite); err != nil {
+		return dir, err
+	}
+	if err := s.recordIssued(made); err != nil {
+		return dir, err
+	}
+	return dir, made.write(dir, mayOverwrite)
 }
 
 // certificateFiles issues a certificate and completes the configuration.
@@ -100,7 +118,7 @@ func (s *Site) tokenFiles(conf *serverConf, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "choria"
 	}
-	conf.Token, conf.Seed, conf.Issuer = fileToken, fileSeed, s.IssuerKey()
+	conf.Token, conf.Seed, conf.Issuers = fileToken, fileSeed, s.issuers()
 	publicKey, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err

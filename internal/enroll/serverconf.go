@@ -14,10 +14,10 @@ type serverConf struct {
 	Dir        string // directory on the node of the files below
 	Facts      string // name of the file that the node registers
 
-	Certificate, Key string // protocol 1: names of PEM files
-	Token, Seed      string // protocol 2: names of files
-	CA               string // name of a PEM file, to verify the broker's certificate
-	Issuer           string // protocol 2: hex public key of the organization "choria"
+	Certificate, Key string   // protocol 1: names of PEM files
+	Token, Seed      string   // protocol 2: names of files
+	CA               string   // name of a PEM file, to verify the broker's certificate
+	Issuers          []issuer // protocol 2: of tokens that the node accepts
 }
 
 // text returns the configuration as Choria's parser reads it: a key and a value per line, without
@@ -42,8 +42,7 @@ func (s serverConf) text() string {
 		file("plugin.security.choria.token_file", s.Token)
 		file("plugin.security.choria.seed_file", s.Seed)
 		file("plugin.security.choria.ca", s.CA)
-		line("plugin.security.issuer.names", "choria")
-		line("plugin.security.issuer.choria.public", s.Issuer)
+		s.writeIssuers(line)
 	} else {
 		fmt.Fprintf(&b, "\n# The identity of this node: a certificate of the appliance's CA.\n")
 		line("plugin.security.provider", "file")
@@ -60,4 +59,16 @@ func (s serverConf) text() string {
 	line("registration_splay", "true")
 	file("plugin.choria.registration.file_content.data", s.Facts)
 	return b.String()
+}
+
+// writeIssuers writes the names and keys of the issuers.
+func (s serverConf) writeIssuers(line func(key, value string)) {
+	names := make([]string, len(s.Issuers))
+	for i, issuer := range s.Issuers {
+		names[i] = issuer.name
+	}
+	line("plugin.security.issuer.names", strings.Join(names, ","))
+	for _, issuer := range s.Issuers {
+		line("plugin.security.issuer."+issuer.name+".public", issuer.key)
+	}
 }

@@ -36,6 +36,9 @@ const (
 	fileIssuerSeed   = "issuer.seed"
 	fileIssuerPublic = "issuer.public"
 	fileConfig       = "appliance.toml"
+	fileCRL          = "crl.pem"
+	fileRevoked      = "revoked.txt" // revoked tokens
+	fileIssued       = "issued.txt"  // certificates of nodes
 	nodesDir         = "nodes"
 )
 
@@ -44,11 +47,13 @@ const hostLabel = `[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?`
 
 var validHost = regexp.MustCompile(`^` + hostLabel + `(\.` + hostLabel + `)*$`)
 
-// Site issues the certificates and tokens of a site.
+// Site issues and revokes the certificates and tokens of a site.
 type Site struct {
-	Dir       string
-	authority *pki.Authority
-	issuer    ed25519.PrivateKey // nil: nodes get certificates
+	Dir        string
+	authority  *pki.Authority     // issues certificates
+	issuer     ed25519.PrivateKey // issues tokens; nil: nodes get certificates
+	issuerName string
+	rotation   rotation
 }
 
 // Options describe a new site.
@@ -72,7 +77,7 @@ func Init(o Options, now time.Time) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Dir: dir}
+	s := &Site{Dir: dir, issuerName: firstIssuer}
 	from, till := now.Add(-time.Hour), now.AddDate(authorityYears, 0, 0)
 	if s.authority, err = pki.NewAuthority("Muster CA of "+o.Name, from, till); err != nil {
 		return nil, err
@@ -82,16 +87,24 @@ func Init(o Options, now time.Time) (*Site, error) {
 		return nil, err
 	}
 	mayOverwrite := func(name string) bool { return o.Force || o.ReplaceConfig && name == fileConfig }
-	if err := files.write(s.Dir, mayOverwrite); err != nil || o.Issuer {
+	if err := files.write(s.Dir, mayOverwrite); err != nil {
+		return s, err
+	}
+	if err := s.remove(rotationFiles...); err != nil || o.Issuer { // of an earlier site
 		return s, err
 	}
 	// The site would go on issuing tokens with an issuer left by an earlier Init.
-	for _, name := range []string{fileIssuerSeed, fileIssuerPublic} {
+	return s, s.remove(fileIssuerSeed, fileIssuerPublic)
+}
+
+// remove removes those of the files that exist.
+func (s *Site) remove(names ...string) error {
+	for _, name := range names {
 		if err := os.Remove(filepath.Join(s.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return s, err
+			return err
 		}
 	}
-	return s, nil
+	return nil
 }
 
 // brokerFiles makes the files of the broker and, if o asks for one, the issuer.
@@ -116,7 +129,14 @@ func (s *Site) brokerFiles(o Options, now time.Time) (files, error) {
 		}
 		made = append(made,
 			file{name: fileIssuerSeed, text: hex.EncodeToString(s.issuer.Seed()), mode: secret},
-			file{name: fileIssuerPublic, text: s.IssuerKey(), mode: public})
+			file{name: fileIssuerPublic, text: s.IssuerKey(), mode: public},
+			file{name: fileRevoked, text: revokedHeader, mode: public})
+	} else {
+		crl, err := crlFile(nil, nil, now, s.authority)
+		if err != nil {
+			return nil, err
+		}
+		made = append(made, crl)
 	}
 	return append(made, file{name: fileConfig, text: s.config(o), mode: public, forBroker: true}), nil
 }
@@ -134,12 +154,12 @@ listen = %q
 `, o.Name, cmp.Or(o.Data, filepath.Join(s.Dir, "data")), o.Listen)
 	if s.issuer != nil {
 		// Without a CA here the broker accepts no client certificates: nodes have tokens.
-		fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\n\n[broker.issuers]\nchoria = %q\n",
-			filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), s.IssuerKey())
+		fmt.Fprintf(&b, "revoked_tokens = %q\n\n[broker.tls]\ncert = %q\nkey = %q\n\n[broker.issuers]\n%s = %q\n",
+			s.RevokedTokens(), filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), s.issuerName, s.IssuerKey())
 		return b.String()
 	}
-	fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\nca = %q\n",
-		filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA))
+	fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\nca = %q\ncrl = %q\n",
+		filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA), s.CRL())
 	return b.String()
 }
 
@@ -149,7 +169,7 @@ func Open(dir string) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Site{Dir: abs}
+	s := &Site{Dir: abs, issuerName: firstIssuer}
 	certificate, err := os.ReadFile(filepath.Join(abs, fileCA))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s has no %s; make it with \"muster init --dir %s --name HOST\"", dir, fileCA, dir)
@@ -165,16 +185,15 @@ func Open(dir string) (*Site, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	seed, err := os.ReadFile(filepath.Join(abs, fileIssuerSeed))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if s.issuer, err = readSeed(string(seed)); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, fileIssuerSeed), err)
+	if err == nil {
+		if s.issuer, err = readSeed(string(seed)); err != nil {
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, fileIssuerSeed), err)
+		}
 	}
-	return s, nil
+	return s, s.readRotation()
 }
 
 // readSeed parses an ed25519 seed in Choria's form: 64 hex characters.
@@ -189,6 +208,12 @@ func readSeed(text string) (ed25519.PrivateKey, error) {
 // Config returns the path of the appliance's configuration.
 func (s *Site) Config() string { return filepath.Join(s.Dir, fileConfig) }
 
+// CRL returns the path of the certificate revocation lists.
+func (s *Site) CRL() string { return filepath.Join(s.Dir, fileCRL) }
+
+// RevokedTokens returns the path of the list of revoked tokens.
+func (s *Site) RevokedTokens() string { return filepath.Join(s.Dir, fileRevoked) }
+
 // Files returns the paths of the broker's certificate, its key and the CA's certificate.
 func (s *Site) Files() (f struct{ Cert, Key, CA string }) {
 	f.Cert, f.Key, f.CA = filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA)
@@ -197,6 +222,9 @@ func (s *Site) Files() (f struct{ Cert, Key, CA string }) {
 
 // IssuesTokens reports whether nodes get tokens instead of certificates.
 func (s *Site) IssuesTokens() bool { return s.issuer != nil }
+
+// IssuerName returns the name of the organization issuer.
+func (s *Site) IssuerName() string { return s.issuerName }
 
 // IssuerKey returns the public key of the organization issuer in hex. There must be an issuer.
 func (s *Site) IssuerKey() string {

@@ -43,26 +43,48 @@ func NewAuthority(name string, from, till time.Time) (*Authority, error) {
 	return a, err
 }
 
-// ReadAuthority parses an authority's certificate and its private key (PKCS #8), both PEM. It
-// returns an error if the two do not belong together.
-func ReadAuthority(certificate, key []byte) (*Authority, error) {
-	block, _ := pem.Decode(certificate)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("the authority's certificate is not PEM of the type CERTIFICATE")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("parse the authority's certificate: %w", err)
-	}
+// ReadAuthority parses an authority's private key (PKCS #8) and, of several certificates, the one that
+// belongs to it, all PEM. It returns an error if none does.
+func ReadAuthority(certificates, key []byte) (*Authority, error) {
 	private, err := readKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("parse the authority's key: %w", err)
 	}
 	public, ok := private.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(cert.PublicKey) {
-		return nil, errors.New("the authority's key does not belong to its certificate")
+	if !ok {
+		return nil, fmt.Errorf("the authority's key is of the type %T, which is not supported", private)
 	}
-	return &Authority{key: private, cert: cert}, nil
+	count := 0
+	for block, rest := pem.Decode(certificates); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		count++
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parse the authority's certificate: %w", err)
+		}
+		if public.Equal(cert.PublicKey) {
+			return &Authority{key: private, cert: cert}, nil
+		}
+	}
+	if count == 0 {
+		return nil, errors.New("the authority's certificate is not PEM of the type CERTIFICATE")
+	}
+	return nil, errors.New("the authority's key does not belong to its certificate")
+}
+
+// CrossSign returns a certificate of another authority that this one has signed, as PEM. With it, those
+// that trust only this authority accept what the other one issues.
+func (a *Authority) CrossSign(other *Authority) (string, error) {
+	template := &x509.Certificate{
+		Subject: other.cert.Subject, NotBefore: other.cert.NotBefore, NotAfter: other.cert.NotAfter,
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: other.cert.KeyUsage, SubjectKeyId: other.cert.SubjectKeyId,
+	}
+	if a.cert.NotAfter.Before(template.NotAfter) {
+		template.NotAfter = a.cert.NotAfter
+	}
+	return a.Issue(template, other.cert.PublicKey)
 }
 
 // PEM returns the authority's own certificate.
@@ -123,9 +145,12 @@ func KeyPEM(key crypto.Signer) (string, error) {
 	return encodePEM("PRIVATE KEY", der), nil
 }
 
-// readKey parses a private key that is PKCS #8 in PEM.
+// readKey parses the first private key in a text: PKCS #8 in PEM.
 func readKey(text []byte) (crypto.Signer, error) {
-	block, _ := pem.Decode(text)
+	block, rest := pem.Decode(text)
+	for block != nil && block.Type == "CERTIFICATE" {
+		block, rest = pem.Decode(rest)
+	}
 	if block == nil {
 		return nil, errors.New("not PEM")
 	}
