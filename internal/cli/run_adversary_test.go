@@ -101,7 +101,7 @@ func TestBench_AnAdversaryCostsHonestNodesNothing(t *testing.T) {
 	if burst.Stored != 60_000 || burst.Missing+burst.Duplicated+burst.OutOfOrder != 0 || burst.Ledger.Dropped != 0 {
 		t.Errorf("%+v %+v", burst, burst.Ledger)
 	}
-	const floor = 10 // ms; below, what else runs on the machine decides
+	const floor = 25 // ms; below, what else runs on the machine decides
 	if beside.Missing != 0 || beside.LatencyP50 > 2*max(before.LatencyP50, floor) {
 		t.Errorf("median latency %.1f ms, beside the adversary %.1f ms: %+v", before.LatencyP50, beside.LatencyP50, beside)
 	}
