@@ -30,6 +30,7 @@ var layers = map[string]int{
 
 	"internal/choria":     1,
 	"internal/inproc":     1,
+	"internal/integrity":  1,
 	"internal/monitoring": 1,
 	"internal/pki":        1,
 	"internal/rejected":   1,

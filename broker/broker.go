@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -32,6 +33,13 @@ type Options struct {
 	Rejected   *rejected.Table  // records refused connections; nil: they are not recorded
 	Now        func() time.Time
 	Log        hclog.Logger
+
+	// Recorded returns the streams as they are recorded: before the store is opened, damaged
+	// configurations are restored from it. Noticed receives each that was. Reopened is called once
+	// the store was reopened. All three may be nil together.
+	Recorded func() []integrity.Stream
+	Noticed  func(integrity.Finding)
+	Reopened func()
 }
 
 // Broker is the NATS server of one appliance.
@@ -42,6 +50,8 @@ type Broker struct {
 	auth         *authenticator
 	storeMonitor *storeMonitor
 	log          *serverLog
+	storeOpen    sync.Mutex     // held while the store is opened or read
+	metas        metaCache      // guarded by storeOpen
 	certs        *certificates  // nil without TLS files, and before Open
 	srv          *server.Server // nil before Open
 
@@ -57,7 +67,7 @@ type Broker struct {
 
 // New returns a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
-	b := &Broker{cfg: cfg, js: js, opts: o, trustInterval: trustInterval, quit: make(chan struct{})}
+	b := &Broker{cfg: cfg, js: js, opts: o, metas: metaCache{}, trustInterval: trustInterval, quit: make(chan struct{})}
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
@@ -86,6 +96,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	b.srv = srv
 	b.auth.lookupAccount = srv.LookupAccount
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
+	b.restoreMeta()
 	srv.Start()
 	if err := b.recoverStreams(); err != nil {
 		return errors.Join(fmt.Errorf("start the server: %w", err), b.Close(context.WithoutCancel(ctx)))

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -67,12 +68,13 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 	})
 }
 
-// client adds what the permissions of a client of the organization allow. Nothing allows requests
+// client adds what the permissions of a client of the organization allow, but nothing that only
+// administrators may do. Nothing allows requests
 // to the server ($SYS), not even pub_subjects of ">": it sends its answer to any reply subject,
 // for example that of a node's registrations. Choria's broker allows $SYS.REQ.USER.INFO, which
 // Choria's clients do not use.
 func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
-	s.neverPublish = []string{"$SYS.>"}
+	s.neverPublish = []string{"$SYS.>", contract.SubjectAdmin + ">"}
 	for _, added := range permissionSubjects {
 		if slices.ContainsFunc(added.permissions, has) {
 			s.allowPublish(added.publish...)

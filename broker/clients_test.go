@@ -25,6 +25,7 @@ var (
 	}
 	deniedSubjects = []string{
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.PING.CONNZ", "choria.node_metadata.web1", "muster.x",
+		"muster.admin.accept-loss.CHORIA_REGISTRATION",
 	}
 )
 
@@ -103,6 +104,15 @@ func TestPermissionBuilder_AdministratorsMayDoEverything(t *testing.T) {
 			p.mustRead(map[string]string{">": "anything"})
 		})
 	}
+}
+
+func TestPermissionBuilder_OnlyAdministratorsAcceptLosses(t *testing.T) {
+	s := openSite(t, nil)
+	everything := clientClaims("choria=all", nil)
+	everything.PubSubjects = []string{">", "muster.admin.>"}
+	s.peer(t, s.withToken(issue(t, everything, s.issuer, time.Now()))...).mustNotPublish("muster.admin.accept-loss.S")
+	s.peer(t, s.certificate("web1")).mustNotPublish("muster.admin.accept-loss.S")
+	s.peer(t, s.certificate("root.example.net")).mustPublish("muster.admin.accept-loss.S")
 }
 
 // The server answers requests to $SYS.REQ with its own permissions, to any reply subject: a client

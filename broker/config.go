@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -113,7 +114,7 @@ func (c *Config) Loopback() bool { return config.IsLoopback(c.ListenAddress()) }
 type JetStream struct {
 	MaxStorage   int64         // bytes on disk of all streams
 	MaxMemory    int64         // bytes of all memory streams
-	SyncInterval time.Duration // between two fsyncs
+	SyncInterval time.Duration // between two fsyncs; 0: before each ack, see SyncAlways
 	Domain       string        // empty: none
 }
 
@@ -127,10 +128,19 @@ func (j *JetStream) Keys() []config.Key {
 	return []config.Key{
 		{Name: "max_storage", Value: config.Size(&j.MaxStorage, 1<<20, 1<<60), Help: "maximum size of all streams on disk"},
 		{Name: "max_memory", Value: config.Size(&j.MaxMemory, 1<<20, 1<<50), Help: "maximum size of all memory streams"},
-		{Name: "sync_interval", Value: config.Duration(&j.SyncInterval, 10*time.Millisecond, 10*time.Minute),
-			Help: "how often stored messages are synced; a power failure may lose what was stored since the last sync"},
+		{Name: "sync_interval", Value: config.DurationOr("always", &j.SyncInterval, 10*time.Millisecond, 10*time.Minute),
+			Help: "how often stored messages are synced; a power failure may lose what was stored since the last sync; " +
+				"always: each message before its ack, which is slow"},
 		{Name: "domain", Value: config.String(&j.Domain), Help: "JetStream domain of linked sites; empty: none"},
 	}
+}
+
+// SyncAlways reports whether each message is synced before its ack.
+func (j *JetStream) SyncAlways() bool { return j.SyncInterval == 0 }
+
+// syncInterval returns the interval for the server, which requires one.
+func (j *JetStream) syncInterval() time.Duration {
+	return cmp.Or(j.SyncInterval, DefaultJetStream().SyncInterval)
 }
 
 // Validate checks the domain. Whether the streams fit is checked with their declarations.

@@ -40,12 +40,12 @@ func (b *Broker) options() (*server.Options, error) {
 		PingInterval:     b.cfg.PingInterval,
 		MaxPending:       b.opts.MaxBacklog,
 
-		JetStream:              true,
-		StoreDir:               b.opts.StoreDir,
-		JetStreamMaxStore:      b.js.MaxStorage,
-		JetStreamMaxMemory:     b.js.MaxMemory,
-		JetStreamDomain:        b.js.Domain,
-		SyncInterval:           b.js.SyncInterval,
+		JetStream:          true,
+		StoreDir:           b.opts.StoreDir,
+		JetStreamMaxStore:  b.js.MaxStorage,
+		JetStreamMaxMemory: b.js.MaxMemory,
+		JetStreamDomain:    b.js.Domain,
+		SyncInterval:       b.js.syncInterval(), SyncAlways: b.js.SyncAlways(),
 		DisableJetStreamBanner: true,
 
 		Accounts:                   accounts,

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"sync"
@@ -173,20 +174,41 @@ func (s *storeMonitor) Faults() []Fault {
 
 // reopenStore closes and opens JetStream, as a restart of the process would.
 func (b *Broker) reopenStore() error {
+	b.storeOpen.Lock()
+	defer b.storeOpen.Unlock()
+	if b.opts.Reopened != nil {
+		defer b.opts.Reopened() // before others may read the streams
+	}
+	return b.reopenLocked(func() error { return nil })
+}
+
+// reopen closes the store, calls change, and opens the store.
+func (b *Broker) reopen(change func() error) error {
+	b.storeOpen.Lock()
+	defer b.storeOpen.Unlock()
+	return b.reopenLocked(change)
+}
+
+// reopenLocked closes the store, calls change, restores damaged configurations and opens the store, even
+// if change returns an error. storeOpen must be locked.
+func (b *Broker) reopenLocked(change func() error) error {
 	if err := b.srv.ShutdownJetStream(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}
+	changed := change()
+	b.restoreMeta()
 	err := b.srv.EnableJetStream(&server.JetStreamConfig{
 		StoreDir:     b.opts.StoreDir, // the server appends /jetstream, as it does at start
 		MaxStore:     b.js.MaxStorage,
 		MaxMemory:    b.js.MaxMemory,
-		SyncInterval: b.js.SyncInterval,
+		SyncInterval: b.js.syncInterval(),
+		SyncAlways:   b.js.SyncAlways(),
 		Domain:       b.js.Domain,
 		CompressOK:   true,
 		Strict:       true,
 	})
 	if err != nil {
-		return fmt.Errorf("open the store: %w", err)
+		err = fmt.Errorf("open the store: %w", err)
 	}
-	return nil
+	return errors.Join(changed, err)
 }

@@ -24,17 +24,18 @@ import (
 // closeTimeout is for answers that are under way when the console closes.
 const closeTimeout = 5 * time.Second
 
-// Reason is why the appliance is not ready.
+// Reason is why the appliance is not ready, or a warning.
 type Reason struct {
-	Code   string `json:"code"`   // one word: starting, stream-unwritable, disk-short, adapter-disconnected
-	What   string `json:"what"`   // the stream, directory or adapter that is affected
+	Code   string `json:"code"`   // one word: starting, stream-unwritable, disk-short, adapter-disconnected, stream-lost
+	What   string `json:"what"`   // the stream, consumer, directory or adapter that is affected
 	Detail string `json:"detail"` // a sentence
 }
 
 // Readiness is the answer of /readyz. Its status is 200 when ready, otherwise 503.
 type Readiness struct {
-	Ready   bool     `json:"ready"`
-	Reasons []Reason `json:"reasons"` // empty when ready
+	Ready    bool     `json:"ready"`
+	Reasons  []Reason `json:"reasons"`  // empty when ready
+	Warnings []Reason `json:"warnings"` // do not change the status
 }
 
 // Options are the sources of the console's answers, and its logger.
@@ -43,6 +44,7 @@ type Options struct {
 	Now      func() time.Time
 	Names    []string                                            // of this machine, for which requests may be
 	NotReady func() []Reason                                     // empty: ready
+	Warnings func() []Reason                                     // nil: none
 	Metrics  prometheus.Gatherer                                 // /metrics
 	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
 	NATS     map[string]http.HandlerFunc                         // the NATS server's own endpoints, by path
@@ -106,7 +108,7 @@ func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
 	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o.NotReady()) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o) })
 	for path, endpoint := range o.NATS {
 		mux.HandleFunc("GET "+path, withoutCORS(endpoint))
 	}
@@ -114,15 +116,16 @@ func handler(o Options) http.Handler {
 	return mux
 }
 
-func writeReady(w http.ResponseWriter, reasons []Reason) {
-	if reasons == nil {
-		reasons = []Reason{} // an empty list in JSON, not null
+func writeReady(w http.ResponseWriter, o Options) {
+	reasons, warnings := append([]Reason{}, o.NotReady()...), []Reason{} // empty lists in JSON, not null
+	if o.Warnings != nil {
+		warnings = append(warnings, o.Warnings()...)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if len(reasons) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	_ = json.NewEncoder(w).Encode(Readiness{len(reasons) == 0, reasons})
+	_ = json.NewEncoder(w).Encode(Readiness{len(reasons) == 0, reasons, warnings})
 }
 
 // Open listens and serves. It returns once requests are accepted.

@@ -14,9 +14,20 @@ func TestReadyz_GivesReasonsAsJSON(t *testing.T) {
 		}}
 	}}), "GET", "/readyz")
 	want := `{"ready":false,"reasons":[{"code":"stream-unwritable","what":"CHORIA_REGISTRATION",` +
-		`"detail":"no stream stores the subject"}]}`
+		`"detail":"no stream stores the subject"}],"warnings":[]}`
 	if w.Code != http.StatusServiceUnavailable || strings.TrimSpace(w.Body.String()) != want ||
 		w.Header().Get("Content-Type") != "application/json" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestReadyz_AnswersOKDespiteWarnings(t *testing.T) {
+	w := request(newHandler(Options{
+		NotReady: func() []Reason { return nil },
+		Warnings: func() []Reason { return []Reason{{Code: "stream-lost", What: "S", Detail: "7 messages are missing"}} },
+	}), "GET", "/readyz")
+	want := `{"ready":true,"reasons":[],"warnings":[{"code":"stream-lost","what":"S","detail":"7 messages are missing"}]}`
+	if w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != want {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

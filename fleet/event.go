@@ -14,13 +14,14 @@ import (
 const (
 	eventNew       = "new"
 	eventStorm     = "storm"
-	eventCalm      = "calm"       // the end of a storm
-	eventClockStep = "clock_step" // the clock of the machine was set
+	eventCalm      = "calm"        // the end of a storm
+	eventClockStep = "clock_step"  // the clock of the machine was set
+	eventLost      = "stream-lost" // acknowledged messages are gone
 )
 
 // Event is one change of a node or a site, as it is stored.
 type Event struct {
-	Event      string    `json:"event"`          // new, up, late, down, stopped, forgotten; storm, calm, clock_step
+	Event      string    `json:"event"`          // the node's new state, new; storm, calm, clock_step, stream-lost
 	Node       string    `json:"node,omitempty"` // empty: an event of a site
 	From       State     `json:"from,omitempty"` // empty: the node is new
 	To         State     `json:"to,omitempty"`
@@ -35,6 +36,8 @@ type Event struct {
 	Nodes      int       `json:"nodes,omitempty"`        // that went down in the storm so far
 	Of         int       `json:"of,omitempty"`           // nodes of the site
 	Step       float64   `json:"step_seconds,omitempty"` // seconds by which the clock was set; negative: back
+	Stream     string    `json:"stream,omitempty"`       // that lost messages
+	Lost       uint64    `json:"lost,omitempty"`         // messages of the stream
 	Sequence   uint64    `json:"sequence,omitempty"`     // in the stream of events; not stored
 }
 
@@ -49,10 +52,12 @@ func (e *Event) Subject() string {
 // ID returns the message id of the event. It is the same for the same change, so that a change
 // that is found again after a restart is stored once.
 func (e *Event) ID() string {
-	if e.Event == eventClockStep {
+	switch {
+	case e.Event == eventClockStep:
 		return fmt.Sprintf("%s/%s/%d", e.Event, e.Site, e.Since.UnixNano())
-	}
-	if e.Node == "" {
+	case e.Event == eventLost:
+		return fmt.Sprintf("%s/%s/%d", e.Event, e.Stream, e.Since.UnixNano())
+	case e.Node == "":
 		return e.Event + "/" + e.Storm
 	}
 	return fmt.Sprintf("%s/%s/%d", e.Node, e.Event, e.Since.UnixNano())
@@ -87,7 +92,7 @@ func parseEvent(subject string, data []byte) (*Event, error) {
 // known reports whether the event is one that this package stores.
 func (e *Event) known() bool {
 	if e.Node == "" {
-		return e.Event == eventStorm || e.Event == eventCalm || e.Event == eventClockStep
+		return slices.Contains([]string{eventStorm, eventCalm, eventClockStep, eventLost}, e.Event)
 	}
 	return (e.Event == eventNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
 }

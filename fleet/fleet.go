@@ -146,6 +146,16 @@ func (f *Fleet) connect(context.Context) (err error) {
 	return nil
 }
 
+// ReportLost stores the event that a stream lost messages.
+func (f *Fleet) ReportLost(stream string, messages uint64, reason string, noticed time.Time) {
+	if f.outbox == nil {
+		return
+	}
+	f.outbox.put(&Event{
+		Event: eventLost, Reason: reason, Since: noticed, Site: f.opts.Site, Stream: stream, Lost: messages,
+	})
+}
+
 // tick updates the states until the fleet closes.
 func (f *Fleet) tick() {
 	ticker := time.NewTicker(tickInterval)

@@ -49,7 +49,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // URL returns the URL of the console.
 func (c *Client) URL() string { return c.opts.URL }
 
-// Ready returns whether the appliance is ready, and the reasons when it is not.
+// Ready returns whether the appliance is ready, the reasons when it is not, and warnings.
 func (c *Client) Ready(ctx context.Context) (console.Readiness, error) {
 	response, err := c.do(ctx, "/readyz", "")
 	if err != nil {
@@ -60,13 +60,14 @@ func (c *Client) Ready(ctx context.Context) (console.Readiness, error) {
 		return console.Readiness{}, readError(response)
 	}
 	var answer struct {
-		Ready   *bool            `json:"ready"` // nil: something else answers
-		Reasons []console.Reason `json:"reasons"`
+		Ready    *bool            `json:"ready"` // nil: something else answers
+		Reasons  []console.Reason `json:"reasons"`
+		Warnings []console.Reason `json:"warnings"`
 	}
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || answer.Ready == nil {
 		return console.Readiness{}, &ConnectionError{Kind: NotConsole, URL: c.opts.URL + "/readyz"}
 	}
-	return console.Readiness{Ready: *answer.Ready, Reasons: answer.Reasons}, nil
+	return console.Readiness{Ready: *answer.Ready, Reasons: answer.Reasons, Warnings: answer.Warnings}, nil
 }
 
 // Fleet returns the fleet view in numbers.

@@ -175,7 +175,8 @@ func TestAppliance_AnAdversaryHarmsNoHonestNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a few seconds of load")
 	}
-	site, text := newSite(t, keepAll+"[stream.CONTROL]\nsubjects = ['control']\n[fleet]\nindex = ['os.name', 'facts']\nlate_after = '60s'\ndown_after = '90s'\n")
+	site, text := newSite(t, keepAll+"[stream.CONTROL]\nsubjects = ['control']\n"+
+		"[fleet]\nindex = ['os.name', 'facts']\nlate_after = '60s'\ndown_after = '90s'\n")
 	cfg := testkit.Config(t, text)
 	a := newAppliance(cfg)
 	if err := a.Open(t.Context()); err != nil {

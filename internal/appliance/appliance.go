@@ -21,6 +21,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -35,13 +36,16 @@ type Appliance struct {
 	clock    *clock
 
 	lock     *dirLock
+	recorder *recorder
 	broker   *broker.Broker
 	streams  jetstream.JetStream
 	fleet    *fleet.Fleet // nil: the fleet view is disabled
 	adapters []*adapter.Adapter
 	console  *console.Console
 
-	ready     atomic.Bool   // between the end of Open and Close
+	ready     atomic.Bool     // between the end of Open and Close
+	ctx       context.Context // done once Close is called
+	cancel    context.CancelFunc
 	quit      chan struct{} // closed by Close
 	wg        sync.WaitGroup
 	closeOnce sync.Once
@@ -56,7 +60,7 @@ type Options struct {
 
 // New returns an appliance. Open starts it.
 func New(cfg *Config, o Options) *Appliance {
-	return &Appliance{
+	a := &Appliance{
 		cfg:      cfg,
 		opts:     o,
 		verifier: choria.NewVerifier(cfg.Broker.Tokens()),
@@ -64,6 +68,8 @@ func New(cfg *Config, o Options) *Appliance {
 		clock:    newClock(o.Log),
 		quit:     make(chan struct{}),
 	}
+	a.ctx, a.cancel = context.WithCancel(context.Background())
+	return a
 }
 
 // Open starts every component, and accepts the connections of nodes last, so that an adapter
@@ -71,8 +77,10 @@ func New(cfg *Config, o Options) *Appliance {
 func (a *Appliance) Open(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		a.takeLock,
+		a.loadRecord,
 		a.openBroker,
 		a.openStreams,
+		a.compareStreams,
 		a.openFleet,
 		a.openAdapters,
 		a.startWatching,
@@ -110,8 +118,16 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		Rejected:   a.rejected,
 		Now:        time.Now,
 		Log:        a.opts.Log.Named("broker"),
+		Recorded:   a.recorder.recorded,
+		Noticed:    a.recorder.restored.put,
+		Reopened:   a.recorder.noteReopened,
 	})
-	return a.broker.Open(ctx)
+	if err := a.broker.Open(ctx); err != nil {
+		return err
+	}
+	a.recorder.streams, a.recorder.skipTo = a.broker.Streams, a.broker.SkipTo
+	a.recorder.storeOpened()
+	return nil
 }
 
 func (a *Appliance) openFleet(ctx context.Context) error {
@@ -136,7 +152,13 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Connections:   a.listConnections,
 		Log:           a.opts.Log.Named("fleet"),
 	})
-	return a.fleet.Open(ctx)
+	if err := a.fleet.Open(ctx); err != nil {
+		return err
+	}
+	a.recorder.announceTo(func(f *integrity.Finding) {
+		a.fleet.ReportLost(f.Stream, f.Messages, f.String(), f.Noticed)
+	})
+	return nil
 }
 
 // dialShutdowns connects the fleet view to receive shutdown events.
@@ -201,6 +223,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		Now:      time.Now,
 		Names:    a.cfg.hostNames(),
 		NotReady: a.NotReady,
+		Warnings: a.Warnings,
 		Metrics:  metrics,
 		Choria:   choriaMetrics,
 		NATS:     a.broker.Handlers(),

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/integrity"
 )
 
 // DrainTimeout is how long Close waits for the outcomes of messages.
@@ -28,6 +30,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	var errs []error
 	wasReady := a.ready.Swap(false)
 	close(a.quit)
+	a.cancel()
 	a.wg.Wait()
 	if wasReady {
 		a.broker.RefuseNew()
@@ -49,12 +52,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	if a.console != nil {
 		errs = append(errs, a.console.Close(ctx))
 	}
-	if a.streams != nil {
-		a.streams.Conn().Close()
-	}
-	if a.broker != nil {
-		errs = append(errs, a.broker.Close(ctx))
-	}
+	errs = append(errs, a.closeStore(ctx))
 	if a.lock != nil {
 		_ = os.Remove(a.cfg.TokenFile())
 		errs = append(errs, a.lock.release())
@@ -63,6 +61,28 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 		a.logLedger()
 	}
 	return errors.Join(errs...)
+}
+
+// closeStore stops the broker, and records the streams as they were at the end.
+func (a *Appliance) closeStore(ctx context.Context) error {
+	if a.streams != nil {
+		a.streams.Conn().Close()
+	}
+	if a.broker == nil {
+		return nil
+	}
+	var last []integrity.Stream
+	known := false
+	if a.recorder.streams != nil { // the broker was opened
+		last, known = a.broker.Streams()
+	}
+	if err := a.broker.Close(ctx); err != nil {
+		return err
+	}
+	if known {
+		a.recorder.finish(last, time.Now())
+	}
+	return nil
 }
 
 // waitReceived waits until the adapters have received what nodes had published. The server reads

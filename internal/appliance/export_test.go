@@ -19,3 +19,21 @@ func (a *Appliance) SetClock(by time.Duration) {
 		return now.Add(by), monotonic
 	}
 }
+
+// ReopenStore closes and opens the store, as the broker does after write errors.
+func (a *Appliance) ReopenStore() error {
+	a.recorder.reopened.Store(true) // so that nothing is compared before noteReopened
+	err := a.broker.SkipTo(nil)
+	a.recorder.noteReopened()
+	return err
+}
+
+// Recorded returns the last sequence of a stream in the record, and whether the API removed messages since.
+func (a *Appliance) Recorded(stream string) (last uint64, removed bool) {
+	a.recorder.mu.Lock()
+	defer a.recorder.mu.Unlock()
+	if e := a.recorder.record.Streams[stream]; e != nil {
+		return e.Last, e.Removed
+	}
+	return 0, false
+}

@@ -19,6 +19,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	metrics.MustRegister(
 		adapter.Collector(a.adapters),
 		a.broker.Collector(),
+		newLostMessages(a.recorder),
 		constant("muster_build_info", "The running version.", prometheus.GaugeValue,
 			prometheus.Labels{"version": a.opts.Version}),
 	)

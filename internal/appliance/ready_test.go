@@ -48,7 +48,7 @@ func TestNotReady_NamesADeletedStream(t *testing.T) {
 	}
 	testkit.Settled(t, a, "registration", 1)
 	status, body := testkit.Get(t, a, "/readyz")
-	if status != http.StatusOK || body != `{"ready":true,"reasons":[]}`+"\n" {
+	if status != http.StatusOK || body != `{"ready":true,"reasons":[],"warnings":[]}`+"\n" {
 		t.Errorf("%d %s", status, body)
 	}
 }

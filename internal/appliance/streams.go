@@ -26,7 +26,7 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 		return err
 	}
 	log := a.opts.Log.Named("jsconfig")
-	results, err := jsconfig.Reconcile(ctx, a.streams, a.cfg.Declared.StreamConfigs(), time.Now(), false)
+	results, err := jsconfig.Reconcile(ctx, a.streams, a.declaredStreams(), time.Now(), false)
 	if errors.Is(err, jsconfig.ErrOverlap) {
 		// The operator can remove the stream only while the server runs, so the start goes on.
 		log.Error("streams not changed", "error", err)
@@ -43,6 +43,38 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 		log.Debug("stream changed", "change", result.Change)
 	}
 	return nil
+}
+
+// declaredStreams returns the declared streams. One that is created although it is recorded, because
+// it is lost, continues after its last sequence.
+func (a *Appliance) declaredStreams() []jetstream.StreamConfig {
+	declared := a.cfg.Declared.StreamConfigs()
+	for _, recorded := range a.recorder.recorded() {
+		i := slices.IndexFunc(declared, func(c jetstream.StreamConfig) bool { return c.Name == recorded.Name })
+		// The server deletes messages before the first sequence, so none may be there.
+		if i >= 0 && recorded.Last > 0 && !a.broker.HasMessages(recorded.Name) {
+			declared[i].FirstSeq = recorded.Last + 1
+		}
+	}
+	return declared
+}
+
+// recreateStreams creates the declared streams that do not exist. It changes no others.
+func (a *Appliance) recreateStreams(ctx context.Context) error {
+	have, err := jsconfig.List(ctx, a.streams)
+	if err != nil {
+		return err
+	}
+	plan, err := jsconfig.Plan(have, a.declaredStreams(), time.Now())
+	if err != nil {
+		return err
+	}
+	plan = slices.DeleteFunc(plan, func(c jsconfig.Change) bool { return c.Action != jsconfig.Create })
+	var errs []error
+	for _, result := range jsconfig.Apply(ctx, a.streams, plan, false) {
+		errs = append(errs, result.Err)
+	}
+	return errors.Join(errs...)
 }
 
 // listStreams returns the existing streams, sorted by name, and how they differ from the declared ones.

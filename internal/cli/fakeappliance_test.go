@@ -23,6 +23,7 @@ import (
 // words, such as "3 hours ago", do not change during a test.
 type fakeAppliance struct {
 	ready    []console.Reason
+	warnings []console.Reason
 	nodes    []fleet.NodeStatus
 	streams  console.Streams
 	rejected []rejected.Entry
@@ -51,6 +52,11 @@ func fourNodes() *fakeAppliance {
 		ready: []console.Reason{{
 			Code: "disk-short", What: "/var/lib/muster",
 			Detail: "only 512 MiB of 100 GiB is free; free disk space, or lower the streams' max_bytes",
+		}},
+		warnings: []console.Reason{{
+			Code: "stream-lost", What: "CHORIA_EVENTS",
+			Detail: "7 messages are missing: sequences 11-17; as recorded at 2026-01-02T03:04:05Z; " +
+				"noticed at 2026-01-02T03:09:00Z",
 		}},
 		nodes: fakeNodes(), streams: fakeStreams(),
 		rejected: []rejected.Entry{
@@ -131,6 +137,7 @@ func (a *fakeAppliance) open(t *testing.T, token string) (url string) {
 		Now:      time.Now,
 		Log:      hclog.NewNullLogger(),
 		NotReady: func() []console.Reason { return a.ready },
+		Warnings: func() []console.Reason { return a.warnings },
 		Metrics:  fakeMetrics(), Choria: prometheus.NewRegistry(),
 		NATS: map[string]http.HandlerFunc{
 			"/varz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(varz)) },

@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/apiclient"
+	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
 )
@@ -103,7 +104,8 @@ func (c *healthCommand) checkAll(ctx context.Context) error {
 	return nil
 }
 
-// checkReady reports why the appliance is not ready: streams, disk, adapters.
+// checkReady reports why the appliance is not ready: streams, disk, adapters. Lost messages are
+// critical too, other warnings are warnings.
 func (c *healthCommand) checkReady(ctx context.Context, client *apiclient.Client) error {
 	r, err := client.Ready(ctx)
 	if err != nil {
@@ -112,6 +114,13 @@ func (c *healthCommand) checkReady(ctx context.Context, client *apiclient.Client
 	for _, reason := range r.Reasons {
 		text := fmt.Sprintf("%s %s: %s", reason.Code, reason.What, reason.Detail)
 		c.result.AddStatus("ready", text, monitoring.Critical)
+	}
+	for _, warning := range r.Warnings {
+		status := monitoring.Warning
+		if warning.Code == integrity.CodeLost {
+			status = monitoring.Critical
+		}
+		c.result.AddStatus(warning.Code, fmt.Sprintf("%s %s: %s", warning.Code, warning.What, warning.Detail), status)
 	}
 	if r.Ready {
 		c.result.AddStatus("ready", "ready", monitoring.OK)

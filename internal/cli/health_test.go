@@ -63,6 +63,10 @@ func withAnswer(answers map[string]string, path, answer string) map[string]strin
 func TestHealth_ReportsStatusAndMeasurements(t *testing.T) {
 	notReady := withAnswer(readyAnswers(0, 0), "/readyz",
 		`{"ready":false,"reasons":[{"code":"disk-short","what":"/data","detail":"3 % are free"}]}`)
+	lost := withAnswer(readyAnswers(0, 0), "/readyz", `{"ready":true,"reasons":[],"warnings":[`+
+		`{"code":"stream-lost","what":"S","detail":"7 messages are missing"}]}`)
+	restored := withAnswer(readyAnswers(0, 0), "/readyz", `{"ready":true,"reasons":[],"warnings":[`+
+		`{"code":"stream-restored","what":"S","detail":"its configuration was damaged"}]}`)
 	noFleet := withAnswer(readyAnswers(0, 0), "/api/v1/fleet", "")
 	for _, test := range []struct {
 		name    string
@@ -94,6 +98,14 @@ func TestHealth_ReportsStatusAndMeasurements(t *testing.T) {
 		{
 			"not ready", notReady, []string{"--dropped", ""}, 2,
 			"MUSTER CRITICAL disk-short /data: 3 % are free;",
+		},
+		{
+			"lost messages", lost, []string{"--dropped", ""}, 2,
+			"MUSTER CRITICAL stream-lost S: 7 messages are missing; ready;",
+		},
+		{
+			"a restored stream", restored, []string{"--dropped", ""}, 1,
+			"MUSTER WARNING stream-restored S: its configuration was damaged; ready;",
 		},
 		{
 			"fleet view disabled", noFleet, []string{"--dropped", ""}, 3,

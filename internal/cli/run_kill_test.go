@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
@@ -24,7 +25,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var killRounds = flag.Int("kill-rounds", 20, "how often an appliance is killed under load")
+var killRounds = flag.Int("kill-rounds", 30, "how often an appliance is killed under load")
 
 // keepAll configures a registration stream that deletes nothing, with room for a thousand rounds.
 const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '9GiB'\n"
@@ -34,7 +35,7 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 	if testing.Short() {
 		rounds = 2
 	}
-	config := labConfig(t, t.TempDir(), keepAll)
+	config := labConfig(t, t.TempDir(), keepAll+limitedStreams)
 	var acknowledged, slowest uint64
 	for round := range rounds {
 		started := time.Now()
@@ -45,6 +46,8 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 		if have := messages(t, p.broker, contract.StreamRegistration); have < acknowledged {
 			t.Fatalf("round %d: %d messages were stored, %d are in the stream after the restart", round, acknowledged, have)
 		}
+		checkNoWarnings(t, p, round)
+		publishToLimitedStreams(t, p.broker)
 		base := messages(t, p.broker, contract.StreamRegistration)
 		load := testkit.StartLoad(t, p.broker, testkit.LoadOptions{
 			Connections: 4, FirstID: round * 1_000_000, Content: 500, // a thousand rounds fit the stream
@@ -70,6 +73,59 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 	getJSON(t, p.console+"/readyz", &health)
 	if !health.Ready {
 		t.Error("not ready after the last kill")
+	}
+	checkNoWarnings(t, p, rounds)
+}
+
+// limitedStreams configures streams that delete messages all the time, each because of another
+// limit, and makes the appliance record their states often.
+const limitedStreams = "[jetstream]\nsync_interval = '20ms'\n" +
+	"[stream.LIMITED_AGE]\nsubjects = 'limited.age.*'\nmax_age = '300ms'\nduplicate_window = '100ms'\n" +
+	"[stream.LIMITED_MSGS]\nsubjects = 'limited.msgs.*'\nmax_msgs = 50\n" +
+	"[stream.LIMITED_BYTES]\nsubjects = 'limited.bytes.*'\nmax_bytes = '64KiB'\n" +
+	"[stream.LIMITED_SUBJECT]\nsubjects = 'limited.subject.*'\nmax_msgs_per_subject = 3\n" +
+	"[stream.LIMITED_ALL]\nsubjects = 'limited.all.*'\nmax_msgs_per_subject = 3\nmax_msgs = 40\n" +
+	"max_bytes = '32KiB'\nmax_age = '2s'\nduplicate_window = '1s'\n" +
+	"[bucket.LIMITED]\nhistory = 2\n"
+
+// publishToLimitedStreams publishes to the limited streams, and reads one of them with a durable consumer,
+// until the process is killed.
+func publishToLimitedStreams(t *testing.T, broker string) {
+	t.Helper()
+	js := jetStream(t, broker)
+	consumer, err := js.CreateOrUpdateConsumer(t.Context(), "LIMITED_SUBJECT", jetstream.ConsumerConfig{
+		Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := consumer.Consume(func(m jetstream.Msg) { _ = m.Ack() }); err != nil {
+		t.Fatal(err)
+	}
+	nc := js.Conn()
+	go func() {
+		for n := 0; ; n++ {
+			for _, name := range []string{"age", "msgs", "bytes", "subject", "all"} {
+				data := make([]byte, rand.N(2000))
+				if nc.Publish(fmt.Sprintf("limited.%s.%d", name, rand.N(20)), data) != nil {
+					return
+				}
+			}
+			if nc.Publish(fmt.Sprintf("$KV.LIMITED.%d", rand.N(20)), nil) != nil || nc.FlushTimeout(time.Second) != nil {
+				return
+			}
+			time.Sleep(time.Millisecond) // leave the processor to the load of registrations
+		}
+	}()
+}
+
+// checkNoWarnings checks that nothing is reported as lost after a kill.
+func checkNoWarnings(t *testing.T, p *process, round int) {
+	t.Helper()
+	var r console.Readiness
+	getJSON(t, p.console+"/readyz", &r)
+	if len(r.Warnings) > 0 {
+		t.Fatalf("round %d: %+v\n%s", round, r.Warnings, p.log)
 	}
 }
 
@@ -115,7 +171,7 @@ func messages(t *testing.T, broker, stream string) uint64 {
 // jetStream returns JetStream over a new connection.
 func jetStream(t *testing.T, broker string) jetstream.JetStream {
 	t.Helper()
-	nc, err := nats.Connect(broker)
+	nc, err := nats.Connect(broker, nats.NoReconnect(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type overview struct {
 	Started     time.Time                    `json:"started"`
 	Ready       bool                         `json:"ready"`
 	Reasons     []console.Reason             `json:"reasons"` // why it is not ready
+	Warnings    []console.Reason             `json:"warnings"`
 	Connections int                          `json:"connections"`
 	Memory      uint64                       `json:"memory_bytes"` // resident; 0: unknown
 	Storage     storage                      `json:"storage"`
@@ -80,7 +81,7 @@ func (c *statusCommand) run(ctx context.Context, _ []string) error {
 
 func (o *overview) addReadiness(ctx context.Context, client *apiclient.Client) error {
 	r, err := client.Ready(ctx)
-	o.Ready, o.Reasons = r.Ready, r.Reasons
+	o.Ready, o.Reasons, o.Warnings = r.Ready, r.Reasons, append([]console.Reason{}, r.Warnings...)
 	return err
 }
 
@@ -137,7 +138,7 @@ func (o *overview) rows() (rows [][]string) {
 	row := func(name, format string, values ...any) {
 		rows = append(rows, []string{name, fmt.Sprintf(format, values...)})
 	}
-	for _, r := range o.Reasons {
+	for _, r := range slices.Concat(o.Reasons, o.Warnings) {
 		row(r.Code, "%s: %s", r.What, r.Detail)
 	}
 	row("version", "%s, started %s", o.Version, ago(o.Started))

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// streamsCommand is the streams command, with plan and apply under it.
+// streamsCommand is the streams command, with plan, apply and accept-loss under it.
 type streamsCommand struct {
 	consoleCommand
 	deleteMessages bool
@@ -28,7 +28,7 @@ func (p *program) streamsCommand() *cobra.Command {
 		"  muster streams\n  muster streams --json", c.list)
 	list.Long = `List the streams of a running appliance: as a table on a terminal, otherwise one name a
 line. Differences from the configuration are printed to standard error.`
-	list.AddCommand(c.planCommand(), c.applyCommand())
+	list.AddCommand(c.planCommand(), c.applyCommand(), c.acceptLossCommand())
 	return list
 }
 

@@ -10,6 +10,7 @@ type exampleTable struct {
 	Lit     string
 	Count   int64
 	Age     time.Duration
+	Pause   time.Duration
 	Space   int64
 	Limit   int64
 	Topics  []string
@@ -35,6 +36,7 @@ func (s *exampleTable) Keys() []Key {
 		{"lit", BoolOr("auto", &s.Lit), ""},
 		{"count", Int(&s.Count, 0, 10), ""},
 		{"age", Duration(&s.Age, -1, 30*24*time.Hour), ""},
+		{"pause", DurationOr("never", &s.Pause, time.Second, time.Hour), ""},
 		{"room", Size(&s.Space, 1, 1<<40), ""},
 		{"limit", SizeOr("auto", &s.Limit, 1<<10, 1<<40), ""},
 		{"topics", Strings(&s.Topics), ""},

@@ -16,7 +16,7 @@ func TestSections_ShowsTablesWhoseNamesTheFileChooses(t *testing.T) {
 		have = append(have, line)
 	}
 	want := []string{
-		"[] : name kind open lit count age room limit topics key",
+		"[] : name kind open lit count age pause room limit topics key",
 		"[phone] phone numbers: NAME",
 		"[door] the entrance: width",
 		"[shelf.NAME] shelves: height",

@@ -89,15 +89,25 @@ func (v intValue) String() string { return strconv.FormatInt(*v.into, 10) }
 // Duration is a duration with its unit, such as "90s" or "7d", from min to max. With a min
 // of 0 or -1 the file may also hold a bare 0 or -1, which mean "no limit".
 func Duration(into *time.Duration, min, max time.Duration) Value {
-	return durationValue{into, min, max}
+	return durationValue{into, min, max, ""}
+}
+
+// DurationOr is a Duration for which the file may also hold the given word, which stands for 0.
+func DurationOr(word string, into *time.Duration, min, max time.Duration) Value {
+	return durationValue{into, min, max, word}
 }
 
 type durationValue struct {
 	into     *time.Duration
 	min, max time.Duration
+	word     string
 }
 
 func (v durationValue) set(found any) error {
+	if v.word != "" && found == v.word {
+		*v.into = 0
+		return nil
+	}
 	d, err := parseUnits(found, int64(v.min), "90s, 5m or 7d", ParseDuration)
 	if err != nil {
 		return err
@@ -110,7 +120,12 @@ func (v durationValue) set(found any) error {
 	return nil
 }
 
-func (v durationValue) String() string { return quoteUnit(int64(*v.into), FormatDuration(*v.into)) }
+func (v durationValue) String() string {
+	if v.word != "" && *v.into == 0 {
+		return strconv.Quote(v.word)
+	}
+	return quoteUnit(int64(*v.into), FormatDuration(*v.into))
+}
 
 // Size is a number of bytes with its unit, such as "64KiB", from min to max. With a min of 0
 // or -1 the file may also hold a bare 0 or -1, which mean "no limit".

@@ -15,6 +15,8 @@ func TestValue_RefusesInvalidInput(t *testing.T) {
 		`age = "31d"`:           `"31d" is out of range; it must be from 0s to 30d`,
 		`age = "soon"`:          `"soon" has no known unit`,
 		`age = "999999999999d"`: `is too large`,
+		`pause = "always"`:      `"always" has no known unit`,
+		`pause = "0s"`:          `"0s" is out of range; it must be from 1s to 1h`,
 		`room = 0`:              `0 has no unit`,
 		`room = "0B"`:           `"0B" is out of range; it must be from 1B to 1TiB`,
 		`limit = "automatic"`:   `"automatic" has no known unit`,

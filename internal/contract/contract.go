@@ -29,8 +29,17 @@ const (
 	SubjectAdvisories = "choria.stream.input.registration_advisories"
 )
 
+// SubjectAcceptLoss is followed by a stream: a request there accepts its losses. Only
+// administrators may publish below SubjectAdmin.
+const (
+	SubjectAdmin      = "muster.admin."
+	SubjectAcceptLoss = SubjectAdmin + "accept-loss."
+)
+
 // Names that NATS and Choria define.
 const (
+	// SubjectAPIAdvisory is where the server publishes each request to JetStream's API.
+	SubjectAPIAdvisory = "$JS.EVENT.ADVISORY.API"
 	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
 	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 	PrefixBucketStream = "KV_"

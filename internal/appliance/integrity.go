@@ -1,0 +1,196 @@
+package appliance
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/integrity"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// gapsTimeout is how long the server may take to list the sequences that a stream does not have.
+	gapsTimeout = 10 * time.Second
+)
+
+// RecordFile returns the file with the record of the streams.
+func (c *Config) RecordFile() string { return filepath.Join(c.DataDir, "streams.json") }
+
+// loadRecord reads the record of the streams, before the broker opens them.
+func (a *Appliance) loadRecord(context.Context) error {
+	a.recorder = newRecorder(a.cfg.RecordFile(), a.cfg.JetStream.SyncInterval, a.opts.Log.Named("integrity"))
+	a.recorder.load(time.Now())
+	return nil
+}
+
+// compareStreams compares the streams with the record, and keeps the record from then on.
+func (a *Appliance) compareStreams(context.Context) error {
+	r := a.recorder
+	r.gaps = a.gaps
+	r.start(time.Now())
+	if err := a.subscribeIntegrity(); err != nil {
+		return err
+	}
+	a.wg.Go(a.keepRecord)
+	a.wg.Go(a.verifyMessages)
+	return nil
+}
+
+// keepRecord reads the streams until Close.
+func (a *Appliance) keepRecord() {
+	ticker := time.NewTicker(a.recorder.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-a.quit:
+			return
+		case <-a.recorder.wake: // before many messages are stored
+		case <-ticker.C:
+		}
+		if a.recorder.reopened.Load() {
+			a.restoreStreams()
+		}
+		a.recorder.tick(time.Now())
+	}
+}
+
+// restoreStreams creates declared streams that are missing after the store was reopened, and compares all.
+func (a *Appliance) restoreStreams() {
+	ctx, cancel := context.WithTimeout(a.ctx, gapsTimeout)
+	defer cancel()
+	if err := a.recreateStreams(ctx); err != nil {
+		a.opts.Log.Named("jsconfig").Error("missing streams not created", "error", err)
+	}
+	a.recorder.storeReopened(time.Now())
+}
+
+// gaps returns the sequences between the first and the last message of a stream that it does not have.
+func (a *Appliance) gaps(stream string) (integrity.Ranges, error) {
+	ctx, cancel := context.WithTimeout(a.ctx, gapsTimeout)
+	defer cancel()
+	s, err := a.streams.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	info, err := s.Info(ctx, jetstream.WithDeletedDetails(true))
+	if err != nil {
+		return nil, err
+	}
+	return integrity.Sequences(info.State.Deleted), nil
+}
+
+// subscribeIntegrity follows the changes that are made through the API, and serves accept-loss.
+func (a *Appliance) subscribeIntegrity() error {
+	nc := a.streams.Conn()
+	_, err := nc.Subscribe(contract.SubjectAPIAdvisory, func(m *nats.Msg) {
+		var advisory struct{ Subject string }
+		if json.Unmarshal(m.Data, &advisory) == nil {
+			a.noteRequest(advisory.Subject)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = nc.Subscribe(contract.SubjectAcceptLoss+"*", func(m *nats.Msg) {
+		_, err := a.recorder.accept(strings.TrimPrefix(m.Subject, contract.SubjectAcceptLoss), time.Now())
+		answer := AcceptAnswer{}
+		if err != nil {
+			answer.Error = err.Error()
+		}
+		data, _ := json.Marshal(answer) // a struct of texts
+		_ = m.Respond(data)             // an error means that there is no reply subject
+	})
+	return err
+}
+
+// AcceptAnswer is the answer to a request on contract.SubjectAcceptLoss.
+type AcceptAnswer struct {
+	Error string `json:"error,omitempty"` // empty: accepted
+}
+
+// noteRequest notes what a request to JetStream's API may have removed.
+func (a *Appliance) noteRequest(subject string) {
+	_, request, ok := strings.Cut(subject, ".API.")
+	if !ok {
+		return
+	}
+	words := strings.Split(request, ".")
+	stream := words[len(words)-1]
+	var note func(*integrity.Record)
+	switch operation := strings.TrimSuffix(request, "."+stream); {
+	case operation == "STREAM.DELETE":
+		note = func(r *integrity.Record) { r.StreamDeleted(stream) }
+	case operation == "STREAM.PURGE", operation == "STREAM.MSG.DELETE", operation == "STREAM.UPDATE",
+		operation == "STREAM.RESTORE":
+		note = func(r *integrity.Record) { r.MessagesRemoved(stream) }
+	case words[0] == "CONSUMER" && consumerIn(words) != nil:
+		c := consumerIn(words)
+		note = func(r *integrity.Record) { r.ConsumerDeleted(c[0], c[1]) }
+	default:
+		return
+	}
+	a.recorder.removedByAPI(note, time.Now())
+}
+
+// consumerIn returns the stream and the consumer that a request deletes, resets, creates or changes;
+// nil for another request.
+func consumerIn(words []string) []string {
+	n := 2 // CONSUMER.DELETE.<stream>.<consumer>
+	switch words[1] {
+	case "DELETE", "RESET", "CREATE":
+	case "DURABLE":
+		n = 3 // CONSUMER.DURABLE.CREATE.<stream>.<consumer>
+	default:
+		return nil
+	}
+	if len(words) < n+2 {
+		return nil
+	}
+	return words[n : n+2]
+}
+
+// Warnings returns what is not as it was recorded. It does not make the appliance unready.
+func (a *Appliance) Warnings() []console.Reason {
+	var warnings []console.Reason
+	if a.recorder == nil {
+		return nil
+	}
+	for _, f := range a.recorder.findings() {
+		warnings = append(warnings, console.Reason{Code: f.Code, What: f.Subject(), Detail: f.String()})
+	}
+	return warnings
+}
+
+// lostMessages collects muster_stream_lost_messages.
+type lostMessages struct {
+	recorder *recorder
+	desc     *prometheus.Desc
+}
+
+func newLostMessages(r *recorder) lostMessages {
+	return lostMessages{r, prometheus.NewDesc("muster_stream_lost_messages",
+		"Messages that are lost, until the loss is accepted.", []string{"stream"}, nil)}
+}
+
+// Describe implements prometheus.Collector.
+func (l lostMessages) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
+
+// Collect implements prometheus.Collector.
+func (l lostMessages) Collect(ch chan<- prometheus.Metric) {
+	lost := map[string]uint64{}
+	for _, f := range l.recorder.findings() {
+		if f.Code == integrity.CodeLost {
+			lost[f.Stream] += f.Messages
+		}
+	}
+	for stream, n := range lost {
+		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.GaugeValue, float64(n), stream)
+	}
+}
