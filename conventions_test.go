@@ -36,11 +36,12 @@ var layers = map[string]int{
 	"internal/rejected":   1,
 	"internal/tlsfile":    1,
 
-	"adapter":         2,
-	"broker":          2,
-	"fleet":           2,
-	"internal/enroll": 2,
-	"jsconfig":        2,
+	"adapter":                2,
+	"broker":                 2,
+	"internal/privatestream": 2,
+	"fleet":                  2,
+	"internal/enroll":        2,
+	"jsconfig":               2,
 
 	"console":             3,
 	"internal/brokerconf": 3,

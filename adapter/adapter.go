@@ -13,8 +13,10 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats.go"
 )
 
@@ -37,7 +39,12 @@ type Options struct {
 	MessagesSent func(id uint64) (msgs uint64, ok bool) // to a connection, by its id; ok: it is known
 	Verifier     *choria.Verifier                       // shared with the broker
 	Rejected     *rejected.Table                        // remembers the senders of rejected messages; may be nil
-	Log          hclog.Logger
+
+	// PublishPrefix returns what must precede a subject, which may hold wildcards, when the appliance publishes
+	// to it; nil: nothing. Subjects at stream.servers are not concerned.
+	PublishPrefix func(subject string) string
+
+	Log hclog.Logger
 }
 
 // phase is where an adapter stands in its life. Phases only go forward:
@@ -71,6 +78,9 @@ type Adapter struct {
 	appliancePublisher *publisher // publishes to this appliance; nil before Open
 	streamPublisher    *publisher // publishes to the stream: appliancePublisher, or to stream.servers; nil before Open
 	connStats          *connStats
+
+	streamPrefix string // precedes the subjects of stored messages
+	rejectPrefix string // precedes the subjects of rejected messages
 
 	signatures signatures
 	rawPool    memoryPool // memory of received messages
@@ -106,6 +116,12 @@ func New(cfg Config, o Options) *Adapter {
 	}
 	a.peers = newPeerQueues(a.ledger, a.recycle)
 	a.senders = newSenderQueues(&a.peers.turns)
+	if o.PublishPrefix != nil {
+		a.rejectPrefix = o.PublishPrefix(contract.SubjectRejected + ">")
+		if len(cfg.Stream.Servers) == 0 {
+			a.streamPrefix = o.PublishPrefix(subject.OfAllSenders(cfg.Stream.Topic))
+		}
+	}
 	a.workerWake = sync.NewCond(&a.mu)
 	a.input = a.newInput()
 	return a

@@ -47,7 +47,7 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 func (a *Adapter) buildStreamMessage(
 	msg *choria.Message, verification string, received time.Time,
 ) (*streamMessage, error) {
-	out := &streamMessage{subject: a.cfg.Stream.Subject(msg.Sender)}
+	out := &streamMessage{subject: a.streamPrefix + a.cfg.Stream.Subject(msg.Sender)}
 	if a.cfg.Stream.Format == "choria" {
 		buffer := a.outPool.get(headerBytes + msg.OutputSize())
 		out.setHeader(a.buildHeader(buffer[:0], msg, verification, received))

@@ -52,7 +52,7 @@ func (a *Adapter) rejectCopy(m *message) *streamMessage {
 		Add(contract.HeaderSize, strconv.Itoa(len(m.raw))).
 		Add(contract.HeaderReceived, formatTime(m.received)).
 		Add(contract.HeaderSite, a.opts.Site)
-	out := &streamMessage{subject: contract.SubjectRejected + a.cfg.Name + "." + m.reason}
+	out := &streamMessage{subject: a.rejectPrefix + contract.SubjectRejected + a.cfg.Name + "." + m.reason}
 	out.setHeader(h)
 	out.bytes = append(out.bytes, m.raw[:min(len(m.raw), maxRejectBytes)]...)
 	return out

@@ -49,7 +49,8 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		tokens:   o.Verifier.TokenVerifier(),
 		now:      o.Now,
 		permissions: permissionBuilder{
-			ingest: o.Ingest, private: o.Private, readableStreams: func() []string { return nil },
+			ingest: o.Ingest, private: o.Private, privateStreams: o.PrivateStreams,
+			readableStreams: func() []string { return nil },
 		},
 		refusals:       newRefusals(o.Log, o.Rejected, o.Now),
 		internalSecret: rand.Text(),

@@ -40,6 +40,13 @@ type Options struct {
 	Recorded func() []integrity.Stream
 	Noticed  func(integrity.Finding)
 	Reopened func()
+
+	// CheckRequests is whether the appliance receives requests to JetStream's API, see mapRequests.
+	// PrivateStreams are the names of private streams, and WriteToken is the secret in the subjects to which
+	// they listen: it is removed from NATS's log and pages.
+	CheckRequests  bool
+	PrivateStreams []string
+	WriteToken     string
 }
 
 // Broker is the NATS server of one appliance.
@@ -71,7 +78,7 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
-	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals}
+	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals, token: o.WriteToken}
 	return b
 }
 

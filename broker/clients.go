@@ -52,7 +52,7 @@ func (b permissionBuilder) tokenClient(c *choria.Claims) *server.Permissions {
 	s.allowPublish(c.PubSubjects...)
 	s.allowSubscribe(c.SubSubjects...)
 	s.allowSubscribe(hashedInbox("*", c.CallerID)...)
-	return s.client(c.OrgUnit, func(permission string) bool { return c.Permissions[permission] })
+	return b.client(&s, c.OrgUnit, func(permission string) bool { return c.Permissions[permission] })
 }
 
 // certClient returns the permissions of a client with a certificate: it manages the fleet,
@@ -63,7 +63,7 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 	for _, c := range collectives {
 		s.allowSubscribe(sharedInbox(c)...)
 	}
-	return s.client(defaultOrg, func(permission string) bool {
+	return b.client(&s, defaultOrg, func(permission string) bool {
 		return permission == "fleet_management" || permission == "events_viewer" || permission == "streams_user"
 	})
 }
@@ -73,7 +73,7 @@ func (b permissionBuilder) certClient(callerID string, collectives []string) *se
 // to the server ($SYS), not even pub_subjects of ">": it sends its answer to any reply subject,
 // for example that of a node's registrations. Choria's broker allows $SYS.REQ.USER.INFO, which
 // Choria's clients do not use.
-func (s *subjects) client(org string, has func(permission string) bool) *server.Permissions {
+func (b permissionBuilder) client(s *subjects, org string, has func(permission string) bool) *server.Permissions {
 	s.neverPublish = []string{"$SYS.>", contract.SubjectAdmin + ">"}
 	for _, added := range permissionSubjects {
 		if slices.ContainsFunc(added.permissions, has) {
@@ -91,5 +91,6 @@ func (s *subjects) client(org string, has func(permission string) bool) *server.
 		return slices.DeleteFunc(names, func(name string) bool { return subject.Check(name) != nil })
 	}
 	s.publish, s.subscribe = valid(s.publish), valid(s.subscribe)
+	b.denyToken(s, has("streams_admin"))
 	return s.permissions()
 }

@@ -95,10 +95,11 @@ func (b *Broker) streamVersion(account, stream string) int64 {
 	return info.ModTime().UnixNano()
 }
 
-// Handlers returns the server's own monitoring endpoints, by path. They require no password.
+// Handlers returns the server's own monitoring endpoints, by path. They require no password. Their answers
+// do not have the write token.
 // See https://docs.nats.io/running-a-nats-service/nats_admin/monitoring.
 func (b *Broker) Handlers() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
+	handlers := map[string]http.HandlerFunc{
 		"/varz":      b.srv.HandleVarz,
 		"/connz":     b.srv.HandleConnz,
 		"/routez":    b.srv.HandleRoutez,
@@ -111,4 +112,8 @@ func (b *Broker) Handlers() map[string]http.HandlerFunc {
 		"/ipqueuesz": b.srv.HandleIPQueuesz,
 		"/healthz":   b.srv.HandleHealthz,
 	}
+	for path, handler := range handlers {
+		handlers[path] = b.hideToken(handler)
+	}
+	return handlers
 }

@@ -27,8 +27,11 @@ func intakeAccount(intake string) string { return "muster-" + intake }
 
 // accounts returns the accounts of the server.
 func (b *Broker) accounts() ([]*server.Account, error) {
-	nodes := server.NewAccount(account)
-	all := []*server.Account{nodes, server.NewAccount(systemAccount)}
+	nodes, system := server.NewAccount(account), server.NewAccount(systemAccount)
+	if err := b.mapRequests(system); err != nil {
+		return nil, err
+	}
+	all := []*server.Account{nodes, system}
 	for _, in := range b.opts.Intakes {
 		intake := server.NewAccount(intakeAccount(in.Name))
 		for _, subject := range in.Subjects {

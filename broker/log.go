@@ -16,21 +16,27 @@ import (
 type serverLog struct {
 	log      hclog.Logger
 	refusals *refusals
+	token    string // the write token, which is left out
 
 	mu    sync.Mutex
 	fatal error // first cause
 }
 
+// text returns a line without the write token.
+func (l *serverLog) text(format string, args []any) string {
+	return string(withoutToken([]byte(fmt.Sprintf(format, args...)), l.token))
+}
+
 // Noticef logs what NATS calls a notice.
-func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(format, args)) }
 
 // Warnf logs a warning.
-func (l *serverLog) Warnf(format string, args ...any) { l.log.Warn(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Warnf(format string, args ...any) { l.log.Warn(l.text(format, args)) }
 
 // Errorf logs an error. The server also reports faults of single connections here; those are
 // logged at debug, so that a port scan does not fill the log.
 func (l *serverLog) Errorf(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
+	line := l.text(format, args)
 	if err := handshakeError(format, args); err != nil {
 		address, _, _ := strings.Cut(line, " - ")
 		l.refusals.countRefusal(err, hostOf(address), "")
@@ -43,17 +49,17 @@ func (l *serverLog) Errorf(format string, args ...any) {
 }
 
 // Debugf logs a debug line.
-func (l *serverLog) Debugf(format string, args ...any) { l.log.Trace(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Debugf(format string, args ...any) { l.log.Trace(l.text(format, args)) }
 
 // Tracef logs a trace line.
-func (l *serverLog) Tracef(format string, args ...any) { l.log.Trace(fmt.Sprintf(format, args...)) }
+func (l *serverLog) Tracef(format string, args ...any) { l.log.Trace(l.text(format, args)) }
 
 // Fatalf is how the server reports that it cannot start or continue. It must not exit, since
 // the process is more than the server: fatalError returns the first error.
 func (l *serverLog) Fatalf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	err := fmt.Errorf(format, args...)
+	err := errors.New(l.text(format, args))
 	l.log.Error("NATS server cannot continue", "error", err)
 	if l.fatal == nil {
 		l.fatal = err

@@ -17,6 +17,7 @@ import (
 type permissionBuilder struct {
 	ingest          []string        // subjects that adapters read
 	private         []string        // subjects that only the appliance publishes to
+	privateStreams  []string        // names of the streams that only the appliance writes to
 	readableStreams func() []string // streams that nodes may read
 }
 

@@ -37,7 +37,7 @@ const (
 // errClosed is returned when the fleet closes while a call waits.
 var errClosed = errors.New("the fleet view is closed")
 
-// Options is what the appliance passes to the fleet. All fields are required.
+// Options is what the appliance passes to the fleet. All fields but PublishPrefix are required.
 type Options struct {
 	Site          string
 	StoreEvents   bool // false: the stream of events is not declared, and no event is stored
@@ -58,6 +58,8 @@ type Options struct {
 
 	// Connections lists the connections to the broker that are open, and those that ended lately.
 	Connections func() ([]Conn, error)
+	// PublishPrefix returns what must precede a subject when the fleet publishes to it; nil: nothing.
+	PublishPrefix func(subject string) string
 }
 
 // Fleet is the fleet view. Its methods are safe for concurrent use once Open has returned.
@@ -137,6 +139,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	emit := func(*Event) {}
 	if f.opts.StoreEvents {
 		f.outbox = newOutbox(f.js, f.advisoryFunc(), f.opts.Log)
+		f.outbox.prefix = f.opts.PublishPrefix
 		f.wg.Go(f.outbox.run)
 		emit = f.outbox.put
 	}

@@ -34,6 +34,7 @@ type outbox struct {
 	// advisory returns the advisory of an event, nil if the event has none. The function itself
 	// is nil if advisories are disabled.
 	advisory func(e *Event) *nats.Msg
+	prefix   func(subject string) string // what precedes a subject; nil: nothing
 
 	mu      sync.Mutex
 	sites   []*Event // waiting events of sites, in order; they leave before those of nodes
@@ -176,11 +177,15 @@ func (o *outbox) messages(e *Event) []*nats.Msg {
 		return nil
 	}
 	messages := []*nats.Msg{newMessage(e.Subject(), e.ID(), data)}
-	if o.advisory == nil {
-		return messages
+	if o.advisory != nil {
+		if a := o.advisory(e); a != nil {
+			messages = append(messages, a)
+		}
 	}
-	if a := o.advisory(e); a != nil {
-		messages = append(messages, a)
+	if o.prefix != nil {
+		for _, m := range messages {
+			m.Subject = o.prefix(m.Subject) + m.Subject
+		}
 	}
 	return messages
 }

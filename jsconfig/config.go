@@ -44,7 +44,7 @@ func DefaultConfig() Config {
 	s = c.add("CHORIA_MACHINE", "", "choria.machine.>")
 	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 
-	s = c.add("CHORIA_STREAM_ADVISORIES", "", "$JS.EVENT.ADVISORY.>")
+	s = c.add("CHORIA_STREAM_ADVISORIES", "", contract.SubjectsAdvisory)
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
 	s = c.add("CHORIA_EXECUTOR", "Choria Executor Events", "choria.submission.in.choria.executor.>")
@@ -98,6 +98,39 @@ func (c *Config) StreamConfigs() []jetstream.StreamConfig {
 		configs = append(configs, s.config())
 	}
 	return configs
+}
+
+// StreamNames returns the names of the declared streams and of the streams behind the declared buckets.
+func (c *Config) StreamNames() []string {
+	var names []string
+	for _, s := range c.allStreams() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// StreamsOf returns the names of the declared streams, without buckets, that store a message of the subject,
+// which may hold wildcards.
+func (c *Config) StreamsOf(published string) []string {
+	var names []string
+	for _, s := range c.allStreams() {
+		overlaps := func(stored string) bool { return subject.Overlap(stored, published) }
+		if c.Streams[s.Name] != nil && slices.ContainsFunc(s.Subjects, overlaps) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// WithoutAudit returns the names of the declared streams whose subject allAdvisories is narrowed.
+func (c *Config) WithoutAudit() []string {
+	var names []string
+	for _, s := range c.allStreams() {
+		if slices.Contains(s.Subjects, allAdvisories) {
+			names = append(names, s.Name)
+		}
+	}
+	return names
 }
 
 // StreamFor returns the declared stream that stores messages of the subject, or empty.

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // TestDefaultConfig_MatchesChoriaBroker compares the default streams with the requests of a
 // real Choria broker: they are the same except for the limits, which Choria does not have, and
-// no_ack.
+// no_ack; and the stream of advisories does not store the requests to JetStream's API.
 func TestDefaultConfig_MatchesChoriaBroker(t *testing.T) {
 	ours := map[string]jetstream.StreamConfig{}
 	defaults := DefaultConfig()
@@ -33,6 +34,9 @@ func TestDefaultConfig_MatchesChoriaBroker(t *testing.T) {
 			}
 			if ours[name].MaxBytes <= 0 {
 				t.Error("the stream is not bounded")
+			}
+			if name == "CHORIA_STREAM_ADVISORIES" {
+				captured.Subjects = []string{contract.SubjectsAdvisory}
 			}
 			captured.Duplicates = duplicateWindow(0, captured.MaxAge)
 			captured.MaxBytes, captured.NoAck = ours[name].MaxBytes, ours[name].NoAck

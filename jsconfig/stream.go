@@ -5,6 +5,7 @@ package jsconfig
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,12 +150,31 @@ func (s *Stream) validateSubjects(c *config.Check) {
 				c.Problem("subjects", "%q overlaps %q; remove one, or change them so that no message matches both", text, other)
 			}
 		}
+		if text != allAdvisories && subject.Overlap(text, contract.SubjectAPIAdvisory) {
+			c.Problem("subjects", "%q includes %s, which has the write token; write %q for the other advisories",
+				text, contract.SubjectAPIAdvisory, contract.SubjectsAdvisory)
+		}
 		for _, own := range []string{"$JS.API.>", "$JS.ACK.>", "$SYS.>"} {
 			if subject.Overlap(text, own) {
 				c.Problem("subjects", "%q overlaps %q, which is reserved for the server", text, own)
 			}
 		}
 	}
+}
+
+// allAdvisories is the subject that a Choria broker stores advisories of. It includes the requests to
+// JetStream's API, with the write token, see internal/privatestream: those are not stored.
+const allAdvisories = "$JS.EVENT.ADVISORY.>"
+
+// storedSubjects returns the subjects, with allAdvisories narrowed.
+func (s *Stream) storedSubjects() []string {
+	stored := slices.Clone(s.Subjects)
+	for i, text := range stored {
+		if text == allAdvisories {
+			stored[i] = contract.SubjectsAdvisory
+		}
+	}
+	return stored
 }
 
 // Transform is a [stream.NAME.subject_transform] table.
@@ -180,7 +200,7 @@ func (s *Stream) config() jetstream.StreamConfig {
 	c := jetstream.StreamConfig{
 		Name:                 s.Name,
 		Description:          s.Description,
-		Subjects:             s.Subjects,
+		Subjects:             s.storedSubjects(),
 		MaxAge:               s.MaxAge,
 		MaxBytes:             unlimited(s.MaxBytes),
 		MaxMsgs:              unlimited(s.MaxMsgs),

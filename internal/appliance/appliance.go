@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/integrity"
+	"github.com/muster-appliance/muster/internal/privatestream"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -35,9 +35,12 @@ type Appliance struct {
 	rejected *rejected.Table  // refused connections and rejected messages
 	clock    *clock
 
+	privateToken string // write token of the private streams
+
 	lock     *dirLock
 	recorder *recorder
 	broker   *broker.Broker
+	private  *privatestream.Service // protects the streams that only the appliance writes to
 	streams  jetstream.JetStream
 	fleet    *fleet.Fleet // nil: the fleet view is disabled
 	adapters []*adapter.Adapter
@@ -78,7 +81,9 @@ func (a *Appliance) Open(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		a.takeLock,
 		a.loadRecord,
+		a.loadWriteToken,
 		a.openBroker,
+		a.openPrivateStreams,
 		a.openStreams,
 		a.compareStreams,
 		a.openFleet,
@@ -114,13 +119,19 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),
 		Intakes:    a.cfg.intakes(),
-		Verifier:   a.verifier,
-		Rejected:   a.rejected,
-		Now:        time.Now,
-		Log:        a.opts.Log.Named("broker"),
-		Recorded:   a.recorder.recorded,
-		Noticed:    a.recorder.restored.put,
-		Reopened:   a.recorder.noteReopened,
+
+		CheckRequests:  true,
+		PrivateStreams: a.cfg.privateStreams(a.cfg.privateOutputs()),
+		WriteToken:     a.privateToken,
+
+		Verifier: a.verifier,
+		Rejected: a.rejected,
+		Now:      time.Now,
+		Log:      a.opts.Log.Named("broker"),
+
+		Recorded: a.recorder.recorded,
+		Noticed:  a.recorder.restored.put,
+		Reopened: a.recorder.noteReopened,
 	})
 	if err := a.broker.Open(ctx); err != nil {
 		return err
@@ -150,6 +161,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Identities:    a.cfg.Broker.VerifiesIdentities(),
 		DialShutdowns: a.dialShutdowns,
 		Connections:   a.listConnections,
+		PublishPrefix: a.private.Prefix,
 		Log:           a.opts.Log.Named("fleet"),
 	})
 	if err := a.fleet.Open(ctx); err != nil {
@@ -192,7 +204,10 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			MessagesSent: a.broker.MessagesSent,
 			Verifier:     a.verifier,
 			Rejected:     a.rejected,
-			Log:          a.opts.Log.Named("adapter").Named(cfg.Name),
+
+			PublishPrefix: a.private.Prefix,
+
+			Log: a.opts.Log.Named("adapter").Named(cfg.Name),
 		})
 		if err := ad.Open(ctx); err != nil {
 			return fmt.Errorf("adapter %s: %w", cfg.Name, err)
@@ -278,18 +293,4 @@ func (a *Appliance) Reload(cfg *Config) {
 func Reloadable(key string) bool {
 	fleetKey, ofFleet := strings.CutPrefix(key, "fleet.")
 	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloadable(fleetKey)
-}
-
-// BrokerAddress returns the host and port to which nodes connect.
-func (a *Appliance) BrokerAddress() string { return a.broker.Address() }
-
-// ConsoleAddress returns the host and port on which the console listens.
-func (a *Appliance) ConsoleAddress() string { return a.console.Address() }
-
-// DataDir returns the data directory, as an absolute path if that can be found.
-func (a *Appliance) DataDir() string {
-	if abs, err := filepath.Abs(a.cfg.DataDir); err == nil {
-		return abs
-	}
-	return a.cfg.DataDir
 }

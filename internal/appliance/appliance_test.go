@@ -139,10 +139,10 @@ func TestAppliance_ServesNATSClients(t *testing.T) {
 		t.Errorf("have %v, %v", m, err)
 	}
 	js := testkit.JetStream(t, a)
-	if _, err := js.Publish(t.Context(), contract.SubjectNodeMetadata+"web1", []byte("{}")); err != nil {
+	if _, err := js.Publish(t.Context(), "choria.submission.in.choria.executor.x", []byte("{}")); err != nil {
 		t.Error(err)
 	}
-	if all := testkit.Messages(t, js, contract.StreamRegistration); len(all) != 1 || string(all[0].Data()) != "{}" {
+	if all := testkit.Messages(t, js, "CHORIA_EXECUTOR"); len(all) != 1 || string(all[0].Data()) != "{}" {
 		t.Errorf("have %v", all)
 	}
 	kv, err := js.KeyValue(t.Context(), "CHORIA_LEADER_ELECTION")

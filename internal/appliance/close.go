@@ -76,6 +76,9 @@ func (a *Appliance) closeStore(ctx context.Context) error {
 	if a.recorder.streams != nil { // the broker was opened
 		last, known = a.broker.Streams()
 	}
+	if a.private != nil {
+		_ = a.private.Close(ctx) // it always returns nil
+	}
 	if err := a.broker.Close(ctx); err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func (c *Config) Validate(check *config.Check) {
 	}
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
+	c.checkPrivate(check)
 	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamFor(contract.SubjectAdvisories) == "" {
 		check.Problem("fleet.advisories", "true, but no declared stream stores %s, and every event would wait; "+
 			"declare the stream, or set it to false", contract.SubjectAdvisories)
@@ -116,6 +117,11 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf(
 			"no stream %s is declared for %s>; events of the fleet view are not stored",
 			contract.StreamFleet, contract.SubjectFleet))
+	}
+	warnings = append(warnings, c.privateWarnings()...)
+	for _, name := range c.Declared.WithoutAudit() {
+		warnings = append(warnings, fmt.Sprintf("stream %s does not store %s, which has the write token; write %q",
+			name, contract.SubjectAPIAdvisory, contract.SubjectsAdvisory))
 	}
 	for _, name := range c.Declared.Unbounded() {
 		warnings = append(warnings, fmt.Sprintf(

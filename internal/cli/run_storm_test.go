@@ -103,7 +103,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	t.Cleanup(watch.Close)
 	enough := make(chan struct{}) // closed after a quarter of the events
 	var received atomic.Uint64
-	if _, err := watch.Subscribe(contract.SubjectFleetNode+"down.>", func(*nats.Msg) {
+	if _, err := watch.Subscribe(contract.SubjectWrite+"*."+contract.SubjectFleetNode+"down.>", func(*nats.Msg) {
 		if received.Add(1) == nodes/4 {
 			close(enough)
 		}

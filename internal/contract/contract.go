@@ -36,10 +36,26 @@ const (
 	SubjectAcceptLoss = SubjectAdmin + "accept-loss."
 )
 
+// Subjects of private streams: those that only the appliance writes to. See internal/privatestream.
+const (
+	// SubjectWrite is followed by the write token and a public subject: private streams listen there.
+	SubjectWrite = "muster.write."
+	// SubjectAPI is where the appliance receives requests to JetStream's API, in the system account. It is
+	// followed by what the API has after "$JS.API.".
+	SubjectAPI = "muster.api."
+	// SubjectRawAPI is where the appliance sends them to JetStream, in the system account.
+	SubjectRawAPI = "muster.raw."
+)
+
+// WritePrefix returns what precedes a public subject in a subject to which a private stream listens.
+func WritePrefix(token string) string { return SubjectWrite + token + "." }
+
 // Names that NATS and Choria define.
 const (
-	// SubjectAPIAdvisory is where the server publishes each request to JetStream's API.
+	// SubjectAPIAdvisory is where JetStream publishes every request to its API, with the answer.
 	SubjectAPIAdvisory = "$JS.EVENT.ADVISORY.API"
+	// SubjectsAdvisory matches all other advisories of JetStream.
+	SubjectsAdvisory = "$JS.EVENT.ADVISORY.*.>"
 	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
 	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 	PrefixBucketStream = "KV_"

@@ -60,6 +60,7 @@ type Receiver interface {
 // Message is a received message.
 type Message struct {
 	Subject string // up to about MaxControlLine bytes
+	Reply   string // empty: the publisher expects no answer
 	Status  string // from the first line of the headers, such as NoResponders; usually empty
 	Peer    Peer   // the connection that published the message, if the server reports it
 	Size    int    // bytes of the data

@@ -13,6 +13,7 @@ type Peer struct {
 	ID   uint64 // of the connection; 0: the server did not report it
 	User string // that the broker admitted the connection as; in a lab the connection chose it
 	Name string // that the connection gave itself
+	Kind string // in the server's words: Client, or another word for the server itself
 }
 
 const (
@@ -65,6 +66,8 @@ func parsePeer(text string) (p Peer) {
 			p.User = strings.Clone(value.Str) // the text is longer
 		case "name":
 			p.Name = strings.Clone(value.Str)
+		case "kind":
+			p.Kind = strings.Clone(value.Str)
 		}
 		return true
 	})

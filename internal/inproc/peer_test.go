@@ -34,9 +34,11 @@ func TestPeerReader_ReadsOnlyWhatTheServerWrote(t *testing.T) {
 		"no headers":                {"", Peer{}},
 		"names are text": {
 			begin + requestInfo + `{"id":8,"user":"a","name":"\",\"user\":\"web2","tags":[{"user":"web2"}]}` + end,
-			Peer{8, "a", `","user":"web2`},
+			Peer{ID: 8, User: "a", Name: `","user":"web2`},
 		},
-		"no user": {begin + requestInfo + `{"id":8,"name":"n"}` + end, Peer{8, "", "n"}},
+		"no user": {
+			begin + requestInfo + `{"id":8,"name":"n","kind":"JetStream"}` + end, Peer{ID: 8, Name: "n", Kind: "JetStream"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var r peerReader

@@ -101,11 +101,13 @@ func (c *Conn) readMessage(line []byte, headers bool) error {
 	if string(subject) != c.subject {
 		c.subject = string(subject)
 	}
-	status, peer, err := c.readHeaders(header)
-	if err != nil {
+	_, reply, _ := bytes.Cut(rest, []byte(" "))
+	m := Message{Subject: c.subject, Reply: string(reply), Size: size - header} // reply is valid until the next read
+	var err error
+	if m.Status, m.Peer, err = c.readHeaders(header); err != nil {
 		return err
 	}
-	return c.readData(Message{Subject: c.subject, Status: status, Peer: peer, Size: size - header})
+	return c.readData(m)
 }
 
 // readHeaders reads the headers, n bytes long. It returns the status from their first line, and the

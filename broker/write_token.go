@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"bytes"
+	"net/http"
+
+	"github.com/muster-appliance/muster/internal/contract"
+)
+
+// withoutToken returns the text with public subjects in place of those with the write token.
+func withoutToken(text []byte, token string) []byte {
+	if token == "" || !bytes.Contains(text, []byte(token)) {
+		return text
+	}
+	text = bytes.ReplaceAll(text, []byte(contract.WritePrefix(token)), nil)
+	return bytes.ReplaceAll(text, []byte(token), []byte("TOKEN"))
+}
+
+// hideToken returns a handler that answers as h does, without the write token.
+func (b *Broker) hideToken(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		answer := &bufferedAnswer{header: w.Header(), status: http.StatusOK}
+		h(answer, r)
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(withoutToken(answer.body.Bytes(), b.opts.WriteToken)) // fails if the client is gone
+	}
+}
+
+// bufferedAnswer is an http.ResponseWriter that keeps the body.
+type bufferedAnswer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header returns the header of the answer.
+func (a *bufferedAnswer) Header() http.Header { return a.header }
+
+// Write appends to the body.
+func (a *bufferedAnswer) Write(data []byte) (int, error) { return a.body.Write(data) }
+
+// WriteHeader sets the status.
+func (a *bufferedAnswer) WriteHeader(status int) { a.status = status }
+
+// denyToken denies a client to subscribe to what has the write token: the subjects with it and, unless the
+// client may see JetStream's advisories, the requests to JetStream's API.
+func (b permissionBuilder) denyToken(s *subjects, seesAdvisories bool) {
+	if len(b.privateStreams) == 0 {
+		return
+	}
+	s.neverSubscribe = append(s.neverSubscribe, contract.SubjectWrite+">")
+	if !seesAdvisories {
+		s.neverSubscribe = append(s.neverSubscribe, contract.SubjectAPIAdvisory)
+	}
+}
