@@ -38,7 +38,7 @@ func documentedCommands(t *testing.T) map[string][]string {
 		}
 		for number, line := range strings.Split(string(text), "\n") {
 			if args := documentedArgs(line); args != nil {
-				commands[fmt.Sprintf("%s:%d", page, number+1)] = args
+				commands[fmt.Sprintf("%s:%03d", page, number+1)] = args
 			}
 		}
 	}
@@ -111,7 +111,8 @@ func runDocumented(t *testing.T, args []string, config, site, console string) {
 		}
 	}
 	args = slices.DeleteFunc(args, func(arg string) bool { return arg == "--follow" })
-	asksConsole := !slices.Contains([]string{"init", "enroll", "check"}, args[0]) && !slices.Contains(args, "apply")
+	ofSite := slices.Contains([]string{"init", "enroll", "revoke", "rotate"}, args[0])
+	asksConsole := !ofSite && args[0] != "check" && !slices.Contains(args, "apply")
 	if asksConsole || slices.Contains(args, "health") {
 		args = append(args, "--server", console)
 	}

@@ -25,8 +25,7 @@ tokens. First both are accepted, the old one and the new one, while you enroll t
 again. Then --finish ends that: only the new one counts. Each stage prints what to do next.
 A command that was interrupted can be run again.`,
 		Example: `  muster rotate --dir /etc/muster
-  muster rotate --dir /etc/muster --finish
-  muster rotate --dir /etc/muster --issuer`,
+  muster rotate --dir /etc/muster --finish`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return p.rotate(r) },
 	}
