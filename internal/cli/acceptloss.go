@@ -18,7 +18,8 @@ const acceptTimeout = 10 * time.Second
 
 func (c *streamsCommand) acceptLossCommand() *cobra.Command {
 	cmd := c.newCommand("accept-loss STREAM", "End the warnings about a stream that lost messages",
-		"  muster streams accept-loss CHORIA_REGISTRATION --config /etc/muster/appliance.toml",
+		"  muster streams accept-loss CHORIA_REGISTRATION\n"+
+			"  muster streams accept-loss CHORIA_REGISTRATION --config /etc/muster/appliance.toml",
 		cobra.ExactArgs(1), c.acceptLoss)
 	cmd.Flags().Lookup("config").Usage = configHelpStreams
 	cmd.Long = `End the warnings stream-lost, sequences-reset, stream-restored, consumer-lost,

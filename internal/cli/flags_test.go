@@ -18,11 +18,12 @@ func visitCommands(cmd *cobra.Command, visit func(*cobra.Command)) {
 func TestConfigFlag_HelpNamesTheDefault(t *testing.T) {
 	const lab = "default: the built-in lab on loopback"
 	defaults := map[string]string{ // of the commands that do not ask the installed appliance
-		"muster run":           lab,
-		"muster check":         lab,
-		"muster streams plan":  "default: the lab in ./muster-data",
-		"muster streams apply": "default: the lab in ./muster-data",
-		"muster bench":         "the appliance that --server names",
+		"muster run":                 lab,
+		"muster check":               lab,
+		"muster streams plan":        "default: the lab in ./muster-data",
+		"muster streams apply":       "default: the lab in ./muster-data",
+		"muster streams accept-loss": "default: the lab in ./muster-data",
+		"muster bench":               "the appliance that --server names",
 	}
 	visitCommands((&program{}).root(), func(cmd *cobra.Command) {
 		flag := cmd.Flags().Lookup("config")
