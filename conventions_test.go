@@ -258,7 +258,7 @@ func TestReadme_ShowsHowToRunAndTest(t *testing.T) {
 
 func TestGate_RunsTestsFuzzersAndGovulncheck(t *testing.T) {
 	gate := read(t, ".ci/run")
-	for _, command := range []string{"\ngo test ./...\n", "\n.ci/fuzz 60\n", `"$built/govulncheck" ./...`} {
+	for _, command := range []string{"\ngo test -timeout 30m ./...\n", "\n.ci/fuzz 60\n", `"$built/govulncheck" ./...`} {
 		if !strings.Contains(gate, command) {
 			t.Errorf(".ci/run lacks %q", command)
 		}
