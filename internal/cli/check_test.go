@@ -58,6 +58,7 @@ func TestCheck_ReadsRevocations(t *testing.T) {
 		"of another CA":   {authority.New(t, time.Now()).CRL(nil), "warning: there is no CRL of CN=Test CA", statusOK},
 	} {
 		t.Run(name, func(t *testing.T) {
+			_ = os.Remove(crl) // of the case before
 			if test.text != "" {
 				write(t, crl, test.text)
 			}
