@@ -38,7 +38,7 @@ func TestChanged(t *testing.T) {
 
 func TestPaths_ListsEveryValue(t *testing.T) {
 	have := Paths(newExampleTable())
-	want := []string{"name", "kind", "open", "lit", "count", "age", "room", "limit", "topics", "key", "phone",
+	want := []string{"name", "kind", "open", "lit", "count", "age", "pause", "room", "limit", "topics", "key", "phone",
 		"door.width", "shelf.top.height"}
 	if !slices.Equal(have, want) {
 		t.Errorf("have %v\nwant %v", have, want)
