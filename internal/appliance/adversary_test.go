@@ -196,7 +196,7 @@ func TestAppliance_AnAdversaryHarmsNoHonestNode(t *testing.T) {
 
 	hostile := adversary.New(t, adversary.Options{
 		Broker: a.BrokerAddress(), Console: a.ConsoleAddress(), Site: site, Victims: h.names(), Captured: h.capture,
-		Permissions: []string{"events_viewer"},
+		Permissions: []string{"election_user", "events_viewer"},
 	})
 	hostile.Start()
 	start, stopControls = time.Now(), c.publish(t)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -106,14 +107,18 @@ func sendBombs(t *testing.T, p *process) (nodes []string) {
 	return nodes
 }
 
-// storeBombs stores messages that no adapter would store, two of each, as an administrator can, and
-// returns their nodes.
+// storeBombs stores messages that no adapter would store, two of each, on the subjects with the write
+// token, and returns their nodes.
 func storeBombs(t *testing.T, p *process) (nodes []string) {
 	t.Helper()
 	js := jetStream(t, p.broker)
+	token, err := os.ReadFile(filepath.Join(loggedValue(t, p.log, "data"), "write.token"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	store := func(subject string, header nats.Header, data []byte) {
 		t.Helper()
-		m := &nats.Msg{Subject: subject, Header: header, Data: data}
+		m := &nats.Msg{Subject: contract.WritePrefix(string(token)) + subject, Header: header, Data: data}
 		ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 		defer cancel()
 		if _, err := js.PublishMsg(ctx, m); err != nil {
