@@ -45,8 +45,8 @@ func connectNodes(t *testing.T, broker string, nodes int, o simnode.NodeOptions)
 func TestRun_ARestartMakesNoNodeDown(t *testing.T) {
 	t.Parallel()
 	nodes := 1000
-	if testing.Short() {
-		nodes = 50
+	if testing.Short() || raceDetector {
+		nodes = 100
 	}
 	config := fastLabConfig(t)
 	p := startProcess(t, config)
@@ -86,7 +86,10 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}
-	const nodes = 2000 // several batches of events
+	nodes := 2000 // several batches of events
+	if raceDetector {
+		nodes = 1000
+	}
 	config := fastLabConfig(t, "late_after = '4s'\ndown_after = '6s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
@@ -102,9 +105,9 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	}
 	t.Cleanup(watch.Close)
 	enough := make(chan struct{}) // closed after a quarter of the events
-	var received atomic.Uint64
+	var received atomic.Int64
 	if _, err := watch.Subscribe(contract.SubjectWrite+"*."+contract.SubjectFleetNode+"down.>", func(*nats.Msg) {
-		if received.Add(1) == nodes/4 {
+		if int(received.Add(1)) == nodes/4 {
 			close(enough)
 		}
 	}); err != nil {
@@ -122,7 +125,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 		t.Fatalf("%d nodes are down", received.Load())
 	}
 	p.kill()
-	if received.Load() >= nodes {
+	if int(received.Load()) >= nodes {
 		t.Fatal("all events were published before the kill")
 	}
 	t.Logf("killed after %d of %d", received.Load(), nodes)
