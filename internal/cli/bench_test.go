@@ -10,6 +10,20 @@ import (
 	"github.com/muster-appliance/muster/internal/bench"
 )
 
+// longTests is the variable that gives tests their full size.
+const longTests = "MUSTER_TEST_LONG"
+
+// long reports whether tests have their full size.
+func long() bool { return os.Getenv(longTests) != "" && !raceDetector }
+
+// burst returns the number of messages of a burst.
+func burst() int {
+	if long() {
+		return 60_000
+	}
+	return 20_000
+}
+
 // raceDetector is true when the tests run with the race detector, which multiplies time and memory.
 var raceDetector bool
 
@@ -30,10 +44,10 @@ const maxBeside = 200 << 20
 
 func TestBench_ABurstThatFitsTheBufferIsStored(t *testing.T) {
 	if testing.Short() || raceDetector {
-		t.Skip("60 000 messages")
+		t.Skip("up to 60 000 messages")
 	}
-	r := runBench(t, "--buffer", "1GiB")
-	if r.Messages != 60_000 || r.Stored != 60_000 || r.Missing+r.Duplicated+r.OutOfOrder != 0 {
+	r := runBench(t, "--buffer", "1GiB", "--messages", strconv.Itoa(burst()))
+	if r.Messages != burst() || r.Stored != burst() || r.Missing+r.Duplicated+r.OutOfOrder != 0 {
 		t.Errorf("%+v", r)
 	}
 	if r.Server.PeakMemory > 1<<30+maxBeside {
@@ -43,10 +57,10 @@ func TestBench_ABurstThatFitsTheBufferIsStored(t *testing.T) {
 
 func TestBench_ABurstLargerThanTheBufferIsStoredOrDropped(t *testing.T) {
 	if testing.Short() || raceDetector {
-		t.Skip("60 000 messages")
+		t.Skip("up to 60 000 messages")
 	}
-	r := runBench(t, "--buffer", "64MiB")
-	if uint64(r.Stored)+r.Ledger.Dropped != 60_000 || r.Ledger.Dropped == 0 || r.Ledger.Rejected != 0 ||
+	r := runBench(t, "--buffer", "64MiB", "--messages", strconv.Itoa(burst()))
+	if uint64(r.Stored)+r.Ledger.Dropped != uint64(burst()) || r.Ledger.Dropped == 0 || r.Ledger.Rejected != 0 ||
 		r.Duplicated+r.OutOfOrder != 0 {
 		t.Errorf("%+v %+v", r, r.Ledger)
 	}
@@ -55,15 +69,12 @@ func TestBench_ABurstLargerThanTheBufferIsStoredOrDropped(t *testing.T) {
 	}
 }
 
-// longTests is the variable that gives signed bursts their full size.
-const longTests = "MUSTER_TEST_LONG"
-
 func TestBench_ASignedBurstIsStored(t *testing.T) {
 	if testing.Short() || raceDetector {
 		t.Skip("a burst with a signature in each message")
 	}
 	messages := "6000"
-	if os.Getenv(longTests) != "" {
+	if long() {
 		messages = "60000"
 	}
 	for credentials, protocol := range map[string]string{"certificates": "1", "tokens": "2"} {

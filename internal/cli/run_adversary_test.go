@@ -66,7 +66,7 @@ func awaitRounds(t *testing.T, p *process, a *adversary.Adversary, rounds int) {
 }
 
 func TestRun_AnAdversaryFitsTheMemory(t *testing.T) {
-	if os.Getenv(longTests) == "" || raceDetector {
+	if !long() {
 		t.Skip("takes ten seconds of processor time; set " + longTests)
 	}
 	site, config := siteConfig(t, cappedConfig)
@@ -116,7 +116,7 @@ func storedOf(t *testing.T, p *process, site *enroll.Site) func() uint64 {
 // TestBench_AnAdversaryCostsHonestNodesNothing puts a full burst of signed registrations beside the
 // adversary, and compares the latency at a steady rate with and without it.
 func TestBench_AnAdversaryCostsHonestNodesNothing(t *testing.T) {
-	if os.Getenv(longTests) == "" || raceDetector {
+	if !long() {
 		t.Skip("takes half a minute of load; set " + longTests)
 	}
 	// The connections of the benchmark publish for many nodes each.

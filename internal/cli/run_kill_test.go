@@ -25,15 +25,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var killRounds = flag.Int("kill-rounds", 30, "how often an appliance is killed under load")
+var killRounds = flag.Int("kill-rounds", 0, "how often an appliance is killed under load; 0: as often as fits")
 
 // keepAll configures a registration stream that deletes nothing, with room for a thousand rounds.
 const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '9GiB'\n"
 
 func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 	rounds := *killRounds
-	if testing.Short() {
+	switch {
+	case rounds > 0:
+	case long():
+		rounds = 30
+	case testing.Short():
 		rounds = 2
+	default:
+		rounds = 10
 	}
 	config := labConfig(t, t.TempDir(), keepAll+limitedStreams)
 	var acknowledged, slowest uint64
@@ -224,7 +230,7 @@ func TestRun_TerminatedUnderLoadLogsTheLedgerLast(t *testing.T) {
 func TestRun_StoresAfterAnotherNATSIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("takes a quarter of a minute of load")
+		t.Skip("takes ten seconds of load")
 	}
 	other := labConfig(t, t.TempDir(), keepAll+"[adapter.registration]\nenabled = false\n")
 	remote := startProcess(t, other)
@@ -242,7 +248,7 @@ func TestRun_StoresAfterAnotherNATSIsKilledUnderLoad(t *testing.T) {
 		})
 	}
 	waitStored(500)
-	for range 3 {
+	for range 2 {
 		before := local.Stats()["registration"]
 		remote.kill()
 		wait.Eventually(t, func() error { // the adapter has retried since the kill

@@ -53,7 +53,7 @@ func (p *process) stillRuns(t *testing.T, what string) {
 // asks for it, and starts again with it.
 func TestRun_BombsFitTheMemory(t *testing.T) {
 	t.Parallel()
-	if os.Getenv(longTests) == "" || raceDetector {
+	if !long() {
 		t.Skip("takes half a minute of processor time; set " + longTests)
 	}
 	config := writeConfig(t, strings.Replace(cappedConfig, "[adapter", "identity = 'lab'\ndata_dir = '"+t.TempDir()+

@@ -44,9 +44,9 @@ func connectNodes(t *testing.T, broker string, nodes int, o simnode.NodeOptions)
 
 func TestRun_ARestartMakesNoNodeDown(t *testing.T) {
 	t.Parallel()
-	nodes := 1000
-	if testing.Short() || raceDetector {
-		nodes = 100
+	nodes := 100
+	if long() {
+		nodes = 1000
 	}
 	config := fastLabConfig(t)
 	p := startProcess(t, config)
@@ -87,7 +87,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 		t.Skip("takes ten seconds")
 	}
 	nodes := 2000 // several batches of events
-	if raceDetector {
+	if !long() {
 		nodes = 1000
 	}
 	config := fastLabConfig(t, "late_after = '4s'\ndown_after = '6s'\n")
