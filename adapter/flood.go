@@ -24,49 +24,58 @@ func (p *peerQueues) floodLimit() int64 {
 	return min(p.ledger.maxHeld/2, 2*p.ledger.maxHeld/int64(len(p.byKey)+1))
 }
 
-// floods reports whether the messages of a peer that wait for their conversion are more than its share.
-func (p *peerQueues) floods(q *peerQueue) bool { return q.waiting > p.floodLimit() }
+// floods reports whether a peer holds more than that.
+func (p *peerQueues) floods(q *peerQueue) bool { return p.load(q) > p.floodLimit() }
 
 // admit makes room for a message of size bytes. If that is not possible, it returns the reason why the
-// message must be dropped.
+// message must be dropped: no other peer holds more.
 func (p *peerQueues) admit(q *peerQueue, size int) (dropped string) {
 	for !p.ledger.hasRoom(size) {
-		switch {
-		case p.dropFromLargest(q, p.weight(heldFor(size))):
-		case p.load(q) > p.floodLimit():
-			return contract.ReasonFlood
-		default:
-			return contract.ReasonBuffer
+		if !p.dropFromLargest(q, p.weight(heldFor(size))) {
+			return p.dropReason(q)
 		}
 	}
 	return ""
 }
 
+// dropReason returns the reason for which messages of this peer are dropped now.
+func (p *peerQueues) dropReason(q *peerQueue) string {
+	if p.floods(q) {
+		return contract.ReasonFlood
+	}
+	return contract.ReasonBuffer
+}
+
 // makeRoom makes room for the output of a message of this peer, and reports whether there is any: too
-// many bytes are held while every peer converts as much as it may.
+// many bytes are held while every peer converts as much as it may. Unless a peer floods, nothing is
+// dropped for it: the message can wait.
 func (p *peerQueues) makeRoom(q *peerQueue) bool {
 	for p.ledger.holdsTooMuch() {
-		if !p.dropFromLargest(q, 0) {
+		largest := p.sizes.largest()
+		if largest == nil || !p.floods(largest) || !p.dropFromLargest(q, 0) {
 			return false
 		}
 	}
 	return true
 }
 
-// dropFromLargest drops the newest message of the peer with the most waiting messages, for a message
-// of q that has this weight. It does not, and returns false, unless that peer floods and has more than
-// q, also after the exchange.
+// dropFromLargest drops the newest message of the peer that holds most, for a message of q that has
+// this weight. It does not, and returns false, unless that peer holds more than q, also after the
+// exchange.
 func (p *peerQueues) dropFromLargest(q *peerQueue, weight int64) bool {
 	largest := p.sizes.largest()
-	if largest == nil || largest == q || !p.floods(largest) || largest.waiting < p.load(q)+2*weight {
+	if largest == nil || largest == q || p.load(largest) < p.load(q)+2*weight {
 		return false
 	}
+	reason := p.dropReason(largest)
+	if reason == contract.ReasonFlood {
+		p.countFlood(largest)
+	}
 	m := largest.arrivals.popNewest()
-	p.ledger.countDropped(m, contract.ReasonFlood)
-	p.countFlood(largest)
+	p.ledger.countDropped(m, reason)
 	largest.pending--
 	largest.held -= m.held
-	p.addWaiting(largest, -p.weight(m.held))
+	p.place(largest)
 	p.discard(m)
 	return true
 }

@@ -48,8 +48,7 @@ type peerQueue struct {
 
 	pending int   // messages without an outcome
 	held    int64 // bytes held for them
-	waiting int64 // weight of the messages that no worker has started on
-	taken   int64 // bytes held for the other messages
+	taken   int64 // bytes held for those that a worker has started on
 
 	hasTurn bool          // it is in the list of turns
 	parked  bool          // it has converted as much as it may, until some of that is published
@@ -65,7 +64,7 @@ type peerQueue struct {
 	sender       string // one sender of its messages, set once the peer has many
 	floodDropped uint64 // messages dropped as flood and not reported yet
 
-	list       *peerList // the list that it is in, by the weight of waiting or idle; nil: none
+	list       *peerList // the list that it is in, by its load or idle; nil: none
 	prev, next *peerQueue
 }
 

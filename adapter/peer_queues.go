@@ -51,6 +51,10 @@ func (p *peerQueues) get(key peerKey, now time.Time) *peerQueue {
 		p.last = q
 	}
 	q.lastSeen = now
+	if q.list == &p.idle { // at its end, it is not forgotten while its message is received
+		q.moveTo(nil)
+		q.moveTo(&p.idle)
+	}
 	return q
 }
 
@@ -58,8 +62,8 @@ func (p *peerQueues) get(key peerKey, now time.Time) *peerQueue {
 func (p *peerQueues) place(q *peerQueue) {
 	var list *peerList
 	switch {
-	case q.waiting > 0:
-		list = p.sizes.of(q.waiting)
+	case q.arrivals.unstarted() > 0:
+		list = p.sizes.of(p.load(q))
 	case q.pending == 0:
 		list = &p.idle
 	}
@@ -88,13 +92,7 @@ func (p *peerQueues) forgetIdle(before time.Time) {
 	}
 }
 
-// addWaiting changes the weight of a peer's messages that no worker has started on.
-func (p *peerQueues) addWaiting(q *peerQueue, weight int64) {
-	q.waiting += weight
-	p.place(q)
-}
-
-// weight returns what a message counts in waiting and in the comparison of peers.
+// weight returns what a message counts in the load of its peer.
 func (p *peerQueues) weight(held int64) int64 { return max(held, p.minWeight) }
 
 // load returns the weight of all pending messages of a peer.
@@ -110,7 +108,7 @@ func (p *peerQueues) receive(q *peerQueue, m *message, size int, dropped string)
 		q.pending++
 		q.held += m.held
 		q.arrivals.push(m)
-		p.addWaiting(q, p.weight(m.held))
+		p.place(q)
 		p.turns.join(q)
 	case contract.ReasonFlood:
 		p.countFlood(q)
@@ -129,7 +127,7 @@ func (p *peerQueues) startNext() *message {
 	}
 	m := q.arrivals.startNext()
 	p.turns.start(q, m)
-	p.addWaiting(q, -p.weight(m.held))
+	p.place(q)
 	return m
 }
 
@@ -138,6 +136,7 @@ func (p *peerQueues) resize(m *message, bytes int64) {
 	change := bytes - m.held
 	p.ledger.resize(m, bytes)
 	m.queue.held += change
+	p.place(m.queue)
 	p.turns.addTaken(m.queue, change)
 }
 

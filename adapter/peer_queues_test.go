@@ -45,8 +45,8 @@ func (m *model) receive(peer, size int) {
 	if flood := dropped == contract.ReasonFlood; flood != (dropped != "" && load > limit) {
 		m.t.Fatalf("dropped for the reason %q at a load of %d and a limit of %d", dropped, load, limit)
 	}
-	if largest := m.peers.sizes.largest(); dropped != "" && largest != nil && largest != q && m.peers.floods(largest) &&
-		load+3*m.peers.weight(heldFor(size)) < largest.waiting {
+	if largest := m.peers.sizes.largest(); dropped != "" && largest != nil && largest != q &&
+		load+3*m.peers.weight(heldFor(size)) < m.peers.load(largest) {
 		m.t.Fatalf("a message was dropped although %s has much more", largest.key)
 	}
 }
@@ -118,9 +118,10 @@ func (m *model) check() {
 	for _, q := range m.peers.byKey {
 		var waiting int64
 		for n := range q.arrivals.unstarted() {
-			waiting += m.peers.weight((*q.arrivals.messages.at(q.arrivals.started + n)).held)
+			waiting += (*q.arrivals.messages.at(q.arrivals.started + n)).held
 		}
-		if waiting != q.waiting || q.pending < 0 || q.queued < 0 || q.taken < 0 || q.unacked < 0 {
+		if waiting != q.held-q.taken || q.pending < 0 || q.queued < 0 || q.taken < 0 || q.unacked < 0 ||
+			waiting > 0 && q.list != m.peers.sizes.of(m.peers.load(q)) {
 			m.t.Fatalf("%d bytes wait: %+v", waiting, q)
 		}
 		pending, held, taken, unacked = pending+int64(q.pending), held+q.held, taken+q.taken, unacked+q.unacked

@@ -2,7 +2,7 @@ package adapter
 
 import "math/bits"
 
-// sizeClasses sorts peers by the weight of their waiting messages, four classes for each power of
+// sizeClasses sorts the peers with waiting messages by their load, four classes for each power of
 // two, so that one of the largest is found at once, whatever the number of peers.
 type sizeClasses struct {
 	lists    [256]peerList
@@ -24,8 +24,8 @@ func sizeClass(weight uint64) int {
 	return 4*exponent + int(quarter)
 }
 
-// largest returns a peer whose waiting messages weigh at least four fifths of those of any other;
-// nil if no message is waiting.
+// largest returns a peer whose load is at least four fifths of that of any other with waiting
+// messages; nil if no message is waiting.
 func (s *sizeClasses) largest() *peerQueue {
 	for word := len(s.nonEmpty) - 1; word >= 0; word-- {
 		for s.nonEmpty[word] != 0 {
