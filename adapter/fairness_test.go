@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -66,6 +67,70 @@ func (p *peer) stored(keys map[string]bool) int {
 		}
 	}
 	return n
+}
+
+// slowStream stands in for a stream, and acknowledges a message when the test reads it.
+type slowStream struct{ sub *nats.Subscription }
+
+// next reads a message and returns its sender.
+func (s slowStream) next(limit time.Duration) (sender string, err error) {
+	m, err := s.sub.NextMsg(limit)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(m.Subject, "slow."), m.Respond([]byte(`{"stream":"SLOW","seq":1}`))
+}
+
+// messagesBefore reads up to a message of this sender, and returns the number of those before it.
+func (s slowStream) messagesBefore(t *testing.T, wanted string) (n uint64) {
+	t.Helper()
+	for {
+		switch sender, err := s.next(wait.Limit); {
+		case err != nil:
+			t.Fatalf("after %d messages: %v", n, err)
+		case sender == wanted:
+			return n
+		}
+		n++
+	}
+}
+
+// TestAdapter_AFloodDelaysNoOthers publishes single messages while thousands of a flood wait for acks,
+// and counts the messages of the flood that the stream gets before each of them.
+func TestAdapter_AFloodDelaysNoOthers(t *testing.T) {
+	for name, test := range map[string]struct {
+		messages, senders int
+		part              uint64 // of the messages that wait; fewer may come before
+	}{
+		"one sender":   {2000, 1, 50},
+		"many senders": {4000, 4000, 4}, // a third of 1024 messages are published already
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := testkit.Appliance(t, "[adapter.slow]\n"+
+				"ingest = {topic = 'burst', protocol = 'request'}\nstream = {topic = 'slow.%s'}\n")
+			nc := testkit.Connect(t, a)
+			sub, err := nc.SubscribeSync("slow.>")
+			if err != nil || nc.Flush() != nil {
+				t.Fatal(err)
+			}
+			stream := slowStream{sub}
+			flood := newPeer(t, a, "slow", "burst", "flood", test.senders)
+			other := newPeer(t, a, "slow", "burst", "web", 1)
+			flood.publish(test.messages)
+			for range 5 {
+				waiting := a.Stats()["slow"].Pending
+				other.publish(1)
+				before := stream.messagesBefore(t, "web0")
+				if waiting < uint64(test.messages/2) || before > waiting/test.part {
+					t.Errorf("of %d messages of a flood, %d were published before that of another peer", waiting, before)
+				}
+			}
+			for a.Stats()["slow"].Pending > 0 {
+				_, _ = stream.next(10 * time.Millisecond) // the adapter may wait for no ack any more
+			}
+		})
+	}
 }
 
 // lateAdapter configures an adapter with a small buffer, whose messages wait for the stream LATE.
