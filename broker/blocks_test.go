@@ -144,3 +144,22 @@ func TestBroker_SkipToAnEmptyStream(t *testing.T) {
 		t.Errorf("%+v %v", ack, err)
 	}
 }
+
+func TestBroker_ReportsNoFaultWhileItReopensTheStore(t *testing.T) {
+	b := openBroker(t)
+	inspected := false
+	err := b.reopen(func() error {
+		problems, ok := b.inspectStore()
+		inspected = len(problems) > 0 // the store is closed
+		if ok {
+			t.Errorf("%+v are problems", problems)
+		}
+		return nil
+	})
+	if err != nil || !inspected {
+		t.Errorf("%v, the store was closed: %v", err, inspected)
+	}
+	if problems, ok := b.inspectStore(); !ok || len(problems) > 0 {
+		t.Errorf("after reopening: %+v, %v", problems, ok)
+	}
+}

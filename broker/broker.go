@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -59,6 +60,7 @@ type Broker struct {
 	log          *serverLog
 	storeOpen    sync.Mutex     // held while the store is opened or read
 	metas        metaCache      // guarded by storeOpen
+	reopenings   atomic.Int64   // how often a reopening of the store began or ended; odd: it goes on
 	certs        *certificates  // nil without TLS files, and before Open
 	srv          *server.Server // nil before Open
 

@@ -46,8 +46,11 @@ type storeProblem struct {
 func (p storeProblem) fault() Fault { return Fault{Stream: p.stream, Detail: p.detail} }
 
 // inspectStore returns the problems that the server finds in JetStream. It calls the server
-// directly: a request needs a working JetStream. ok is false if the server did not check.
+// directly: a request needs a working JetStream. ok is false if the server did not check, or if the broker
+// itself reopened the store meanwhile.
 func (b *Broker) inspectStore() (problems []storeProblem, ok bool) {
+	before := b.reopenings.Load()
+	defer func() { ok = ok && before%2 == 0 && b.reopenings.Load() == before }()
 	if !b.srv.JetStreamEnabled() {
 		return []storeProblem{{kind: storeClosed, detail: "the server has closed JetStream"}}, true
 	}

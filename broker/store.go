@@ -192,6 +192,8 @@ func (b *Broker) reopen(change func() error) error {
 // reopenLocked closes the store, calls change, restores damaged configurations and opens the store, even
 // if change returns an error. storeOpen must be locked.
 func (b *Broker) reopenLocked(change func() error) error {
+	b.reopenings.Add(1)
+	defer b.reopenings.Add(1)
 	if err := b.srv.ShutdownJetStream(); err != nil {
 		return fmt.Errorf("close the store: %w", err)
 	}

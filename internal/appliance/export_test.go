@@ -28,12 +28,12 @@ func (a *Appliance) ReopenStore() error {
 	return err
 }
 
-// Recorded returns the last sequence of a stream in the record, and whether the API removed messages since.
-func (a *Appliance) Recorded(stream string) (last uint64, removed bool) {
+// Recorded returns the last sequence of a stream in the record.
+func (a *Appliance) Recorded(stream string) (last uint64) {
 	a.recorder.mu.Lock()
 	defer a.recorder.mu.Unlock()
 	if e := a.recorder.record.Streams[stream]; e != nil {
-		return e.Last, e.Removed
+		return e.Last
 	}
-	return 0, false
+	return 0
 }

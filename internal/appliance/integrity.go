@@ -86,13 +86,15 @@ func (a *Appliance) gaps(stream string) (integrity.Ranges, error) {
 	return integrity.Sequences(info.State.Deleted), nil
 }
 
-// subscribeIntegrity follows the changes that are made through the API, and serves accept-loss.
+// subscribeIntegrity follows the changes that are made through JetStream's API, and serves accept-loss. The
+// private streams' service reports most of them before they are made; here all of them arrive afterwards.
 func (a *Appliance) subscribeIntegrity() error {
 	nc := a.streams.Conn()
 	_, err := nc.Subscribe(contract.SubjectAPIAdvisory, func(m *nats.Msg) {
 		var advisory struct{ Subject string }
 		if json.Unmarshal(m.Data, &advisory) == nil {
-			a.noteRequest(advisory.Subject)
+			_, operation, _ := strings.Cut(advisory.Subject, ".API.")
+			a.recorder.noteChange(operation, time.Now())
 		}
 	})
 	if err != nil {
@@ -113,47 +115,6 @@ func (a *Appliance) subscribeIntegrity() error {
 // AcceptAnswer is the answer to a request on contract.SubjectAcceptLoss.
 type AcceptAnswer struct {
 	Error string `json:"error,omitempty"` // empty: accepted
-}
-
-// noteRequest notes what a request to JetStream's API may have removed.
-func (a *Appliance) noteRequest(subject string) {
-	_, request, ok := strings.Cut(subject, ".API.")
-	if !ok {
-		return
-	}
-	words := strings.Split(request, ".")
-	stream := words[len(words)-1]
-	var note func(*integrity.Record)
-	switch operation := strings.TrimSuffix(request, "."+stream); {
-	case operation == "STREAM.DELETE":
-		note = func(r *integrity.Record) { r.StreamDeleted(stream) }
-	case operation == "STREAM.PURGE", operation == "STREAM.MSG.DELETE", operation == "STREAM.UPDATE",
-		operation == "STREAM.RESTORE":
-		note = func(r *integrity.Record) { r.MessagesRemoved(stream) }
-	case words[0] == "CONSUMER" && consumerIn(words) != nil:
-		c := consumerIn(words)
-		note = func(r *integrity.Record) { r.ConsumerDeleted(c[0], c[1]) }
-	default:
-		return
-	}
-	a.recorder.removedByAPI(note, time.Now())
-}
-
-// consumerIn returns the stream and the consumer that a request deletes, resets, creates or changes;
-// nil for another request.
-func consumerIn(words []string) []string {
-	n := 2 // CONSUMER.DELETE.<stream>.<consumer>
-	switch words[1] {
-	case "DELETE", "RESET", "CREATE":
-	case "DURABLE":
-		n = 3 // CONSUMER.DURABLE.CREATE.<stream>.<consumer>
-	default:
-		return nil
-	}
-	if len(words) < n+2 {
-		return nil
-	}
-	return words[n : n+2]
 }
 
 // Warnings returns what is not as it was recorded. It does not make the appliance unready.

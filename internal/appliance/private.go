@@ -114,6 +114,7 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		MaxPayload:    a.cfg.Broker.MaxPayload,
 		ConnectSystem: a.broker.ConnectSystem,
 		DialSystem:    a.broker.DialSystem,
+		Changing:      a.recorder.changing,
 		Log:           a.opts.Log.Named("streams"),
 	})
 	return a.private.Open(ctx)

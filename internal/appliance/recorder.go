@@ -50,6 +50,7 @@ type recorder struct {
 	pending     *integrity.Record // states to record at pendingAt+settle; nil: none
 	pendingAt   time.Time
 	suspects    map[string]bool            // streams that lacked messages in the last tick; the API may explain it
+	changes     map[*change]bool           // requests that JetStream has not answered
 	recovered   []integrity.Stream         // as the server found them on the disk
 	noRecord    bool                       // there was no file at start
 	unrecorded  []integrity.Finding        // findings that end with the process
@@ -88,6 +89,7 @@ func newRecorder(path string, syncInterval time.Duration, log hclog.Logger) *rec
 		interval: maxReadInterval,
 		record:   integrity.New(),
 		live:     integrity.New(),
+		changes:  map[*change]bool{},
 		wake:     make(chan struct{}, 1),
 	}
 	if syncInterval > 0 {
@@ -209,6 +211,9 @@ func (r *recorder) tick(now time.Time) {
 	}
 	r.compareRunning(have, now)
 	r.live.Update(have, now, r.suspects)
+	for c := range r.changes {
+		c.note(r.live) // the next comparison must not take it for a loss either
+	}
 	r.setBase(r.live)
 	r.commit(now)
 }
@@ -259,23 +264,4 @@ func (r *recorder) save(now time.Time) {
 		r.log.Error("record of the streams not written", "error", err)
 	}
 	r.unwritten = err != nil
-}
-
-// removedByAPI notes a change through the API that the next comparison must not take for a loss,
-// also not after a crash.
-func (r *recorder) removedByAPI(note func(*integrity.Record), now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.started {
-		return
-	}
-	before := r.record.Clone()
-	for _, record := range []*integrity.Record{r.record, r.live, r.pending} {
-		if record != nil {
-			note(record)
-		}
-	}
-	if changed(before, r.record) {
-		r.save(now)
-	}
 }

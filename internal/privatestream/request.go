@@ -32,7 +32,12 @@ func (s *Service) answer(m inproc.Message) {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}
+	done := func() {}
+	if changes(operation) {
+		done = s.opts.Changing(operation)
+	}
 	data, err := s.do(operation, m.Peer, m.Data)
+	done() // before the client knows
 	if err != nil {
 		var refused *apiError
 		if !errors.As(err, &refused) {

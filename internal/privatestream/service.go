@@ -53,6 +53,7 @@ type Options struct {
 	// DialSystem opens an internal connection to the system account, which receives the requests.
 	DialSystem    func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
+	Changing      func(operation string) (done func())                          // called around each change
 	Log           hclog.Logger
 }
 
