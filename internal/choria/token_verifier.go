@@ -155,6 +155,12 @@ func TokenID(text string) string { return unverifiedClaims(text).ID }
 // be parsed.
 func TokenOrganization(text string) string { return unverifiedClaims(text).OrgUnit }
 
+// TokenRevoked reports whether a list revokes a token, which is not verified.
+func TokenRevoked(text string, list *revocation.Tokens) bool {
+	claims := unverifiedClaims(text)
+	return claims.checkRevoked(list) != nil
+}
+
 // unverifiedClaims returns the claims of a token, empty if it cannot be parsed.
 func unverifiedClaims(text string) Claims {
 	var claims Claims

@@ -202,6 +202,38 @@ func TestRotate_CAWithBothKindsOfNodes(t *testing.T) {
 	}
 }
 
+// TestRotate_CAOfTokens has a node that trusts only the old CA until it gets the new ca.pem, and one that is
+// revoked.
+func TestRotate_CAOfTokens(t *testing.T) {
+	t.Parallel()
+	s := newMadeSite(t, "--issuer")
+	web1 := s.enroll("web1.example.net")
+	s.enroll("gone.example.net")
+	s.muster("revoke", "gone.example.net")
+	noted := filepath.Join(s.dir, "nodes", "web1.example.net", "ca.pem")
+	out := s.muster("rotate")
+	for _, want := range []string{"1 nodes are left: web1.example.net\n", "cp " + filepath.Join(s.dir, "ca.pem")} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in %s", want, out)
+		}
+	}
+	if status, _, errOut := muster(t, "rotate", "--finish", "--dir", s.dir); status != statusFailed ||
+		!strings.Contains(errOut, "1 nodes have no ca.pem with the new CA, among them [web1.example.net]") {
+		t.Errorf("%d %s", status, errOut)
+	}
+	s.reload()
+	mustConnect(t, map[string]nodeConf{"with the old CA": web1})
+	bundle, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, noted, string(bundle))
+	write(t, filepath.Join(web1.dir, "ca.pem"), string(bundle))
+	s.muster("rotate", "--finish")
+	s.restart()
+	mustConnect(t, map[string]nodeConf{"with both CAs": web1})
+}
+
 func TestRotate_IssuerInThreeStages(t *testing.T) {
 	t.Parallel()
 	s := newMadeSite(t, "--issuer")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -65,10 +66,11 @@ func (p *program) rotateCA(s *enroll.Site, r rotation) error {
 		fmt.Fprintln(p.out, "The CA is being rotated: the old one counts beside the new one.")
 	}
 	next := "Enroll each node again and copy its files to it; clients need new certificates too:"
-	command := "enroll NODE --dir " + r.dir + " --force"
+	command := r.enrollAgain()
 	if s.IssuesTokens() {
-		next = "Copy ca.pem in " + s.Dir + " to each node, as the file that plugin.security.choria.ca names."
-		command = ""
+		next = "Copy ca.pem in " + s.Dir + " to each node, as the file that plugin.security.choria.ca names.\n" +
+			"Once a node has it, record that here; --finish refuses while a node lacks it:"
+		command = "cp " + filepath.Join(r.dir, "ca.pem") + " " + filepath.Join(r.dir, "nodes", "NODE", "ca.pem")
 	}
 	p.printStages(next, command, "rotate --dir "+r.dir+" --finish", s.NodesOfOldCA())
 	return nil
@@ -83,12 +85,14 @@ func (p *program) finishCA(s *enroll.Site, r rotation) error {
 	return nil
 }
 
+// enrollAgain returns the command that enrolls a node again.
+func (r rotation) enrollAgain() string {
+	return fmt.Sprintf("%s enroll NODE --dir %s --force", commandName(), r.dir)
+}
+
 // printStages prints the next command of a rotation, and the one that ends it.
 func (p *program) printStages(next, command, finish string, nodes []string) {
-	fmt.Fprintf(p.out, "\n%s\n", next)
-	if command != "" {
-		fmt.Fprintf(p.out, "\n  %s %s\n", commandName(), command)
-	}
+	fmt.Fprintf(p.out, "\n%s\n\n  %s\n", next, command)
 	if len(nodes) > 0 {
 		fmt.Fprintf(p.out, "\n%d nodes are left: %s\n", len(nodes), strings.Join(nodes, " "))
 	}
@@ -124,7 +128,7 @@ func (p *program) rotateIssuer(s *enroll.Site, r rotation) error {
 	fmt.Fprintf(p.out, "The new issuer, %s, issues the tokens; the old one, %s, counts beside it.\n",
 		s.IssuerName(), s.OldIssuer())
 	p.printStages("Enroll each node again and copy its files to it; clients need new tokens too:",
-		"enroll NODE --dir "+r.dir+" --force", "rotate --issuer --dir "+r.dir+" --finish", s.NodesOfOldIssuer())
+		r.enrollAgain(), "rotate --issuer --dir "+r.dir+" --finish", s.NodesOfOldIssuer())
 	return nil
 }
 

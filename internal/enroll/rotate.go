@@ -102,7 +102,7 @@ func (s *Site) brokerCertificate(old, next *pki.Authority, now time.Time) (strin
 }
 
 // FinishCA makes the old CA count no more. Without force it returns an error if a node in the site's
-// directory has a certificate of the old CA.
+// directory needs the old CA.
 func (s *Site) FinishCA(force bool, now time.Time) error { return s.finishCA(force, now, allSteps) }
 
 func (s *Site) finishCA(force bool, now time.Time, limit int) error {
@@ -118,7 +118,7 @@ func (s *Site) finishCA(force bool, now time.Time, limit int) error {
 		return fmt.Errorf("the CA is not being rotated; begin with \"muster rotate --dir %s\"", s.Dir)
 	}
 	if nodes := s.NodesOfOldCA(); len(nodes) > 0 && !force {
-		return &UnfinishedError{nodes}
+		return &UnfinishedError{nodes, s.IssuesTokens()}
 	}
 	made, err := s.filesOfNew(now)
 	if err != nil {
@@ -160,43 +160,6 @@ func (s *Site) crlFiles(now time.Time, authorities ...*pki.Authority) (files, er
 	}
 	crl, err := crlFile(present, nil, now, authorities...)
 	return files{crl}, err
-}
-
-// UnfinishedError says that nodes have not been enrolled again.
-type UnfinishedError struct{ Nodes []string }
-
-// Error names the first nodes.
-func (e *UnfinishedError) Error() string {
-	const most = 10
-	named := e.Nodes[:min(len(e.Nodes), most)]
-	return fmt.Sprintf("%d nodes have not been enrolled again, among them %v; enroll them, or finish with --force "+
-		"if they may lose their access", len(e.Nodes), named)
-}
-
-// NodesOfOldCA returns the nodes in the site's directory that have a certificate of the old CA.
-func (s *Site) NodesOfOldCA() []string {
-	if s.rotation.oldCA == nil {
-		return nil
-	}
-	return s.nodesWith(func(dir string) bool {
-		c, err := readCertificate(filepath.Join(dir, fileCert))
-		return err == nil && c.CheckSignatureFrom(s.rotation.oldCA.CA()) == nil
-	})
-}
-
-// nodesWith returns the nodes in the site's directory for whose directories the condition holds.
-func (s *Site) nodesWith(condition func(dir string) bool) []string {
-	entries, err := os.ReadDir(filepath.Join(s.Dir, nodesDir))
-	if err != nil {
-		return nil
-	}
-	var nodes []string
-	for _, e := range entries {
-		if condition(filepath.Join(s.Dir, nodesDir, e.Name())) {
-			nodes = append(nodes, e.Name())
-		}
-	}
-	return nodes
 }
 
 // numbered matches a name with a number in parentheses.

@@ -6,12 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/muster-appliance/muster/internal/choria"
 )
 
 // A rotation of the issuer has three stages, because the broker reads [broker.issuers] only when it
@@ -126,7 +122,7 @@ func (s *Site) CheckFinishIssuer(force bool) error {
 		return errors.New("the new issuer does not issue the tokens yet; run \"muster rotate --issuer\" first")
 	}
 	if nodes := s.NodesOfOldIssuer(); len(nodes) > 0 && !force {
-		return &UnfinishedError{nodes}
+		return &UnfinishedError{nodes, false}
 	}
 	return nil
 }
@@ -135,12 +131,4 @@ func (s *Site) CheckFinishIssuer(force bool) error {
 func (s *Site) FinishIssuer() error {
 	s.rotation.oldIssuer = issuer{}
 	return s.remove(fileIssuerOld)
-}
-
-// NodesOfOldIssuer returns the nodes in the site's directory that have a token of the old issuer.
-func (s *Site) NodesOfOldIssuer() []string {
-	return s.nodesWith(func(dir string) bool {
-		token, err := os.ReadFile(filepath.Join(dir, fileToken))
-		return err == nil && choria.TokenOrganization(strings.TrimSpace(string(token))) == s.rotation.oldIssuer.name
-	})
 }
