@@ -26,6 +26,7 @@ const reconnectWait = 100 * time.Millisecond
 type Options struct {
 	Name       string           // the server's name in the NATS network
 	StoreDir   string           // directory of JetStream's store
+	CRLRecord  string           // file that records which CRLs were in force; empty: none
 	MaxBacklog int64            // backlog: bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to

@@ -24,12 +24,12 @@ const revocationInterval = 24 * time.Hour
 // that could be used. It has no goroutine; its owner calls refresh and takes care that no two calls
 // overlap.
 type revocations struct {
-	log       hclog.Logger
-	crlFiles  source
-	tokenFile source
-	lists     *revocation.Lists  // nil: no CRL is configured
-	tokens    *revocation.Tokens // nil: no list is configured
-	warned    *throttle.Throttle
+	log      hclog.Logger
+	crlFiles source
+	lists    *revocation.Lists // nil: no CRL is configured
+	record   *crlRecord
+	tokens   revokedTokens
+	warned   *throttle.Throttle
 }
 
 // source is files that are read again when they have changed.
@@ -39,16 +39,22 @@ type source struct {
 	lastError   error  // of reading them since then
 }
 
-// openRevocations reads the files for the first time. The error is a config.Problems.
-func openRevocations(cfg *Config, cas []*x509.Certificate, now time.Time, log hclog.Logger) (*revocations, error) {
-	r := &revocations{log: log, crlFiles: source{paths: cfg.TLS.CRL}, warned: throttle.New(revocationInterval)}
+// openRevocations reads the files for the first time, and the record of CRLs, which may be "". The error is a
+// config.Problems.
+func openRevocations(
+	cfg *Config, cas []*x509.Certificate, record string, now time.Time, log hclog.Logger,
+) (*revocations, error) {
+	r := &revocations{
+		log: log, crlFiles: source{paths: cfg.TLS.CRL}, record: openCRLRecord(record, log),
+		tokens: revokedTokens{log: log}, warned: throttle.New(revocationInterval),
+	}
 	if cfg.RevokedTokens != "" {
-		r.tokenFile.paths = []string{cfg.RevokedTokens}
+		r.tokens.paths = []string{cfg.RevokedTokens}
 	}
 	if err := r.readLists(cas, now); err != nil {
 		return nil, config.Problems{{Key: "broker.tls.crl", Text: err.Error()}}
 	}
-	if err := r.readTokens(); err != nil {
+	if err := r.tokens.read(now); err != nil {
 		return nil, config.Problems{{Key: "broker.revoked_tokens", Text: err.Error()}}
 	}
 	return r, nil
@@ -70,23 +76,20 @@ func (r *revocations) refresh(cas []*x509.Certificate, newCAs bool, now time.Tim
 			r.lists, changed = revocation.NewLists(nil, cas, r.lists, now), true
 		}
 	}
-	if r.tokenFile.changed() {
-		switch err, before := r.readTokens(), r.tokenFile.lastError; {
-		case err == nil:
-			changed = true
-			r.log.Info("revoked tokens reloaded")
-		case before == nil || before.Error() != err.Error():
-			r.log.Error("revoked tokens not reloaded, the previous list stays in force", "error", err)
-			r.tokenFile.lastError = err
-		}
-	}
+	changed = r.tokens.refresh(now) || changed
+	r.record.keep(r.lists)
 	r.logWarnings(now)
 	return changed
 }
 
+// listWarnings returns a sentence for each CRL that is not as it should be.
+func (r *revocations) listWarnings(now time.Time) []string {
+	return append(r.lists.Warnings(now), r.lists.OlderThan(r.record.marks)...)
+}
+
 // logWarnings logs each warning about the CRLs once a day.
 func (r *revocations) logWarnings(now time.Time) {
-	for _, warning := range r.lists.Warnings(now) {
+	for _, warning := range r.listWarnings(now) {
 		if _, log := r.warned.Add(warning, 1, now); log {
 			r.log.Warn("certificate revocation list needs attention", "warning", warning)
 		}
@@ -95,8 +98,8 @@ func (r *revocations) logWarnings(now time.Time) {
 
 // warnings returns a sentence for each CRL or file that is not as it should be.
 func (r *revocations) warnings(now time.Time) []string {
-	warnings := r.lists.Warnings(now)
-	for _, s := range []*source{&r.crlFiles, &r.tokenFile} {
+	warnings := r.listWarnings(now)
+	for _, s := range []*source{&r.crlFiles, &r.tokens.source} {
 		if s.lastError != nil {
 			warnings = append(warnings, s.lastError.Error()+"; what was read before stays in force")
 		}
@@ -133,25 +136,6 @@ func (r *revocations) readLists(cas []*x509.Certificate, now time.Time) error {
 	return nil
 }
 
-func (r *revocations) readTokens() error {
-	if len(r.tokenFile.paths) == 0 {
-		return nil
-	}
-	path := r.tokenFile.paths[0]
-	fingerprint := tlsfile.Fingerprint(path)
-	text, err := readUpTo(path, revocation.MaxBytes)
-	if err != nil {
-		return err
-	}
-	tokens, err := revocation.ParseTokens(string(text))
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	r.tokens = tokens
-	r.tokenFile.fingerprint, r.tokenFile.lastError = fingerprint, nil
-	return nil
-}
-
 // readUpTo returns the content of a file, or an error if it has more bytes than the limit.
 func readUpTo(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
@@ -176,14 +160,14 @@ func readUpTo(path string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// CheckRevocations reads the files that the configuration names, as Open does, and returns what it
-// would warn of. The CA must be readable. The error is a config.Problems without a file.
-func (c *Config) CheckRevocations(now time.Time) (warnings []string, err error) {
+// CheckRevocations reads the files that the configuration names and the record of CRLs, as Open does, and
+// returns what it would warn of. The CA must be readable. The error is a config.Problems without a file.
+func (c *Config) CheckRevocations(record string, now time.Time) (warnings []string, err error) {
 	state, err := tlsfile.Files{CA: c.TLS.CA}.Load()
 	if err != nil {
 		return nil, config.Problems{{Key: "broker.tls", Text: err.Error()}}
 	}
-	r, err := openRevocations(c, state.CAs, now, hclog.NewNullLogger())
+	r, err := openRevocations(c, state.CAs, record, now, hclog.NewNullLogger())
 	if err != nil {
 		return nil, err
 	}

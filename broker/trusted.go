@@ -21,9 +21,11 @@ func (b *Broker) openTrust() (err error) {
 	}
 	b.trustMu.Lock()
 	defer b.trustMu.Unlock()
-	if b.revocations, err = openRevocations(&b.cfg, b.authorities(), now, b.opts.Log); err != nil {
+	b.revocations, err = openRevocations(&b.cfg, b.authorities(), b.opts.CRLRecord, now, b.opts.Log)
+	if err != nil {
 		return err
 	}
+	b.revocations.record.keep(b.revocations.lists)
 	b.revocations.logWarnings(now)
 	b.applyTrust()
 	return nil
@@ -42,7 +44,7 @@ func (b *Broker) applyTrust() {
 	if b.certs != nil {
 		b.opts.Verifier.Trust(b.authorities(), b.revocations.lists)
 	}
-	b.opts.Verifier.TokenVerifier().Revoke(b.revocations.tokens)
+	b.opts.Verifier.TokenVerifier().Revoke(b.revocations.tokens.list)
 }
 
 // refreshTrust loads the files again that have changed, and ends the connections that are not valid any

@@ -115,6 +115,7 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 	a.broker = broker.New(a.cfg.Broker, a.cfg.JetStream, broker.Options{
 		Name:       a.cfg.Identity,
 		StoreDir:   a.cfg.DataDir,
+		CRLRecord:  a.cfg.CRLRecordFile(),
 		MaxBacklog: a.cfg.maxBacklog(),
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),

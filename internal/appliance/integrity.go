@@ -23,6 +23,9 @@ const (
 // RecordFile returns the file with the record of the streams.
 func (c *Config) RecordFile() string { return filepath.Join(c.DataDir, "streams.json") }
 
+// CRLRecordFile returns the file that records which certificate revocation lists were in force.
+func (c *Config) CRLRecordFile() string { return filepath.Join(c.DataDir, "crls.json") }
+
 // loadRecord reads the record of the streams, before the broker opens them.
 func (a *Appliance) loadRecord(context.Context) error {
 	a.recorder = newRecorder(a.cfg.RecordFile(), a.cfg.JetStream.SyncInterval, a.opts.Log.Named("integrity"))

@@ -61,7 +61,7 @@ func loadChecked(file string) (*appliance.Config, error) {
 		return nil, config.Problems{{File: file, Key: "broker.tls", Text: err.Error()}}
 	}
 	var unusable config.Problems
-	if _, err := cfg.Broker.CheckRevocations(time.Now()); errors.As(err, &unusable) {
+	if _, err := cfg.Broker.CheckRevocations(cfg.CRLRecordFile(), time.Now()); errors.As(err, &unusable) {
 		unusable[0].File = file
 		return nil, unusable
 	}
@@ -131,7 +131,7 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 // warnings returns the warnings about the configuration, and about the certificate and the revocation
 // lists that it names.
 func warnings(cfg *appliance.Config) []string {
-	revocations, _ := cfg.Broker.CheckRevocations(time.Now()) // loadChecked has returned the error
+	revocations, _ := cfg.Broker.CheckRevocations(cfg.CRLRecordFile(), time.Now()) // loadChecked has returned the error
 	all := append(cfg.Warnings(), revocations...)
 	if days, ok := certificateDays(cfg); ok && days < tlsfile.WarnBefore.Hours()/24 {
 		all = append(all, fmt.Sprintf("the certificate %s expires in %.0f days", cfg.Broker.TLS.Cert, days))

@@ -64,8 +64,8 @@ type Lists struct {
 }
 
 // NewLists puts CRLs in force whose signature is by one of the CAs, or by an intermediate CA that a
-// peer presents later. For a CA without a usable CRL, that of the previous lists, which may be nil,
-// stays in force. Warnings says what is wrong with the CRLs.
+// peer presents later. For a CA without a usable CRL, or with an older one, that of the previous lists, which
+// may be nil, stays in force. Warnings says what is wrong with the CRLs.
 func NewLists(crls []*x509.RevocationList, cas []*x509.Certificate, previous *Lists, now time.Time) *Lists {
 	l := &Lists{
 		issued:  map[caID]Link{},
@@ -109,8 +109,8 @@ func (l *Lists) linkAuthorities(cas []*x509.Certificate) {
 	}
 }
 
-// choose puts the newest of the CRLs that the CA has signed in force or, if there is no usable one, the
-// one that was in force before.
+// choose puts the newest of the CRLs that the CA has signed in force or, if there is no usable one or that
+// one is older, the one that was in force before.
 func (l *Lists) choose(
 	ca *x509.Certificate, crls []*x509.RevocationList, before *list, claimed map[*x509.RevocationList]bool, now time.Time,
 ) {
@@ -134,6 +134,8 @@ func (l *Lists) choose(
 		l.inForce[id] = before
 		l.problems = append(l.problems,
 			fmt.Sprintf("no file has a usable CRL of %s any more; the last one stays in force", ca.Subject))
+	case before != nil && newer(before.crl, newest):
+		l.keep(before, newest, ca)
 	case before != nil && ended(newest, now) && !ended(before.crl, now):
 		l.inForce[id] = before
 		l.problems = append(l.problems, fmt.Sprintf("the CRL of %s in the files ended on %s; the last one stays in force",
@@ -141,6 +143,34 @@ func (l *Lists) choose(
 	default:
 		l.inForce[id] = newList(newest, ca)
 	}
+}
+
+// keep leaves a CRL in force that has a higher number, or was made later, than the one in the files: with an
+// old copy, what was revoked since would count again. If the CRL in the files was made later despite its
+// lower number, it is no such copy, and what it revokes counts too.
+func (l *Lists) keep(before *list, older *x509.RevocationList, ca *x509.Certificate) {
+	id := caIDOf(ca)
+	if !older.ThisUpdate.After(before.crl.ThisUpdate) {
+		l.inForce[id] = before
+		l.problems = append(l.problems, fmt.Sprintf("the CRL of %s in the files (%s) is older than the last one (%s), "+
+			"which stays in force: replace it", ca.Subject, version(older), version(before.crl)))
+		return
+	}
+	both := newList(older, ca)
+	both.crl = before.crl
+	maps.Copy(both.serials, before.serials)
+	l.inForce[id] = both
+	l.problems = append(l.problems, fmt.Sprintf("the CRL of %s in the files (%s) has a lower number than the last one "+
+		"(%s): what either revokes counts as revoked", ca.Subject, version(older), version(before.crl)))
+}
+
+// version returns the number and the time of a CRL, as text.
+func version(crl *x509.RevocationList) string {
+	made := crl.ThisUpdate.UTC().Format(time.RFC3339)
+	if crl.Number == nil {
+		return "of " + made
+	}
+	return fmt.Sprintf("number %s of %s", crl.Number, made)
 }
 
 func noList(ca *x509.Certificate) string {

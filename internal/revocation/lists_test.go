@@ -6,6 +6,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,58 @@ func TestLists_LastGoodStaysInForce(t *testing.T) {
 	}
 	if l := NewLists(crls(t, stranger.CRL(nil)), cas, nil, now); revoked(l, node, caCert) {
 		t.Error("a CRL of a stranger revokes")
+	}
+}
+
+// TestLists_OlderCRLDoesNotReplaceNewer replaces a CRL that revokes web1 by others of the same CA, with number
+// 5 of an hour ago.
+func TestLists_OlderCRLDoesNotReplaceNewer(t *testing.T) {
+	ca := authority.New(t, now)
+	text, web1 := leaf(t, ca, "web1")
+	other, web2 := leaf(t, ca, "web2")
+	caCert := parse(t, ca.PEM())
+	crl := func(number int64, age time.Duration, revoked ...string) []*x509.RevocationList {
+		all := crls(t, ca.CRL(func(c *x509.RevocationList) {
+			c.Number, c.ThisUpdate = big.NewInt(number), now.Add(-age)
+		}, revoked...))
+		if number == 0 {
+			all[0].Number = nil
+		}
+		return all
+	}
+	for name, test := range map[string]struct {
+		before, next []*x509.RevocationList
+		web1, web2   bool
+		warnings     string
+	}{
+		"the same":              {crl(5, time.Hour, text), crl(5, time.Hour, text), true, false, ""},
+		"newer":                 {crl(5, time.Hour, text), crl(6, time.Minute, other), false, true, ""},
+		"newer, clock set back": {crl(5, time.Hour, text), crl(6, 2*time.Hour, other), false, true, ""},
+		"lower number, same time": {crl(5, time.Hour, text), crl(4, time.Hour, other), true, false,
+			"(number 4 of 2026-05-01T11:00:00Z) is older than the last one (number 5 of 2026-05-01T11:00:00Z)"},
+		"older":       {crl(5, time.Hour, text), crl(4, 2*time.Hour), true, false, "which stays in force"},
+		"both":        {crl(5, time.Hour, text), slices.Concat(crl(4, time.Hour), crl(5, time.Hour, text)), true, false, ""},
+		"same number": {crl(5, time.Hour, text), crl(5, 2*time.Hour), true, false, "is older than the last one"},
+		"no numbers":  {crl(0, time.Hour, text), crl(0, 2*time.Hour), true, false, "(of 2026-05-01T10:00:00Z) is older"},
+		"CA restored": {crl(5, time.Hour, text), crl(4, time.Minute, other), true, true, "what either revokes counts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := NewLists(test.before, []*x509.Certificate{caCert}, nil, now)
+			for range 2 { // as when the file is read again
+				l = NewLists(test.next, []*x509.Certificate{caCert}, l, now)
+				if revoked(l, web1, caCert) != test.web1 || revoked(l, web2, caCert) != test.web2 {
+					t.Errorf("want %v %v", test.web1, test.web2)
+				}
+				have := strings.Join(l.Warnings(now), "\n")
+				if (test.warnings == "") != (have == "") || !strings.Contains(have, test.warnings) {
+					t.Errorf("warnings %q, want %q", have, test.warnings)
+				}
+			}
+			l = NewLists(crl(7, 0), []*x509.Certificate{caCert}, l, now)
+			if revoked(l, web1, caCert) || revoked(l, web2, caCert) || len(l.Warnings(now)) > 0 {
+				t.Errorf("replaced by a newer one: %v", l.Warnings(now))
+			}
+		})
 	}
 }
 

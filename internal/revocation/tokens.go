@@ -2,6 +2,7 @@ package revocation
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 )
@@ -86,8 +87,7 @@ func (t *Tokens) addIdentity(name string, times []string) error {
 			return fmt.Errorf("%.64q is not a valid time; write it as 2006-01-02T15:04:05Z", times[0])
 		}
 	}
-	earlier, listed := t.identities[name]
-	if !listed || !earlier.IsZero() && (before.IsZero() || before.After(earlier)) {
+	if !t.covers(name, before) {
 		t.identities[name] = before
 	}
 	return nil
@@ -115,6 +115,54 @@ func (t *Tokens) Len() int {
 		return 0
 	}
 	return len(t.identities) + len(t.ids) + len(t.issuers)
+}
+
+// Without returns how many entries of the list revoke tokens that the other list does not revoke.
+func (t *Tokens) Without(other *Tokens) (count int) {
+	if t == nil {
+		return 0
+	}
+	for name, before := range t.identities {
+		if other == nil || !other.covers(name, before) {
+			count++
+		}
+	}
+	for id := range t.ids {
+		if !other.ID(id) {
+			count++
+		}
+	}
+	for name := range t.issuers {
+		if !other.Issuer(name) {
+			count++
+		}
+	}
+	return count
+}
+
+// covers reports whether the list revokes all tokens of a name that were issued before a time; the zero
+// time: all tokens.
+func (t *Tokens) covers(name string, before time.Time) bool {
+	own, listed := t.identities[name]
+	return listed && (own.IsZero() || !before.IsZero() && !own.Before(before))
+}
+
+// Union returns the list of what either list revokes.
+func (t *Tokens) Union(other *Tokens) *Tokens {
+	all := &Tokens{identities: map[string]time.Time{}, ids: map[string]bool{}, issuers: map[string]bool{}}
+	for _, list := range []*Tokens{t, other} {
+		if list == nil {
+			continue
+		}
+		for name, before := range list.identities {
+			if !all.covers(name, before) {
+				all.identities[name] = before
+			}
+		}
+		maps.Copy(all.ids, list.ids)
+		maps.Copy(all.issuers, list.issuers)
+	}
+	return all
 }
 
 // IdentityLine returns the line that revokes the tokens of a name which were issued before a time.

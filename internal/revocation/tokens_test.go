@@ -1,6 +1,7 @@
 package revocation
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,46 @@ func TestParseTokens_NamesTheLine(t *testing.T) {
 		t.Run(text, func(t *testing.T) {
 			if _, err := ParseTokens(text); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("have %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestTokens_WithoutAndUnion(t *testing.T) {
+	const all, may, june = "token a\nissuer b\nidentity c", "2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"
+	for name, test := range map[string]struct {
+		list, other string
+		without     int
+		union       string
+	}{
+		"the same":       {all, "identity c\nissuer b\ntoken a", 0, all},
+		"empty":          {all, "", 3, all},
+		"more":           {"token a", "token a\ntoken b", 0, "token a\ntoken b"},
+		"other kinds":    {"token a", "issuer a\nidentity a", 1, "token a\nissuer a\nidentity a"},
+		"a later time":   {"identity a " + may, "identity a " + june, 0, "identity a " + june},
+		"no time":        {"identity a " + may, "identity a", 0, "identity a"},
+		"the same time":  {"identity a " + may, "identity a " + may, 0, "identity a " + may},
+		"an earlier one": {"identity a " + june, "identity a " + may, 1, "identity a " + june},
+		"only a time":    {"identity a", "identity a " + june, 1, "identity a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var lists []*Tokens
+			for _, text := range []string{test.list, test.other, test.union} {
+				list, err := ParseTokens(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lists = append(lists, list)
+			}
+			if have := lists[0].Without(lists[1]); have != test.without {
+				t.Errorf("%d entries without, want %d", have, test.without)
+			}
+			if have := lists[0].Union(lists[1]); !reflect.DeepEqual(have, lists[2]) {
+				t.Errorf("union %v, want %v", have, lists[2])
+			}
+			if lists[0].Without(nil) != lists[0].Len() || (*Tokens)(nil).Without(lists[0]) != 0 ||
+				!reflect.DeepEqual((*Tokens)(nil).Union(lists[0]), lists[0]) {
+				t.Error("a nil list")
 			}
 		})
 	}
