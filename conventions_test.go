@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"internal/throttle":     0,
 	"internal/testkit/wait": 0, // imported only by tests
 
+	"internal/audit":      1,
 	"internal/choria":     1,
 	"internal/inproc":     1,
 	"internal/integrity":  1,

@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -29,6 +31,7 @@ type authenticator struct {
 	permissions permissionBuilder
 	refusals    *refusals
 	admitted    admitted
+	audit       func(audit.Record)    // nil: not recorded
 	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
 	internalSecret string            // for connections into the account of the nodes
@@ -52,6 +55,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 			ingest: o.Ingest, private: o.Private, privateStreams: o.PrivateStreams,
 			readableStreams: func() []string { return nil },
 		},
+		audit:          o.Audit,
 		refusals:       newRefusals(o.Log, o.Rejected, o.Now),
 		internalSecret: rand.Text(),
 		systemSecret:   rand.Text(),
@@ -76,7 +80,16 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 		a.refusals.countRefusal(err, c.remote(), c.name)
 		return false
 	}
-	return a.admit(connection, decision)
+	if !a.admit(connection, decision) {
+		return false
+	}
+	if decision.adminBy != "" && a.audit != nil {
+		a.audit(audit.Record{
+			Action: contract.ActionConnect, Identity: decision.user, Address: c.remote(), Connection: connection.GetID(),
+			Name: c.name, Proof: decision.adminBy,
+		})
+	}
+	return true
 }
 
 // remember records what the connection has proved its identity with, so that it can be ended once that

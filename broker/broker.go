@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/integrity"
@@ -35,6 +36,9 @@ type Options struct {
 	Rejected   *rejected.Table  // records refused connections; nil: they are not recorded
 	Now        func() time.Time
 	Log        hclog.Logger
+
+	// Audit records connections with administrator's rights. It must not wait. nil: they are not recorded.
+	Audit func(audit.Record)
 
 	// Recorded returns the streams as they are recorded: before the store is opened, damaged
 	// configurations are restored from it. Noticed receives each that was. Reopened is called once
@@ -199,6 +203,9 @@ func (b *Broker) Accept() error {
 
 // Address returns where nodes connect, as host:port, once Accept has returned.
 func (b *Broker) Address() string { return b.srv.Addr().String() }
+
+// IsInternal reports whether the connection with that id is one of the appliance.
+func (b *Broker) IsInternal(id uint64) bool { return b.auth.isInternal(id) }
 
 // Connections returns the number of connections, internal ones included.
 func (b *Broker) Connections() int { return b.srv.NumClients() }

@@ -169,7 +169,7 @@ func openSiteWith(t *testing.T, edit func(*site, *Config, *Options)) *site {
 		Name: "broker.test", StoreDir: t.TempDir(), Now: time.Now,
 		Ingest:  []string{"*.broadcast.agent.registration", "choria.registration.>"},
 		Private: []string{contract.SubjectNodeMetadata + ">"},
-		Intakes: []Intake{{"test", []string{"*.broadcast.agent.registration"}}},
+		Intakes: []Intake{{Name: "test", Subjects: []string{"*.broadcast.agent.registration"}}},
 		Log:     hclog.New(&hclog.LoggerOptions{Output: s.log}),
 	}
 	edit(s, &cfg, &o)

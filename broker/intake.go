@@ -16,11 +16,15 @@ import (
 type Intake struct {
 	Name     string   // unique; A-Z, a-z, 0-9, _ and -
 	Subjects []string // that do not overlap
+	Replies  bool     // the component replies, within answerExpiry
 }
 
-// replyExpiry is how long the server remembers the reply subject of a message to an intake. No
-// component replies, so it is short: each entry takes memory.
-const replyExpiry = 10 * time.Millisecond
+// How long the server remembers the reply subject of a message to an intake. Each entry takes memory, so the
+// time is short if the component does not reply.
+const (
+	replyExpiry  = 10 * time.Millisecond
+	answerExpiry = 10 * time.Second
+)
 
 // intakeAccount returns the name of the account of an intake.
 func intakeAccount(intake string) string { return "muster-" + intake }
@@ -35,7 +39,11 @@ func (b *Broker) accounts() ([]*server.Account, error) {
 	for _, in := range b.opts.Intakes {
 		intake := server.NewAccount(intakeAccount(in.Name))
 		for _, subject := range in.Subjects {
-			if err := importShared(nodes, intake, subject); err != nil {
+			expiry := replyExpiry
+			if in.Replies {
+				expiry = answerExpiry
+			}
+			if err := importShared(nodes, intake, subject, expiry); err != nil {
 				return nil, fmt.Errorf("import %s into the account of %s: %w", subject, in.Name, err)
 			}
 		}
@@ -45,12 +53,12 @@ func (b *Broker) accounts() ([]*server.Account, error) {
 }
 
 // importShared makes what is published to the subject in the account of the nodes arrive in the
-// account to, too, with the header Nats-Request-Info.
-func importShared(nodes, to *server.Account, subject string) error {
+// account to, too, with the header Nats-Request-Info. The server remembers reply subjects for the expiry.
+func importShared(nodes, to *server.Account, subject string, expiry time.Duration) error {
 	if err := to.AddServiceExport(subject, []*server.Account{nodes}); err != nil {
 		return err
 	}
-	if err := to.SetServiceExportResponseThreshold(subject, replyExpiry); err != nil {
+	if err := to.SetServiceExportResponseThreshold(subject, expiry); err != nil {
 		return err
 	}
 	if err := nodes.AddServiceImport(to, subject, subject); err != nil {

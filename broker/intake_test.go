@@ -123,7 +123,7 @@ func TestIntake_NamesThePublisher(t *testing.T) {
 		if err := errors.Join(p.nc.Publish(registrationSubject, []byte("x")), p.nc.Flush()); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, inproc.Peer{ID: id, User: p.user, Name: p.name, Kind: "Client"})
+		want = append(want, inproc.Peer{ID: id, User: p.user, Name: p.name, Host: "127.0.0.1", Kind: inproc.KindClient})
 	}
 	for i, m := range received.wait(t, 2) {
 		if m.Peer != want[i] || m.Subject != registrationSubject || string(m.Data) != "x" {
@@ -164,8 +164,8 @@ func TestIntake_IgnoresChosenHeaders(t *testing.T) {
 // TestIntake_ReceivesEachMessageOncePerComponent has two components whose subjects overlap, and an
 // ordinary subscriber.
 func TestIntake_ReceivesEachMessageOncePerComponent(t *testing.T) {
-	a := Intake{"a", []string{"*.broadcast.agent.registration", "choria.registration.>"}}
-	other := Intake{"b", []string{"mcollective.broadcast.agent.>", "choria.registration.>"}}
+	a := Intake{Name: "a", Subjects: []string{"*.broadcast.agent.registration", "choria.registration.>"}}
+	other := Intake{Name: "b", Subjects: []string{"mcollective.broadcast.agent.>", "choria.registration.>"}}
 	broker := openIntakes(t, a, other)
 	receivedA, connA := dialIntake(t, broker, "a", a.Subjects...)
 	receivedB, connB := dialIntake(t, broker, "b", other.Subjects...)
@@ -222,7 +222,7 @@ func TestIntake_ReceivesEachMessageOncePerComponent(t *testing.T) {
 
 // TestIntake_ForgetsReplySubjects publishes messages with a reply subject, which nothing answers.
 func TestIntake_ForgetsReplySubjects(t *testing.T) {
-	b := openIntakes(t, Intake{"a", []string{"a.>"}})
+	b := openIntakes(t, Intake{Name: "a", Subjects: []string{"a.>"}})
 	received, _ := dialIntake(t, b, "a", "a.>")
 	nc, err := nats.Connect(b.Address())
 	if err != nil {

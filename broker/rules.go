@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -21,6 +22,7 @@ type admission struct {
 	user        string              // proven identity; empty: none
 	permissions *server.Permissions // nil: everything
 	internal    bool
+	adminBy     string // what proved administrator's rights; empty: it has none, or this is a lab
 }
 
 // rule is one row of the table of rules.
@@ -109,12 +111,18 @@ func admitInternalSystem(*authenticator, *connectionAttempt) (admission, error) 
 }
 
 func admitAdminToken(*authenticator, *connectionAttempt) (admission, error) {
-	return admission{account: account, user: "admin"}, nil
+	return admission{account: account, user: "admin", adminBy: "admin.token"}, nil
 }
 
 func admitUnproven(*authenticator, *connectionAttempt) (admission, error) {
 	return admission{account: account}, nil
 }
+
+// systemPermissions keep the system user from JetStream's API: a request there would reach JetStream past the
+// appliance, or with the header of another connection. In the system account it has no use.
+var systemPermissions = &server.Permissions{Publish: &server.SubjectPermission{
+	Deny: []string{"$JS.API.>", contract.SubjectAPI + ">", contract.SubjectRawAPI + ">"},
+}}
 
 // admitSystemUser requires TLS, so that the password cannot be read on the network, and
 // besides the password a certificate or the token of a client that may use the system account.
@@ -136,8 +144,8 @@ func admitSystemUser(a *authenticator, c *connectionAttempt) (admission, error) 
 	if !equalSecret(c.password, a.cfg.System.Password) {
 		return admission{}, errWrongPassword
 	}
-	as, err := a.admitClient(c, nil, c.user)
-	as.account = systemAccount
+	as, err := a.admitClient(c, systemPermissions, c.user)
+	as.account, as.adminBy = systemAccount, "password"
 	return as, err
 }
 
@@ -160,7 +168,11 @@ func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 		return admission{}, err
 	}
 	if claims.Purpose == choria.PurposeClient {
-		return a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
+		as, err := a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
+		if claims.Permissions["org_admin"] || claims.Permissions["streams_admin"] {
+			as.adminBy = "token"
+		}
+		return as, err
 	}
 	return a.admitNode(a.permissions.tokenNode(claims), claims.Identity)
 }
@@ -172,7 +184,9 @@ func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error)
 	case name == "": // the connection could choose its user
 		return admission{}, fmt.Errorf("%w: the certificate has no name", choria.ErrBadSender)
 	case matches(roles.Admin, name):
-		return a.admitClient(c, nil, name)
+		as, err := a.admitClient(c, nil, name)
+		as.adminBy = "certificate"
+		return as, err
 	case matches(roles.Client, name):
 		callerID := "choria=" + name
 		return a.admitClient(c, a.permissions.certClient(callerID, a.cfg.Collectives), callerID)

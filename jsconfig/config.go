@@ -21,7 +21,6 @@ type Config struct {
 // creates, so that Choria's tools find what they expect. Unlike Choria's, each is bounded.
 func DefaultConfig() Config {
 	c := Config{Streams: map[string]*Stream{}, Buckets: map[string]*Bucket{}}
-	const day = 24 * time.Hour
 
 	s := c.add(contract.StreamRegistration, "What the nodes registered", contract.SubjectNodeMetadata+">")
 	s.MaxAge, s.MaxBytes, s.MaxMsgsPerSubject = 7*day, 10<<30, 5
@@ -33,12 +32,28 @@ func DefaultConfig() Config {
 	s = c.add(contract.StreamFleet, "Events of the fleet view", contract.SubjectFleet+">")
 	s.MaxAge, s.MaxBytes = 30*day, 1<<30
 
+	s = c.add(contract.StreamAudit, "What was done with administrator's rights", contract.SubjectAudit+">")
+	s.MaxAge, s.MaxBytes, s.DenyDelete, s.DenyPurge = 365*day, 64<<20, true, true
+
 	s = c.add(contract.StreamAdvisories, "", contract.SubjectAdvisories)
 	s.MaxAge, s.MaxBytes = 7*day, 64<<20
 
+	c.addChoriaStreams()
+	b := NewBucket("CHORIA_LEADER_ELECTION")
+	b.Description = "Choria Leader Election Bucket"
+	b.TTL, b.MaxValueSize, b.MaxBytes = time.Minute, 1<<10, 16<<20
+	c.Buckets[b.Name] = b
+	return c
+}
+
+// day is the unit of the ages of streams.
+const day = 24 * time.Hour
+
+// addChoriaStreams adds the streams that a Choria broker creates.
+func (c *Config) addChoriaStreams() {
 	// Nodes expect no ack of their events. With acks, a reply subject chosen by a node would let
 	// the server publish there.
-	s = c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
+	s := c.add("CHORIA_EVENTS", "", "choria.lifecycle.>")
 	s.MaxAge, s.MaxBytes, s.NoAck = day, 512<<20, true
 
 	s = c.add("CHORIA_MACHINE", "", "choria.machine.>")
@@ -50,12 +65,6 @@ func DefaultConfig() Config {
 	s = c.add("CHORIA_EXECUTOR", "Choria Executor Events", "choria.submission.in.choria.executor.>")
 	s.MaxAge, s.MaxBytes, s.AllowDirect = day, 512<<20, true
 	s.Transform = Transform{Source: "choria.submission.in.choria.executor.>", Destination: "choria.executor.>"}
-
-	b := NewBucket("CHORIA_LEADER_ELECTION")
-	b.Description = "Choria Leader Election Bucket"
-	b.TTL, b.MaxValueSize, b.MaxBytes = time.Minute, 1<<10, 16<<20
-	c.Buckets[b.Name] = b
-	return c
 }
 
 func (c *Config) add(name, description, subject string) *Stream {

@@ -71,7 +71,7 @@ func TestConfig_Validate(t *testing.T) {
 		{"overlap with a default", "[stream.A]\nsubjects = ['choria.machine.x']",
 			`x:2: stream.A.subjects: "choria.machine.x" overlaps "choria.machine.>" of stream CHORIA_MACHINE`},
 		{"more than max_storage", "[stream.CHORIA_EVENTS]\nmax_bytes = '12GiB'",
-			`jetstream.max_storage: 20GiB is less than 24784MiB, the sum of max_bytes of all streams`},
+			`jetstream.max_storage: 20GiB is less than 24848MiB, the sum of max_bytes of all streams`},
 		{"stream name", "[stream.'A.B']\nsubjects = 'a'",
 			`"A.B" is not a valid name for a stream`},
 		{"duplicate_window", "[stream.A]\nsubjects = 'a'\nmax_age = '1m'\nduplicate_window = '2m'",

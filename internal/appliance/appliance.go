@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
@@ -40,6 +40,7 @@ type Appliance struct {
 	lock     *dirLock
 	recorder *recorder
 	broker   *broker.Broker
+	audit    *audit.Log             // what administrators do
 	private  *privatestream.Service // protects the streams that only the appliance writes to
 	streams  jetstream.JetStream
 	fleet    *fleet.Fleet // nil: the fleet view is disabled
@@ -71,6 +72,7 @@ func New(cfg *Config, o Options) *Appliance {
 		clock:    newClock(o.Log),
 		quit:     make(chan struct{}),
 	}
+	a.audit = a.newAudit()
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	return a
 }
@@ -85,6 +87,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openBroker,
 		a.openPrivateStreams,
 		a.openStreams,
+		a.audit.Open,
 		a.compareStreams,
 		a.openFleet,
 		a.openAdapters,
@@ -129,6 +132,7 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		Rejected: a.rejected,
 		Now:      time.Now,
 		Log:      a.opts.Log.Named("broker"),
+		Audit:    a.audit.Add,
 
 		Recorded: a.recorder.recorded,
 		Noticed:  a.recorder.restored.put,
@@ -278,20 +282,4 @@ func (a *Appliance) States() map[fleet.State]int {
 		return nil
 	}
 	return a.fleet.Summary().States
-}
-
-// Reload applies the keys that Reloadable names, except log.level, and reads the broker's
-// certificates again.
-func (a *Appliance) Reload(cfg *Config) {
-	a.broker.Reload(cfg.Broker.Roles)
-	if a.fleet != nil {
-		a.fleet.Reload(cfg.Fleet)
-	}
-}
-
-// Reloadable reports whether a change of the key takes effect without a restart. The caller of
-// Reload applies log.level.
-func Reloadable(key string) bool {
-	fleetKey, ofFleet := strings.CutPrefix(key, "fleet.")
-	return key == "log.level" || strings.HasPrefix(key, "broker.roles.") || ofFleet && fleet.Reloadable(fleetKey)
 }

@@ -52,7 +52,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	if a.console != nil {
 		errs = append(errs, a.console.Close(ctx))
 	}
-	errs = append(errs, a.closeStore(ctx))
+	errs = append(errs, a.audit.Close(draining), a.closeStore(ctx))
 	if a.lock != nil {
 		_ = os.Remove(a.cfg.TokenFile())
 		errs = append(errs, a.lock.release())

@@ -47,6 +47,7 @@ func TestClose_EndsWhateverHappenedToAStream(t *testing.T) {
 	t.Parallel()
 	streams := []string{
 		contract.StreamRegistration, contract.StreamFleet, contract.StreamRejected, contract.StreamAdvisories,
+		contract.StreamAudit,
 	}
 	for _, stream := range streams {
 		for damage, apply := range damages {

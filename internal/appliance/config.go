@@ -169,9 +169,12 @@ func adapterIntake(adapterName string) string { return "adapter-" + adapterName 
 // fleetIntake is the name of the broker.Intake of the fleet view.
 const fleetIntake = "fleet"
 
+// adminIntake is the name of the broker.Intake of requests that administrators make to the appliance.
+const adminIntake = "admin"
+
 // intakes returns what the components read together with the publisher of each message.
 func (c *Config) intakes() []broker.Intake {
-	var intakes []broker.Intake
+	intakes := []broker.Intake{{Name: adminIntake, Subjects: []string{contract.SubjectAcceptLoss + "*"}, Replies: true}}
 	for _, a := range c.EnabledAdapters() {
 		intakes = append(intakes, broker.Intake{Name: adapterIntake(a.Name), Subjects: a.Ingest.Topics})
 	}

@@ -37,3 +37,6 @@ func (a *Appliance) Recorded(stream string) (last uint64) {
 	}
 	return 0
 }
+
+// AuditCounts returns how many actions have a stored record, and how many are only in the log.
+func (a *Appliance) AuditCounts() (recorded, unrecorded uint64) { return a.audit.Counts() }

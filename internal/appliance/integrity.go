@@ -41,6 +41,9 @@ func (a *Appliance) compareStreams(context.Context) error {
 	if err := a.subscribeIntegrity(); err != nil {
 		return err
 	}
+	if err := a.serveAcceptLoss(); err != nil {
+		return err
+	}
 	a.wg.Go(a.keepRecord)
 	a.wg.Go(a.verifyMessages)
 	return nil
@@ -89,35 +92,17 @@ func (a *Appliance) gaps(stream string) (integrity.Ranges, error) {
 	return integrity.Sequences(info.State.Deleted), nil
 }
 
-// subscribeIntegrity follows the changes that are made through JetStream's API, and serves accept-loss. The
-// private streams' service reports most of them before they are made; here all of them arrive afterwards.
+// subscribeIntegrity follows the changes that are made through JetStream's API. The private streams' service
+// reports most of them before they are made; here all of them arrive afterwards.
 func (a *Appliance) subscribeIntegrity() error {
-	nc := a.streams.Conn()
-	_, err := nc.Subscribe(contract.SubjectAPIAdvisory, func(m *nats.Msg) {
+	_, err := a.streams.Conn().Subscribe(contract.SubjectAPIAdvisory, func(m *nats.Msg) {
 		var advisory struct{ Subject string }
 		if json.Unmarshal(m.Data, &advisory) == nil {
 			_, operation, _ := strings.Cut(advisory.Subject, ".API.")
 			a.recorder.noteChange(operation, time.Now())
 		}
 	})
-	if err != nil {
-		return err
-	}
-	_, err = nc.Subscribe(contract.SubjectAcceptLoss+"*", func(m *nats.Msg) {
-		_, err := a.recorder.accept(strings.TrimPrefix(m.Subject, contract.SubjectAcceptLoss), time.Now())
-		answer := AcceptAnswer{}
-		if err != nil {
-			answer.Error = err.Error()
-		}
-		data, _ := json.Marshal(answer) // a struct of texts
-		_ = m.Respond(data)             // an error means that there is no reply subject
-	})
 	return err
-}
-
-// AcceptAnswer is the answer to a request on contract.SubjectAcceptLoss.
-type AcceptAnswer struct {
-	Error string `json:"error,omitempty"` // empty: accepted
 }
 
 // Warnings returns what is not as it was recorded. It does not make the appliance unready.

@@ -24,6 +24,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 			prometheus.Labels{"version": a.opts.Version}),
 	)
 	metrics.MustRegister(a.clock.metrics()...)
+	metrics.MustRegister(a.auditMetrics()...)
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}

@@ -21,7 +21,7 @@ import (
 // privateOutputs returns the subjects that only the appliance publishes to, as far as a declared
 // stream stores them. Buckets are not private: their keys are written by clients too.
 func (c *Config) privateOutputs() []string {
-	outputs := []string{contract.SubjectRejected + ">", contract.SubjectFleet + ">"}
+	outputs := []string{contract.SubjectRejected + ">", contract.SubjectFleet + ">", contract.SubjectAudit + ">"}
 	if c.Fleet.Enabled && c.Fleet.Advisories {
 		outputs = append(outputs, contract.SubjectAdvisories)
 	}
@@ -115,6 +115,7 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		ConnectSystem: a.broker.ConnectSystem,
 		DialSystem:    a.broker.DialSystem,
 		Changing:      a.recorder.changing,
+		Audit:         a.auditRequest,
 		Log:           a.opts.Log.Named("streams"),
 	})
 	return a.private.Open(ctx)

@@ -27,6 +27,7 @@ var privateStreams = map[string]string{
 	contract.StreamRegistration: "choria.node_metadata.>",
 	contract.StreamRejected:     "muster.rejected.>",
 	contract.StreamFleet:        "muster.fleet.>",
+	contract.StreamAudit:        "muster.audit.>",
 	contract.StreamAdvisories:   "choria.stream.input.registration_advisories",
 }
 

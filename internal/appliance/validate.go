@@ -75,6 +75,9 @@ func (c *Config) notFromNodes(topic string) string {
 	if subject.Overlap(topic, contract.SubjectFleet+">") {
 		return "events of the fleet view"
 	}
+	if subject.Overlap(topic, contract.SubjectAudit+">") {
+		return "records of what administrators do"
+	}
 	for _, a := range c.EnabledAdapters() {
 		for _, sender := range []string{"web1", "web1.example.net"} {
 			if len(a.Stream.Servers) == 0 && subject.Covers(topic, a.Stream.Subject(sender)) {

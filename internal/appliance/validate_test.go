@@ -212,7 +212,7 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[jetstream]\nmax_storage = '5GiB'",
-		`test.toml:2: jetstream.max_storage: 5GiB is less than 13008MiB, the sum of max_bytes of all streams ` +
+		`test.toml:2: jetstream.max_storage: 5GiB is less than 13072MiB, the sum of max_bytes of all streams ` +
 			`with storage = "file"`,
 	},
 	{

@@ -70,7 +70,7 @@ func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 			"WARNING   clock: not synchronized, and tokens, signatures and times need a correct clock: " +
 				"run timedatectl set-ntp true, or install chrony\n"},
 		"small disk": {func(m *machine) { m.space = freeSpace(10<<30, 8<<30) }, 1,
-			"streams may grow to 13 GiB, but there is room for only 8.0 GiB: add 4.7 GiB, or lower their max_bytes\n"},
+			"streams may grow to 13 GiB, but there is room for only 8.0 GiB: add 4.8 GiB, or lower their max_bytes\n"},
 		"full disk": {func(m *machine) { m.space = freeSpace(10<<30, 1<<20) }, 2, "CRITICAL  disk: "},
 		"port in use": {func(m *machine) { m.listen = refuseListen(":4222", syscall.EADDRINUSE) }, 2,
 			"CRITICAL  broker.listen: 127.0.0.1:4222 is in use by another program: " +

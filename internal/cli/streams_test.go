@@ -27,7 +27,7 @@ func TestStreams_ListPlanAndApply(t *testing.T) {
 	status, out, _ = muster(t, "streams", "--server", server, "--json")
 	var list console.Streams
 	if err := json.Unmarshal([]byte(out), &list); status != 0 || err != nil ||
-		len(list.Streams) != 9 || list.Changes == nil {
+		len(list.Streams) != 10 || list.Changes == nil {
 		t.Errorf("streams --json: %d %v %s", status, err, out)
 	}
 	plan := func(config string) string {

@@ -11,6 +11,7 @@ const (
 	StreamAdvisories   = "CHORIA_REGISTRATION_ADVISORIES" // written only with fleet.advisories
 	StreamRejected     = "MUSTER_REJECTED"                // messages that an adapter rejected
 	StreamFleet        = "MUSTER_FLEET"                   // events of the fleet view
+	StreamAudit        = "MUSTER_AUDIT"                   // what administrators did
 )
 
 // Subjects that the appliance publishes to.
@@ -25,9 +26,27 @@ const (
 	SubjectFleetNode = SubjectFleet + "node."
 	// SubjectFleetSite is followed by the event and the site.
 	SubjectFleetSite = SubjectFleet + "site."
+	// SubjectAudit is followed by the action.
+	SubjectAudit = "muster.audit."
 	// SubjectAdvisories is where the Stream Replicator publishes its advisories too.
 	SubjectAdvisories = "choria.stream.input.registration_advisories"
 )
+
+// Actions in StreamAudit.
+const (
+	ActionConnect       = "connect" // a connection was admitted with administrator's rights
+	ActionCreateStream  = "stream-create"
+	ActionUpdateStream  = "stream-update"
+	ActionDeleteStream  = "stream-delete"
+	ActionPurgeStream   = "stream-purge"
+	ActionBackUpStream  = "stream-backup"
+	ActionRestoreStream = "stream-restore"
+	ActionDeleteMessage = "message-delete"
+	ActionAcceptLoss    = "accept-loss"
+)
+
+// AuditSeveral is the identity in a record of more identities than are told apart. No connection can prove it.
+const AuditSeveral = "*"
 
 // SubjectAcceptLoss is followed by a stream: a request there accepts its losses. Only
 // administrators may publish below SubjectAdmin.

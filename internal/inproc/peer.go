@@ -13,8 +13,12 @@ type Peer struct {
 	ID   uint64 // of the connection; 0: the server did not report it
 	User string // that the broker admitted the connection as; in a lab the connection chose it
 	Name string // that the connection gave itself
+	Host string // address of the connection; not one for a connection within this process
 	Kind string // in the server's words: Client, or another word for the server itself
 }
+
+// KindClient is the Kind of a connection of a node or client, or of the appliance.
+const KindClient = "Client"
 
 const (
 	// requestInfo is the header in which the server reports the publisher, as JSON.
@@ -66,6 +70,8 @@ func parsePeer(text string) (p Peer) {
 			p.User = strings.Clone(value.Str) // the text is longer
 		case "name":
 			p.Name = strings.Clone(value.Str)
+		case "host":
+			p.Host = strings.Clone(value.Str)
 		case "kind":
 			p.Kind = strings.Clone(value.Str)
 		}

@@ -15,7 +15,7 @@ func TestPeerReader_ReadsOnlyWhatTheServerWrote(t *testing.T) {
 		begin  = "NATS/1.0\r\n"
 		end    = "\r\n\r\n"
 	)
-	web1 := Peer{ID: 8, User: "web1", Name: "n"}
+	web1 := Peer{ID: 8, User: "web1", Name: "n", Host: "::1"}
 	for name, test := range map[string]struct {
 		headers string
 		want    Peer

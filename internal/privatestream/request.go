@@ -20,15 +20,12 @@ const (
 // operationOf returns the rest of a request's subject after "$JS.API.".
 func operationOf(m inproc.Message) string { return strings.TrimPrefix(m.Subject, contract.SubjectAPI) }
 
-// client is the kind of a connection of a node or client, or of the appliance.
-const client = "Client"
-
 // answer answers one request. JetStream and the server send, with permissions of their own, what a client
 // makes them send. With an empty answer, for example, a node could delete a stream. So what no client has
 // sent is ignored.
 func (s *Service) answer(m inproc.Message) {
 	operation := operationOf(m)
-	if m.Peer.Kind != client {
+	if m.Peer.Kind != inproc.KindClient {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}
@@ -48,6 +45,7 @@ func (s *Service) answer(m inproc.Message) {
 	if changes(operation) {
 		s.opts.Log.Debug("request to change a stream", "subject", m.Subject, "name", m.Peer.User, "error", err)
 	}
+	s.audit(m, data)
 	s.publish(m, data)
 }
 

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go"
@@ -41,7 +42,7 @@ const (
 	redialDelay = 10 * time.Millisecond
 )
 
-// Options is what the appliance hands to the Service. All fields are required.
+// Options is what the appliance hands to the Service. All fields are required, except Audit.
 type Options struct {
 	Token      string   // the write token
 	Outputs    []string // public subjects that only the appliance publishes to, and private streams store
@@ -54,6 +55,7 @@ type Options struct {
 	DialSystem    func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Changing      func(operation string) (done func())                          // called around each change
+	Audit         func(audit.Record)                                            // records changes; must not wait
 	Log           hclog.Logger
 }
 
@@ -174,7 +176,9 @@ func (r receiver) Receive(m inproc.Message) {
 			r.service.waiting.Add(-int64(m.Size))
 		}
 	}
-	r.service.publish(m, errorAnswer(operationOf(m), refused))
+	answer := errorAnswer(operationOf(m), refused)
+	r.service.audit(m, answer)
+	r.service.publish(m, answer)
 }
 
 // answerRequests is one worker.
