@@ -91,12 +91,12 @@ type invalid struct {
 	err error
 }
 
-// sweep forgets connections that are not open any more, every sweepInterval.
-func (a *admitted) sweep(open func(id uint64) bool, now time.Time) {
+// sweep forgets connections that are not open any more, every sweepInterval, and reports whether it did.
+func (a *admitted) sweep(open func(id uint64) bool, now time.Time) bool {
 	a.mu.Lock()
 	if since := now.Sub(a.swept); since >= 0 && since < sweepInterval {
 		a.mu.Unlock()
-		return
+		return false
 	}
 	a.swept = now
 	ids := make([]uint64, 0, len(a.proofs))
@@ -109,6 +109,7 @@ func (a *admitted) sweep(open func(id uint64) bool, now time.Time) {
 			a.remove(id)
 		}
 	}
+	return true
 }
 
 // endInvalid ends the connections whose certificate or token has expired or, if all are to be checked,
@@ -119,5 +120,7 @@ func (b *Broker) endInvalid(all bool, now time.Time) {
 			b.auth.refusals.countEnded(found.err, found.address, found.name)
 		}
 	}
-	b.auth.admitted.sweep(func(id uint64) bool { return b.srv.GetClient(id) != nil }, now)
+	if b.auth.admitted.sweep(b.auth.isOpen, now) {
+		b.auth.identities.sweep(b.auth.isOpen)
+	}
 }

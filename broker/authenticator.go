@@ -31,7 +31,8 @@ type authenticator struct {
 	permissions permissionBuilder
 	refusals    *refusals
 	admitted    admitted
-	audit       func(audit.Record)    // nil: not recorded
+	audit       func(audit.Record) // nil: not recorded
+	identities  identities
 	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
 	internalSecret string            // for connections into the account of the nodes
@@ -40,6 +41,7 @@ type authenticator struct {
 	adminSecret    string
 	refuseNew      atomic.Bool // refuse all new connections that are not internal
 	lookupAccount  func(name string) (*server.Account, error)
+	isOpen         func(id uint64) bool // whether the server has the connection
 
 	mu       sync.Mutex
 	internal map[uint64]bool // ids of internal connections
@@ -63,6 +65,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		adminSecret:    rand.Text(),
 		internal:       map[uint64]bool{},
 		admitted:       admitted{proofs: map[uint64]*proof{}},
+		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
 	}
 	a.roles.Store(&cfg.Roles)
 	return a
@@ -73,6 +76,9 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	c := newConnectionAttempt(connection)
 	decision, err := a.decide(c)
+	if limited := decision.user != "" && decision.permissions != nil; err == nil && limited {
+		err = a.identities.add(decision.user, connection.GetID(), a.isOpen)
+	}
 	if err == nil {
 		err = a.remember(connection.GetID(), c, decision)
 	}

@@ -28,6 +28,7 @@ type Options struct {
 	Name       string           // the server's name in the NATS network
 	StoreDir   string           // directory of JetStream's store
 	CRLRecord  string           // file that records which CRLs were in force; empty: none
+	Memory     int64            // bytes that the process may use; 0: not known
 	MaxBacklog int64            // backlog: bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to
@@ -109,6 +110,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	}
 	b.srv = srv
 	b.auth.lookupAccount = srv.LookupAccount
+	b.auth.isOpen = func(id uint64) bool { return srv.GetClient(id) != nil }
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	b.restoreMeta()
 	srv.Start()

@@ -16,7 +16,8 @@ type Config struct {
 	Listen             string // host:port; empty: see ListenAddress
 	Plaintext          bool   // Listen may be reachable from the network without TLS
 	MaxConnections     int64
-	MaxUnauthenticated int64         // connections that have not authenticated; 0: a tenth of MaxConnections, at least 100
+	MaxUnauthenticated int64         // connections that have not authenticated; 0: see unauthenticatedLimit
+	MaxPerIdentity     int64         // connections of a node or client; 0: see identityLimit
 	MaxPayload         int64         // bytes of the largest message
 	PingInterval       time.Duration // of an idle connection
 	Collectives        []string      // of nodes that connect with certificates
@@ -57,7 +58,11 @@ func (c *Config) Keys() []config.Key {
 		{Name: "max_connections", Value: config.Int(&c.MaxConnections, 1, 1_000_000),
 			Help: "maximum number of connections"},
 		{Name: "max_unauthenticated", Value: config.Int(&c.MaxUnauthenticated, 0, 1_000_000),
-			Help: "maximum number of connections that have not authenticated; 0: a tenth of max_connections, at least 100"},
+			Help: "maximum number of connections that have not authenticated; " +
+				"0: a tenth of max_connections, at least 100, and at most one for each MiB of memory"},
+		{Name: "max_connections_per_identity", Value: config.Int(&c.MaxPerIdentity, 0, 1_000_000),
+			Help: "maximum number of connections of one node or client, not of administrators; " +
+				"0: one for each 64 MiB of memory, 8 to 100"},
 		{Name: "max_payload", Value: config.Size(&c.MaxPayload, 1<<10, 64<<20),
 			Help: "maximum size of a message, with its headers, on every connection"},
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),

@@ -16,6 +16,12 @@ const (
 	closedConnections = 1000
 	// handshakeTimeout is long enough for thousands of nodes that reconnect at once.
 	handshakeTimeout = 10 * time.Second
+	// maxSubscriptions of one connection is far above what a node has: one for each agent in each of
+	// its collectives. The server keeps about 1 KiB for each, and its subject.
+	maxSubscriptions = 1000
+	// maxSubjectTokens is the most tokens in the subject of a subscription. The server keeps about
+	// 400 bytes for each.
+	maxSubjectTokens = 32
 )
 
 // options returns the configuration of the NATS server.
@@ -30,12 +36,12 @@ func (b *Broker) options() (*server.Options, error) {
 		Host:       host,
 		Port:       port,
 		DontListen: true, // Accept opens the port
-		NoSigs:     true,
-		NoLog:      true,
+		NoSigs:     true, NoLog: true,
 
-		MaxConn:          int(b.cfg.MaxConnections),
-		MaxPayload:       int32(b.cfg.MaxPayload),
-		MaxControlLine:   inproc.MaxControlLine,
+		MaxConn:        int(b.cfg.MaxConnections),
+		MaxPayload:     int32(b.cfg.MaxPayload),
+		MaxControlLine: inproc.MaxControlLine,
+		MaxSubs:        maxSubscriptions, MaxSubTokens: maxSubjectTokens,
 		MaxClosedClients: closedConnections,
 		PingInterval:     b.cfg.PingInterval,
 		MaxPending:       b.opts.MaxBacklog,

@@ -22,7 +22,7 @@ func TestOptions_ControlLineHoldsTwoTokens(t *testing.T) {
 	if info, err := r.ReadString('\n'); err != nil || !strings.Contains(info, `"nonce":`) {
 		t.Fatalf("INFO %s: %v", info, err)
 	}
-	token := strings.Repeat("x", 20<<10)
+	token := strings.Repeat("x", 7<<10)
 	fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"jwt\":%q,\"auth_token\":%q}\r\nPING\r\n", token, token)
 	if pong, err := r.ReadString('\n'); err != nil || pong != "PONG\r\n" {
 		t.Errorf("%s: %v", pong, err)

@@ -28,6 +28,9 @@ var (
 	errHandshake     = errors.New("handshake")       // a TLS handshake that failed, except for the certificate
 )
 
+// errPerIdentity is the reason for a connection of a node or client that has as many as one may have.
+var errPerIdentity = errors.New("max-connections-per-identity")
+
 // errUnauthenticated is the reason for a connection that is closed because more than
 // max_unauthenticated have not authenticated.
 var errUnauthenticated = errors.New("max-unauthenticated")
@@ -35,7 +38,7 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 // refusalReasons are all reasons, so that the metric shows zeros too.
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
-	errHandshake, errConnections, errTimeout, errUnauthenticated,
+	errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated,
 	choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature, choria.ErrBadSender,
 	choria.ErrLimit,
 }

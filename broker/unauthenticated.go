@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 	"time"
 
@@ -14,20 +15,29 @@ const (
 	// unauthenticatedInterval is how often connections that have not authenticated are counted.
 	// Between two counts there may be more of them than the limit.
 	unauthenticatedInterval = 100 * time.Millisecond
-	// unauthenticatedShare is the default limit: one of so many of max_connections.
-	unauthenticatedShare = 10
+	// unauthenticatedShare is the default limit: one of so many of max_connections, and no more than one
+	// for each unauthenticatedMemory.
+	unauthenticatedShare  = 10
+	unauthenticatedMemory = 1 << 20
 	// minUnauthenticated is the lowest default.
 	minUnauthenticated = 100
+	// listingShare is which part of the time may be spent on listing connections.
+	listingShare = 10
 	// initialAccount is the server's account for connections that have not authenticated yet.
 	initialAccount = "$G"
 )
 
 // unauthenticatedLimit returns how many connections may be open that have not authenticated.
-func (c *Config) unauthenticatedLimit() int {
+// memory is that of the process in bytes; 0: not known.
+func (c *Config) unauthenticatedLimit(memory int64) int {
 	if c.MaxUnauthenticated > 0 {
 		return int(c.MaxUnauthenticated)
 	}
-	return int(max(c.MaxConnections/unauthenticatedShare, minUnauthenticated))
+	limit := c.MaxConnections / unauthenticatedShare
+	if memory > 0 {
+		limit = min(limit, memory/unauthenticatedMemory)
+	}
+	return int(max(limit, minUnauthenticated))
 }
 
 // watchUnauthenticated closes connections that have not authenticated, as far as there are more
@@ -36,26 +46,35 @@ func (c *Config) unauthenticatedLimit() int {
 func (b *Broker) watchUnauthenticated() {
 	ticker := time.NewTicker(unauthenticatedInterval)
 	defer ticker.Stop()
+	var next time.Time
 	for {
 		select {
 		case <-b.quit:
 			return
-		case <-ticker.C:
+		case now := <-ticker.C:
+			if now.Before(next) {
+				continue
+			}
+			began := b.opts.Now()
 			b.limitUnauthenticated()
+			next = now.Add(listingShare * b.opts.Now().Sub(began))
 		}
 	}
 }
 
 func (b *Broker) limitUnauthenticated() {
-	limit := b.cfg.unauthenticatedLimit()
+	limit := b.cfg.unauthenticatedLimit(b.opts.Memory)
 	waiting := b.srv.GlobalAccount().NumLocalConnections()
 	if waiting <= limit {
 		return
 	}
-	list, err := b.srv.Connz(&server.ConnzOptions{Account: initialAccount, Limit: 2 * waiting})
+	// With Account in the options the server has a data race.
+	list, err := b.srv.Connz(&server.ConnzOptions{Username: true, Limit: math.MaxInt32})
 	if err != nil {
 		return
 	}
+	// The list leaves out the name of initialAccount.
+	list.Conns = slices.DeleteFunc(list.Conns, func(c *server.ConnInfo) bool { return c.Account != "" })
 	for _, c := range excess(list.Conns, limit) {
 		if err := b.srv.DisconnectClientByID(c.Cid); err == nil { // an error means that it has already closed
 			b.auth.refusals.countRefusal(errUnauthenticated, c.IP, "")

@@ -119,6 +119,7 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		Name:       a.cfg.Identity,
 		StoreDir:   a.cfg.DataDir,
 		CRLRecord:  a.cfg.CRLRecordFile(),
+		Memory:     machineMemory(),
 		MaxBacklog: a.cfg.maxBacklog(),
 		Ingest:     a.cfg.ingestSubjects(),
 		Private:    a.cfg.outputSubjects(),

@@ -88,8 +88,8 @@ func loggedValue(t *testing.T, log *buffer, key string) string {
 // added at its end.
 func labConfig(t *testing.T, dir, more string) string {
 	t.Helper()
-	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+dir+"'\n[broker]\nlisten = '"+freeAddress(t)+
-		"'\n[console]\nlisten = '127.0.0.1:0'\n"+more)
+	return writeConfig(t, "identity = 'lab'\ndata_dir = '"+dir+"'\n[console]\nlisten = '127.0.0.1:0'\n"+
+		"[broker]\nlisten = '"+freeAddress(t)+"'\n"+more)
 }
 
 // lastPort is the number of the last port that freeAddress tried; see there.

@@ -26,8 +26,9 @@ import (
 // cappedMemory is the memory that an appliance has in these tests, in bytes.
 const cappedMemory = 512 << 20
 
-// cappedConfig has the buffer that "auto" is in a control group with that memory, and indexed facts.
-const cappedConfig = "[adapter.registration]\nbuffer = '128MiB'\n" +
+// cappedConfig has the values that are the defaults in a control group with that memory, and indexed facts.
+const cappedConfig = "max_unauthenticated = 512\nmax_connections_per_identity = 8\n" +
+	"[adapter.registration]\nbuffer = '128MiB'\n" +
 	"[fleet]\nindex = ['os.name', 'os', 'name', 'a.a']\n"
 
 // startCapped starts an appliance that has cappedMemory.
@@ -56,8 +57,7 @@ func TestRun_BombsFitTheMemory(t *testing.T) {
 	if !long() {
 		t.Skip("takes half a minute of processor time; set " + longTests)
 	}
-	config := writeConfig(t, strings.Replace(cappedConfig, "[adapter", "identity = 'lab'\ndata_dir = '"+t.TempDir()+
-		"'\n[broker]\nlisten = '"+freeAddress(t)+"'\n[console]\nlisten = '127.0.0.1:0'\n[adapter", 1))
+	config := labConfig(t, t.TempDir(), cappedConfig)
 	p := startCapped(t, config)
 	nodes := sendBombs(t, p)
 	nodes = append(nodes, storeBombs(t, p)...)

@@ -27,8 +27,9 @@ import (
 const (
 	// MaxControlLine is the longest protocol line, in bytes, that the server accepts from a client;
 	// the broker configures the server with it. A line has room for two copies of a Choria token,
-	// which is how CONNECT carries it. A subject and its reply subject may be as long.
-	MaxControlLine = 64 << 10
+	// which is how CONNECT carries it. A subject and its reply subject may be as long. The server
+	// keeps the subject of a subscription, so a longer line would cost memory.
+	MaxControlLine = 16 << 10
 	// lineMargin is what a line that the server writes may have, in bytes, beyond the line in which
 	// a client published the message: another verb, the subscription, and two sizes.
 	lineMargin = 1 << 10

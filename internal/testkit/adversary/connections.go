@@ -111,6 +111,44 @@ func (a *Adversary) churn(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
+// subscriptions subscribes to subjects that cost the server memory: many, long and deep ones.
+func (a *Adversary) subscriptions(context.Context) (n int, err error) {
+	long, deep := strings.Repeat("x", 8<<10), strings.Repeat("a.", 4<<10)
+	for range 2 {
+		conn, failed := a.rawNode()
+		if failed != nil {
+			err = failed
+			continue
+		}
+		a.hold(conn)
+		_ = conn.SetWriteDeadline(time.Now().Add(dialTimeout))
+		for i := range a.o.Flood / 10 {
+			const sub = "SUB mcollective.broadcast.agent."
+			_, failed := fmt.Fprintf(conn, sub+"%d%s %d\r\n"+sub+"%d.%sb %d\r\n", i, long, 2*i, i, deep, 2*i+1)
+			if failed != nil {
+				err = failed
+				break
+			}
+			n++
+		}
+	}
+	return n, err
+}
+
+// ownConnections connects as the node, again and again.
+func (a *Adversary) ownConnections(context.Context) (n int, err error) {
+	for range a.o.Flood / 50 {
+		conn, failed := a.rawNode()
+		if failed != nil {
+			err = failed
+			continue
+		}
+		a.hold(conn)
+		n++
+	}
+	return n, err
+}
+
 // slowReaders subscribe to what a node may read, publish there if they may, and read nothing.
 func (a *Adversary) slowReaders(context.Context) (n int, err error) {
 	for range 5 {

@@ -36,6 +36,8 @@ func (a *Adversary) all() []attack {
 		{"half-open connections", a.halfOpen},
 		{"connection churn", a.churn},
 		{"slow readers", a.slowReaders},
+		{"subscriptions", a.subscriptions},
+		{"own connections", a.ownConnections},
 	}
 	if a.o.Captured != nil {
 		attacks = append(attacks, attack{"replays", a.messages(a.replays)})
@@ -131,7 +133,7 @@ func (a *Adversary) oddSubjects() (messages []*nats.Msg) {
 func (a *Adversary) longSubjects() (messages []*nats.Msg) {
 	raw := a.registration(smallBody())
 	longest := inproc.MaxControlLine - len(fmt.Sprintf(" %d", len(raw)))
-	for _, length := range []int{511, 512, 513, 4096, 65_000, longest} {
+	for _, length := range []int{511, 512, 513, 4096, longest / 2, longest} {
 		messages = append(messages, on(ingest+strings.Repeat("x", length-len(ingest)), raw))
 	}
 	return messages
