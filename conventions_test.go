@@ -27,6 +27,7 @@ var layers = map[string]int{
 	"internal/subject":      0,
 	"internal/throttle":     0,
 	"internal/testkit/wait": 0, // imported only by tests
+	"internal/testkit/deaf": 0,
 
 	"internal/audit":      1,
 	"internal/choria":     1,
@@ -68,6 +69,7 @@ var only = map[string]string{
 	"github.com/nats-io/nats-server/v2/server": "broker",
 	module + "/internal/testkit":               "",
 	module + "/internal/testkit/adversary":     "",
+	module + "/internal/testkit/deaf":          "internal/testkit/adversary",
 	module + "/internal/testkit/authority":     "internal/testkit/adversary",
 	module + "/internal/testkit/wait":          "internal/testkit",
 }

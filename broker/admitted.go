@@ -61,6 +61,16 @@ func (a *admitted) add(id uint64, p *proof) {
 	a.proofs[id] = p
 }
 
+// identity returns the identity that an open connection has proved; empty: none.
+func (a *admitted) identity(id uint64) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.proofs[id]; p != nil {
+		return p.name
+	}
+	return ""
+}
+
 func (a *admitted) remove(id uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -33,6 +33,7 @@ type authenticator struct {
 	admitted    admitted
 	audit       func(audit.Record) // nil: not recorded
 	identities  identities
+	sockets     *sockets
 	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
 	internalSecret string            // for connections into the account of the nodes
@@ -66,6 +67,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		internal:       map[uint64]bool{},
 		admitted:       admitted{proofs: map[uint64]*proof{}},
 		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
+		sockets:        newSockets(),
 	}
 	a.roles.Store(&cfg.Roles)
 	return a
@@ -140,6 +142,7 @@ func (a *authenticator) admit(connection server.ClientAuthentication, as admissi
 		a.internal[connection.GetID()] = true
 		a.mu.Unlock()
 	}
+	a.sockets.admit(connection.RemoteAddress(), connection.GetID())
 	connection.RegisterUser(&server.User{Username: as.user, Account: acc, Permissions: as.permissions})
 	return true
 }

@@ -29,7 +29,7 @@ type Options struct {
 	StoreDir   string           // directory of JetStream's store
 	CRLRecord  string           // file that records which CRLs were in force; empty: none
 	Memory     int64            // bytes that the process may use; 0: not known
-	MaxBacklog int64            // backlog: bytes that may wait for any connection, see watchSlow; 0: NATS's 64 MiB
+	MaxBacklog int64            // backlog: bytes that may wait for an internal connection; 0: NATS's 64 MiB
 	Ingest     []string         // subjects that adapters read, and nodes may publish to
 	Private    []string         // subjects that only the appliance publishes to
 	Intakes    []Intake         // subjects that components read together with the publisher of each message
@@ -54,6 +54,10 @@ type Options struct {
 	CheckRequests  bool
 	PrivateStreams []string
 	WriteToken     string
+
+	// MaxClientBacklog is how many bytes may wait for all connections of nodes and clients together,
+	// see backlogLimits; below MinClientBacklog: that.
+	MaxClientBacklog int64
 }
 
 // Broker is the NATS server of one appliance.
@@ -122,9 +126,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	}
 	b.wg.Go(b.watchStore)
 	b.wg.Go(b.watchUnauthenticated)
-	if b.opts.MaxBacklog > maxClientBacklog {
-		b.wg.Go(b.watchSlow)
-	}
+	b.wg.Go(b.watchBacklogs)
 	if b.certs != nil || b.cfg.acceptsTokens() {
 		b.wg.Go(b.watchTrust)
 	}

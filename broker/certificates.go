@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/tls"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -69,9 +70,13 @@ func (c *certificates) verify(state tls.ConnectionState) error {
 
 // serverConfig returns the configuration for the server, which keeps it for its lifetime:
 // each handshake uses the files that are current then.
-func (c *certificates) serverConfig() *tls.Config {
+// began receives the connection of each handshake.
+func (c *certificates) serverConfig(began func(net.Conn)) *tls.Config {
 	config := c.config.Load().Clone()
-	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.config.Load(), nil }
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		began(hello.Conn)
+		return c.config.Load(), nil
+	}
 	return config
 }
 

@@ -60,7 +60,7 @@ func (b *Broker) options() (*server.Options, error) {
 		AlwaysEnableNonce:          true,
 	}
 	if b.cfg.TLS.Enabled() {
-		options.TLSConfig = b.certs.serverConfig()
+		options.TLSConfig = b.certs.serverConfig(b.auth.sockets.add)
 		options.TLSTimeout = handshakeTimeout.Seconds()
 	}
 	return options, nil

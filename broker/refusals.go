@@ -38,7 +38,7 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 // refusalReasons are all reasons, so that the metric shows zeros too.
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
-	errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated,
+	errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated, errBacklog, errTotalBacklog,
 	choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature, choria.ErrBadSender,
 	choria.ErrLimit,
 }

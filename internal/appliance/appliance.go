@@ -129,6 +129,8 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 		PrivateStreams: a.cfg.privateStreams(a.cfg.privateOutputs()),
 		WriteToken:     a.privateToken,
 
+		MaxClientBacklog: a.cfg.clientBacklog(),
+
 		Verifier: a.verifier,
 		Rejected: a.rejected,
 		Now:      time.Now,

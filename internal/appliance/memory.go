@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/muster-appliance/muster/broker"
 )
 
 const (
@@ -57,6 +58,12 @@ const minBacklog = 96 << 20
 // From three quarters of maxBacklog the server slows down the publishers.
 func (c *Config) maxBacklog() int64 {
 	return max(slices.Max(append(c.bufferSizes(), 0))/2, minBacklog)
+}
+
+// clientBacklog returns how many bytes may wait for all nodes and clients together: a quarter of the
+// largest buffer.
+func (c *Config) clientBacklog() int64 {
+	return max(slices.Max(append(c.bufferSizes(), 0))/4, broker.MinClientBacklog)
 }
 
 // memoryLimit returns the soft limit of the process's memory, in bytes. Without it a burst that

@@ -35,8 +35,9 @@ func siteConfig(t *testing.T, more string) (site *enroll.Site, config string) {
 		files.Cert, files.Key, files.CA, site.IssuerKey()))
 }
 
-// newAdversary returns an adversary that attacks the process, whose honest nodes are those of simnode.
-func newAdversary(t *testing.T, p *process, site *enroll.Site) *adversary.Adversary {
+// newAdversary returns an adversary that attacks the process, whose honest nodes are those of simnode. It
+// makes only one attack if that is named.
+func newAdversary(t *testing.T, p *process, site *enroll.Site, only string) *adversary.Adversary {
 	t.Helper()
 	var victims []string
 	for n := range 20 {
@@ -44,7 +45,7 @@ func newAdversary(t *testing.T, p *process, site *enroll.Site) *adversary.Advers
 	}
 	return adversary.New(t, adversary.Options{
 		Broker: p.broker, Console: strings.TrimPrefix(p.console, "http://"), Site: site, Victims: victims,
-		Permissions: []string{"events_viewer"}, Flood: 2000,
+		Permissions: []string{"events_viewer"}, Flood: 2000, Only: only,
 	})
 }
 
@@ -71,7 +72,7 @@ func TestRun_AnAdversaryFitsTheMemory(t *testing.T) {
 	}
 	site, config := siteConfig(t, cappedConfig)
 	p := startCapped(t, config)
-	a := newAdversary(t, p, site)
+	a := newAdversary(t, p, site, "")
 	a.Start()
 	awaitRounds(t, p, a, 3)
 	p.terminate(t) // while the adversary goes on
@@ -130,7 +131,7 @@ func TestBench_AnAdversaryCostsHonestNodesNothing(t *testing.T) {
 	}
 	steady := []string{"--rate", "500", "--messages", "2000", "--senders", "200"}
 	before := runBench(t, load(steady...)...)
-	a := newAdversary(t, p, site)
+	a := newAdversary(t, p, site, "")
 	a.Start()
 	beside := runBench(t, load(steady...)...)
 	awaitRounds(t, p, a, 1)

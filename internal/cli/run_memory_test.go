@@ -78,6 +78,24 @@ func TestRun_BombsFitTheMemory(t *testing.T) {
 	awaitNodes(t, p, len(nodes))
 }
 
+// TestRun_ReadersOfAnOwnInboxFitTheMemory has a node that publishes to connections of its own which read
+// nothing.
+func TestRun_ReadersOfAnOwnInboxFitTheMemory(t *testing.T) {
+	if !long() {
+		t.Skip("takes ten seconds of processor time; set " + longTests)
+	}
+	site, config := siteConfig(t, cappedConfig)
+	p := startCapped(t, config)
+	a := newAdversary(t, p, site, "readers of an own inbox")
+	a.Start()
+	awaitRounds(t, p, a, 3)
+	a.Stop()
+	p.terminate(t)
+	if !strings.Contains(p.log.String(), "reason=max-total-backlog") {
+		t.Errorf("%s", p.log)
+	}
+}
+
 // sendBombs publishes every bomb as a registration of a node of its own, twice, so that there is a
 // difference, and returns the nodes.
 func sendBombs(t *testing.T, p *process) (nodes []string) {

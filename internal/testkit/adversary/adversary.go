@@ -17,6 +17,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
+	"github.com/muster-appliance/muster/internal/testkit/deaf"
 	"github.com/nats-io/nats.go"
 )
 
@@ -43,6 +45,7 @@ type Options struct {
 	Captured    func() []byte // returns a message of an honest node, to be replayed; nil: none yet
 	Permissions []string      // of the adversary's client token
 	Flood       int           // messages in each flood; 0: 500
+	Only        string        // the only attack; empty: all
 }
 
 // Adversary attacks between Start and Stop.
@@ -60,6 +63,7 @@ type Adversary struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	conns   map[string]*nats.Conn // that attacks share, by role
+	deaf    []*deaf.Conn          // connections that read nothing, those of floodInbox that are open
 	held    []io.Closer           // connections that stay open until the same attack is made again
 	victims int                   // victims so far; they take turns
 
@@ -103,7 +107,7 @@ func New(tb testing.TB, o Options) *Adversary {
 		tb.Fatal(err)
 	}
 	a.chains = chains(tb, a.rsa.Certificate)
-	a.attacks = a.all()
+	a.attacks = slices.DeleteFunc(a.all(), func(at attack) bool { return o.Only != "" && at.name != o.Only })
 	return a
 }
 

@@ -35,7 +35,7 @@ func (a *Adversary) all() []attack {
 		{"protocol violations", a.violations},
 		{"half-open connections", a.halfOpen},
 		{"connection churn", a.churn},
-		{"slow readers", a.slowReaders},
+		{"slow readers", a.slowReaders}, {"readers of an own inbox", a.floodInbox},
 		{"subscriptions", a.subscriptions},
 		{"own connections", a.ownConnections},
 	}

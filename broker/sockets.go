@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"net"
+	"sync"
+)
+
+// sockets has the TCP connections under the TLS connections of nodes and clients. The server does not
+// end a write to a client that does not read before its deadline of ten seconds, also not when the
+// connection has ended meanwhile, because it was kicked, closed its side or sent what is no protocol.
+// What waits for it takes memory until then, and is counted nowhere. Closing the socket frees it.
+//
+// The server gives out no sockets, so this knows only those of TLS, from their handshakes.
+type sockets struct {
+	mu        sync.Mutex
+	byAddress map[string]*socket // by remote address
+	byID      map[uint64]*socket // of admitted connections, by the server's id
+}
+
+// socket is the TCP connection of one connection.
+type socket struct {
+	*net.TCPConn
+	address string
+	ended   bool // the server had ended the connection when it was checked last
+}
+
+func newSockets() *sockets {
+	return &sockets{byAddress: map[string]*socket{}, byID: map[uint64]*socket{}}
+}
+
+// add adds the connection of a handshake that has begun.
+func (s *sockets) add(conn net.Conn) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	address := tcp.RemoteAddr().String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byAddress[address] = &socket{TCPConn: tcp, address: address}
+}
+
+// admit gives the id to the connection from that address, if it is known.
+func (s *sockets) admit(address net.Addr, id uint64) {
+	if address == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found := s.byAddress[address.String()]; found != nil {
+		s.byID[id] = found
+		delete(s.byAddress, found.address)
+	}
+}
+
+// close closes the socket of an admitted connection, if it is known. What was not sent is discarded.
+func (s *sockets) close(id uint64) {
+	s.mu.Lock()
+	found := s.byID[id]
+	delete(s.byID, id)
+	s.mu.Unlock()
+	if found != nil {
+		found.discard()
+	}
+}
+
+// closeLeftovers closes the sockets of connections that the server had ended before the last call
+// already, and reports whether there are others that have ended. It forgets sockets that are closed.
+func (s *sockets) closeLeftovers(open func(id uint64) bool) (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, found := range s.byAddress {
+		if found.closed() {
+			delete(s.byAddress, address)
+		}
+	}
+	for id, found := range s.byID {
+		switch {
+		case open(id):
+		case found.closed():
+			delete(s.byID, id)
+		case found.ended:
+			found.discard()
+			delete(s.byID, id)
+		default:
+			found.ended, more = true, true
+		}
+	}
+	return more
+}
+
+// closed reports whether the server has closed the socket.
+func (s *socket) closed() bool {
+	raw, err := s.SyscallConn()
+	return err != nil || raw.Control(func(uintptr) {}) != nil
+}
+
+// discard closes the socket without sending what waits in the kernel. An error means that it has
+// already closed.
+func (s *socket) discard() {
+	_ = s.SetLinger(0)
+	_ = s.Close()
+}
