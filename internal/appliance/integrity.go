@@ -18,6 +18,10 @@ import (
 const (
 	// gapsTimeout is how long the server may take to list the sequences that a stream does not have.
 	gapsTimeout = 10 * time.Second
+	// Missing streams are created again in up to so many attempts, each of which takes up to
+	// createTimeout: the server answers no request that it receives while it opens the store.
+	createAttempts = 3
+	createTimeout  = 3 * time.Second
 )
 
 // RecordFile returns the file with the record of the streams.
@@ -53,6 +57,7 @@ func (a *Appliance) compareStreams(context.Context) error {
 func (a *Appliance) keepRecord() {
 	ticker := time.NewTicker(a.recorder.interval)
 	defer ticker.Stop()
+	missing := false // a declared stream that could not be created again
 	for {
 		select {
 		case <-a.quit:
@@ -61,20 +66,40 @@ func (a *Appliance) keepRecord() {
 		case <-ticker.C:
 		}
 		if a.recorder.reopened.Load() {
-			a.restoreStreams()
+			missing = !a.restoreStreams()
+		} else if missing {
+			missing = a.createMissing() != nil
 		}
 		a.recorder.tick(time.Now())
 	}
 }
 
 // restoreStreams creates declared streams that are missing after the store was reopened, and compares all.
-func (a *Appliance) restoreStreams() {
-	ctx, cancel := context.WithTimeout(a.ctx, gapsTimeout)
-	defer cancel()
-	if err := a.recreateStreams(ctx); err != nil {
+// It reports whether all exist.
+func (a *Appliance) restoreStreams() bool {
+	var err error
+	for range createAttempts {
+		if err = a.createMissing(); err == nil {
+			break
+		}
+		select {
+		case <-a.quit:
+			return false
+		case <-time.After(a.recorder.interval):
+		}
+	}
+	if err != nil {
 		a.opts.Log.Named("jsconfig").Error("missing streams not created", "error", err)
 	}
 	a.recorder.storeReopened(time.Now())
+	return err == nil
+}
+
+// createMissing creates the declared streams that are missing.
+func (a *Appliance) createMissing() error {
+	ctx, cancel := context.WithTimeout(a.ctx, createTimeout)
+	defer cancel()
+	return a.recreateStreams(ctx)
 }
 
 // gaps returns the sequences between the first and the last message of a stream that it does not have.
