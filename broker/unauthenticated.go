@@ -117,7 +117,10 @@ func (b *Broker) subscribeRefused() error {
 	if err != nil {
 		return err
 	}
-	return subscription.SetPendingLimits(-1, -1) // all of a flood are counted
+	if err := subscription.SetPendingLimits(-1, -1); err != nil { // all of a flood are counted
+		return err
+	}
+	return nc.Flush() // before the port opens
 }
 
 func (b *Broker) handleRefused(m *nats.Msg) {
