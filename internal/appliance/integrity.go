@@ -117,14 +117,14 @@ func (a *Appliance) gaps(stream string) (integrity.Ranges, error) {
 	return integrity.Sequences(info.State.Deleted), nil
 }
 
-// subscribeIntegrity follows the changes that are made through JetStream's API. The private streams' service
-// reports most of them before they are made; here all of them arrive afterwards.
+// subscribeIntegrity follows the changes of consumers that are made through JetStream's API. The private
+// streams' service announces those of streams.
 func (a *Appliance) subscribeIntegrity() error {
 	_, err := a.streams.Conn().Subscribe(contract.SubjectAPIAdvisory, func(m *nats.Msg) {
 		var advisory struct{ Subject string }
 		if json.Unmarshal(m.Data, &advisory) == nil {
 			_, operation, _ := strings.Cut(advisory.Subject, ".API.")
-			a.recorder.noteChange(operation, time.Now())
+			a.recorder.noteConsumer(operation, time.Now())
 		}
 	})
 	return err

@@ -210,10 +210,7 @@ func (r *recorder) tick(now time.Time) {
 		return
 	}
 	r.compareRunning(have, now)
-	r.live.Update(have, now, r.suspects)
-	for c := range r.changes {
-		c.note(r.live) // the next comparison must not take it for a loss either
-	}
+	r.live.Update(have, now, r.unsettled())
 	r.setBase(r.live)
 	r.commit(now)
 }
@@ -233,7 +230,7 @@ func (r *recorder) commit(now time.Time) {
 // changed reports whether any stream differs in more than the time at which it was seen.
 func changed(before, after *integrity.Record) bool {
 	return !maps.EqualFunc(before.Streams, after.Streams, func(a, b *integrity.Entry) bool {
-		return a.Removed == b.Removed && reflect.DeepEqual(a.Stream, b.Stream)
+		return a.Removed == b.Removed && a.Changing == b.Changing && a.Deleting == b.Deleting && reflect.DeepEqual(a.Stream, b.Stream)
 	})
 }
 

@@ -15,17 +15,26 @@ func TestRecorder_ExpectsChangesUntilTheyAreAnswered(t *testing.T) {
 	full := integrity.Stream{Name: "S", Created: time.Unix(1, 0), First: 1, Last: 10, Messages: 10, Bytes: 1000}
 	purged := full
 	purged.First, purged.Messages, purged.Bytes = 11, 0, 0
+	created := integrity.Stream{Name: "S", Created: time.Unix(2, 0), First: 1}
 	for name, test := range map[string]struct {
-		operation    string
-		after        []integrity.Stream
-		lossExpected bool
+		operation     string
+		answer        string // empty: none
+		after         []integrity.Stream
+		before, later bool // a loss is found before the answer, and after it
 	}{
-		"purge":            {operation: "STREAM.PURGE.S", after: []integrity.Stream{purged}},
-		"update":           {operation: "STREAM.UPDATE.S", after: []integrity.Stream{purged}},
-		"delete":           {operation: "STREAM.DELETE.S"},
-		"of another":       {operation: "STREAM.PURGE.T", after: []integrity.Stream{purged}, lossExpected: true},
-		"removes nothing":  {operation: "STREAM.INFO.S", after: []integrity.Stream{purged}, lossExpected: true},
-		"without a stream": {operation: "CONSUMER", after: []integrity.Stream{purged}, lossExpected: true},
+		"purge":             {"STREAM.PURGE.S", `{"success":true,"purged":10}`, []integrity.Stream{purged}, false, false},
+		"purge unanswered":  {"STREAM.PURGE.S", "", []integrity.Stream{purged}, false, false},
+		"purge of a few":    {"STREAM.PURGE.S", `{"success":true,"purged":9}`, []integrity.Stream{purged}, false, true},
+		"refused purge":     {"STREAM.PURGE.S", `{"error":{"code":500}}`, []integrity.Stream{purged}, false, true},
+		"delete a message":  {"STREAM.MSG.DELETE.S", `{"success":true}`, []integrity.Stream{purged}, false, true},
+		"delete":            {"STREAM.DELETE.S", `{"success":true}`, nil, false, false},
+		"delete, create":    {"STREAM.DELETE.S", `{"success":true}`, []integrity.Stream{created}, false, false},
+		"delete unanswered": {"STREAM.DELETE.S", "", nil, false, false},
+		"refused delete":    {"STREAM.DELETE.S", `{"error":{"code":500}}`, []integrity.Stream{purged}, false, true},
+		"restore":           {"STREAM.RESTORE.S", `{}`, []integrity.Stream{purged}, false, false},
+		"of another":        {"STREAM.PURGE.T", `{"success":true,"purged":10}`, []integrity.Stream{purged}, true, true},
+		"removes nothing":   {"STREAM.INFO.S", `{}`, []integrity.Stream{purged}, true, true},
+		"without a stream":  {"CONSUMER", `{}`, []integrity.Stream{purged}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Unix(100, 0)
@@ -57,12 +66,12 @@ func TestRecorder_ExpectsChangesUntilTheyAreAnswered(t *testing.T) {
 			ticks()
 			have = test.after
 			ticks()
-			if (lost > 0) != test.lossExpected {
+			if (lost > 0) != test.before {
 				t.Errorf("before the answer: %d findings", lost)
 			}
-			done()
+			done([]byte(test.answer))
 			ticks()
-			if (lost > 0) != test.lossExpected {
+			if (lost > 0) != test.later {
 				t.Errorf("after the answer: %d findings", lost)
 			}
 		})

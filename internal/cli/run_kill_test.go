@@ -94,8 +94,8 @@ const limitedStreams = "[jetstream]\nsync_interval = '20ms'\n" +
 	"max_bytes = '32KiB'\nmax_age = '2s'\nduplicate_window = '1s'\n" +
 	"[bucket.LIMITED]\nhistory = 2\n"
 
-// publishToLimitedStreams publishes to the limited streams, and reads one of them with a durable consumer,
-// until the process is killed.
+// publishToLimitedStreams publishes to the limited streams, purges one of them, and reads another one with a
+// durable consumer, until the process is killed.
 func publishToLimitedStreams(t *testing.T, broker string) {
 	t.Helper()
 	js := jetStream(t, broker)
@@ -116,6 +116,9 @@ func publishToLimitedStreams(t *testing.T, broker string) {
 				if nc.Publish(fmt.Sprintf("limited.%s.%d", name, rand.N(20)), data) != nil {
 					return
 				}
+			}
+			if n%10 == 0 {
+				_ = nc.PublishRequest("$JS.API.STREAM.PURGE.LIMITED_MSGS", nc.NewInbox(), nil)
 			}
 			if nc.Publish(fmt.Sprintf("$KV.LIMITED.%d", rand.N(20)), nil) != nil || nc.FlushTimeout(time.Second) != nil {
 				return

@@ -131,7 +131,7 @@ func TestCompare_NamesWhatHappened(t *testing.T) {
 
 func TestCompare_AfterARemovalThroughTheAPIOnlyTheLastSequenceCounts(t *testing.T) {
 	r := recordOf(stream(1, 100, Limits{}))
-	r.MessagesRemoved("S")
+	r.StreamChanging("S", false)
 	if found := r.Compare([]Stream{{Name: "S", Created: created, First: 101, Last: 100}}, seen); len(found) > 0 {
 		t.Errorf("have %+v", found)
 	}

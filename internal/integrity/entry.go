@@ -12,8 +12,12 @@ const maxSamples = 32
 type Entry struct {
 	Stream
 	Seen time.Time `json:"seen"` // when this state was read
-	// Removed: messages were removed through the API after Seen, so only Last can be compared.
-	Removed bool `json:"removed,omitempty"`
+	// Changing: a request to the API may have removed any number of messages since Seen, so only Last can
+	// be compared. Deleting: it may have deleted the stream.
+	Changing bool `json:"changing,omitempty"`
+	Deleting bool `json:"deleting,omitempty"`
+	// Removed is how many messages other requests to the API removed since Seen.
+	Removed uint64 `json:"removed,omitempty"`
 	// Samples give bounds for the age of messages, in ascending order.
 	Samples []Sample `json:"samples,omitempty"`
 }
@@ -31,7 +35,7 @@ func (e *Entry) update(s Stream, seen time.Time) {
 	} else {
 		e.Samples = nil
 	}
-	e.Stream, e.Seen, e.Removed = s, seen, false
+	e.Stream, e.Seen, e.Removed, e.Changing, e.Deleting = s, seen, 0, false, false
 	e.sample()
 }
 
@@ -94,7 +98,13 @@ func (e *Entry) expired(s *Stream, stored uint64, now time.Time) uint64 {
 // state was recorded. stored is the number of messages stored since.
 func (e *Entry) explained(s *Stream, stored uint64, now time.Time) uint64 {
 	all := e.Messages + stored
-	if e.Removed || e.Limits.Transient || s.Limits.Transient || s.Limits.tightened(e.Limits) ||
+	return min(e.explainedByLimits(s, stored, now)+e.Removed, all)
+}
+
+// explainedByLimits is explained without what the API removed, unless that may be any number.
+func (e *Entry) explainedByLimits(s *Stream, stored uint64, now time.Time) uint64 {
+	all := e.Messages + stored
+	if e.Changing || e.Limits.Transient || s.Limits.Transient || s.Limits.tightened(e.Limits) ||
 		stored > 0 && (e.Limits.Replaces || s.Limits.Replaces) {
 		return all
 	}

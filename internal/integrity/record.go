@@ -25,6 +25,9 @@ func (r *Record) Compare(have []Stream, now time.Time) []Finding {
 	for _, name := range slices.Sorted(maps.Keys(r.Streams)) {
 		e := r.Streams[name]
 		i := slices.IndexFunc(have, func(s Stream) bool { return s.Name == name })
+		if e.Deleting && (i < 0 || !have[i].Created.Equal(e.Created)) {
+			continue
+		}
 		if i < 0 {
 			found = append(found, e.gone(now))
 			continue
@@ -96,10 +99,20 @@ func (r *Record) Clone() *Record {
 	return c
 }
 
-// MessagesRemoved notes that the API may have removed messages of the stream.
-func (r *Record) MessagesRemoved(stream string) {
+// StreamChanging notes that a request to the API may remove any number of messages of the stream or, with
+// deleting, the stream itself.
+func (r *Record) StreamChanging(stream string, deleting bool) {
 	if e := r.Streams[stream]; e != nil {
-		e.Removed = true
+		e.Changing, e.Deleting = true, e.Deleting || deleting
+	}
+}
+
+// StreamChanged notes that requests which StreamChanging announced have removed so many messages, and not
+// the stream.
+func (r *Record) StreamChanged(stream string, removed uint64) {
+	if e := r.Streams[stream]; e != nil {
+		e.Changing, e.Deleting = false, false
+		e.Removed += removed
 	}
 }
 

@@ -29,19 +29,22 @@ func (s *Service) answer(m inproc.Message) {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}
-	done := func() {}
+	done := func([]byte) {}
 	if changes(operation) {
 		done = s.opts.Changing(operation)
 	}
 	data, err := s.do(operation, m.Peer, m.Data)
-	done() // before the client knows
-	if err != nil {
-		var refused *apiError
-		if !errors.As(err, &refused) {
-			refused = errUnavailable
-		}
+	var refused *apiError
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
 		data = errorAnswer(operation, refused)
+	default: // JetStream may change something nevertheless
+		done(nil)
+		done = func([]byte) {}
+		data = errorAnswer(operation, errUnavailable)
 	}
+	done(data) // before the client knows
 	if changes(operation) {
 		s.opts.Log.Debug("request to change a stream", "subject", m.Subject, "name", m.Peer.User, "error", err)
 	}

@@ -54,9 +54,11 @@ type Options struct {
 	// DialSystem opens an internal connection to the system account, which receives the requests.
 	DialSystem    func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
-	Changing      func(operation string) (done func())                          // called around each change
 	Audit         func(audit.Record)                                            // records changes; must not wait
-	Log           hclog.Logger
+	// Changing is called before each request that may change something, and done with JetStream's answer; nil:
+	// there was none.
+	Changing func(operation string) (done func(answer []byte))
+	Log      hclog.Logger
 }
 
 // Service answers requests about private streams in place of JetStream. Its methods are safe for concurrent
