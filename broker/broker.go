@@ -16,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/muster-appliance/muster/internal/throttle"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
@@ -80,17 +81,24 @@ type Broker struct {
 
 	closeOnce     sync.Once
 	refusalEvents *nats.Conn     // receives events of refused connections; nil before Open
+	pages         chan struct{}  // has an element for each answer of Handlers that is being made
 	quit          chan struct{}  // closed by Close
 	wg            sync.WaitGroup // of the goroutines that Open starts
 }
 
 // New returns a broker that has not started.
 func New(cfg Config, js JetStream, o Options) *Broker {
-	b := &Broker{cfg: cfg, js: js, opts: o, metas: metaCache{}, trustInterval: trustInterval, quit: make(chan struct{})}
+	b := &Broker{
+		cfg: cfg, js: js, opts: o, metas: metaCache{}, trustInterval: trustInterval,
+		pages: make(chan struct{}, maxPages), quit: make(chan struct{}),
+	}
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
-	b.log = &serverLog{log: o.Log, refusals: b.auth.refusals, token: o.WriteToken}
+	b.log = &serverLog{
+		log: o.Log, refusals: b.auth.refusals, token: o.WriteToken,
+		now: o.Now, warnings: throttle.New(refusalInterval),
+	}
 	return b
 }
 

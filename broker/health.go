@@ -117,6 +117,9 @@ func (b *Broker) Handlers() map[string]http.HandlerFunc {
 	}
 	for path, handler := range handlers {
 		handlers[path] = b.hideToken(handler)
+		if path != "/healthz" && path != "/varz" { // these are small, and probes must not wait
+			handlers[path] = b.inTurn(handlers[path])
+		}
 	}
 	return handlers
 }

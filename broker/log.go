@@ -6,9 +6,11 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/throttle"
 )
 
 // serverLog writes the server's log lines to Muster's log. Notices of NATS are routine and go to
@@ -17,21 +19,41 @@ type serverLog struct {
 	log      hclog.Logger
 	refusals *refusals
 	token    string // the write token, which is left out
+	now      func() time.Time
+	warnings *throttle.Throttle // by kind
 
 	mu    sync.Mutex
 	fatal error // first cause
 }
 
-// text returns a line without the write token.
+// maxLine is how many bytes of a line are logged: subjects and names of clients are in it.
+const maxLine = 1024
+
+// text returns a line without the write token, of at most maxLine bytes.
 func (l *serverLog) text(format string, args []any) string {
-	return string(withoutToken([]byte(fmt.Sprintf(format, args...)), l.token))
+	line := string(withoutToken([]byte(fmt.Sprintf(format, args...)), l.token))
+	if len(line) > maxLine {
+		line = strings.ToValidUTF8(line[:maxLine], "") + "…"
+	}
+	return line
 }
 
 // Noticef logs what NATS calls a notice.
 func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(format, args)) }
 
-// Warnf logs a warning.
-func (l *serverLog) Warnf(format string, args ...any) { l.log.Warn(l.text(format, args)) }
+// Warnf logs a warning, at most one of each kind in refusalInterval.
+func (l *serverLog) Warnf(format string, args ...any) {
+	kind := format[strings.LastIndex(format, " - ")+1:] // without the description of a connection before it
+	count, log := l.warnings.Add(kind, 1, l.now())
+	switch {
+	case !log:
+		l.log.Debug(l.text(format, args))
+	case count > 1:
+		l.log.Warn(l.text(format, args), "count", count)
+	default:
+		l.log.Warn(l.text(format, args))
+	}
+}
 
 // Errorf logs an error. The server also reports faults of single connections here; those are
 // logged at debug, so that a port scan does not fill the log.

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"net/http"
+	"strconv"
 
 	"github.com/muster-appliance/muster/internal/contract"
 )
@@ -16,6 +17,21 @@ func withoutToken(text []byte, token string) []byte {
 	return bytes.ReplaceAll(text, []byte(token), []byte("TOKEN"))
 }
 
+// maxPageItems is how many connections or subscriptions a page of NATS has at most.
+const maxPageItems = 10_000
+
+// limitPage lowers the limit that a request names to maxPageItems.
+func limitPage(r *http.Request) {
+	query := r.URL.Query()
+	if n, err := strconv.Atoi(query.Get("limit")); err == nil && n > maxPageItems {
+		query.Set("limit", strconv.Itoa(maxPageItems))
+		r.URL.RawQuery = query.Encode()
+	}
+}
+
+// maxPages is how many answers of NATS are made at the same time: each is in memory as a whole.
+const maxPages = 4
+
 // hideToken returns a handler that answers as h does, without the write token.
 func (b *Broker) hideToken(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -23,6 +39,19 @@ func (b *Broker) hideToken(h http.HandlerFunc) http.HandlerFunc {
 		h(answer, r)
 		w.WriteHeader(answer.status)
 		_, _ = w.Write(withoutToken(answer.body.Bytes(), b.opts.WriteToken)) // fails if the client is gone
+	}
+}
+
+// inTurn returns a handler that waits for its turn, and whose answers have at most maxPageItems items.
+func (b *Broker) inTurn(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		limitPage(r)
+		select {
+		case b.pages <- struct{}{}:
+			defer func() { <-b.pages }()
+			h(w, r)
+		case <-r.Context().Done():
+		}
 	}
 }
 

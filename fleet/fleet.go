@@ -40,7 +40,8 @@ var errClosed = errors.New("the fleet view is closed")
 // Options is what the appliance passes to the fleet. All fields but PublishPrefix are required.
 type Options struct {
 	Site          string
-	StoreEvents   bool // false: the stream of events is not declared, and no event is stored
+	Memory        int64 // bytes that the process may use; 0: not known
+	StoreEvents   bool  // false: the stream of events is not declared, and no event is stored
 	Now           func() time.Time
 	Connect       func(name string, options ...nats.Option) (*nats.Conn, error) // to the account of the nodes
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
@@ -140,6 +141,9 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.opts.StoreEvents {
 		f.outbox = newOutbox(f.js, f.advisoryFunc(), f.opts.Log)
 		f.outbox.prefix = f.opts.PublishPrefix
+		if memory := f.opts.Memory; memory > 0 {
+			f.outbox.limit = int(min(memory/waitingMemory, maxWaiting))
+		}
 		f.wg.Go(f.outbox.run)
 		emit = f.outbox.put
 	}

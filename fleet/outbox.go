@@ -16,8 +16,10 @@ import (
 const (
 	// maxUnacked is how many events may be published and not yet acknowledged: one batch.
 	maxUnacked = 512
-	// maxWaiting is how many events may wait for the stream; further ones are dropped.
-	maxWaiting = 1_000_000
+	// maxWaiting is how many events may wait for the stream at most, and one for each waitingMemory of
+	// memory; further ones are dropped.
+	maxWaiting    = 1_000_000
+	waitingMemory = 4 << 10
 	// ackTimeout is how long the stream may take to acknowledge an event.
 	ackTimeout = 5 * time.Second
 	// retryDelay is the pause before the rest of a batch is published again.
@@ -35,6 +37,7 @@ type outbox struct {
 	// is nil if advisories are disabled.
 	advisory func(e *Event) *nats.Msg
 	prefix   func(subject string) string // what precedes a subject; nil: nothing
+	limit    int                         // events that may wait
 
 	mu      sync.Mutex
 	sites   []*Event // waiting events of sites, in order; they leave before those of nodes
@@ -53,17 +56,17 @@ type outbox struct {
 
 func newOutbox(js jetstream.JetStream, advisory func(e *Event) *nats.Msg, log hclog.Logger) *outbox {
 	return &outbox{
-		js: js, advisory: advisory, log: log,
+		js: js, advisory: advisory, log: log, limit: maxWaiting,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
 // put appends an event to the queue of site events or of node events. It drops and counts the
-// event if maxWaiting events wait already.
+// event if as many events wait already as may.
 func (o *outbox) put(e *Event) {
 	o.mu.Lock()
 	switch {
-	case len(o.sites)+len(o.nodes) >= maxWaiting:
+	case len(o.sites)+len(o.nodes) >= o.limit:
 		o.dropped.Add(1)
 	case e.Node == "":
 		o.sites = append(o.sites, e)

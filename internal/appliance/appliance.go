@@ -161,6 +161,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 	}
 	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
 		Site:          a.cfg.Site,
+		Memory:        machineMemory(),
 		StoreEvents:   a.cfg.keepsEvents(),
 		Now:           time.Now,
 		Clock:         a.clock.read,

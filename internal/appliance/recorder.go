@@ -230,7 +230,8 @@ func (r *recorder) commit(now time.Time) {
 // changed reports whether any stream differs in more than the time at which it was seen.
 func changed(before, after *integrity.Record) bool {
 	return !maps.EqualFunc(before.Streams, after.Streams, func(a, b *integrity.Entry) bool {
-		return a.Removed == b.Removed && a.Changing == b.Changing && a.Deleting == b.Deleting && reflect.DeepEqual(a.Stream, b.Stream)
+		return a.Removed == b.Removed && a.Changing == b.Changing && a.Deleting == b.Deleting &&
+			reflect.DeepEqual(a.Stream, b.Stream)
 	})
 }
 
