@@ -51,6 +51,7 @@ type recorder struct {
 	pendingAt   time.Time
 	suspects    map[string]bool            // streams that lacked messages in the last tick; the API may explain it
 	changes     map[*change]bool           // requests that JetStream has not answered
+	touched     map[string]bool            // streams that requests may have changed since tick began to read
 	recovered   []integrity.Stream         // as the server found them on the disk
 	noRecord    bool                       // there was no file at start
 	unrecorded  []integrity.Finding        // findings that end with the process
@@ -90,6 +91,7 @@ func newRecorder(path string, syncInterval time.Duration, log hclog.Logger) *rec
 		record:   integrity.New(),
 		live:     integrity.New(),
 		changes:  map[*change]bool{},
+		touched:  map[string]bool{},
 		wake:     make(chan struct{}, 1),
 	}
 	if syncInterval > 0 {
@@ -200,6 +202,9 @@ func (r *recorder) storeReopened(now time.Time) {
 
 // tick reads the streams, compares them with their last states, and records earlier ones.
 func (r *recorder) tick(now time.Time) {
+	r.mu.Lock()
+	clear(r.touched)
+	r.mu.Unlock()
 	have, ok := r.streams()
 	if !ok || r.reopened.Load() {
 		return

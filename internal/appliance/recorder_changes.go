@@ -90,11 +90,13 @@ func (r *recorder) changing(operation string) (done func(answer []byte)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.changes[c] = true
+	r.touched[c.stream] = true
 	r.edit(c.announce, time.Now())
 	return func(answer []byte) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		delete(r.changes, c)
+		r.touched[c.stream] = true
 		var a changeAnswer
 		unknown := json.Unmarshal(answer, &a) != nil
 		done := a.Error == nil
@@ -117,6 +119,7 @@ func (r *recorder) noteConsumer(operation string, now time.Time) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.touched[c.stream] = true
 	r.edit(c.announce, now)
 }
 
@@ -154,9 +157,9 @@ func (r *recorder) answered(stream string, removed uint64) {
 }
 
 // unsettled returns the streams whose last state is kept: they lack messages, which the API may explain, or
-// are being changed. The caller holds r.mu.
+// were being changed since they were read. The caller holds r.mu.
 func (r *recorder) unsettled() map[string]bool {
-	kept := map[string]bool{}
+	kept := maps.Clone(r.touched)
 	maps.Copy(kept, r.suspects)
 	for c := range r.changes {
 		if c.consumer == "" {

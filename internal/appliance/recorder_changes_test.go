@@ -77,3 +77,47 @@ func TestRecorder_ExpectsChangesUntilTheyAreAnswered(t *testing.T) {
 		})
 	}
 }
+
+// TestRecorder_KeepsStatesThatWereReadBeforeAChange has a request that begins and ends while the streams are
+// read.
+func TestRecorder_KeepsStatesThatWereReadBeforeAChange(t *testing.T) {
+	full := integrity.Stream{Name: "S", Created: time.Unix(1, 0), First: 1, Last: 10, Messages: 10, Bytes: 1000}
+	purged := full
+	purged.First, purged.Messages, purged.Bytes = 11, 0, 0
+	now, have := time.Unix(100, 0), full
+	r := newRecorder(filepath.Join(t.TempDir(), "streams.json"), 0, hclog.NewNullLogger())
+	r.gaps = func(string) (integrity.Ranges, error) { return nil, nil }
+	during := func() {}
+	r.streams = func() ([]integrity.Stream, bool) {
+		read := []integrity.Stream{have}
+		during()
+		return read, true
+	}
+	if err := integrity.New().Save(r.path); err != nil {
+		t.Fatal(err)
+	}
+	r.load(now)
+	r.storeOpened()
+	r.start(now)
+	tick := func() {
+		now = now.Add(time.Second)
+		r.tick(now)
+	}
+	tick()
+	during = func() {
+		done := r.changing("STREAM.PURGE.S")
+		have = purged
+		done([]byte(`{"success":true,"purged":10}`))
+		during = func() {}
+	}
+	for range 5 {
+		tick()
+		record, err := integrity.Load(r.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := append(r.findings(), record.Compare([]integrity.Stream{have}, now)...); len(found) > 0 {
+			t.Fatalf("found %+v", found)
+		}
+	}
+}
