@@ -1,13 +1,11 @@
 package appliance_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +22,7 @@ import (
 func TestAppliance_ClockStepChangesNoState(t *testing.T) {
 	t.Parallel()
 	cfg := testkit.Config(t, "")
-	var log lockedBuffer
+	var log logBuffer
 	a := appliance.New(cfg, appliance.Options{
 		Version: "test", Log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn}),
 	})
@@ -101,7 +99,7 @@ func TestAppliance_StartComparesTheClockWithStoredMessages(t *testing.T) {
 		{-time.Hour, "clock is behind the newest stored message: difference="},
 		{8 * 24 * time.Hour, "older than the max_age of a stream: stream=CHORIA_REGISTRATION difference=19"},
 	} {
-		var log lockedBuffer
+		var log logBuffer
 		a := appliance.New(cfg, appliance.Options{
 			Version: "test", Log: hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Warn}),
 		})
@@ -130,22 +128,4 @@ func allUp(a *appliance.Appliance, nodes int) error {
 		return fmt.Errorf("states %v", have)
 	}
 	return nil
-}
-
-// lockedBuffer is a buffer that several goroutines may use.
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }

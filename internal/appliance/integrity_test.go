@@ -1,7 +1,6 @@
 package appliance_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -140,24 +138,6 @@ func TestIntegrity_ChangesThroughTheAPIAreNoLoss(t *testing.T) {
 	}
 }
 
-// logText can be read while an appliance logs to it.
-type logText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logText) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logText) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), text)
-}
-
 // lostStore returns the data directory of a stopped appliance whose registrations, ten of them, were
 // deleted from the disk.
 func lostStore(t *testing.T) string {
@@ -177,7 +157,7 @@ func TestIntegrity_ALossIsReportedUntilItIsAccepted(t *testing.T) {
 	t.Parallel()
 	cfg := testkit.Config(t, recordOften+keepAll)
 	cfg.DataDir = lostStore(t)
-	var log logText
+	var log logBuffer
 	reports := func(errors int) *appliance.Appliance {
 		t.Helper()
 		a := appliance.New(cfg, appliance.Options{Log: hclog.New(&hclog.LoggerOptions{Output: &log})})
@@ -194,8 +174,8 @@ func TestIntegrity_ALossIsReportedUntilItIsAccepted(t *testing.T) {
 		if _, metrics := testkit.Get(t, a, "/metrics"); !strings.Contains(metrics, metric) {
 			t.Errorf("the metrics do not have %s", metric)
 		}
-		if n := log.count("[ERROR]"); n != errors {
-			t.Errorf("%d errors are logged, want %d:\n%s", n, errors, log.text.String())
+		if n := strings.Count(log.String(), "[ERROR]"); n != errors {
+			t.Errorf("%d errors are logged, want %d:\n%s", n, errors, log.String())
 		}
 		return a
 	}

@@ -351,11 +351,11 @@ func restore(t *testing.T, nc *nats.Conn, config json.RawMessage, data []byte) {
 }
 
 // reopen closes the appliance and opens another one in the same directory, with a log.
-func reopen(t *testing.T, dir, text string) (a *appliance.Appliance, log *bytes.Buffer, closeAppliance func()) {
+func reopen(t *testing.T, dir, text string) (a *appliance.Appliance, log *logBuffer, closeAppliance func()) {
 	t.Helper()
 	cfg := testkit.Config(t, text)
 	cfg.DataDir = dir
-	log = new(bytes.Buffer)
+	log = new(logBuffer)
 	logger := hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Trace})
 	a = appliance.New(cfg, appliance.Options{Version: "test", Log: logger})
 	if err := a.Open(t.Context()); err != nil {
@@ -516,7 +516,7 @@ func TestPrivateStreams_StoreWhatCannotBeProtected(t *testing.T) {
 }
 
 // warnings returns the lines of a log that are warnings or errors.
-func warnings(log *bytes.Buffer) string {
+func warnings(log *logBuffer) string {
 	var lines []string
 	for line := range strings.Lines(log.String()) {
 		if strings.Contains(line, "[WARN]") || strings.Contains(line, "[ERROR]") {

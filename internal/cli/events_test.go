@@ -66,8 +66,15 @@ func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	index := 100
 	wait.Eventually(t, func() error { // until the command listens, and an event comes after that
 		index++
+		before := summary(t, p.console).Nodes
 		process := startNode(t, index, p.broker)
 		defer func() { _ = process.Kill() }()
+		wait.Eventually(t, func() error {
+			if summary(t, p.console).Nodes == before {
+				return errors.New("the node did not register")
+			}
+			return nil
+		})
 		time.Sleep(50 * time.Millisecond)
 		if !strings.Contains(out.String(), "new ") {
 			return errors.New("no event was printed")
