@@ -49,7 +49,8 @@ func TestDeb_InstallUpgradeRemovePurge(t *testing.T) {
 	}
 	h.checkKeysKept(t)
 	left := h.sh("find /etc/muster /var/lib -path '*muster*' -type f | grep -v /nodes/ | grep -v /var/lib/dpkg | sort")
-	want := "/etc/muster/ca.key\n/etc/muster/ca.pem\n/etc/muster/cert.pem\n/etc/muster/key.pem\n"
+	want := "/etc/muster/ca.key\n/etc/muster/ca.pem\n/etc/muster/cert.pem\n/etc/muster/crl.pem\n" +
+		"/etc/muster/issued.txt\n/etc/muster/key.pem\n"
 	if left != want || h.exists("/var/lib/muster") || h.exists(enabled) {
 		t.Errorf("left:\n%s", left)
 	}
