@@ -28,6 +28,9 @@ const (
 	checkInterval = 5 * time.Second
 	// inactiveThreshold is when the server deletes a consumer that this process did not delete.
 	inactiveThreshold = time.Minute
+	// readAttempts is how often stored messages are read from the start position: the client library drops
+	// messages when this process reads them more slowly than they arrive.
+	readAttempts = 5
 	// deleteTimeout is how long the deletion of a consumer may take.
 	deleteTimeout = 2 * time.Second
 )
@@ -225,6 +228,25 @@ func (f *Fleet) readStored(
 	case <-ctx.Done():
 		return fmt.Errorf("wait for other readers: %w", ctx.Err())
 	}
+	var last uint64
+	handleOnce := func(m jetstream.Msg, sequence uint64) {
+		if sequence > last {
+			last = sequence
+			handle(m, sequence)
+		}
+	}
+	var err error
+	for range readAttempts {
+		if err = f.readOnce(ctx, s, cfg, limit, handleOnce); !errors.Is(err, errGap) {
+			break
+		}
+	}
+	return err
+}
+
+func (f *Fleet) readOnce(
+	ctx context.Context, s jetstream.Stream, cfg jetstream.ConsumerConfig, limit int, handle messageHandler,
+) error {
 	fd, err := f.newFeed(ctx, s, cfg)
 	if err != nil {
 		return err
