@@ -17,10 +17,12 @@ const (
 	// stallTimeout is how long reading a stored message may take, until it is checked whether it
 	// is still in the stream: messages may be deleted while they are read.
 	stallTimeout = 2 * time.Second
-	// maxPulled is how many messages the client library requests ahead, and maxPulledBytes how many
-	// bytes, unless two of the largest messages that the server accepts have more.
+	// maxPulled is how many messages the client library requests ahead, and maxPulledBytes how many bytes
+	// they have at most, if each is as large as the server accepts; but two messages in any case. With a
+	// limit of bytes in the request the server would add messages of its own, for which the library has no
+	// room: it would drop others.
 	maxPulled      = 2000
-	maxPulledBytes = 8 << 20
+	maxPulledBytes = 16 << 20
 	// heartbeat is how often the server reports that a consumer exists. A feed ends after two
 	// intervals without a message or a heartbeat.
 	heartbeat = 5 * time.Second
@@ -78,24 +80,12 @@ func (f *Fleet) newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.C
 		return nil, err
 	}
 	fd.unread = fd.consumer.CachedInfo().NumPending
-	fd.messages, err = fd.consumer.Messages(jetstream.PullHeartbeat(heartbeat),
-		jetstream.PullMaxMessagesWithBytesLimit(maxPulled, f.pulledBytes))
+	fd.messages, err = fd.consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullMaxMessages(f.pulled))
 	if err != nil {
 		fd.deleteConsumer()
 		return nil, err
 	}
 	return fd, nil
-}
-
-// pullSingly requests one message at a time from now on, of any size. A stream may have messages from
-// a time when the server accepted larger ones; a request with a limit does not deliver them.
-func (f *feed) pullSingly() error {
-	f.messages.Stop()
-	messages, err := f.consumer.Messages(jetstream.PullHeartbeat(heartbeat), jetstream.PullMaxMessages(1))
-	if err == nil {
-		f.messages = messages
-	}
-	return err
 }
 
 // close stops reading and deletes the consumer.
@@ -139,9 +129,7 @@ func (f *feed) catchUp(ctx context.Context, limit int, handle messageHandler) er
 		err := f.next(waiting, handle)
 		cancel()
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			if err = f.updateUnread(ctx); err == nil && f.unread > 0 {
-				err = f.pullSingly()
-			}
+			err = f.updateUnread(ctx)
 		}
 		if err != nil {
 			return err

@@ -191,21 +191,6 @@ func TestFeed_RequestsFewBytesAhead(t *testing.T) {
 	}
 }
 
-// TestFeed_ReadsMessagesAboveItsLimit has messages that a server accepted whose max_payload was larger.
-func TestFeed_ReadsMessagesAboveItsLimit(t *testing.T) {
-	t.Parallel()
-	s := newFixture(t)
-	f := s.open(DefaultConfig())
-	const messages = 5
-	stream := s.storeLarge(messages, 10_000)
-	f.pulledBytes = 1000
-	visited := 0
-	err := f.readStored(t.Context(), stream, jetstream.ConsumerConfig{}, 0, func(jetstream.Msg, uint64) { visited++ })
-	if err != nil || visited != messages {
-		t.Errorf("%d of %d visited, %v", visited, messages, err)
-	}
-}
-
 // storeLarge stores messages of a size and returns their stream.
 func (s *fixture) storeLarge(messages, size int) jetstream.Stream {
 	s.tb.Helper()

@@ -80,7 +80,7 @@ type Fleet struct {
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
 
-	pulledBytes int // how many bytes a feed requests ahead, see maxPulledBytes; less in tests
+	pulled int // how many messages a feed requests ahead, see maxPulledBytes
 
 	reconnected chan struct{} // has an element when the system connection was lost and is back
 	reconciled  atomic.Uint64 // differences that reconciliation found
@@ -131,7 +131,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	if f.system, err = f.opts.ConnectSystem("fleet", nats.ReconnectHandler(f.handleReconnect)); err != nil {
 		return err
 	}
-	f.pulledBytes = max(maxPulledBytes, 2*int(f.conn.MaxPayload()))
+	f.pulled = int(min(max(maxPulledBytes/f.conn.MaxPayload(), 2), maxPulled))
 	f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncMaxPending(2*maxUnacked),
 		jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
