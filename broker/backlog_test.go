@@ -27,7 +27,7 @@ func TestBacklogLimits_Excess(t *testing.T) {
 		{"no more than needed", "a 40, b 39, c 22", "a 40"},
 		{"none with less than an equal share", "a 50, b 50, c 50, d 10, e 10", "a 50, b 50"},
 		{"addresses without an identity", "[1] 40, [1] 40, a 30, [2] 30", "[1] 40"},
-		{"an address is no identity", "[a] 40, a 40, b 30", "[a] 40"},
+		{"an address is not an identity", "[a] 40, a 40, b 30", "[a] 40"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 // sockets has the TCP connections under the TLS connections of nodes and clients. The server does not
 // end a write to a client that does not read before its deadline of ten seconds, also not when the
-// connection has ended meanwhile, because it was kicked, closed its side or sent what is no protocol.
+// connection has ended meanwhile, because it was kicked, closed its side or violated the protocol.
 // What waits for it takes memory until then, and is counted nowhere. Closing the socket frees it.
 //
 // The server gives out no sockets, so this knows only those of TLS, from their handshakes.

@@ -30,8 +30,8 @@ const (
 	checkInterval = 5 * time.Second
 	// inactiveThreshold is when the server deletes a consumer that this process did not delete.
 	inactiveThreshold = time.Minute
-	// readAttempts is how often stored messages are read from the start position: the client library drops
-	// messages when this process reads them more slowly than they arrive.
+	// readAttempts is how often stored messages are read from the start position. The client library has
+	// room for what it requests, but not for a heartbeat beside that: then it drops a message.
 	readAttempts = 5
 	// deleteTimeout is how long the deletion of a consumer may take.
 	deleteTimeout = 2 * time.Second
@@ -223,9 +223,13 @@ func (f *Fleet) readStored(
 			handle(m, sequence)
 		}
 	}
-	var err error
+	return retryGaps(func() error { return f.readOnce(ctx, s, cfg, limit, handleOnce) })
+}
+
+// retryGaps calls read again while it returns errGap, up to readAttempts times in all.
+func retryGaps(read func() error) (err error) {
 	for range readAttempts {
-		if err = f.readOnce(ctx, s, cfg, limit, handleOnce); !errors.Is(err, errGap) {
+		if err = read(); !errors.Is(err, errGap) {
 			break
 		}
 	}

@@ -205,3 +205,29 @@ func (s *fixture) storeLarge(messages, size int) jetstream.Stream {
 	}
 	return stream
 }
+
+func TestRetryGaps_EndsWithTheFirstOtherResult(t *testing.T) {
+	other := errors.New("other")
+	gap := fmt.Errorf("read: %w", errGap)
+	for name, test := range map[string]struct {
+		results []error
+		want    error
+		calls   int
+	}{
+		"at once":  {[]error{nil}, nil, 1},
+		"a gap":    {[]error{gap, nil}, nil, 2},
+		"error":    {[]error{gap, other}, other, 2},
+		"for ever": {[]error{gap, gap, gap, gap, gap, nil}, errGap, readAttempts},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			err := retryGaps(func() error {
+				calls++
+				return test.results[calls-1]
+			})
+			if !errors.Is(err, test.want) || calls != test.calls {
+				t.Errorf("%v after %d calls", err, calls)
+			}
+		})
+	}
+}

@@ -14,7 +14,11 @@ const followRetryDelay = time.Second
 
 // followRegistrations reads the last registration of each node, and starts to follow new ones.
 func (f *Fleet) followRegistrations(ctx context.Context) error {
-	feed, err := f.openRegistrations(ctx)
+	var feed *feed
+	err := retryGaps(func() (err error) {
+		feed, err = f.openRegistrations(ctx)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		f.opts.Log.Warn("stream of registrations does not exist, so the fleet view is empty", "stream", f.cfg.Stream)
 	} else if err != nil {

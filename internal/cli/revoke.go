@@ -59,6 +59,9 @@ func (p *program) revoke(dir, name string, serials []string) error {
 		what = "The tokens of " + name + " are"
 	}
 	fmt.Fprintf(p.out, "%s revoked in %s.\n", what, file)
+	if s.IssuesTokens() && !s.HasNode(name) {
+		fmt.Fprintf(p.out, "No node of that name was enrolled in %s: check the name.\n", dir)
+	}
 	p.printApplied(s)
 	fmt.Fprintf(p.out, "To admit the node again:\n\n  %s enroll %s --dir %s --force\n", commandName(), name, dir)
 	return nil

@@ -322,3 +322,20 @@ func TestRevoke_ReportsWhatIsMissing(t *testing.T) {
 		})
 	}
 }
+
+func TestRevoke_NamesATokenNodeThatWasNotEnrolled(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "site")
+	for _, args := range [][]string{
+		{"init", "--dir", dir, "--name", "x", "--issuer"}, {"enroll", "web1.example.net", "--dir", dir},
+	} {
+		if status, _, errOut := muster(t, args...); status != statusOK {
+			t.Fatal(errOut)
+		}
+	}
+	for name, enrolled := range map[string]bool{"web1.example.net": true, "wbe1.example.net": false} {
+		status, out, errOut := muster(t, "revoke", name, "--dir", dir)
+		if status != statusOK || strings.Contains(out, "check the name") == enrolled {
+			t.Errorf("%s: status %d, %s%s", name, status, out, errOut)
+		}
+	}
+}

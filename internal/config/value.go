@@ -108,7 +108,7 @@ func (v durationValue) set(found any) error {
 		*v.into = 0
 		return nil
 	}
-	d, err := parseUnits(found, int64(v.min), "90s, 5m or 7d", ParseDuration)
+	d, err := parseUnits(found, int64(v.min), "90s, 5m or 7d"+orWord(v.word), ParseDuration)
 	if err != nil {
 		return err
 	}
@@ -118,6 +118,14 @@ func (v durationValue) set(found any) error {
 	}
 	*v.into = d
 	return nil
+}
+
+// orWord returns what follows the examples in an error if the file may also hold the word; nothing if empty.
+func orWord(word string) string {
+	if word == "" {
+		return ""
+	}
+	return ", or " + strconv.Quote(word)
 }
 
 func (v durationValue) String() string {
@@ -147,7 +155,7 @@ func (v sizeValue) set(found any) error {
 		*v.into = 0
 		return nil
 	}
-	n, err := parseUnits(found, v.min, "64KiB or 20GiB", ParseSize)
+	n, err := parseUnits(found, v.min, "64KiB or 20GiB"+orWord(v.word), ParseSize)
 	if err != nil {
 		return err
 	}

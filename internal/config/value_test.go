@@ -19,7 +19,7 @@ func TestValue_RefusesInvalidInput(t *testing.T) {
 		`pause = "0s"`:          `"0s" is out of range; it must be from 1s to 1h`,
 		`room = 0`:              `0 has no unit`,
 		`room = "0B"`:           `"0B" is out of range; it must be from 1B to 1TiB`,
-		`limit = "automatic"`:   `"automatic" has no known unit`,
+		`limit = "automatic"`:   `write a number with a unit, such as 64KiB or 20GiB, or "auto"`,
 		`topics = 3`:            `expected a list of texts such as ["a", "b"], found 3`,
 		`key = 3`:               `expected a secret as text in quotes, or "file:PATH"`,
 		`key = "file:/none"`:    `read the secret: open /none: no such file or directory`,

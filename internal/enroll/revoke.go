@@ -47,6 +47,12 @@ func (s *Site) Revoke(name string, serials []string, now time.Time) (count int, 
 	return count, s.CRL(), err
 }
 
+// HasNode reports whether the directory has files of a node.
+func (s *Site) HasNode(name string) bool {
+	_, err := os.Stat(filepath.Join(s.Dir, nodesDir, filepath.Base(name)))
+	return err == nil
+}
+
 // revokeCertificates adds the known certificates of a name, and those with the serial numbers, to the
 // CRLs, and returns how many these are.
 func (s *Site) revokeCertificates(name string, serials []string, now time.Time) (count int, err error) {

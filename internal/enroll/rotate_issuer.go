@@ -22,7 +22,7 @@ type IssuerStage int
 
 // Stages of a rotation of the issuer.
 const (
-	IssuerAlone    IssuerStage = iota // there is no rotation
+	IssuerAlone    IssuerStage = iota // no rotation is under way
 	IssuerPrepared                    // there is a new issuer, but the old one issues the tokens
 	IssuerSwitched                    // the new one issues the tokens, the old one counts too
 )

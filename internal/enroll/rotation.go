@@ -168,7 +168,7 @@ func run(steps []step, limit int) error {
 	return nil
 }
 
-// allSteps is no limit for run.
+// allSteps makes run take every step.
 const allSteps = -1
 
 // errInterrupted is returned at the limit of a run, which only tests set.

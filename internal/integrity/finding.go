@@ -42,14 +42,15 @@ func (f *Finding) Subject() string {
 func (f *Finding) String() string {
 	text := f.Cause
 	if f.Messages > 0 {
-		text = fmt.Sprintf("%d messages are missing", f.Messages)
+		what := plural(f.Messages, "message is missing", "messages are missing")
 		if f.Damaged {
-			text = fmt.Sprintf("%d messages cannot be read", f.Messages)
+			what = plural(f.Messages, "message cannot be read", "messages cannot be read")
 		}
+		text = fmt.Sprintf("%d %s", f.Messages, what)
 		switch {
 		case len(f.Sequences) == 0:
 		case f.Sequences.Count() == f.Messages:
-			text += ": sequences " + f.Sequences.String()
+			text += ": " + plural(f.Messages, "sequence ", "sequences ") + f.Sequences.String()
 		default:
 			text += " among the sequences " + f.Sequences.String()
 		}
@@ -61,6 +62,14 @@ func (f *Finding) String() string {
 		text += "; as recorded at " + f.Since.UTC().Format(time.RFC3339)
 	}
 	return text + "; noticed at " + f.Noticed.UTC().Format(time.RFC3339)
+}
+
+// plural returns the form of a text for n things.
+func plural(n uint64, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // same reports whether two findings are about the same thing.

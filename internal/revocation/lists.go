@@ -147,7 +147,7 @@ func (l *Lists) choose(
 
 // keep leaves a CRL in force that has a higher number, or was made later, than the one in the files: with an
 // old copy, what was revoked since would count again. If the CRL in the files was made later despite its
-// lower number, it is no such copy, and what it revokes counts too.
+// lower number, it is not an old copy, and what it revokes counts too.
 func (l *Lists) keep(before *list, older *x509.RevocationList, ca *x509.Certificate) {
 	id := caIDOf(ca)
 	if !older.ThisUpdate.After(before.crl.ThisUpdate) {
@@ -197,7 +197,7 @@ func newList(crl *x509.RevocationList, ca *x509.Certificate) *list {
 }
 
 // Links returns the links of a verified chain, from the certificate of a peer to a CA in the files, and
-// on to the CA that has issued that one. A self-signed CA is no link.
+// on to the CA that has issued that one. A self-signed CA is not a link.
 func (l *Lists) Links(chain []*x509.Certificate) []Link {
 	if l == nil {
 		return nil

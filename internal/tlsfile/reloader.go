@@ -91,7 +91,7 @@ func (r *Reloader) reload(fingerprint string, now time.Time) (changed bool) {
 func (f Files) fingerprint() string { return Fingerprint(f.Cert, f.Key, f.CA) }
 
 // Fingerprint changes when one of the files changes: it has the path, size and modification time of
-// each, or why it has none. An empty path is no file.
+// each, or why it has none. Empty paths are left out.
 func Fingerprint(paths ...string) string {
 	var text string
 	for _, path := range paths {
