@@ -3,7 +3,6 @@ package broker
 import (
 	"crypto/rand"
 	"crypto/subtle"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +33,9 @@ type authenticator struct {
 	audit       func(audit.Record) // nil: not recorded
 	identities  identities
 	sockets     *sockets
-	roles       atomic.Pointer[Roles] // in force; those of cfg until the first Reload
+
+	connectionRoles connectionRoles
+	roles           atomic.Pointer[Roles] // in force; those of cfg until the first Reload
 
 	internalSecret string            // for connections into the account of the nodes
 	systemSecret   string            // for internal connections into the system account
@@ -43,9 +44,6 @@ type authenticator struct {
 	refuseNew      atomic.Bool // refuse all new connections that are not internal
 	lookupAccount  func(name string) (*server.Account, error)
 	isOpen         func(id uint64) bool // whether the server has the connection
-
-	mu       sync.Mutex
-	internal map[uint64]bool // ids of internal connections
 }
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
@@ -64,10 +62,11 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		systemSecret:   rand.Text(),
 		intakeSecrets:  intakeSecrets(o.Intakes),
 		adminSecret:    rand.Text(),
-		internal:       map[uint64]bool{},
 		admitted:       admitted{proofs: map[uint64]*proof{}},
 		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
 		sockets:        newSockets(),
+
+		connectionRoles: connectionRoles{roles: map[uint64]Role{}, limit: minRoles},
 	}
 	a.roles.Store(&cfg.Roles)
 	return a
@@ -105,7 +104,7 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 // since the connection was verified.
 func (a *authenticator) remember(id uint64, c *connectionAttempt, as admission) error {
 	p := proofOf(c, as.user)
-	if p == nil || as.internal {
+	if p == nil || as.role == RoleInternal {
 		return nil
 	}
 	a.admitted.add(id, p)
@@ -137,11 +136,7 @@ func (a *authenticator) admit(connection server.ClientAuthentication, as admissi
 	if err != nil {
 		return false
 	}
-	if as.internal {
-		a.mu.Lock()
-		a.internal[connection.GetID()] = true
-		a.mu.Unlock()
-	}
+	a.connectionRoles.add(connection.GetID(), as.role, a.isOpen)
 	a.sockets.admit(connection.RemoteAddress(), connection.GetID())
 	connection.RegisterUser(&server.User{Username: as.user, Account: acc, Permissions: as.permissions})
 	return true
@@ -149,9 +144,7 @@ func (a *authenticator) admit(connection server.ClientAuthentication, as admissi
 
 // isInternal reports whether the connection with that id is internal.
 func (a *authenticator) isInternal(id uint64) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.internal[id]
+	return a.connectionRoles.get(id) == RoleInternal
 }
 
 // equalSecret compares in constant time.

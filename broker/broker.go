@@ -216,9 +216,6 @@ func (b *Broker) Accept() error {
 // Address returns where nodes connect, as host:port, once Accept has returned.
 func (b *Broker) Address() string { return b.srv.Addr().String() }
 
-// IsInternal reports whether the connection with that id is one of the appliance.
-func (b *Broker) IsInternal(id uint64) bool { return b.auth.isInternal(id) }
-
 // Connections returns the number of connections, internal ones included.
 func (b *Broker) Connections() int { return b.srv.NumClients() }
 

@@ -91,7 +91,7 @@ func (b *Broker) DialIntake(intake, name string, subjects []string, receiver inp
 func isIntake(a *authenticator, c *connectionAttempt) bool { return a.intakeOf(c) != "" }
 
 func admitIntake(a *authenticator, c *connectionAttempt) (admission, error) {
-	return admission{account: a.intakeOf(c), user: "muster", internal: true}, nil
+	return admission{account: a.intakeOf(c), user: "muster", role: RoleInternal}, nil
 }
 
 // intakeOf returns the account of the intake whose secret the connection presents; empty: none.

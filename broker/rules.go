@@ -21,7 +21,7 @@ type admission struct {
 	account     string
 	user        string              // proven identity; empty: none
 	permissions *server.Permissions // nil: everything
-	internal    bool
+	role        Role
 	adminBy     string // what proved administrator's rights; empty: it has none, or this is a lab
 }
 
@@ -103,19 +103,19 @@ func isSystemUser(a *authenticator, c *connectionAttempt) bool {
 }
 
 func admitInternal(*authenticator, *connectionAttempt) (admission, error) {
-	return admission{account: account, user: "muster", internal: true}, nil
+	return admission{account: account, user: "muster", role: RoleInternal}, nil
 }
 
 func admitInternalSystem(*authenticator, *connectionAttempt) (admission, error) {
-	return admission{account: systemAccount, user: "muster", internal: true}, nil
+	return admission{account: systemAccount, user: "muster", role: RoleInternal}, nil
 }
 
 func admitAdminToken(*authenticator, *connectionAttempt) (admission, error) {
-	return admission{account: account, user: "admin", adminBy: "admin.token"}, nil
+	return admission{account: account, user: "admin", role: RoleAdmin, adminBy: "admin.token"}, nil
 }
 
-func admitUnproven(*authenticator, *connectionAttempt) (admission, error) {
-	return admission{account: account}, nil
+func admitUnproven(_ *authenticator, c *connectionAttempt) (admission, error) {
+	return admission{account: account, role: unprovenRole(c.name)}, nil
 }
 
 // systemPermissions keep the system user from JetStream's API: a request there would reach JetStream past the
@@ -145,7 +145,7 @@ func admitSystemUser(a *authenticator, c *connectionAttempt) (admission, error) 
 		return admission{}, errWrongPassword
 	}
 	as, err := a.admitClient(c, systemPermissions, c.user)
-	as.account, as.adminBy = systemAccount, "password"
+	as.account, as.role, as.adminBy = systemAccount, RoleAdmin, "password"
 	return as, err
 }
 
@@ -170,7 +170,7 @@ func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 	if claims.Purpose == choria.PurposeClient {
 		as, err := a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
 		if claims.Permissions["org_admin"] || claims.Permissions["streams_admin"] {
-			as.adminBy = "token"
+			as.role, as.adminBy = RoleAdmin, "token"
 		}
 		return as, err
 	}
@@ -185,7 +185,7 @@ func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error)
 		return admission{}, fmt.Errorf("%w: the certificate has no name", choria.ErrBadSender)
 	case matches(roles.Admin, name):
 		as, err := a.admitClient(c, nil, name)
-		as.adminBy = "certificate"
+		as.role, as.adminBy = RoleAdmin, "certificate"
 		return as, err
 	case matches(roles.Client, name):
 		callerID := "choria=" + name
@@ -203,7 +203,7 @@ func (a *authenticator) admitNode(permissions *server.Permissions, identity stri
 	if err := choria.CheckNode(identity); err != nil {
 		return admission{}, err
 	}
-	return admission{account: account, user: identity, permissions: permissions}, nil
+	return admission{account: account, user: identity, permissions: permissions, role: RoleNode}, nil
 }
 
 // admitClient admits a client or an administrator that connects from one of client_hosts.
@@ -214,5 +214,5 @@ func (a *authenticator) admitClient(
 	if len(hosts) > 0 && !slices.ContainsFunc(hosts, func(p netip.Prefix) bool { return p.Contains(c.address) }) {
 		return admission{}, errWrongHost
 	}
-	return admission{account: account, user: name, permissions: permissions}, nil
+	return admission{account: account, user: name, permissions: permissions, role: RoleClient}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
@@ -43,7 +44,7 @@ func (a *Appliance) recordStore() func(context.Context, uint64, audit.Record) er
 
 // auditRequest records a request to JetStream, unless the appliance itself has made it.
 func (a *Appliance) auditRequest(r audit.Record) {
-	if !a.broker.IsInternal(r.Connection) {
+	if a.broker.RoleOf(r.Connection) != broker.RoleInternal {
 		a.audit.Add(r)
 	}
 }
