@@ -6,25 +6,37 @@ import (
 	"slices"
 )
 
-// clientHosts translates the addresses of clients.
+// loopback are the client_hosts of a broker whose list has host names only. An empty list would
+// admit clients from every address.
+var loopback = []string{"127.0.0.0/8", "::1"}
+
+// clientHosts translates the addresses of clients. Choria ignores host names in the list; here they
+// are left out, too.
 func (t *translation) clientHosts() {
 	const key = network + "client_hosts"
-	var hosts []string
-	for _, host := range list(t.get(key)) {
-		_, err := netip.ParsePrefix(host)
-		if _, other := netip.ParseAddr(host); err != nil && other != nil {
-			t.remarkOn(key, host+" is left out: it is neither an address nor a network")
-			continue
-		}
-		hosts = append(hosts, host)
+	given := list(t.get(key))
+	if len(given) == 0 {
+		return
 	}
-	if t.entries[key].value != "" {
-		t.caution(key, "in Choria this key removes client permissions from every certificate, whatever its address; "+
-			"in Muster it lists the addresses from which clients may connect; check that you want this")
+	hosts := slices.DeleteFunc(slices.Clone(given), isHostName)
+	t.caution(key, "in Choria this key removes client permissions from every certificate, whatever its address; "+
+		"in Muster it lists the addresses from which clients may connect; check that you want this")
+	for _, name := range slices.DeleteFunc(given, func(host string) bool { return !isHostName(host) }) {
+		t.caution(key, name+" is left out, so clients there are refused: it is neither an address nor a network; "+
+			"add the address to broker.client_hosts")
 	}
-	if len(hosts) > 0 {
-		t.out.set("broker", "client_hosts", quoteAll(hosts), "")
+	comment := ""
+	if len(hosts) == 0 {
+		hosts, comment = loopback, "no address in Choria's list; add those of the clients"
 	}
+	t.out.set("broker", "client_hosts", quoteAll(hosts), comment)
+}
+
+// isHostName reports whether an entry of client_hosts is neither an address nor a network.
+func isHostName(host string) bool {
+	_, notAddress := netip.ParseAddr(host)
+	_, notNetwork := netip.ParsePrefix(host)
+	return notAddress != nil && notNetwork != nil
 }
 
 // publicKey matches an ed25519 public key in hex.
@@ -32,7 +44,8 @@ var publicKey = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
 
 // tokens translates the issuers and signers of tokens.
 func (t *translation) tokens() {
-	for _, name := range list(t.get(security + "issuer.names")) {
+	issuers := list(t.get(security + "issuer.names"))
+	for _, name := range issuers {
 		key := security + "issuer." + name + ".public"
 		public := t.get(key)
 		switch {
@@ -57,6 +70,8 @@ func (t *translation) tokens() {
 		}
 	}
 	slices.Sort(t.out.tables["broker.signers"])
+	// Nodes with tokens of signers have no certificate to sign protocol 1 with.
+	t.unsigned = len(issuers) == 0 && t.get(network+"server_signer_cert") != "" && t.provider() != "choria"
 }
 
 // roles translates the names of client certificates.

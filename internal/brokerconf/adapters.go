@@ -41,6 +41,19 @@ func (t *translation) adapters() {
 		}
 		streams = t.adapter(name, streams)
 	}
+	if t.registrationAdapter == "" {
+		t.recordUnsigned(adapter.DefaultConfig().Name)
+	}
+}
+
+// recordUnsigned makes an adapter that takes registrations store those of nodes that do not sign.
+func (t *translation) recordUnsigned(name string) {
+	if !t.unsigned {
+		return
+	}
+	t.out.set("adapter."+name, "verify", `"record"`, "nodes with tokens of signers do not sign")
+	t.remarkOn(network+"server_signer_cert", "nodes that have a token of a signer and no certificate do not sign, "+
+		"so adapter "+name+" has verify = \"record\": it stores their messages, and Muster-Verified has the result")
 }
 
 // adapter translates one adapter and declares its stream if needed. streams are those declared so
@@ -182,6 +195,7 @@ func (t *translation) registrations(name, topic, protocol, stream string) {
 	if !takes {
 		return
 	}
+	t.recordUnsigned(name)
 	if t.registrationAdapter != "" {
 		t.addRemark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
 			"adapter %s takes registrations too; the fleet view follows its stream, not that of %s",

@@ -59,7 +59,7 @@ func Read(path string) (*File, error) {
 // parse adds the entries of a file, and replaces those of earlier files.
 func (f *File) parse(file, prefix, text string) {
 	if strings.HasPrefix(text, "\ufeff") {
-		f.addRemark(Remark{Key: file, Caution: true,
+		f.addRemark(Remark{Key: file, Class: Caution,
 			Reason: "the file begins with a byte order mark, which Choria reads as part of the first key"})
 	}
 	for number, line := range strings.Split(text, "\n") {
@@ -97,14 +97,22 @@ func (f *File) add(e entry) {
 	f.entries[e.key] = e
 }
 
+// Class says how much a remark matters; a higher one matters more.
+type Class int
+
+// Classes of remarks.
+const (
+	Note    Class = iota // the operator may want to know
+	Caution              // Choria does not do what the name of the setting suggests, or the file must be changed
+	Loss                 // what the setting does for nodes, clients or other programs stops working
+)
+
 // Remark informs the operator about a setting that was not imported or needs attention.
 type Remark struct {
 	Key    string
 	Value  string // empty if the key is not set
 	Reason string // a clause in lower case, without a period
-	// Caution is printed as CAUTION: Choria's behavior differs from what the setting's name suggests,
-	// or the operator must change the file.
-	Caution bool
+	Class  Class
 }
 
 // String returns the remark as one line.
@@ -113,8 +121,12 @@ func (r Remark) String() string {
 	if r.Value != "" {
 		text += " = " + r.Value
 	}
-	if r.Caution {
+	switch r.Class {
+	case Loss:
+		text = "LOSS " + text
+	case Caution:
 		text = "CAUTION " + text
+	case Note:
 	}
 	return printable(text + ": " + r.Reason)
 }

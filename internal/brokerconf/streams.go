@@ -59,14 +59,14 @@ func (t *translation) stats() {
 		}
 		return
 	}
+	if addr, err := netip.ParseAddr(address); address != "localhost" && (err != nil || !addr.IsLoopback()) {
+		t.loss("plugin.choria.stats_address", "programs on other machines, such as Prometheus, cannot read metrics: "+
+			"the console listens on 127.0.0.1; to allow them, set console.listen, console.token and [console.tls]")
+		address = "127.0.0.1"
+	}
 	if port == t.port {
 		t.remarkOn("plugin.choria.stats_port", "not imported: nodes use the same port; the console listens on 127.0.0.1:8222")
 		return
-	}
-	if addr, err := netip.ParseAddr(address); address != "localhost" && (err != nil || !addr.IsLoopback()) {
-		t.remarkOn("plugin.choria.stats_address",
-			"changed to 127.0.0.1: beyond loopback the console requires console.token and [console.tls]")
-		address = "127.0.0.1"
 	}
 	listen := net.JoinHostPort(address, strconv.Itoa(port))
 	t.out.set("console", "listen", quote(listen), "serves /choria/prometheus as before")

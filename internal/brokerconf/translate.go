@@ -25,27 +25,22 @@ type translation struct {
 	used map[string]bool // keys that were translated or remarked on
 
 	port                int    // on which nodes connect
+	unsigned            bool   // nodes do not sign their messages
 	registrationAdapter string // name of the adapter that takes registrations; empty until one is found
 }
 
 // Translate returns the text of an appliance.toml that does what the broker's configuration does,
-// and remarks, those with Caution first. host is the host's name, which Choria uses as identity if
+// and remarks, those of the highest class first. host is the host's name, which Choria uses as identity if
 // none is set.
 func (f *File) Translate(host string) (text string, remarks []Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
 	for _, part := range []func(){
-		t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.unused,
+		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.unused,
 	} {
 		part()
 	}
 	slices.SortStableFunc(t.remarks, func(a, b Remark) int {
-		switch {
-		case a.Caution == b.Caution:
-			return strings.Compare(a.Key, b.Key)
-		case a.Caution:
-			return -1
-		}
-		return 1
+		return cmp.Or(cmp.Compare(b.Class, a.Class), strings.Compare(a.Key, b.Key))
 	})
 	head := fmt.Sprintf("# Made by \"muster import\" from %s\n"+
 		"# Keys that are not set have their defaults; the appliance.toml that Muster ships lists every key.\n",
@@ -62,10 +57,18 @@ func (t *translation) get(key string) string {
 // remarkOn adds a remark on a key that is set.
 func (t *translation) remarkOn(key, reason string) { t.addRemark(t.entries[key].remark(reason)) }
 
-// caution adds a remark with Caution on a key that is set.
+// caution adds a remark of the class Caution on a key that is set.
 func (t *translation) caution(key, reason string) {
 	r := t.entries[key].remark(reason)
-	r.Caution = true
+	r.Class = Caution
+	t.addRemark(r)
+}
+
+// loss adds a remark of the class Loss on a key that is set, and marks the key as used.
+func (t *translation) loss(key, reason string) {
+	t.used[key] = true
+	r := t.entries[key].remark(reason)
+	r.Class = Loss
 	t.addRemark(r)
 }
 
@@ -182,7 +185,7 @@ func (t *translation) listen() {
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
-		t.addRemark(Remark{Key: "broker.tls", Caution: true,
+		t.addRemark(Remark{Key: "broker.tls", Class: Caution,
 			Reason: "no certificate is set, so the appliance listens on loopback only; set files in [broker.tls]"})
 	} else {
 		for name, file := range map[string]string{"cert": cert, "key": key, "ca": ca} {

@@ -21,6 +21,7 @@ const (
 	statusOK     = 0
 	statusFailed = 1
 	statusUsage  = 2
+	statusLosses = 3  // of "import": something stops working
 	statusConfig = 78 // EX_CONFIG of sysexits.h
 )
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,27 +15,36 @@ import (
 )
 
 func (p *program) importCommand() *cobra.Command {
-	return &cobra.Command{
+	var acceptLosses bool
+	cmd := &cobra.Command{
 		Use:   "import BROKER.CONF",
 		Short: "Convert the configuration of a Choria broker to an appliance.toml",
 		Long: `Read the configuration of a Choria broker, with the files of plugin.d beside it, and
 print an appliance.toml that does the same. Each setting that has no equivalent is listed
-with the reason, in a comment at the end and on standard error. Read the lines that begin
-with CAUTION: for those, Choria's behavior differs from what the setting's name suggests,
-or you must change the file before you run an appliance with it. No file is changed.`,
+with the reason, in a comment at the end and on standard error. The list begins with what
+matters most:
+
+  LOSS     something that works with Choria's broker stops working, such as provisioning
+  CAUTION  Choria does not do what the setting's name suggests, or you must change the
+           file before you run an appliance with it
+
+If there is a LOSS, the exit status is 3, unless --accept-losses is given. The
+appliance.toml is printed in both cases. No file is changed.`,
 		Example: `  muster import /etc/choria/broker.conf > appliance.toml
-  muster import /etc/choria/broker.conf | muster check --config /dev/stdin`,
+  muster import /etc/choria/broker.conf --accept-losses | muster check --config /dev/stdin`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
 				return errors.New("name one file, for example: muster import /etc/choria/broker.conf")
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.importBroker(args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error { return p.importBroker(args[0], acceptLosses) },
 	}
+	cmd.Flags().BoolVar(&acceptLosses, "accept-losses", false, "exit with status 0 although there is a LOSS")
+	return cmd
 }
 
-func (p *program) importBroker(path string) error {
+func (p *program) importBroker(path string, acceptLosses bool) error {
 	file, err := brokerconf.Read(path)
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
@@ -46,11 +56,20 @@ func (p *program) importBroker(path string) error {
 	defaults, _ := appliance.Parse("", nil) // the defaults are valid
 	text, remarks := file.Translate(defaults.Identity)
 	text, repairs := repair(text)
-	for _, remark := range append(repairs, remarks...) {
+	remarks = append(repairs, remarks...)
+	slices.SortStableFunc(remarks, func(a, b brokerconf.Remark) int { return cmp.Compare(b.Class, a.Class) })
+	losses := 0
+	for _, remark := range remarks {
 		fmt.Fprintln(p.err, remark)
+		if remark.Class == brokerconf.Loss {
+			losses++
+		}
 	}
-	_, err = fmt.Fprint(p.out, text)
-	return err
+	if _, err = fmt.Fprint(p.out, text); err != nil || losses == 0 || acceptLosses {
+		return err
+	}
+	fmt.Fprintf(p.err, "muster: %d of the remarks are a LOSS; --accept-losses accepts that\n", losses)
+	return silentError{statusLosses}
 }
 
 // maxRepairs limits how many lines of an imported configuration are commented out.
@@ -73,7 +92,7 @@ func repair(text string) (string, []brokerconf.Remark) {
 			left := unrepaired(problems)
 			return insertRemarks(lines, left), append(remarks, left...)
 		}
-		remark := brokerconf.Remark{Key: problem.Key, Caution: true, Reason: "left out: " + problem.Text}
+		remark := brokerconf.Remark{Key: problem.Key, Class: brokerconf.Caution, Reason: "left out: " + problem.Text}
 		adapter := adapterName(problem.Key)
 		if adapter != "" {
 			remark.Reason += "; so the adapter is disabled"
@@ -105,7 +124,7 @@ func unrepaired(problems config.Problems) []brokerconf.Remark {
 	remarks := make([]brokerconf.Remark, len(problems))
 	for i, problem := range problems {
 		remarks[i] = brokerconf.Remark{
-			Key: problem.Key, Caution: true,
+			Key: problem.Key, Class: brokerconf.Caution,
 			Reason: problem.Text + "; change this before you run an appliance with this file",
 		}
 	}

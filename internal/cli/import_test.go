@@ -85,10 +85,11 @@ func TestImport_OutputMatchesGoldenFileAndPassesCheck(t *testing.T) {
 		name := filepath.Base(filepath.Dir(conf))
 		t.Run(name, func(t *testing.T) {
 			copied := copyBroker(t, conf, dir)
-			status, out, errOut := muster(t, "import", copied)
+			status, out, errOut := muster(t, "import", copied, "--accept-losses")
 			if status != 0 {
 				t.Errorf("%d %s", status, errOut)
 			}
+			checkLosses(t, copied, out, errOut)
 			config := filepath.Join(filepath.Dir(copied), "appliance.toml")
 			write(t, config, out)
 			if status, _, problems := muster(t, "check", "--config", config); status != 0 {
@@ -105,6 +106,67 @@ func TestImport_OutputMatchesGoldenFileAndPassesCheck(t *testing.T) {
 				if strings.Contains(out+errOut, password) {
 					t.Errorf("the password %s is shown", password)
 				}
+			}
+		})
+	}
+}
+
+// checkLosses checks that the import of a configuration lists the losses first and that, without
+// --accept-losses, it prints the same and its exit status says whether there is one.
+func checkLosses(t *testing.T, conf, out, errOut string) {
+	t.Helper()
+	losses := 0
+	for at, line := range strings.Split(errOut, "\n") {
+		if !strings.HasPrefix(line, "LOSS ") {
+			continue
+		}
+		if losses++; at+1 != losses {
+			t.Errorf("%q is line %d of the remarks, below one that is no LOSS", line, at+1)
+		}
+	}
+	wantStatus, last := statusOK, ""
+	if losses > 0 {
+		wantStatus = statusLosses
+		last = fmt.Sprintf("muster: %d of the remarks are a LOSS; --accept-losses accepts that\n", losses)
+	}
+	status, sameOut, sameErr := muster(t, "import", conf)
+	if status != wantStatus || sameOut != out || sameErr != errOut+last {
+		t.Errorf("without --accept-losses: status %d, want %d; standard error:\n%s", status, wantStatus, sameErr)
+	}
+}
+
+func TestImport_ListsEachLossFirst(t *testing.T) {
+	const conf = "plugin.choria.network."
+	for name, test := range map[string]struct{ conf, key string }{
+		"provisioning": {conf + "provisioning.client_password = x\n", conf + "provisioning.client_password = …"},
+		"peers":        {conf + "peers = nats://a:5222\n" + conf + "peer_port = 5222\n", conf + "peers = nats://a:5222"},
+		"peers by SRV": {conf + "peer_port = 5222\n", conf + "peer_port = 5222"},
+		"gateways":     {conf + "gateway_port = 7222\n" + conf + "gateway_remotes = LON\n", conf + "gateway_remotes = LON"},
+		"leaf nodes":   {conf + "leafnode_port = 7422\n", conf + "leafnode_port = 7422"},
+		"leaf node":    {conf + "leafnode_remotes = hub\n", conf + "leafnode_remotes = hub"},
+		"federation":   {"plugin.choria.broker_federation = true\n", "plugin.choria.broker_federation = true"},
+		"mappings":     {conf + "mapping.names = m\n", conf + "mapping.names = m"},
+		"websockets":   {conf + "websocket_port = 4333\n", conf + "websocket_port = 4333"},
+		"scraping": {"plugin.choria.stats_port = 8222\nplugin.choria.stats_address = ::\n",
+			"plugin.choria.stats_address = ::"},
+		"no federation": {"plugin.choria.broker_federation = false\n", ""},
+		"no websockets": {conf + "websocket_port = 0\n", ""},
+		"no leaf nodes": {conf + "leafnode_port = 0\n", ""},
+		"scraping here": {"plugin.choria.stats_port = 8222\nplugin.choria.stats_address = ::1\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "broker.conf")
+			write(t, file, "identity = a.example.net\n"+test.conf)
+			status, out, errOut := muster(t, "import", file)
+			if test.key == "" {
+				if status != 0 || strings.Contains(errOut, "LOSS") {
+					t.Errorf("status %d, standard error:\n%s", status, errOut)
+				}
+				return
+			}
+			if status != statusLosses || !strings.HasPrefix(errOut, "LOSS "+test.key+": ") ||
+				strings.Count(errOut, "LOSS ") != 1 || !strings.Contains(out, "\n# LOSS "+test.key+": ") {
+				t.Errorf("status %d, standard error:\n%s", status, errOut)
 			}
 		})
 	}

@@ -50,6 +50,9 @@ const programPageEnd = `# EXIT STATUS
 2
 : the command line is not valid
 
+3
+: **muster import** without **--accept-losses**: something that works with Choria's broker stops working
+
 78
 : the configuration is not valid; standard error has every problem. systemd does not restart the
 service

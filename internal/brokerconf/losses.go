@@ -1,0 +1,56 @@
+package brokerconf
+
+// features are what a Choria broker does for nodes, clients and other brokers that an appliance does
+// not do. Each is in use if one of its keys is. A version of Muster that gains a feature removes its
+// entry here and translates the keys.
+var features = []struct {
+	keys   []string
+	inUse  func(t *translation, key string) bool
+	reason string // what stops working, and what to do instead
+}{
+	{[]string{network + "provisioning.client_password"}, (*translation).isSet,
+		"nodes in provisioning mode are refused, so new nodes need credentials first; " +
+			"use \"muster enroll\", or provision them elsewhere"},
+	{[]string{network + "peers", network + "peer_port"}, (*translation).isSet,
+		"the appliance is not part of a cluster: clients here do not reach nodes at the other brokers, " +
+			"and no other broker replaces this one when it fails; use a second appliance for a second site"},
+	{[]string{network + "gateway_remotes"}, (*translation).isSet,
+		"the appliance has no gateways: clients here do not reach nodes of the other clusters, nor clients there nodes here"},
+	{[]string{network + "leafnode_port"}, (*translation).isPort,
+		"leaf nodes are refused: clients here do not reach the nodes behind them, and adapters do not get their messages; " +
+			"let these nodes connect to an appliance"},
+	{[]string{network + "leafnode_remotes"}, (*translation).isSet,
+		"the appliance does not connect to other brokers as a leaf node: " +
+			"clients there do not reach nodes here, and do not get their messages"},
+	{[]string{"plugin.choria.broker_federation"}, (*translation).isEnabled,
+		"clients of the federation do not reach the nodes here; let the clients connect to this appliance"},
+	{[]string{network + "mapping.names"}, (*translation).isSet,
+		"messages to a mapped subject do not reach subscribers of its destination; " +
+			"the subject_transform of a stream stores messages under other subjects"},
+	{[]string{network + "websocket_port"}, (*translation).isPort,
+		"nodes and clients cannot connect over WebSocket; in their plugin.choria.middleware_hosts, " +
+			"replace ws:// and wss:// with nats:// and the port of broker.listen"},
+}
+
+// losses remarks on the features of Choria's broker in use that an appliance does not have.
+func (t *translation) losses() {
+	for _, feature := range features {
+		for _, key := range feature.keys {
+			if feature.inUse(t, key) {
+				t.loss(key, feature.reason)
+				break
+			}
+		}
+	}
+}
+
+// isSet reports whether a key is set. It does not mark it as used.
+func (t *translation) isSet(key string) bool { return t.entries[key].value != "" }
+
+// isPort reports whether a key is set to a port. Choria ignores values that are no integer.
+func (t *translation) isPort(key string) bool {
+	return t.isSet(key) && t.number(key, 0) > 0
+}
+
+// isEnabled reports whether Choria reads a key as true. It does not mark it as used.
+func (t *translation) isEnabled(key string) bool { return isTrue(t.entries[key].value) }
