@@ -35,8 +35,8 @@ environment in which only PATH is set. Nodes are matched as Choria matches them,
 whatever their state; "--do state=up" selects those that are up. A request that cannot
 be matched here gets an error: one with compound filters, or with facts that fleet.index
 does not name.`,
-		Example: `  choria ping --dm external --do command="muster discover"
-  choria ping -W os.name=Debian --dm external --do command="muster discover" --do state=up`,
+		Example: `  choria discover -W os.name=Debian --dm external --do command="muster discover"
+  choria req rpcutil ping --dm external --do command="muster discover" --do state=up`,
 		Args: cobra.MaximumNArgs(3),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
@@ -52,7 +52,7 @@ func (c *discoverCommand) run(ctx context.Context, args []string) error {
 	copy(files, args)
 	if files[0] == "" || files[1] == "" {
 		return usageError{errors.New(`the files for request and reply are missing; Choria runs this command and ` +
-			`names them: choria ping --dm external --do command="muster discover"`)}
+			`names them: choria discover --dm external --do command="muster discover"`)}
 	}
 	nodes, err := c.discover(ctx, files[0])
 	reply, err := choria.EncodeDiscoveryReply(nodes, explain(err))
