@@ -18,6 +18,7 @@ type Conn struct {
 	Began   time.Time // when it connected
 	Ended   time.Time // zero: it is open
 	Reason  string    // why it ended, in the server's words
+	Role    Role      // RoleNone: it ended a while ago
 }
 
 // ListConnections returns the admitted connections that are open, and those of the last ones that
@@ -36,7 +37,7 @@ func (b *Broker) ListConnections() ([]Conn, error) {
 		}
 		found := Conn{
 			Server: connections.ID, ID: c.Cid, User: c.AuthorizedUser, Name: c.Name, Address: c.IP,
-			Began: c.Start, Reason: c.Reason,
+			Began: c.Start, Reason: c.Reason, Role: b.RoleOf(c.Cid),
 		}
 		if c.Stop != nil {
 			found.Ended = *c.Stop

@@ -111,7 +111,8 @@ func (a *api) diff(w http.ResponseWriter, r *http.Request) {
 func writeNode(w http.ResponseWriter, r *http.Request, v any, known bool, err error) {
 	switch {
 	case !known:
-		writeError(w, CodeNotFound, fmt.Sprintf("no node %q has registered, or it is forgotten", r.PathValue("name")))
+		writeError(w, CodeNotFound, fmt.Sprintf("no node %q has registered or is connected, or it is forgotten",
+			r.PathValue("name")))
 	case err != nil:
 		writeError(w, CodeUnavailable, err.Error())
 	default:

@@ -18,6 +18,7 @@ type startedConnection struct {
 	since    time.Time
 	address  string // that it comes from
 	verified bool   // its name is proven, by a certificate or token
+	node     bool   // the broker admitted it as a node
 }
 
 // connections are all connections under one name. The end of an old connection may be reported

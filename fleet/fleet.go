@@ -4,7 +4,8 @@
 //
 // Three sources feed the view: the stream of registrations, the connect and disconnect events
 // of the broker, and the shutdown events of nodes. A ticker advances time. All of them call the
-// registry, which takes values and emits events.
+// registry, which takes values and emits events. A node that has not registered is in the view while it
+// is connected.
 package fleet
 
 import (
@@ -53,6 +54,13 @@ type Options struct {
 
 	// Identities is whether the broker verifies the identity of each connection.
 	Identities bool
+
+	// IsNode reports whether the broker admitted a connection as a node's, by its id.
+	IsNode func(connection uint64) bool
+
+	// LastRejected returns the last message that an adapter rejected of those that came over connections
+	// of a name. It must not call the fleet.
+	LastRejected func(name string) (r Rejection, ok bool)
 
 	// DialShutdowns connects to receive the shutdown events of nodes, each with its Peer.
 	DialShutdowns func(receiver inproc.Receiver) (*inproc.Conn, error)
@@ -149,7 +157,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	}
 	var now time.Time
 	now, f.stepped = f.opts.Clock()
-	f.registry = newRegistry(f.cfg.Rules(now), f.cfg.StormShare, emit)
+	f.registry = newRegistry(f.cfg.Rules(now), f.opts.Site, f.cfg.StormShare, emit)
 	return nil
 }
 

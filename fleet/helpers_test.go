@@ -87,6 +87,8 @@ func (s *fixture) newFleet(cfg Config) *Fleet {
 		Site: "ams", StoreEvents: true, Now: s.now, Clock: s.readClock, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
 		Identities: !s.lab, DialShutdowns: s.dialShutdowns,
+		IsNode:       func(id uint64) bool { return s.broker.RoleOf(id) == broker.RoleNode },
+		LastRejected: func(string) (Rejection, bool) { return Rejection{}, false },
 	})
 }
 
@@ -111,7 +113,10 @@ func (s *fixture) listConnections() ([]Conn, error) {
 	listed, err := s.broker.ListConnections()
 	connections := make([]Conn, len(listed))
 	for i, c := range listed {
-		connections[i] = Conn(c)
+		connections[i] = Conn{
+			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Node: c.Role == broker.RoleNode,
+			Began: c.Began, Ended: c.Ended, Reason: c.Reason,
+		}
 	}
 	return connections, err
 }
@@ -251,7 +256,7 @@ type testRegistry struct {
 
 func newTestRegistry(rules Rules) *testRegistry {
 	r := &testRegistry{}
-	r.registry = newRegistry(rules, 20, func(e *Event) { r.events = append(r.events, e) })
+	r.registry = newRegistry(rules, "ams", 20, func(e *Event) { r.events = append(r.events, e) })
 	return r
 }
 
@@ -275,7 +280,7 @@ func (r *testRegistry) count(kind string) (n int) {
 
 // connect records a verified connection of a node that begins now.
 func (r *testRegistry) connect(name string, id connID, now time.Time) {
-	r.connected(name, startedConnection{id: id, since: now, address: "10.0.0.1", verified: true}, now)
+	r.connected(name, startedConnection{id: id, since: now, address: "10.0.0.1", verified: true, node: true}, now)
 }
 
 // newIndexedFleet returns a fleet that is not opened, with registered nodes. Every tenth node is
@@ -287,9 +292,10 @@ func newIndexedFleet(tb testing.TB, nodes int) *Fleet {
 	now := time.Unix(1_000_000, 0)
 	f := New(cfg, Options{
 		Site: "ams", Now: func() time.Time { return now },
-		Clock: func() (time.Time, time.Duration) { return now.Add(time.Minute), 0 },
+		LastRejected: func(string) (Rejection, bool) { return Rejection{}, false },
+		Clock:        func() (time.Time, time.Duration) { return now.Add(time.Minute), 0 },
 	})
-	f.registry = newRegistry(cfg.Rules(now.Add(time.Minute)), cfg.StormShare, func(*Event) {})
+	f.registry = newRegistry(cfg.Rules(now.Add(time.Minute)), "ams", cfg.StormShare, func(*Event) {})
 	for n := range nodes {
 		f.registerIndexed(n, now.Add(time.Duration(n)*time.Millisecond))
 	}

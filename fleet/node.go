@@ -8,14 +8,14 @@ import (
 	"github.com/muster-appliance/muster/internal/config"
 )
 
-// node is what the registry knows of one node. A node is added to the registry when it registers; a
-// connection alone does not create a node.
+// node is what the registry knows of one node. A node is added to the registry when it registers, or
+// when a connection that the broker admitted as a node's begins.
 type node struct {
 	name, site string
 	Signals
 	interval      time.Duration // between registrations, averaged; 0: it has registered once
 	connections   *connections  // nil: never seen connected here
-	announced     State         // state in the last event; empty: no event yet
+	announced     State         // that is shown and counted; unless it is Connected, also in the last event
 	since         time.Time     // when the cause of the announced state happened
 	scheduleIndex int           // index in the schedule
 	facts         *indexedFacts // nil: none are known
@@ -72,14 +72,18 @@ func (n *node) event(to State, r *Rules) *Event {
 		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt,
 		Since: n.sinceOf(to, r), Reason: n.reason(to, r),
 	}
-	if n.announced == "" {
-		e.Event = eventNew
+	if n.isNewcomer() {
+		e.Event, e.From = eventNew, ""
 	}
 	if n.connections != nil {
 		e.Address = n.connections.address
 	}
 	return e
 }
+
+// isNewcomer reports whether no event has told of the node: it is being added, or it is connected and has
+// not registered.
+func (n *node) isNewcomer() bool { return n.announced == "" || n.announced == Connected }
 
 // sinceOf returns when the cause of a state happened.
 func (n *node) sinceOf(state State, r *Rules) time.Time {
@@ -93,7 +97,9 @@ func (n *node) sinceOf(state State, r *Rules) time.Time {
 // reason returns why the node is in a state, for operators.
 func (n *node) reason(state State, r *Rules) string {
 	switch {
-	case state == Up && n.announced == "":
+	case state == Connected:
+		return "connected, but has not registered yet"
+	case state == Up && n.isNewcomer():
 		return "registered for the first time"
 	case state == Up && n.Connected && n.connections.since.After(n.Received):
 		return "connected again"

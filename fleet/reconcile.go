@@ -25,6 +25,7 @@ type Conn struct {
 	User    string    // the identity that the peer proved; empty: none
 	Name    string    // that the peer gave
 	Address string    // of the peer
+	Node    bool      // the broker admitted it as a node
 	Began   time.Time // when it connected
 	Ended   time.Time // zero: it is open
 	Reason  string    // why it ended, in the server's words
@@ -139,7 +140,7 @@ func (r *registry) applyListing(known map[connID]string, listed []Conn, at, now 
 		delete(ends, c.id())
 		if _, isOpen := open[c.id()]; !isOpen && !r.ended[c.id()] {
 			name, verified := peerName(c.User, c.Name)
-			r.connected(name, startedConnection{c.id(), c.Began.UTC(), c.Address, verified}, now)
+			r.connected(name, startedConnection{c.id(), c.Began.UTC(), c.Address, verified, c.Node}, now)
 			differences++
 		}
 	}

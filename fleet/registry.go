@@ -11,7 +11,8 @@ import (
 // for concurrent use; Fleet locks it.
 type registry struct {
 	rules       Rules
-	stormShare  int64 // percent
+	home        string // site of this appliance, and of nodes that have not registered
+	stormShare  int64  // percent
 	nodes       map[string]*node
 	byName      *btree.BTreeG[*node]    // the same nodes, for pages
 	connections map[string]*connections // by the name of the connected node or client
@@ -24,9 +25,9 @@ type registry struct {
 	emit        func(*Event)    // must not call the registry
 }
 
-func newRegistry(rules Rules, stormShare int64, emit func(*Event)) *registry {
+func newRegistry(rules Rules, home string, stormShare int64, emit func(*Event)) *registry {
 	return &registry{
-		rules: rules, stormShare: stormShare, emit: emit,
+		rules: rules, home: home, stormShare: stormShare, emit: emit,
 		nodes: map[string]*node{}, byName: newNameTree(), connections: map[string]*connections{},
 		sites: map[string]*site{}, counts: map[State]int{},
 	}
@@ -91,7 +92,7 @@ func (r *registry) remove(n *node) {
 	r.schedule.remove(n)
 }
 
-// connected records that a connection of the named node or client began.
+// connected records that a connection of the named node or client began. A node enters the view with it.
 func (r *registry) connected(name string, c startedConnection, now time.Time) {
 	cs := r.connections[name]
 	if cs == nil {
@@ -100,6 +101,9 @@ func (r *registry) connected(name string, c startedConnection, now time.Time) {
 	}
 	c.since = r.adjust(c.since, now)
 	cs.begin(c)
+	if c.node && r.nodes[name] == nil {
+		r.add(&node{name: name, site: r.home})
+	}
 	r.connectionsChanged(name, cs, now)
 }
 
@@ -163,7 +167,8 @@ func (r *registry) setRules(rules Rules, stormShare int64, now time.Time) {
 	}
 }
 
-// updateState computes the state of a node and emits an event if it changed.
+// updateState computes the state of a node and emits an event if it changed. A node that connects and
+// never registers causes no event, however often it does.
 func (r *registry) updateState(n *node, now time.Time) {
 	state := n.State(now, &r.rules)
 	r.schedule.set(n, n.nextChange(now, &r.rules))
@@ -174,8 +179,12 @@ func (r *registry) updateState(n *node, now time.Time) {
 		r.remove(n)
 		return
 	}
+	if !n.hasRegistered() {
+		r.setState(n, state, n.sinceOf(state, &r.rules))
+		return
+	}
 	e := n.event(state, &r.rules)
-	if state == Down && n.announced != "" {
+	if state == Down && !n.isNewcomer() {
 		r.site(n.site).countDown(now)
 	}
 	r.setState(n, state, e.Since)

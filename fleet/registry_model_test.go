@@ -20,6 +20,12 @@ type modelNode struct {
 }
 
 func (m *modelNode) state(now time.Time) string {
+	if m.received.IsZero() && m.restored == "" {
+		if len(m.open) > 0 {
+			return "connected"
+		}
+		return "forgotten"
+	}
 	silent, watching := now.Sub(m.received), now.Sub(m.started)
 	wasUp := m.restored == "up" || m.restored == "late"
 	elsewhere := m.received.Sub(m.ended) > 20*time.Second
@@ -85,15 +91,13 @@ func (m *model) step(name string) {
 	case op < 7:
 		u := update{name: name, site: "ams", received: m.clock()}
 		m.last[name] = u
-		if n == nil {
-			n = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}}
-			m.nodes[name] = n
-		}
+		n = m.node(name)
 		n.received = m.now
 		m.registry.registered(u, m.clock())
-	case op == 7 && n != nil: // the last registration is read again
+	case op == 7 && n != nil && !n.received.IsZero(): // the last registration is read again
 		m.registry.registered(m.last[name], m.clock())
-	case op == 8 && n != nil:
+	case op == 8:
+		n = m.node(name)
 		m.lastConn++
 		n.open[m.lastConn] = true
 		m.registry.connect(name, connID{m.server, m.lastConn}, m.clock())
@@ -107,6 +111,14 @@ func (m *model) step(name string) {
 	case op == 12 && m.steps:
 		m.setClock()
 	}
+}
+
+// node returns the node of that name, which is added if it is new.
+func (m *model) node(name string) *modelNode {
+	if m.nodes[name] == nil {
+		m.nodes[name] = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}}
+	}
+	return m.nodes[name]
 }
 
 // disconnect ends one of the node's connections, if it has any.
@@ -155,7 +167,9 @@ func (m *model) restart() {
 		if u := m.last[name]; u.received.After(n.received) {
 			n.received = u.received
 		}
-		m.registry.registered(m.last[name], m.now)
+		if u, registered := m.last[name]; registered {
+			m.registry.registered(u, m.now)
+		}
 	}
 }
 

@@ -11,11 +11,12 @@ const (
 	Late      State = "late"
 	Down      State = "down"
 	Stopped   State = "stopped"
+	Connected State = "connected"
 	Forgotten State = "forgotten"
 )
 
 // States are the states of nodes in the view. A forgotten node is not in the view.
-var States = []State{Up, Late, Down, Stopped}
+var States = []State{Up, Late, Down, Stopped, Connected}
 
 // Signals are what a node's state follows from. Registrations and connections are kept apart:
 // a node may be connected and silent, or register over a connection to another broker.
@@ -37,6 +38,10 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 		return s.Restored != Up && s.Restored != Late || now.Sub(r.Started) >= limit
 	}
 	switch {
+	case !s.hasRegistered() && s.Connected:
+		return Connected
+	case !s.hasRegistered():
+		return Forgotten
 	case s.lostConnection(r) && !s.Connected && now.Sub(s.Ended) >= r.Grace:
 		return s.stateAfterEnd(now, r)
 	case !s.Connected && !s.lostConnection(r) && silent >= r.Down && hadTime(r.Down):
@@ -50,6 +55,10 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 		return Up
 	}
 }
+
+// hasRegistered reports whether the node has registered, as far as the streams have it. One that has
+// not is in the view only while it is connected.
+func (s *Signals) hasRegistered() bool { return !s.Received.IsZero() || s.Restored != "" }
 
 // lostConnection reports whether a connection here ended and no registration was received later
 // than Rules.Grace after that end; an earlier one may have been sent before the end. It does not

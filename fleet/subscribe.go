@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+	"unique"
 
 	"github.com/nats-io/nats.go"
 )
@@ -65,7 +66,8 @@ func (f *Fleet) proven(user string) string {
 	return user
 }
 
-func (e *connectionEvent) id() connID { return connID{e.Server.ID, e.Client.ID} }
+// id returns the id of the connection. All share the memory of the server's.
+func (e *connectionEvent) id() connID { return connID{unique.Make(e.Server.ID).Value(), e.Client.ID} }
 
 // parseConnectionEvent parses an event; ok is false if it cannot be read or is about a
 // connection from within this process.
@@ -95,7 +97,10 @@ func (f *Fleet) handleConnect(m *nats.Msg) {
 		return
 	}
 	name, verified := e.name()
-	c := startedConnection{id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified}
+	c := startedConnection{
+		id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified,
+		node: f.opts.IsNode(e.Client.ID),
+	}
 	f.withRegistry(func(r *registry, now time.Time) { r.connected(name, c, now) })
 }
 

@@ -2,8 +2,11 @@ package fleet
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/tidwall/gjson"
 )
@@ -30,18 +33,26 @@ type Summary struct {
 type NodeStatus struct {
 	Name       string    `json:"name"`
 	State      State     `json:"state"`
-	Since      time.Time `json:"since"`      // when the cause of State happened
-	Reason     string    `json:"reason"`     // why the node is in State, for operators
-	Site       string    `json:"site"`       // that collected its last registration
-	Registered time.Time `json:"registered"` // when the last registration was received, by the appliance's clock
+	Since      time.Time `json:"since"`               // when the cause of State happened
+	Reason     string    `json:"reason"`              // why the node is in State, for operators
+	Site       string    `json:"site"`                // that collected its last registration
+	Registered time.Time `json:"registered,omitzero"` // when the last registration was received, by the appliance's clock
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
 	Connection            Connection `json:"connection"`
-	ShutdownAt            time.Time  `json:"goodbye,omitzero"` // in JSON goodbye, which existing readers expect
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"`   // in JSON goodbye, which existing readers expect
+	Rejected              *Rejection `json:"rejected,omitempty"` // nil: no message since the last registration
 	Classes               []string   `json:"classes,omitempty"`
 	Agents                []string   `json:"agents,omitempty"`
 
 	Facts map[string]json.RawMessage `json:"facts,omitempty"` // indexed facts by path
+}
+
+// Rejection is a message of a node that an adapter rejected.
+type Rejection struct {
+	Reason string    `json:"reason"` // one word, as in the metrics
+	Detail string    `json:"detail"` // the reason in words; may have text that the node chose
+	At     time.Time `json:"at"`
 }
 
 // FactText returns an indexed fact as text: a string without quotes, anything else as JSON.
@@ -90,6 +101,7 @@ func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 		Registered: n.Received, RegistersEverySeconds: n.interval.Round(time.Second).Seconds(),
 		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
 	}
+	f.addRejected(&status)
 	if n.facts == nil {
 		return status
 	}
@@ -101,4 +113,27 @@ func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 	}
 	status.Classes, status.Agents = splitLines(n.facts.classes), splitLines(n.facts.agents)
 	return status
+}
+
+// addRejected adds to a node that is connected and does not register which of its messages was rejected
+// last. That is usually why.
+func (f *Fleet) addRejected(status *NodeStatus) {
+	if status.State != Connected && status.State != Late {
+		return
+	}
+	r, ok := f.opts.LastRejected(status.Name)
+	if !ok || !r.At.After(status.Registered) {
+		return
+	}
+	r.Detail = strings.Map(printable, r.Detail)
+	status.Rejected = &r
+	status.Reason += fmt.Sprintf("; its last message was rejected: %s: %s", r.Reason, r.Detail)
+}
+
+// printable returns the character, or another one in place of a control character.
+func printable(c rune) rune {
+	if unicode.IsPrint(c) {
+		return c
+	}
+	return unicode.ReplacementChar
 }

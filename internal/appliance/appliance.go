@@ -18,9 +18,7 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
-	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/privatestream"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats.go/jetstream"
@@ -147,55 +145,6 @@ func (a *Appliance) openBroker(ctx context.Context) error {
 	a.recorder.streams, a.recorder.skipTo = a.broker.Streams, a.broker.SkipTo
 	a.recorder.storeOpened()
 	return nil
-}
-
-func (a *Appliance) openFleet(ctx context.Context) error {
-	if !a.cfg.Fleet.Enabled {
-		return nil
-	}
-	for _, cfg := range a.cfg.EnabledAdapters() {
-		if len(cfg.Stream.Servers) > 0 {
-			a.opts.Log.Named("fleet").Warn(
-				"the fleet view does not see the nodes of an adapter that publishes to another NATS server", "adapter", cfg.Name)
-		}
-	}
-	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
-		Site:          a.cfg.Site,
-		Memory:        machineMemory(),
-		StoreEvents:   a.cfg.keepsEvents(),
-		Now:           time.Now,
-		Clock:         a.clock.read,
-		Connect:       a.broker.Connect,
-		ConnectSystem: a.broker.ConnectSystem,
-		Identities:    a.cfg.Broker.VerifiesIdentities(),
-		DialShutdowns: a.dialShutdowns,
-		Connections:   a.listConnections,
-		PublishPrefix: a.private.Prefix,
-		Log:           a.opts.Log.Named("fleet"),
-	})
-	if err := a.fleet.Open(ctx); err != nil {
-		return err
-	}
-	a.recorder.announceTo(func(f *integrity.Finding) {
-		a.fleet.ReportLost(f.Stream, f.Messages, f.String(), f.Noticed)
-	})
-	return nil
-}
-
-// dialShutdowns connects the fleet view to receive shutdown events.
-func (a *Appliance) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error) {
-	return a.broker.DialIntake(fleetIntake, "fleet", []string{contract.SubjectShutdown}, receiver)
-}
-
-// listConnections passes the broker's connections on to the fleet: components do not import each
-// other.
-func (a *Appliance) listConnections() ([]fleet.Conn, error) {
-	listed, err := a.broker.ListConnections()
-	connections := make([]fleet.Conn, len(listed))
-	for i, c := range listed {
-		connections[i] = fleet.Conn(c)
-	}
-	return connections, err
 }
 
 func (a *Appliance) openAdapters(ctx context.Context) error {

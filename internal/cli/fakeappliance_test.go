@@ -39,6 +39,10 @@ const (
 	reasonDown = "connection ended (Stale Connection) and the node did not reconnect within 20s"
 	reasonLate = "no registration for 6m"
 	reasonStop = "announced its shutdown and disconnected"
+
+	detailRejected  = `the sender is "web4", but it came over a connection of "web3.example.net"`
+	reasonConnected = "connected, but has not registered yet; its last message was rejected: wrong-connection: " +
+		detailRejected
 )
 
 // noNodes is ready, and no node has registered.
@@ -46,8 +50,8 @@ func noNodes() *fakeAppliance {
 	return &fakeAppliance{streams: console.Streams{Streams: []jsconfig.StreamInfo{}, Changes: []jsconfig.Change{}}}
 }
 
-// fourNodes is short of disk, and has one node in each state.
-func fourNodes() *fakeAppliance {
+// fiveNodes is short of disk, and has one node in each state.
+func fiveNodes() *fakeAppliance {
 	return &fakeAppliance{
 		ready: []console.Reason{{
 			Code: "disk-short", What: "/var/lib/muster",
@@ -107,6 +111,11 @@ func fakeNodes() []fleet.NodeStatus {
 			Connection: fleet.Connection{Connected: "yes", Since: hoursAgo(50), Address: "192.0.2.7", Verified: true},
 			Facts:      map[string]json.RawMessage{"os.name": json.RawMessage(`"Debian"`), "cores": json.RawMessage("8")},
 			Classes:    []string{"apache", "base"}, Agents: []string{"puppet", "rpcutil"},
+		},
+		{
+			Name: "web3.example.net", State: fleet.Connected, Since: hoursAgo(6), Reason: reasonConnected, Site: "ams",
+			Connection: fleet.Connection{Connected: "yes", Since: hoursAgo(6), Address: "192.0.2.8", Verified: true},
+			Rejected:   &fleet.Rejection{Reason: contract.ReasonWrongConnection, Detail: detailRejected, At: hoursAgo(1)},
 		},
 	}
 }
@@ -184,6 +193,7 @@ func (a *fakeAppliance) Summary() fleet.Summary {
 		States: map[fleet.State]int{}, Sites: map[string]int{}, Storms: []string{},
 		Rules: map[fleet.State]string{
 			fleet.Up: "registers", fleet.Late: reasonLate, fleet.Down: "none for 11m", fleet.Stopped: reasonStop,
+			fleet.Connected: "has not registered yet",
 		},
 	}
 	for _, state := range fleet.States {
@@ -213,6 +223,9 @@ func (a *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, 
 	i := slices.IndexFunc(a.nodes, func(n fleet.NodeStatus) bool { return n.Name == name })
 	if i < 0 {
 		return d, false, nil
+	}
+	if a.nodes[i].Registered.IsZero() {
+		return fleet.Detail{NodeStatus: a.nodes[i], Registrations: []fleet.RegistrationInfo{}}, true, nil
 	}
 	info := fleet.RegistrationInfo{
 		Sequence: 12, Received: a.nodes[i].Registered, Verified: "x509", Request: "a1", Bytes: 5700,

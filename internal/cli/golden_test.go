@@ -29,6 +29,7 @@ var commandLines = []string{
 	"fleet --csv",
 	onTerminal + "nodes",
 	onTerminal + "nodes --state down",
+	onTerminal + "nodes --state connected",
 	"nodes",
 	"nodes --state up --json",
 	"nodes --csv",
@@ -38,6 +39,8 @@ var commandLines = []string{
 	"node web2.example.net --json",
 	"node web2.example.net --facts",
 	onTerminal + "node web2.example.net --diff",
+	onTerminal + "node web3.example.net",
+	"node web3.example.net --facts",
 	"node web2.example.net --diff --json",
 	onTerminal + "events --limit 5",
 	"events --since 5h --json",
@@ -150,10 +153,10 @@ func exitStatus(status int) string {
 
 func TestGolden_Commands(t *testing.T) {
 	for name, server := range map[string]string{
-		"nodes":       fourNodes().open(t, ""),
+		"nodes":       fiveNodes().open(t, ""),
 		"empty":       noNodes().open(t, ""),
 		"unreachable": "http://127.0.0.1:1",
-		"token":       fourNodes().open(t, "a token that is long enough"),
+		"token":       fiveNodes().open(t, "a token that is long enough"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var transcript strings.Builder
@@ -167,7 +170,7 @@ func TestGolden_Commands(t *testing.T) {
 }
 
 func TestGolden_API(t *testing.T) {
-	server := fourNodes().open(t, "")
+	server := fiveNodes().open(t, "")
 	var transcript strings.Builder
 	for _, request := range requests {
 		fmt.Fprintf(&transcript, "%s\n", transcribeRequest(t, request, server))

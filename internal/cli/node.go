@@ -70,6 +70,9 @@ func detailRows(d fleet.Detail) [][]string {
 	if d.RegistersEverySeconds > 0 {
 		rows = append(rows, []string{"registers", "every " + (time.Duration(d.RegistersEverySeconds) * time.Second).String()})
 	}
+	if r := d.Rejected; r != nil {
+		rows = append(rows, []string{"rejected", fmt.Sprintf("%s, %s: %s", agoAndTimestamp(r.At), r.Reason, r.Detail)})
+	}
 	rows = append(rows, connectionRow(d.Connection))
 	if !d.ShutdownAt.IsZero() {
 		rows = append(rows, []string{"shutdown event", agoAndTimestamp(d.ShutdownAt)})
@@ -110,6 +113,8 @@ func connectionRow(c fleet.Connection) []string {
 func (c *nodeCommand) printRegistration(d fleet.Detail) error {
 	r := d.Registration
 	switch {
+	case r == nil && d.Registered.IsZero():
+		return fmt.Errorf("%s has not registered yet", d.Name)
 	case r == nil:
 		return fmt.Errorf("the stream has no registration of %s any more", d.Name)
 	case r.Data != nil:

@@ -40,7 +40,7 @@ nodes of the fleet. Identities, facts, classes and agents are matched as Choria 
 them; facts, classes and agents can be selected only when fleet.index names facts to keep.`
 	flags, q := cmd.Flags(), &c.query
 	flags.StringArrayVar(&q.States, "state", nil,
-		"only nodes in this state: up, late, down or stopped; repeatable, a node must be in one of them")
+		"only nodes in this state: up, late, down, stopped or connected; repeatable, a node must be in one of them")
 	flags.StringArrayVar(&q.Sites, "site", nil, "only nodes of this site; repeatable, a node must be of one of them")
 	flags.StringArrayVar(&q.Identities, "identity", nil,
 		"only nodes with this name or a name that matches /a regular expression/; "+

@@ -15,7 +15,7 @@ func TestNodes_WatchRedrawsFromTheTop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer screen.Close()
-	server := fourNodes().open(t, "")
+	server := fiveNodes().open(t, "")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 1)
 	go func() {

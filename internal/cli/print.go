@@ -67,8 +67,11 @@ func timestamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// agoAndTimestamp formats a time for people who also need the exact time.
+// agoAndTimestamp formats a time for people who also need the exact time; the zero time is "never".
 func agoAndTimestamp(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
 	return fmt.Sprintf("%s, %s", ago(t), t.UTC().Format(time.RFC3339))
 }
 

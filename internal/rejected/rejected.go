@@ -38,16 +38,25 @@ type Entry struct {
 type Table struct {
 	mu        sync.Mutex
 	entries   *simplelru.LRU[key, *Entry]
-	discarded uint64 // entries that were removed to make room for others
+	messages  map[string]*Entry // the entry of the last rejected message of each name
+	discarded uint64            // entries that were removed to make room for others
 }
 
 type key struct{ by, name, address, reason string }
 
 // New returns an empty table.
 func New() *Table {
-	t := &Table{}
-	t.entries, _ = simplelru.NewLRU(maxEntries, func(key, *Entry) { t.discarded++ }) // fails only for a size below 1
+	t := &Table{messages: map[string]*Entry{}}
+	t.entries, _ = simplelru.NewLRU(maxEntries, t.discard) // fails only for a size below 1
 	return t
+}
+
+// discard is called for an entry that was removed to make room for another.
+func (t *Table) discard(_ key, e *Entry) {
+	t.discarded++
+	if t.messages[e.Name] == e {
+		delete(t.messages, e.Name)
+	}
 }
 
 // Add counts a refused connection or rejected message, or as many as Count says. It sets First and Last
@@ -69,6 +78,9 @@ func (t *Table) Add(e Entry, now time.Time) {
 	}
 	known.Last, known.Detail = now, e.Detail
 	known.Count += n
+	if e.Address == "" {
+		t.messages[known.Name] = known
+	}
 }
 
 // cut returns a copy of at most size bytes of a text, as valid UTF-8. It copies because callers
@@ -91,4 +103,17 @@ func (t *Table) Entries() (entries []Entry, discarded uint64) {
 	}
 	slices.SortStableFunc(entries, func(a, b Entry) int { return b.Last.Compare(a.Last) })
 	return entries, t.discarded
+}
+
+// LastMessage returns the entry of the last rejected message of a name.
+func (t *Table) LastMessage(name string) (e Entry, ok bool) {
+	if t == nil {
+		return e, false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if last := t.messages[name]; last != nil {
+		return *last, true
+	}
+	return e, false
 }

@@ -69,3 +69,29 @@ func TestTable_NilDiscards(t *testing.T) {
 		t.Errorf("%v", entries)
 	}
 }
+
+func TestTable_LastMessageIsTheLatestOfItsName(t *testing.T) {
+	table, now := New(), time.Unix(1_000_000, 0)
+	add := func(name, address, reason string) {
+		now = now.Add(time.Second)
+		table.Add(Entry{By: "x", Name: name, Address: address, Reason: reason}, now)
+	}
+	add("web1", "", "stale")
+	add("web1", "", "unsigned")
+	add("web1", "", "stale")
+	last := now
+	add("web1", "10.0.0.1", "expired") // a connection
+	add("web2", "", "limit")
+	if e, ok := table.LastMessage("web1"); !ok || e.Reason != "stale" || !e.Last.Equal(last) || e.Count != 2 {
+		t.Errorf("have %+v, %t", e, ok)
+	}
+	if _, ok := table.LastMessage("web3"); ok {
+		t.Error("a name without an entry has one")
+	}
+	for i := range maxEntries {
+		add(fmt.Sprint("other", i), "", "limit")
+	}
+	if e, ok := table.LastMessage("web1"); ok || len(table.messages) != maxEntries {
+		t.Errorf("discarded, but still there: %+v; %d names", e, len(table.messages))
+	}
+}

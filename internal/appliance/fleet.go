@@ -1,0 +1,75 @@
+package appliance
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/muster-appliance/muster/broker"
+	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/integrity"
+)
+
+func (a *Appliance) openFleet(ctx context.Context) error {
+	if !a.cfg.Fleet.Enabled {
+		return nil
+	}
+	for _, cfg := range a.cfg.EnabledAdapters() {
+		if len(cfg.Stream.Servers) > 0 {
+			a.opts.Log.Named("fleet").Warn(
+				"the fleet view does not see the nodes of an adapter that publishes to another NATS server", "adapter", cfg.Name)
+		}
+	}
+	a.fleet = fleet.New(a.cfg.Fleet, fleet.Options{
+		Site:          a.cfg.Site,
+		Memory:        machineMemory(),
+		StoreEvents:   a.cfg.keepsEvents(),
+		Now:           time.Now,
+		Clock:         a.clock.read,
+		Connect:       a.broker.Connect,
+		ConnectSystem: a.broker.ConnectSystem,
+		Identities:    a.cfg.Broker.VerifiesIdentities(),
+		IsNode:        func(id uint64) bool { return a.broker.RoleOf(id) == broker.RoleNode },
+		LastRejected:  a.lastRejected,
+		DialShutdowns: a.dialShutdowns,
+		Connections:   a.listConnections,
+		PublishPrefix: a.private.Prefix,
+		Log:           a.opts.Log.Named("fleet"),
+	})
+	if err := a.fleet.Open(ctx); err != nil {
+		return err
+	}
+	a.recorder.announceTo(func(f *integrity.Finding) {
+		a.fleet.ReportLost(f.Stream, f.Messages, f.String(), f.Noticed)
+	})
+	return nil
+}
+
+// dialShutdowns connects the fleet view to receive shutdown events.
+func (a *Appliance) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error) {
+	return a.broker.DialIntake(fleetIntake, "fleet", []string{contract.SubjectShutdown}, receiver)
+}
+
+// lastRejected returns the last message that an adapter rejected of those that came over connections of
+// a name.
+func (a *Appliance) lastRejected(name string) (r fleet.Rejection, ok bool) {
+	e, ok := a.rejected.LastMessage(name)
+	detail := strings.TrimPrefix(e.Detail, e.Reason+": ")
+	return fleet.Rejection{Reason: e.Reason, Detail: detail, At: e.Last}, ok
+}
+
+// listConnections passes the broker's connections on to the fleet: components do not import each
+// other.
+func (a *Appliance) listConnections() ([]fleet.Conn, error) {
+	listed, err := a.broker.ListConnections()
+	connections := make([]fleet.Conn, len(listed))
+	for i, c := range listed {
+		connections[i] = fleet.Conn{
+			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Node: c.Role == broker.RoleNode,
+			Began: c.Began, Ended: c.Ended, Reason: c.Reason,
+		}
+	}
+	return connections, err
+}
