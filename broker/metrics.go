@@ -64,13 +64,15 @@ func (b *Broker) Collector() prometheus.Collector {
 			"Days until the broker's certificate expires.", nil, nil),
 		refused: prometheus.NewDesc("muster_broker_refused_total",
 			"Connections that were refused, by reason.", []string{"reason"}, nil),
+		connections: prometheus.NewDesc("muster_broker_connections",
+			"Open connections of nodes, clients, administrators and the appliance itself (internal).", []string{"kind"}, nil),
 	}
 }
 
 // collector collects muster_broker_ metrics.
 type collector struct {
-	broker        *Broker
-	days, refused *prometheus.Desc
+	broker                     *Broker
+	days, refused, connections *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -80,6 +82,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeBy
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for reason, n := range c.broker.auth.refusals.snapshot() {
 		ch <- prometheus.MustNewConstMetric(c.refused, prometheus.CounterValue, float64(n), reason)
+	}
+	for role, n := range c.broker.auth.connectionRoles.count(c.broker.auth.isOpen) {
+		ch <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(n), role.String())
 	}
 	if certs := c.broker.certs; certs != nil && !certs.expires().IsZero() {
 		days := certs.expires().Sub(c.broker.opts.Now()).Hours() / 24

@@ -64,6 +64,20 @@ func (c *connectionRoles) get(id uint64) Role {
 	return c.roles[id]
 }
 
+// count returns how many connections of each role are open.
+func (c *connectionRoles) count(open func(id uint64) bool) map[Role]int {
+	counts := map[Role]int{RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0}
+	c.mu.Lock()
+	roles := maps.Clone(c.roles)
+	c.mu.Unlock()
+	for id, role := range roles {
+		if open(id) {
+			counts[role]++
+		}
+	}
+	return counts
+}
+
 // RoleOf returns the role of the connection with that id. It is known before the server publishes the
 // connect event of the connection.
 func (b *Broker) RoleOf(id uint64) Role { return b.auth.connectionRoles.get(id) }

@@ -1,9 +1,12 @@
 package broker
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestBroker_RoleOf(t *testing.T) {
@@ -86,4 +89,55 @@ func TestConnectionRoles_ForgetsEndedConnections(t *testing.T) {
 			t.Fatalf("the role of open connection %d is %s", id, c.get(id))
 		}
 	}
+}
+
+func TestBroker_CountsConnectionsByKind(t *testing.T) {
+	s := openSite(t, nil)
+	metric := func(kind string) (n float64) {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(s.broker.Collector())
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				if family.GetName() == "muster_broker_connections" && m.GetLabel()[0].GetValue() == kind {
+					n = m.GetGauge().GetValue()
+				}
+			}
+		}
+		return n
+	}
+	internal := metric("internal")
+	var nodes []*nats.Conn
+	for _, options := range [][]nats.Option{
+		{s.certificate("web1")}, {s.certificate("web2")}, {s.certificate("web2")},
+		{s.certificate("rip.mcollective")}, {s.certificate("root.example.net")},
+	} {
+		nc, err := s.connect(options...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		nodes = append(nodes, nc)
+	}
+	own, err := s.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	want := map[string]float64{"node": 3, "client": 1, "admin": 1, "internal": internal + 1}
+	for kind, n := range want {
+		if have := metric(kind); have != n {
+			t.Errorf("%v connections of kind %s, want %v", have, kind, n)
+		}
+	}
+	nodes[0].Close()
+	wait.Eventually(t, func() error {
+		if have := metric("node"); have != 2 {
+			return fmt.Errorf("%v connections of nodes, want 2", have)
+		}
+		return nil
+	})
 }

@@ -184,6 +184,9 @@ func fakeMetrics() *prometheus.Registry {
 	gauge("muster_build_info", 1, prometheus.Labels{"version": "1.2.3"})
 	gauge("process_resident_memory_bytes", 64<<20, nil)
 	gauge("muster_broker_certificate_days", 41.5, nil)
+	for kind, n := range map[string]float64{"node": 1190, "client": 9, "admin": 2, "internal": 7} {
+		gauge("muster_broker_connections", n, prometheus.Labels{"kind": kind})
+	}
 	return r
 }
 

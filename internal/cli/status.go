@@ -26,7 +26,8 @@ type overview struct {
 	Ready       bool                         `json:"ready"`
 	Reasons     []console.Reason             `json:"reasons"` // why it is not ready
 	Warnings    []console.Reason             `json:"warnings"`
-	Connections int                          `json:"connections"`
+	Connections int                          `json:"connections"` // all; those that have not authenticated, too
+	Kinds       map[string]int               `json:"connections_by_kind"`
 	Memory      uint64                       `json:"memory_bytes"` // resident; 0: unknown
 	Storage     storage                      `json:"storage"`
 	Nodes       *nodeCounts                  `json:"nodes,omitempty"`            // nil: the fleet view is disabled
@@ -111,6 +112,10 @@ func (o *overview) addMetrics(ctx context.Context, client *apiclient.Client) err
 	}
 	o.Adapters = ledgers(metrics)
 	o.Version = metrics.Label("muster_build_info", "version")
+	o.Kinds = map[string]int{}
+	for kind, n := range metrics.SumBy("muster_broker_connections", "kind") {
+		o.Kinds[kind] = int(n)
+	}
 	o.Memory = uint64(metrics.Sum("process_resident_memory_bytes"))
 	o.Refused = uint64(metrics.Sum("muster_broker_refused_total"))
 	if days, ok := minCertificateDays(metrics); ok {
@@ -134,6 +139,25 @@ func (o *overview) addStreams(ctx context.Context, client *apiclient.Client) err
 	return nil
 }
 
+// connectionKinds are the kinds of connections, and what each is called in a list.
+var connectionKinds = []struct{ kind, plural string }{
+	{"node", "nodes"}, {"client", "clients"}, {"admin", "administrators"}, {"internal", "internal"},
+}
+
+// connections returns how many connections are open, of which kinds.
+func (o *overview) connections() string {
+	var kinds []string
+	for _, k := range connectionKinds {
+		if n, known := o.Kinds[k.kind]; known {
+			kinds = append(kinds, count(uint64(n))+" "+k.plural)
+		}
+	}
+	if len(kinds) == 0 { // an older appliance
+		return count(uint64(o.Connections))
+	}
+	return fmt.Sprintf("%s: %s", count(uint64(o.Connections)), strings.Join(kinds, ", "))
+}
+
 func (o *overview) rows() (rows [][]string) {
 	row := func(name, format string, values ...any) {
 		rows = append(rows, []string{name, fmt.Sprintf(format, values...)})
@@ -151,7 +175,7 @@ func (o *overview) rows() (rows [][]string) {
 		}
 		row("nodes", "%s: %s", count(uint64(o.Nodes.All)), strings.Join(states, ", "))
 	}
-	row("connections", "%s, %s refused", count(uint64(o.Connections)), count(o.Refused))
+	row("connections", "%s; %s refused", o.connections(), count(o.Refused))
 	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
 		var terms []string
 		for _, m := range ledgerMetrics {
