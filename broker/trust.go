@@ -113,6 +113,9 @@ func (r *Roles) Validate(check *config.Check) {
 	}
 }
 
+// OfClient reports whether a certificate with this name is that of a client or an administrator, not of a node.
+func (r *Roles) OfClient(name string) bool { return matches(r.Admin, name) || matches(r.Client, name) }
+
 // matches reports whether the name matches one of the patterns.
 func matches(patterns []string, name string) bool {
 	for _, pattern := range patterns {

@@ -29,6 +29,7 @@ type Claims struct {
 	Identity        string           `json:"identity,omitempty"` // nodes
 	Collectives     []string         `json:"collectives,omitempty"`
 	CallerID        string           `json:"callerid,omitempty"` // clients
+	Agents          []string         `json:"agents,omitempty"`   // whose actions a client may run; "*": all
 	Permissions     map[string]bool  `json:"permissions"`
 	PubSubjects     []string         `json:"pub_subjects,omitempty"` // allowed beside those of the role
 	SubSubjects     []string         `json:"sub_subjects,omitempty"` // allowed beside those of the role
@@ -43,6 +44,13 @@ func ServerClaims(identity string, collectives []string, key ed25519.PublicKey) 
 	return Claims{
 		Purpose: PurposeServer, Identity: identity, Collectives: collectives,
 		OrgUnit: "choria", PublicKey: hex.EncodeToString(key),
+	}
+}
+
+// ClientClaims returns the claims of a client of the organization "choria".
+func ClientClaims(callerID string, key ed25519.PublicKey) Claims {
+	return Claims{
+		Purpose: PurposeClient, CallerID: callerID, OrgUnit: "choria", PublicKey: hex.EncodeToString(key),
 	}
 }
 

@@ -1,129 +1,68 @@
 package cli
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"net"
+	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
-	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/spf13/cobra"
 )
 
-func (p *program) initCommand() *cobra.Command {
-	var o enroll.Options
-	cmd := &cobra.Command{
-		Use:   "init",
-		Short: "Create a CA, the broker's certificate and a configuration that uses them",
-		Long: `Create the files with which a broker authenticates its nodes: a certificate authority, the
-broker's certificate, and an appliance.toml that uses them. With --issuer, nodes
-authenticate with tokens of a Choria organization issuer instead of certificates, and the
-issuer's key is created too. Keep ca.key and issuer.seed secret: with them, anyone can
-create credentials that the broker accepts.`,
-		Example: `  muster init --dir /etc/muster --name collector1.example.net
-  muster init --dir ./site --name 127.0.0.1 --issuer`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return p.init(o) },
-	}
-	cmd.Flags().StringVar(&o.Dir, "dir", "", "directory for the files; required")
-	cmd.Flags().StringVar(&o.Name, "name", "", "host name or IP address under which nodes reach the broker; required")
-	cmd.Flags().StringVar(&o.Listen, "listen", "0.0.0.0:4222", "address and port on which the broker listens")
-	cmd.Flags().BoolVar(&o.Issuer, "issuer", false,
-		"give nodes tokens of an organization issuer instead of certificates")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "overwrite existing files; every node must then be enrolled again")
-	_ = cmd.MarkFlagDirname("dir")
-	return cmd
-}
+// Directories of Choria's files.
+const (
+	nodeDir   = "/etc/choria"
+	clientDir = "~/.config/choria"
+)
 
-// init creates the files of a site and prints the next commands.
-func (p *program) init(o enroll.Options) error {
-	switch {
-	case o.Dir == "":
-		return usageError{errors.New("--dir is required: the directory for the files")}
-	case o.Name == "":
-		return usageError{errors.New("--name is required: the host name or IP address under which nodes reach the broker")}
-	}
-	_, port, err := net.SplitHostPort(o.Listen)
-	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 1 || n > 65535 {
-		return usageError{fmt.Errorf("--listen %q is not an address with a port from 1 to 65535, such as 0.0.0.0:4222",
-			o.Listen)}
-	}
-	installed := filepath.Clean(o.Dir) == filepath.Dir(installedConfig)
-	if installed {
-		o.Data = appliance.InstalledDir
-	}
-	o.ReplaceConfig = hasOnlyDefaults(filepath.Join(o.Dir, filepath.Base(installedConfig)))
-	s, err := enroll.Init(o, time.Now())
-	if err != nil {
-		return err
-	}
-	if installed {
-		fmt.Fprintf(p.out, `The files for the broker %[2]s are in %[1]s. Next, run the first command here, and
-the second for each node:
+// enrollment is what the flags and the argument of enroll say.
+type enrollment struct {
+	name                        string
+	dir, installDir, collective string
+	client, force               bool
 
-  systemctl enable --now muster
-  %[3]s enroll NODE --dir %[4]s
-`, s.Dir, o.Name, commandName(), o.Dir)
-		return nil
-	}
-	fmt.Fprintf(p.out, `The files for the broker %[2]s are in %[1]s. Next, run the first command for each node,
-and then the second one here:
-
-  %[3]s enroll NODE --dir %[4]s
-  %[3]s run --config %[5]s
-`, s.Dir, o.Name, commandName(), o.Dir, filepath.Join(o.Dir, filepath.Base(s.Config())))
-	return nil
-}
-
-// hasOnlyDefaults reports whether a configuration file sets every key to its default, as the file of a
-// package does.
-func hasOnlyDefaults(file string) bool {
-	cfg, err := appliance.Load(file)
-	if err != nil {
-		return false
-	}
-	defaults, err := appliance.Parse(file, nil)
-	return err == nil && len(config.Changed(defaults, cfg)) == 0
+	broker string // host and port, from the appliance's configuration
 }
 
 func (p *program) enrollCommand() *cobra.Command {
-	var n enroll.Node
-	var dir string
+	var e enrollment
 	cmd := &cobra.Command{
-		Use:   "enroll NODE",
-		Short: "Create a node's certificate or token, and the configuration of its Choria server",
+		Use:   "enroll NAME",
+		Short: "Create the certificate or token, and the configuration, of a node or client",
 		Long: `Create the files with which a node registers: its certificate, or its token if the
 directory was made by "muster init --issuer", and a server.conf for its Choria server. Copy
-them to the node.`,
+them to the node.
+
+With --client, create those with which a user runs Choria's commands, such as "choria ping":
+a certificate or token, and a client.conf. NAME is the name of the user, such as rip, or of
+the certificate, such as rip.mcollective.`,
 		Example: `  muster enroll web1.example.net --dir /etc/muster
-  muster enroll web1.example.net --dir ./site --install-dir /etc/choria`,
+  muster enroll --client rip --dir /etc/muster`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			n.Identity = args[0]
-			return p.enroll(dir, n)
+			e.name = args[0]
+			return p.enroll(e)
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "directory that \"muster init\" wrote; required")
-	cmd.Flags().StringVar(&n.InstallDir, "install-dir", "/etc/choria",
-		"directory on the node to which you copy the files")
-	cmd.Flags().StringVar(&n.Collective, "collective", "",
-		"collective of the node; default: mcollective, or choria for nodes with tokens")
-	cmd.Flags().BoolVar(&n.Force, "force", false, "overwrite existing files")
+	cmd.Flags().StringVar(&e.dir, "dir", "", "directory that \"muster init\" wrote; required")
+	cmd.Flags().BoolVar(&e.client, "client", false, "enroll a client, that is, a user of Choria's commands")
+	cmd.Flags().StringVar(&e.installDir, "install-dir", "", "directory on the other machine to which you copy the files; "+
+		"default: "+nodeDir+" for nodes, "+clientDir+" for clients")
+	cmd.Flags().StringVar(&e.collective, "collective", "",
+		"collective of the node or client; default: mcollective, or choria with tokens")
+	cmd.Flags().BoolVar(&e.force, "force", false, "overwrite existing files")
 	_ = cmd.MarkFlagDirname("dir")
 	return cmd
 }
 
-// enroll creates the files of a node and prints the next step.
-func (p *program) enroll(dir string, n enroll.Node) error {
-	if dir == "" {
-		return usageError{errors.New("--dir is required: the directory that \"muster init\" wrote")}
-	}
-	s, err := enroll.Open(dir)
+// enroll creates the files of a node or client and prints the next step.
+func (p *program) enroll(e enrollment) error {
+	s, err := openSite(e.dir)
 	if err != nil {
 		return err
 	}
@@ -135,19 +74,67 @@ func (p *program) enroll(dir string, n enroll.Node) error {
 	if err != nil {
 		return err
 	}
+	e.broker = net.JoinHostPort(cfg.Identity, port)
 	collectives := cfg.Broker.Collectives
-	if !s.IssuesTokens() && n.Collective != "" && !slices.Contains(collectives, n.Collective) {
+	if !s.IssuesTokens() && e.collective != "" && !slices.Contains(collectives, e.collective) {
 		return fmt.Errorf("--collective %s is not one of broker.collectives %v in %s; add it there first",
-			n.Collective, collectives, s.Config())
+			e.collective, collectives, s.Config())
 	}
-	n.Broker = net.JoinHostPort(cfg.Identity, port)
+	switch ofClient := cfg.Broker.Roles.OfClient; {
+	case !e.client && ofClient(e.name):
+		return fmt.Errorf("%q is the name of a client, not of a node, because broker.roles in %s has a pattern for it; "+
+			"add --client", e.name, s.Config())
+	case !e.client:
+		return p.enrollNode(s, e)
+	case !s.IssuesTokens() && !ofClient(s.ClientIdentity(e.name)):
+		return fmt.Errorf("a certificate %q would be that of a node: broker.roles.client in %s is %v; "+
+			"use a name that one of them matches", s.ClientIdentity(e.name), s.Config(), cfg.Broker.Roles.Client)
+	default:
+		return p.enrollClient(s, e)
+	}
+}
+
+func (p *program) enrollNode(s *enroll.Site, e enrollment) error {
+	n := enroll.Node{Identity: e.name, Broker: e.broker, Collective: e.collective, Force: e.force,
+		InstallDir: cmp.Or(e.installDir, nodeDir)}
 	files, err := s.Enroll(n, time.Now())
 	if err != nil {
 		return err
 	}
+	conf := filepath.Join(n.InstallDir, "server.conf")
 	fmt.Fprintf(p.out, `%s is enrolled. Copy the files in %s to %s on the node, and run there:
 
   choria server run --config %s
-`, n.Identity, files, n.InstallDir, filepath.Join(n.InstallDir, "server.conf"))
+
+`, n.Identity, files, n.InstallDir, conf)
+	if s.IssuesTokens() {
+		fmt.Fprintln(p.out, "Clients may run the actions that their tokens name.")
+		return nil
+	}
+	fmt.Fprintf(p.out, "The node denies all actions but \"choria ping\" until you decide which clients may run them:\n"+
+		"see rpcauthorization in %s.\n", conf)
+	return nil
+}
+
+func (p *program) enrollClient(s *enroll.Site, e enrollment) error {
+	c := enroll.Client{Identity: s.ClientIdentity(e.name), Broker: e.broker, Collective: e.collective, Force: e.force,
+		InstallDir: cmp.Or(e.installDir, clientDir)}
+	files, err := s.EnrollClient(c, time.Now())
+	if err != nil {
+		return err
+	}
+	user := enroll.ClientUser(c.Identity)
+	as, environment := "as the user "+user, ""
+	if user == "" {
+		as, environment = "as any user", "MCOLLECTIVE_CERTNAME="+c.Identity+" "
+	}
+	fmt.Fprintf(p.out, `%[1]s is enrolled as a client. Copy the files in %[2]s to %[3]s on the client's
+machine, and run there, %[4]s:
+
+  cp %[5]s ~/.choriarc
+  %[6]schoria ping
+
+Choria's commands read ~/.choriarc or, if a user has none, /etc/choria/client.conf.
+`, c.Identity, files, c.InstallDir, as, path.Join(c.InstallDir, "client.conf"), environment)
 	return nil
 }

@@ -40,20 +40,25 @@ func documented(t *testing.T) [][]string {
 	return commands
 }
 
-// nodeConf is a server.conf in a directory with the node's files, as if they had been copied to it.
-type nodeConf struct {
+// choriaConf is a server.conf or client.conf in a directory with its files, as if they had been copied to it.
+type choriaConf struct {
 	t    *testing.T
 	dir  string
 	keys map[string]string
 }
 
-func readNodeConf(t *testing.T, dir string) nodeConf {
+func readNodeConf(t *testing.T, dir string) choriaConf {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(dir, "server.conf"))
+	return readConf(t, filepath.Join(dir, "server.conf"))
+}
+
+func readConf(t *testing.T, file string) choriaConf {
+	t.Helper()
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := nodeConf{t, dir, map[string]string{}}
+	c := choriaConf{t, filepath.Dir(file), map[string]string{}}
 	for _, line := range regexp.MustCompile(`(?m)^([a-z._]+) = (.*)$`).FindAllStringSubmatch(string(text), -1) {
 		c.keys[line[1]] = line[2]
 	}
@@ -61,7 +66,7 @@ func readNodeConf(t *testing.T, dir string) nodeConf {
 }
 
 // file returns the content of the file that a key names.
-func (c nodeConf) file(key string) []byte {
+func (c choriaConf) file(key string) []byte {
 	c.t.Helper()
 	text, err := os.ReadFile(filepath.Join(c.dir, path.Base(c.keys[key])))
 	if err != nil {
@@ -72,7 +77,7 @@ func (c nodeConf) file(key string) []byte {
 
 // start connects as a Choria server with this configuration does, and returns the connection and the
 // registration to publish.
-func (c nodeConf) start() (*nats.Conn, []byte) {
+func (c choriaConf) start() (*nats.Conn, []byte) {
 	c.t.Helper()
 	nc, raw, err := c.connect()
 	if err != nil {
@@ -82,9 +87,8 @@ func (c nodeConf) start() (*nats.Conn, []byte) {
 }
 
 // connect does what start does, and returns the error with which the connection fails.
-func (c nodeConf) connect() (*nats.Conn, []byte, error) {
+func (c choriaConf) connect() (*nats.Conn, []byte, error) {
 	c.t.Helper()
-	roots := x509.NewCertPool()
 	const dataKey = "plugin.choria.registration.file_content.data"
 	body, err := choria.FileBody(c.keys[dataKey], time.Now(), false, c.file(dataKey), true)
 	if err != nil {
@@ -92,9 +96,29 @@ func (c nodeConf) connect() (*nats.Conn, []byte, error) {
 	}
 	identity := c.keys["identity"]
 	request := choria.NewRegistration(strings.Repeat("7", 32), identity, c.keys["collectives"], time.Now(), body)
+	options, encode := c.credentials(identity)
+	raw, err := encode(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	nc, err := c.dial(options)
+	return nc, raw, err
+}
+
+func (c choriaConf) dial(options []nats.Option) (*nats.Conn, error) {
+	nc, err := nats.Connect(c.keys["plugin.choria.middleware_hosts"], options...)
+	if err == nil {
+		c.t.Cleanup(nc.Close)
+	}
+	return nc, err
+}
+
+// credentials returns the options with which Choria connects, and a function that signs a request.
+func (c choriaConf) credentials(name string) ([]nats.Option, func(choria.Request) ([]byte, error)) {
+	c.t.Helper()
+	roots := x509.NewCertPool()
 	config := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	options := []nats.Option{nats.Name(identity), nats.Secure(config), nats.NoReconnect()}
-	var raw []byte
+	options := []nats.Option{nats.Name(name), nats.Secure(config), nats.NoReconnect()}
 	if c.keys["plugin.security.provider"] == "file" {
 		roots.AppendCertsFromPEM(c.file("plugin.security.file.ca"))
 		certificate, keyText := c.file("plugin.security.file.certificate"), c.file("plugin.security.file.key")
@@ -103,28 +127,20 @@ func (c nodeConf) connect() (*nats.Conn, []byte, error) {
 			c.t.Fatal(err)
 		}
 		config.Certificates = []tls.Certificate{pair}
-		request.Caller = "choria=" + identity
-		if raw, err = request.EncodeV1(pair.PrivateKey.(*rsa.PrivateKey), string(certificate)); err != nil {
-			c.t.Fatal(err)
-		}
-	} else {
-		roots.AppendCertsFromPEM(c.file("plugin.security.choria.ca"))
-		seed, err := hex.DecodeString(string(c.file("plugin.security.choria.seed_file")))
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		key, token := ed25519.NewKeyFromSeed(seed), string(c.file("plugin.security.choria.token_file"))
-		options = append(options, nats.Token(token), nats.UserJWT(func() (string, error) { return token, nil },
-			func(nonce []byte) ([]byte, error) { return ed25519.Sign(key, nonce), nil }))
-		if raw, err = request.EncodeV2(key, token); err != nil {
-			c.t.Fatal(err)
+		return options, func(request choria.Request) ([]byte, error) {
+			request.Caller = "choria=" + name
+			return request.EncodeV1(pair.PrivateKey.(*rsa.PrivateKey), string(certificate))
 		}
 	}
-	nc, err := nats.Connect(c.keys["plugin.choria.middleware_hosts"], options...)
-	if err == nil {
-		c.t.Cleanup(nc.Close)
+	roots.AppendCertsFromPEM(c.file("plugin.security.choria.ca"))
+	seed, err := hex.DecodeString(string(c.file("plugin.security.choria.seed_file")))
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return nc, raw, err
+	key, token := ed25519.NewKeyFromSeed(seed), string(c.file("plugin.security.choria.token_file"))
+	options = append(options, nats.Token(token), nats.UserJWT(func() (string, error) { return token, nil },
+		func(nonce []byte) ([]byte, error) { return ed25519.Sign(key, nonce), nil }))
+	return options, func(request choria.Request) ([]byte, error) { return request.EncodeV2(key, token) }
 }
 
 func TestEnroll_DocumentedExampleEndsWithARegistration(t *testing.T) {
@@ -229,32 +245,6 @@ func TestInitAndEnroll_ReportInvalidFlags(t *testing.T) {
 		t.Run(strings.Join(test.args, " "), func(t *testing.T) {
 			if status, _, errOut := muster(t, test.args...); status != test.status || !strings.Contains(errOut, test.want) {
 				t.Errorf("status %d, %s", status, errOut)
-			}
-		})
-	}
-}
-
-func TestInit_ReplacesAConfigurationWithoutSettings(t *testing.T) {
-	shipped, err := os.ReadFile("../../appliance.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const line = `memory_limit = "auto"`
-	for name, test := range map[string]struct {
-		line   string // replaces the line of the shipped file
-		status int
-	}{
-		"the shipped file": {line, statusOK},
-		"a changed value":  {"memory_limit = '1GiB'", statusFailed},
-		"an invalid value": {"memory_limit = 5", statusFailed},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			write(t, filepath.Join(dir, "appliance.toml"), strings.Replace(string(shipped), line, test.line, 1))
-			status, _, errOut := muster(t, "init", "--dir", dir, "--name", "collector1.example.net")
-			refused := strings.Contains(errOut, "appliance.toml exists already; --force overwrites it")
-			if status != test.status || refused != (test.status == statusFailed) {
-				t.Errorf("%d %s", status, errOut)
 			}
 		})
 	}

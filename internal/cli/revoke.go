@@ -16,11 +16,12 @@ func (p *program) revokeCommand() *cobra.Command {
 	var serials []string
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Revoke the certificates or tokens of a node",
-		Long: `Revoke all certificates or tokens that "muster enroll" has issued for a node until now: add
-them to crl.pem or revoked.txt in the directory. The appliance reads these files again when
-they have changed, ends the node's connection, and rejects its messages. A node that is
-enrolled again afterwards is admitted.`,
+		Short: "Revoke the certificates or tokens of a node or client",
+		Long: `Revoke all certificates or tokens that "muster enroll" has issued for a node or client until
+now: add them to crl.pem or revoked.txt in the directory. A client with a token is named by its
+caller id, such as choria=rip. The appliance reads these files again when they have changed,
+ends the connections, and rejects the messages. A node or client that is enrolled again
+afterwards is admitted.`,
 		Example: `  muster revoke web1.example.net --dir /etc/muster
   muster revoke web1.example.net --dir ./site --serial 0A1B2C3D`,
 		Args: cobra.ExactArgs(1),
@@ -59,11 +60,15 @@ func (p *program) revoke(dir, name string, serials []string) error {
 		what = "The tokens of " + name + " are"
 	}
 	fmt.Fprintf(p.out, "%s revoked in %s.\n", what, file)
-	if s.IssuesTokens() && !s.HasNode(name) {
-		fmt.Fprintf(p.out, "No node of that name was enrolled in %s: check the name.\n", dir)
+	if s.IssuesTokens() && !s.HasEnrolled(name) {
+		fmt.Fprintf(p.out, "No node or client of that name was enrolled in %s: check the name.\n", dir)
 	}
 	p.printApplied(s)
-	fmt.Fprintf(p.out, "To admit the node again:\n\n  %s enroll %s --dir %s --force\n", commandName(), name, dir)
+	flags := "--force"
+	if s.HasClient(name) {
+		flags = "--client --force"
+	}
+	fmt.Fprintf(p.out, "To admit it again:\n\n  %s enroll %s --dir %s %s\n", commandName(), name, dir, flags)
 	return nil
 }
 

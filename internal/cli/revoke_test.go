@@ -65,7 +65,7 @@ func (s *madeSite) muster(args ...string) string {
 }
 
 // enroll enrolls a node, and copies its files to the node.
-func (s *madeSite) enroll(node string, flags ...string) nodeConf {
+func (s *madeSite) enroll(node string, flags ...string) choriaConf {
 	s.t.Helper()
 	s.muster(append([]string{"enroll", node}, flags...)...)
 	copied := filepath.Join(s.t.TempDir(), node)
@@ -76,7 +76,7 @@ func (s *madeSite) enroll(node string, flags ...string) nodeConf {
 }
 
 // trustOnlyNewest makes a node trust the first CA in its file, and no other.
-func trustOnlyNewest(t *testing.T, c nodeConf) {
+func trustOnlyNewest(t *testing.T, c choriaConf) {
 	t.Helper()
 	file := filepath.Join(c.dir, "ca.pem")
 	text, err := os.ReadFile(file)
@@ -91,7 +91,7 @@ func trustOnlyNewest(t *testing.T, c nodeConf) {
 }
 
 // register publishes a registration over the connection.
-func register(t *testing.T, nc *nats.Conn, c nodeConf, raw []byte) {
+func register(t *testing.T, nc *nats.Conn, c choriaConf, raw []byte) {
 	t.Helper()
 	if err := nc.Publish(c.keys["collectives"]+".broadcast.agent.registration", raw); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func register(t *testing.T, nc *nats.Conn, c nodeConf, raw []byte) {
 }
 
 // mustEnd waits until the connection has ended, and fails the test if the node can connect again.
-func (s *madeSite) mustEnd(nc *nats.Conn, c nodeConf) {
+func (s *madeSite) mustEnd(nc *nats.Conn, c choriaConf) {
 	s.t.Helper()
 	wait.Eventually(s.t, func() error {
 		if !nc.IsClosed() {
@@ -113,7 +113,7 @@ func (s *madeSite) mustEnd(nc *nats.Conn, c nodeConf) {
 }
 
 // mustConnect fails the test unless the nodes connect.
-func mustConnect(t *testing.T, nodes map[string]nodeConf) {
+func mustConnect(t *testing.T, nodes map[string]choriaConf) {
 	t.Helper()
 	for name, c := range nodes {
 		if _, _, err := c.connect(); err != nil {
@@ -167,7 +167,7 @@ func TestRotate_CAWithBothKindsOfNodes(t *testing.T) {
 	s := newMadeSite(t)
 	old := s.enroll("web1.example.net") // trusts the old CA only
 	out := s.muster("rotate")
-	for _, want := range []string{"enroll NODE", "1 nodes are left: web1.example.net", "--finish"} {
+	for _, want := range []string{"enroll NODE", "Still to do, 1: web1.example.net", "--finish"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in %s", want, out)
 		}
@@ -179,12 +179,12 @@ func TestRotate_CAWithBothKindsOfNodes(t *testing.T) {
 		_, _, err := newest.connect()
 		return err
 	})
-	mustConnect(t, map[string]nodeConf{"old": old, "new": newest})
+	mustConnect(t, map[string]choriaConf{"old": old, "new": newest})
 	s.restart()
-	mustConnect(t, map[string]nodeConf{"old, after a restart": old, "new, after a restart": newest})
+	mustConnect(t, map[string]choriaConf{"old, after a restart": old, "new, after a restart": newest})
 	first, _ := old.start()
 	if status, _, errOut := muster(t, "rotate", "--finish", "--dir", s.dir); status != statusFailed ||
-		!strings.Contains(errOut, "1 nodes have not been enrolled again, among them [web1.example.net]") {
+		!strings.Contains(errOut, "1 nodes or clients have not been enrolled again, among them [web1.example.net]") {
 		t.Errorf("%d %s", status, errOut)
 	}
 	again := s.enroll("web1.example.net", "--force")
@@ -192,7 +192,7 @@ func TestRotate_CAWithBothKindsOfNodes(t *testing.T) {
 	s.muster("rotate", "--finish")
 	s.reload()
 	s.mustEnd(first, old)
-	mustConnect(t, map[string]nodeConf{"enrolled again": again, "new": newest})
+	mustConnect(t, map[string]choriaConf{"enrolled again": again, "new": newest})
 	if err := second.Flush(); err != nil {
 		t.Errorf("enrolled again: %v", err)
 	}
@@ -212,17 +212,17 @@ func TestRotate_CAOfTokens(t *testing.T) {
 	s.muster("revoke", "gone.example.net")
 	noted := filepath.Join(s.dir, "nodes", "web1.example.net", "ca.pem")
 	out := s.muster("rotate")
-	for _, want := range []string{"1 nodes are left: web1.example.net\n", "cp " + filepath.Join(s.dir, "ca.pem")} {
+	for _, want := range []string{"Still to do, 1: web1.example.net\n", "cp " + filepath.Join(s.dir, "ca.pem")} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in %s", want, out)
 		}
 	}
 	if status, _, errOut := muster(t, "rotate", "--finish", "--dir", s.dir); status != statusFailed ||
-		!strings.Contains(errOut, "1 nodes have no ca.pem with the new CA, among them [web1.example.net]") {
+		!strings.Contains(errOut, "1 nodes or clients have no ca.pem with the new CA, among them [web1.example.net]") {
 		t.Errorf("%d %s", status, errOut)
 	}
 	s.reload()
-	mustConnect(t, map[string]nodeConf{"with the old CA": web1})
+	mustConnect(t, map[string]choriaConf{"with the old CA": web1})
 	bundle, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -231,7 +231,7 @@ func TestRotate_CAOfTokens(t *testing.T) {
 	write(t, filepath.Join(web1.dir, "ca.pem"), string(bundle))
 	s.muster("rotate", "--finish")
 	s.restart()
-	mustConnect(t, map[string]nodeConf{"with both CAs": web1})
+	mustConnect(t, map[string]choriaConf{"with both CAs": web1})
 }
 
 func TestRotate_IssuerInThreeStages(t *testing.T) {
@@ -242,17 +242,17 @@ func TestRotate_IssuerInThreeStages(t *testing.T) {
 		t.Errorf("printed %s", out)
 	}
 	still := s.enroll("web2.example.net")
-	mustConnect(t, map[string]nodeConf{"old": old, "enrolled before the restart": still})
+	mustConnect(t, map[string]choriaConf{"old": old, "enrolled before the restart": still})
 	s.restart()
 	if out := s.muster("rotate", "--issuer"); !strings.Contains(out, "The new issuer, choria-2, issues the tokens") ||
-		!strings.Contains(out, "2 nodes are left: web1.example.net web2.example.net") {
+		!strings.Contains(out, "Still to do, 2: web1.example.net web2.example.net") {
 		t.Errorf("printed %s", out)
 	}
 	newest := s.enroll("web3.example.net")
-	mustConnect(t, map[string]nodeConf{"old": old, "new": newest})
+	mustConnect(t, map[string]choriaConf{"old": old, "new": newest})
 	s.muster("rotate", "--issuer", "--finish", "--force")
 	s.restart()
-	mustConnect(t, map[string]nodeConf{"new": newest})
+	mustConnect(t, map[string]choriaConf{"new": newest})
 	if _, _, err := old.connect(); err == nil {
 		t.Error("the old issuer counts still")
 	}

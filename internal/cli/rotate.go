@@ -23,7 +23,7 @@ func (p *program) rotateCommand() *cobra.Command {
 		Short: "Replace the CA or the issuer of tokens, with both in use meanwhile",
 		Long: `Replace the certificate authority that "muster init" made or, with --issuer, the issuer of
 tokens. First both are accepted, the old one and the new one, while you enroll the nodes
-again. Then --finish ends that: only the new one counts. Each stage prints what to do next.
+and clients again. Then --finish ends that: only the new one counts. Each stage prints what to do next.
 A command that was interrupted can be run again.`,
 		Example: `  muster rotate --dir /etc/muster
   muster rotate --dir /etc/muster --finish`,
@@ -33,7 +33,7 @@ A command that was interrupted can be run again.`,
 	cmd.Flags().StringVar(&r.dir, "dir", "", "directory that \"muster init\" wrote; required")
 	cmd.Flags().BoolVar(&r.issuer, "issuer", false, "rotate the issuer of tokens instead of the CA")
 	cmd.Flags().BoolVar(&r.finish, "finish", false, "end the rotation: the old CA or issuer counts no more")
-	cmd.Flags().BoolVar(&r.force, "force", false, "with --finish: also if nodes have not been enrolled again")
+	cmd.Flags().BoolVar(&r.force, "force", false, "with --finish: also if nodes or clients have not been enrolled again")
 	_ = cmd.MarkFlagDirname("dir")
 	return cmd
 }
@@ -65,14 +65,14 @@ func (p *program) rotateCA(s *enroll.Site, r rotation) error {
 	} else {
 		fmt.Fprintln(p.out, "The CA is being rotated: the old one counts beside the new one.")
 	}
-	next := "Enroll each node again and copy its files to it; clients need new certificates too:"
+	next := "Enroll each node and client again and copy its files to it; clients with --client:"
 	command := r.enrollAgain()
 	if s.IssuesTokens() {
-		next = "Copy ca.pem in " + s.Dir + " to each node, as the file that plugin.security.choria.ca names.\n" +
-			"Once a node has it, record that here; --finish refuses while a node lacks it:"
+		next = "Copy ca.pem in " + s.Dir + " to each node and client, as the file that plugin.security.choria.ca names.\n" +
+			"Once one has it, record that here, for clients in clients/; --finish refuses while one lacks it:"
 		command = "cp " + filepath.Join(r.dir, "ca.pem") + " " + filepath.Join(r.dir, "nodes", "NODE", "ca.pem")
 	}
-	p.printStages(next, command, "rotate --dir "+r.dir+" --finish", s.NodesOfOldCA())
+	p.printStages(next, command, "rotate --dir "+r.dir+" --finish", s.NeedOldCA())
 	return nil
 }
 
@@ -91,10 +91,10 @@ func (r rotation) enrollAgain() string {
 }
 
 // printStages prints the next command of a rotation, and the one that ends it.
-func (p *program) printStages(next, command, finish string, nodes []string) {
+func (p *program) printStages(next, command, finish string, left []string) {
 	fmt.Fprintf(p.out, "\n%s\n\n  %s\n", next, command)
-	if len(nodes) > 0 {
-		fmt.Fprintf(p.out, "\n%d nodes are left: %s\n", len(nodes), strings.Join(nodes, " "))
+	if len(left) > 0 {
+		fmt.Fprintf(p.out, "\nStill to do, %d: %s\n", len(left), strings.Join(left, " "))
 	}
 	fmt.Fprintf(p.out, "\nWhen all have theirs, finish:\n\n  %s %s\n", commandName(), finish)
 }
@@ -128,7 +128,7 @@ func (p *program) rotateIssuer(s *enroll.Site, r rotation) error {
 	fmt.Fprintf(p.out, "The new issuer, %s, issues the tokens; the old one, %s, counts beside it.\n",
 		s.IssuerName(), s.OldIssuer())
 	p.printStages("Enroll each node again and copy its files to it; clients need new tokens too:",
-		r.enrollAgain(), "rotate --issuer --dir "+r.dir+" --finish", s.NodesOfOldIssuer())
+		r.enrollAgain(), "rotate --issuer --dir "+r.dir+" --finish", s.NeedOldIssuer())
 	return nil
 }
 

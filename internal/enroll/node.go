@@ -37,17 +37,17 @@ type Node struct {
 	Force      bool   // overwrite existing files
 }
 
-// check returns an error if the node cannot be enrolled under that name or with these settings.
-func (n Node) check() error {
-	if choria.CheckNode(n.Identity) != nil { // the broker would refuse the node
-		return fmt.Errorf("the node name %q is not valid; use 1 to 255 of A-Z, a-z, 0-9 and ._:@+-, "+
-			"and single dots inside the name only", n.Identity)
+// checkEnrollment returns an error if a node or client cannot be enrolled under that name or with these settings.
+func checkEnrollment(kind, name, collective, installDir string) error {
+	if choria.CheckNode(name) != nil { // the broker would refuse it
+		return fmt.Errorf("the %s name %q is not valid; use 1 to 255 of A-Z, a-z, 0-9 and ._:@+-, "+
+			"and single dots inside the name only", kind, name)
 	}
-	if n.Collective != "" && !contract.ValidName(n.Collective) {
-		return fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", n.Collective)
+	if collective != "" && !contract.ValidName(collective) {
+		return fmt.Errorf("the collective %q is not valid; use A-Z, a-z, 0-9, _ and -", collective)
 	}
-	if strings.ContainsAny(n.InstallDir, "\r\n") || !path.IsAbs(n.InstallDir) {
-		return fmt.Errorf("the directory %q on the node is not an absolute path", n.InstallDir)
+	if strings.ContainsAny(installDir, "\r\n") || !path.IsAbs(installDir) {
+		return fmt.Errorf("the directory %q on the %s is not an absolute path", installDir, kind)
 	}
 	return nil
 }
@@ -55,7 +55,7 @@ func (n Node) check() error {
 // Enroll issues a node's certificate or token, writes it with a server.conf for the node's Choria
 // server to a directory under nodes/ in the site's directory, and returns that directory.
 func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
-	if err := n.check(); err != nil {
+	if err := checkEnrollment("node", n.Identity, n.Collective, n.InstallDir); err != nil {
 		return "", err
 	}
 	if err := s.checkInterrupted(); err != nil {
@@ -65,24 +65,32 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	conf := serverConf{
-		Identity: n.Identity, Broker: n.Broker, Collective: n.Collective,
-		Dir: n.InstallDir, Facts: fileFacts, CA: fileCA,
-	}
-	credentials := s.certificateFiles
+	conf := serverConf{Identity: n.Identity, Facts: fileFacts,
+		choriaConf: choriaConf{Broker: n.Broker, Collective: n.Collective, Dir: n.InstallDir, CA: fileCA}}
+	var made files
 	if s.IssuesTokens() {
-		credentials = s.tokenFiles
+		conf.Token, conf.Seed = fileToken, fileSeed
+		made, err = s.tokenFiles(&conf.choriaConf, func(key ed25519.PublicKey) (string, error) {
+			return s.Token(n.Identity, conf.Collective, key, now)
+		})
+	} else {
+		made, err = s.certificateFiles(&conf.choriaConf, n.Identity, now)
 	}
-	made, err := credentials(&conf, now)
 	if err != nil {
 		return "", err
 	}
 	made = append(made,
-		file{name: fileCA, text: s.bundle(), mode: public},
 		file{name: fileFacts, text: string(facts) + "\n", mode: public},
 		file{name: fileServerConf, text: conf.text(), mode: public})
-	dir = filepath.Join(s.Dir, nodesDir, n.Identity)
-	mayOverwrite := func(string) bool { return n.Force }
+	return s.writeEnrolled(nodesDir, n.Identity, made, n.Force)
+}
+
+// writeEnrolled writes the files of a node or client, with the CA's certificate, to its directory under
+// parent, and returns that directory.
+func (s *Site) writeEnrolled(parent, name string, made files, force bool) (dir string, err error) {
+	made = append(made, file{name: fileCA, text: s.bundle(), mode: public})
+	dir = filepath.Join(s.Dir, parent, name)
+	mayOverwrite := func(string) bool { return force }
 	if err := made.check(dir, mayOverwrite); err != nil {
 		return dir, err
 	}
@@ -93,7 +101,7 @@ func (s *Site) Enroll(n Node, now time.Time) (dir string, err error) {
 }
 
 // certificateFiles issues a certificate and completes the configuration.
-func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) {
+func (s *Site) certificateFiles(conf *choriaConf, name string, now time.Time) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "mcollective"
 	}
@@ -102,7 +110,7 @@ func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) 
 	if err != nil {
 		return nil, err
 	}
-	certificate, err := s.Certificate(conf.Identity, private.Public(), now)
+	certificate, err := s.Certificate(name, private.Public(), now)
 	if err != nil {
 		return nil, err
 	}
@@ -113,19 +121,20 @@ func (s *Site) certificateFiles(conf *serverConf, now time.Time) (files, error) 
 	}, err
 }
 
-// tokenFiles issues a token and completes the configuration.
-func (s *Site) tokenFiles(conf *serverConf, now time.Time) (files, error) {
+// tokenFiles makes a key, lets issue make a token for it, and completes the configuration, which names the
+// files.
+func (s *Site) tokenFiles(conf *choriaConf, issue func(ed25519.PublicKey) (string, error)) (files, error) {
 	if conf.Collective == "" {
 		conf.Collective = "choria"
 	}
-	conf.Token, conf.Seed, conf.Issuers = fileToken, fileSeed, s.issuers()
+	conf.Issuers = s.issuers()
 	publicKey, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	token, err := s.Token(conf.Identity, conf.Collective, publicKey, now)
+	token, err := issue(publicKey)
 	return files{
-		{name: fileToken, text: token, mode: secret},
-		{name: fileSeed, text: hex.EncodeToString(private.Seed()), mode: secret},
+		{name: conf.Token, text: token, mode: secret},
+		{name: conf.Seed, text: hex.EncodeToString(private.Seed()), mode: secret},
 	}, err
 }

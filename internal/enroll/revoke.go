@@ -47,10 +47,12 @@ func (s *Site) Revoke(name string, serials []string, now time.Time) (count int, 
 	return count, s.CRL(), err
 }
 
-// HasNode reports whether the directory has files of a node.
-func (s *Site) HasNode(name string) bool {
-	_, err := os.Stat(filepath.Join(s.Dir, nodesDir, filepath.Base(name)))
-	return err == nil
+// HasEnrolled reports whether the directory has files of a node or client.
+func (s *Site) HasEnrolled(name string) bool { return isDir(s.dirOf(name)) }
+
+// HasClient reports whether the directory has files of a client.
+func (s *Site) HasClient(name string) bool {
+	return filepath.Dir(s.dirOf(name)) == filepath.Join(s.Dir, clientsDir)
 }
 
 // revokeCertificates adds the known certificates of a name, and those with the serial numbers, to the
@@ -107,7 +109,7 @@ func (s *Site) lock() (unlock func(), err error) {
 	return func() { _ = dir.Close() }, nil
 }
 
-// revokeTokens adds what is needed to the list of revoked tokens: the id of the node's token in this
+// revokeTokens adds what is needed to the list of revoked tokens: the id of the holder's token in this
 // directory, and the tokens of that name that were issued before now.
 func (s *Site) revokeTokens(name string, now time.Time) error {
 	if name == "" || strings.ContainsAny(name, " \t\r\n") || strings.HasPrefix(name, "#") {
@@ -132,8 +134,8 @@ func (s *Site) revokeTokens(name string, now time.Time) error {
 			list += line
 		}
 	}
-	token, err := os.ReadFile(filepath.Join(s.Dir, nodesDir, filepath.Base(name), fileToken))
-	if id := choria.TokenID(strings.TrimSpace(string(token))); err == nil && id != "" {
+	token, err := readToken(s.dirOf(name))
+	if id := choria.TokenID(token); err == nil && id != "" {
 		add(revocation.TokenLine(id))
 	}
 	add(revocation.IdentityLine(name, now))
@@ -141,7 +143,7 @@ func (s *Site) revokeTokens(name string, now time.Time) error {
 }
 
 // knownSerials returns the serial numbers of the certificates of a name that the list of issued
-// certificates or the node's directory has.
+// certificates or its directory has.
 func (s *Site) knownSerials(name string) ([]*big.Int, error) {
 	var serials []*big.Int
 	issued, err := os.ReadFile(filepath.Join(s.Dir, fileIssued))
@@ -157,7 +159,7 @@ func (s *Site) knownSerials(name string) ([]*big.Int, error) {
 			serials = append(serials, serial)
 		}
 	}
-	certificate, err := readCertificate(filepath.Join(s.Dir, nodesDir, filepath.Base(name), fileCert))
+	certificate, err := readCertificate(filepath.Join(s.dirOf(name), fileCert))
 	if err == nil {
 		serials = append(serials, certificate.SerialNumber)
 	}

@@ -117,7 +117,7 @@ func (s *Site) finishCA(force bool, now time.Time, limit int) error {
 	if s.rotation.oldCA == nil {
 		return fmt.Errorf("the CA is not being rotated; begin with \"muster rotate --dir %s\"", s.Dir)
 	}
-	if nodes := s.NodesOfOldCA(); len(nodes) > 0 && !force {
+	if nodes := s.NeedOldCA(); len(nodes) > 0 && !force {
 		return &UnfinishedError{nodes, s.IssuesTokens()}
 	}
 	made, err := s.filesOfNew(now)

@@ -121,7 +121,7 @@ func (s *Site) CheckFinishIssuer(force bool) error {
 	if s.IssuerStage() != IssuerSwitched {
 		return errors.New("the new issuer does not issue the tokens yet; run \"muster rotate --issuer\" first")
 	}
-	if nodes := s.NodesOfOldIssuer(); len(nodes) > 0 && !force {
+	if nodes := s.NeedOldIssuer(); len(nodes) > 0 && !force {
 		return &UnfinishedError{nodes, false}
 	}
 	return nil

@@ -176,7 +176,7 @@ func TestSite_FinishCAWaitsForNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var unfinished *UnfinishedError
-	if err := s.FinishCA(false, time.Now()); !errors.As(err, &unfinished) || unfinished.Nodes[0] != node.Identity {
+	if err := s.FinishCA(false, time.Now()); !errors.As(err, &unfinished) || unfinished.Names[0] != node.Identity {
 		t.Errorf("have %v", err)
 	}
 	node.Force = true

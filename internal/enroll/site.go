@@ -27,7 +27,8 @@ const (
 	leafYears      = 5 // certificates and tokens
 )
 
-// Files in a site's directory. The files of each node are in nodes/NODE/.
+// Files in a site's directory. The files of each node are in nodes/NODE/, those of a client in
+// clients/CLIENT/.
 const (
 	fileCA           = "ca.pem"
 	fileCAKey        = "ca.key"
@@ -40,6 +41,7 @@ const (
 	fileRevoked      = "revoked.txt" // revoked tokens
 	fileIssued       = "issued.txt"  // certificates of nodes
 	nodesDir         = "nodes"
+	clientsDir       = "clients"
 )
 
 // hostLabel matches one label of a host name, validHost a whole one.
@@ -218,6 +220,20 @@ func (s *Site) RevokedTokens() string { return filepath.Join(s.Dir, fileRevoked)
 func (s *Site) Files() (f struct{ Cert, Key, CA string }) {
 	f.Cert, f.Key, f.CA = filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA)
 	return f
+}
+
+// dirOf returns the directory with the files of a node or client. It may not exist.
+func (s *Site) dirOf(name string) string {
+	name = filepath.Base(name)
+	if dir := filepath.Join(s.Dir, clientsDir, name); isDir(dir) {
+		return dir
+	}
+	return filepath.Join(s.Dir, nodesDir, name)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // IssuesTokens reports whether nodes get tokens instead of certificates.

@@ -36,7 +36,7 @@ func revoke(t *testing.T, s *Site, name string) {
 func mustWaitFor(t *testing.T, err error, nodes ...string) {
 	t.Helper()
 	var unfinished *UnfinishedError
-	if !errors.As(err, &unfinished) || !slices.Equal(unfinished.Nodes, nodes) {
+	if !errors.As(err, &unfinished) || !slices.Equal(unfinished.Names, nodes) {
 		t.Errorf("have %v, want %v", err, nodes)
 	}
 }
@@ -53,7 +53,7 @@ func TestSite_FinishCAWaitsForCAFilesOfTokenNodes(t *testing.T) {
 	enroll(t, s, false, "web5")
 	err := s.FinishCA(false, time.Now())
 	mustWaitFor(t, err, "web1", "web2", "web3", "web4")
-	if !strings.Contains(err.Error(), "4 nodes have no ca.pem with the new CA, among them [web1") {
+	if !strings.Contains(err.Error(), "4 nodes or clients have no ca.pem with the new CA, among them [web1") {
 		t.Error(err)
 	}
 	bundle := read(t, s.Dir, "ca.pem")
@@ -68,7 +68,7 @@ func TestSite_FinishCAWaitsForCAFilesOfTokenNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	revoke(t, s, "web4")
-	if have := reopen(t, s).NodesOfOldCA(); len(have) > 0 {
+	if have := reopen(t, s).NeedOldCA(); len(have) > 0 {
 		t.Errorf("%v are left", have)
 	}
 	if err := s.FinishCA(false, time.Now()); err != nil {
@@ -100,7 +100,7 @@ func TestSite_FinishCASkipsRevokedCertificates(t *testing.T) {
 	if err := s.RotateCA(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	if have := s.NodesOfOldCA(); len(have) > 0 { // their CA does not count any more
+	if have := s.NeedOldCA(); len(have) > 0 { // their CA does not count any more
 		t.Errorf("%v are left", have)
 	}
 }
