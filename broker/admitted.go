@@ -61,14 +61,15 @@ func (a *admitted) add(id uint64, p *proof) {
 	a.proofs[id] = p
 }
 
-// identity returns the identity that an open connection has proved; empty: none.
-func (a *admitted) identity(id uint64) string {
+// peer returns the identity that an open connection has proved, and its host; both are empty if it has
+// proved none.
+func (a *admitted) peer(id uint64) (identity, address string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if p := a.proofs[id]; p != nil {
-		return p.name
+		return p.name, p.address
 	}
-	return ""
+	return "", ""
 }
 
 func (a *admitted) remove(id uint64) {

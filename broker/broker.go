@@ -79,6 +79,8 @@ type Broker struct {
 	trustMu       sync.Mutex   // held while files are loaded and applied
 	revocations   *revocations // nil before Open
 
+	permissionRefusals *permissionRefusals
+
 	closeOnce     sync.Once
 	refusalEvents *nats.Conn     // receives events of refused connections; nil before Open
 	pages         chan struct{}  // has an element for each answer of Handlers that is being made
@@ -95,8 +97,9 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
+	b.permissionRefusals = newPermissionRefusals(b.auth, o.Log, o.Now)
 	b.log = &serverLog{
-		log: o.Log, refusals: b.auth.refusals, token: o.WriteToken,
+		log: o.Log, refusals: b.auth.refusals, permissionRefusals: b.permissionRefusals, token: o.WriteToken,
 		now: o.Now, warnings: throttle.New(refusalInterval),
 	}
 	return b

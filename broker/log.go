@@ -18,6 +18,9 @@ import (
 type serverLog struct {
 	log      hclog.Logger
 	refusals *refusals
+
+	permissionRefusals *permissionRefusals
+
 	token    string // the write token, which is left out
 	now      func() time.Time
 	warnings *throttle.Throttle // by kind
@@ -58,6 +61,16 @@ func (l *serverLog) Warnf(format string, args ...any) {
 // Errorf logs an error. The server also reports faults of single connections here; those are
 // logged at debug, so that a port scan does not fill the log.
 func (l *serverLog) Errorf(format string, args ...any) {
+	if v, ok := parseViolation(format, args); ok {
+		if l.token != "" && strings.Contains(v.subject, l.token) {
+			v.subject = string(withoutToken([]byte(v.subject), l.token))
+		}
+		l.permissionRefusals.record(v)
+		if l.log.IsDebug() { // a node may cause very many
+			l.log.Debug(l.text(format, args))
+		}
+		return
+	}
 	line := l.text(format, args)
 	if err := handshakeError(format, args); err != nil {
 		address, _, _ := strings.Cut(line, " - ")

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -66,13 +67,15 @@ func (b *Broker) Collector() prometheus.Collector {
 			"Connections that were refused, by reason.", []string{"reason"}, nil),
 		connections: prometheus.NewDesc("muster_broker_connections",
 			"Open connections of nodes, clients, administrators and the appliance itself (internal).", []string{"kind"}, nil),
+		violations: prometheus.NewDesc("muster_broker_permission_violations_total",
+			"Publishes and subscriptions that were refused for lack of permission.", []string{"kind"}, nil),
 	}
 }
 
 // collector collects muster_broker_ metrics.
 type collector struct {
-	broker                     *Broker
-	days, refused, connections *prometheus.Desc
+	broker                                 *Broker
+	days, refused, connections, violations *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -85,6 +88,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for role, n := range c.broker.auth.connectionRoles.count(c.broker.auth.isOpen) {
 		ch <- prometheus.MustNewConstMetric(c.connections, prometheus.GaugeValue, float64(n), role.String())
+	}
+	for _, kind := range []string{rejected.Publish, rejected.Subscribe, rejected.Reply} {
+		n := float64(c.broker.permissionRefusals.counter(kind).Load())
+		ch <- prometheus.MustNewConstMetric(c.violations, prometheus.CounterValue, n, kind)
 	}
 	if certs := c.broker.certs; certs != nil && !certs.expires().IsZero() {
 		days := certs.expires().Sub(c.broker.opts.Now()).Hours() / 24

@@ -86,7 +86,8 @@ func (b *Broker) limitBacklogs(limits backlogLimits) (much bool) {
 			break
 		}
 		if !b.auth.isInternal(c.Cid) {
-			backlogs = append(backlogs, backlog{ConnInfo: c, identity: b.auth.admitted.identity(c.Cid)})
+			identity, _ := b.auth.admitted.peer(c.Cid)
+			backlogs = append(backlogs, backlog{ConnInfo: c, identity: identity})
 			total += int64(c.Pending)
 		}
 	}

@@ -41,6 +41,13 @@ type Rejected struct {
 	Discarded uint64           `json:"forgotten"` // entries that were discarded to make room for later ones
 }
 
+// Permissions is the answer of /api/v1/permissions: publishes and subscriptions that were refused for lack
+// of permission since the start, by identity.
+type Permissions struct {
+	Entries   []rejected.Permission `json:"cases"`
+	Discarded uint64                `json:"forgotten"` // entries that were discarded to make room for later ones
+}
+
 // Streams is the answer of /api/v1/streams: the streams that exist, and the changes that would
 // make them match the configuration.
 type Streams struct {
@@ -82,6 +89,7 @@ func (a *api) inTurn(endpoint http.HandlerFunc) http.HandlerFunc {
 
 func (a *api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/rejected", noParams(a.rejected))
+	mux.HandleFunc("GET /api/v1/permissions", noParams(a.permissions))
 	mux.HandleFunc("GET /api/v1/streams", noParams(a.streams))
 	mux.HandleFunc("/api/", noEndpoint)
 	if a.opts.Fleet == nil {
@@ -123,6 +131,11 @@ func writeNode(w http.ResponseWriter, r *http.Request, v any, known bool, err er
 func (a *api) rejected(w http.ResponseWriter, _ *http.Request) {
 	entries, discarded := a.opts.Rejected()
 	writeJSON(w, Rejected{entries, discarded})
+}
+
+func (a *api) permissions(w http.ResponseWriter, _ *http.Request) {
+	entries, discarded := a.opts.Permissions()
+	writeJSON(w, Permissions{entries, discarded})
 }
 
 func (a *api) streams(w http.ResponseWriter, r *http.Request) {

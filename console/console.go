@@ -52,8 +52,9 @@ type Options struct {
 	Streams  func(context.Context) (Streams, error)              // /api/v1/streams
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
-	Registrations Registrations // nil if Fleet is nil
-	Events        Events        // nil if Fleet is nil
+	Permissions   func() (entries []rejected.Permission, discarded uint64) // /api/v1/permissions
+	Registrations Registrations                                            // nil if Fleet is nil
+	Events        Events                                                   // nil if Fleet is nil
 }
 
 // Console is the HTTP server.

@@ -90,6 +90,11 @@ func (c *Client) Rejected(ctx context.Context) (console.Rejected, error) {
 	return getJSON[console.Rejected](ctx, c, "/api/v1/rejected")
 }
 
+// Permissions returns publishes and subscriptions that were refused for lack of permission, by identity.
+func (c *Client) Permissions(ctx context.Context) (console.Permissions, error) {
+	return getJSON[console.Permissions](ctx, c, "/api/v1/permissions")
+}
+
 // Streams returns the streams of the appliance, and how they differ from the declared ones.
 func (c *Client) Streams(ctx context.Context) (console.Streams, error) {
 	return getJSON[console.Streams](ctx, c, "/api/v1/streams")

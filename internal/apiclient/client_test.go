@@ -14,13 +14,14 @@ func TestClient_TypedAnswers(t *testing.T) {
 		get  func() (any, error)
 		want string // part of the answer as JSON
 	}{
-		"Ready":    {func() (any, error) { return c.Ready(ctx) }, `{"ready":false,"reasons":[{"code":"disk-short"`},
-		"Fleet":    {func() (any, error) { return c.Fleet(ctx) }, `"nodes":2500`},
-		"Node":     {func() (any, error) { return c.Node(ctx, "web 1/a") }, `"name":"web 1/a"`},
-		"Diff":     {func() (any, error) { return c.Diff(ctx, "web 1/a") }, `"volatile":3`},
-		"Rejected": {func() (any, error) { return c.Rejected(ctx) }, `"forgotten":2`},
-		"Streams":  {func() (any, error) { return c.Streams(ctx) }, `"overlap":"A and B"`},
-		"Server":   {func() (any, error) { return c.Server(ctx) }, `"server_name":"a1"`},
+		"Ready":       {func() (any, error) { return c.Ready(ctx) }, `{"ready":false,"reasons":[{"code":"disk-short"`},
+		"Fleet":       {func() (any, error) { return c.Fleet(ctx) }, `"nodes":2500`},
+		"Node":        {func() (any, error) { return c.Node(ctx, "web 1/a") }, `"name":"web 1/a"`},
+		"Diff":        {func() (any, error) { return c.Diff(ctx, "web 1/a") }, `"volatile":3`},
+		"Rejected":    {func() (any, error) { return c.Rejected(ctx) }, `"forgotten":2`},
+		"Permissions": {func() (any, error) { return c.Permissions(ctx) }, `"forgotten":4`},
+		"Streams":     {func() (any, error) { return c.Streams(ctx) }, `"overlap":"A and B"`},
+		"Server":      {func() (any, error) { return c.Server(ctx) }, `"server_name":"a1"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer, err := test.get()

@@ -99,6 +99,9 @@ func options() console.Options {
 			"/varz": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(varz)) },
 		},
 		Rejected: func() ([]rejected.Entry, uint64) { return []rejected.Entry{{Name: "web9"}}, 2 },
+		Permissions: func() ([]rejected.Permission, uint64) {
+			return []rejected.Permission{{Identity: "web1", Count: 3}}, 4
+		},
 		Streams: func(context.Context) (console.Streams, error) {
 			return console.Streams{Streams: []jsconfig.StreamInfo{}, Overlap: "A and B"}, nil
 		},

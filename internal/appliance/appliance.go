@@ -202,6 +202,8 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		NATS:     a.broker.Handlers(),
 		Rejected: a.rejected.Entries,
 		Streams:  a.listStreams,
+
+		Permissions: a.broker.RefusedPermissions,
 	}
 	if a.fleet != nil {
 		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet

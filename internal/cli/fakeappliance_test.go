@@ -28,6 +28,8 @@ type fakeAppliance struct {
 	streams  console.Streams
 	rejected []rejected.Entry
 	events   []*fleet.Event
+
+	permissions []rejected.Permission
 }
 
 func hoursAgo(n int) time.Time {
@@ -71,6 +73,21 @@ func fiveNodes() *fakeAppliance {
 			{
 				By: "registration", Name: "bad\tname", Reason: contract.ReasonBadSender,
 				Detail: "a sender is 1 to 255 bytes", First: hoursAgo(2), Last: hoursAgo(2), Count: 1,
+			},
+		},
+		permissions: []rejected.Permission{
+			{
+				Identity: "choria=rip.mcollective", Role: "client", Kind: rejected.Publish, Subject: "$JS.API.STREAM.CREATE.KV_X",
+				AllowedBy: "role or permission streams_admin", Address: "192.0.2.3",
+				First: hoursAgo(2), Last: hoursAgo(2), Count: 1,
+			},
+			{
+				Identity: "web1.example.net", Role: "node", Kind: rejected.Publish, Subject: rejected.OtherSubjects,
+				Address: "192.0.2.7", First: hoursAgo(5), Last: hoursAgo(1), Count: 1200,
+			},
+			{
+				Identity: "web1.example.net", Role: "node", Kind: rejected.Subscribe, Subject: "mcollective.reply.>",
+				AllowedBy: "role submission", Address: "192.0.2.7", First: hoursAgo(5), Last: hoursAgo(1), Count: 33,
 			},
 		},
 		events: []*fleet.Event{
@@ -153,6 +170,9 @@ func (a *fakeAppliance) open(t *testing.T, token string) (url string) {
 		},
 		Rejected: func() ([]rejected.Entry, uint64) {
 			return append([]rejected.Entry{}, a.rejected...), uint64(len(a.rejected))
+		},
+		Permissions: func() ([]rejected.Permission, uint64) {
+			return append([]rejected.Permission{}, a.permissions...), uint64(len(a.permissions))
 		},
 		Streams: func(context.Context) (console.Streams, error) { return a.streams, nil },
 		Fleet:   a, Registrations: a, Events: a,

@@ -10,18 +10,27 @@ import (
 )
 
 // rejectedCommand is the rejected command.
-type rejectedCommand struct{ consoleCommand }
+type rejectedCommand struct {
+	consoleCommand
+	permissions bool // --permissions
+}
 
 func (p *program) rejectedCommand() *cobra.Command {
-	c := &rejectedCommand{consoleCommand{program: p}}
-	return c.newList("rejected", "List refused connections and rejected messages, with the reasons",
-		"  muster rejected\n  muster rejected --json", c.run)
+	c := &rejectedCommand{consoleCommand: consoleCommand{program: p}}
+	cmd := c.newList("rejected", "List refused connections and rejected messages, with the reasons",
+		"  muster rejected\n  muster rejected --permissions", c.run)
+	cmd.Flags().BoolVar(&c.permissions, "permissions", false,
+		"list publishes and subscriptions that were refused for lack of permission, and what would allow them")
+	return cmd
 }
 
 func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
 	client, err := c.connect()
 	if err != nil {
 		return err
+	}
+	if c.permissions {
+		return c.runPermissions(ctx, client)
 	}
 	answer, err := client.Rejected(ctx)
 	switch {
@@ -39,7 +48,10 @@ func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
 		}
 		return c.printCSV(rows...)
 	default:
-		return c.printEntries(answer)
+		if err := c.printEntries(answer); err != nil {
+			return err
+		}
+		return c.mentionPermissions(ctx, client)
 	}
 }
 

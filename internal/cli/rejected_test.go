@@ -89,3 +89,29 @@ func TestRejected_ListsConnectionsWithoutCertificate(t *testing.T) {
 		return fmt.Errorf("%+v", answer)
 	})
 }
+
+func TestRejected_ListsRefusedPermissions(t *testing.T) {
+	p := startProcess(t, fastLabConfig(t))
+	nc, err := nats.Connect(p.broker, nats.Name("web1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	if err := nc.Publish("$NRG.x", nil); err != nil { // the only refusal in a lab
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	status, out, errOut := muster(t, "rejected", "--permissions", "--server", p.console)
+	lines := strings.Split(out, "\n")
+	if status != 0 || len(lines) != 3 || !strings.Contains(lines[1], "$NRG.x") ||
+		!strings.HasSuffix(lines[1], "nothing allows it") {
+		t.Errorf("%d %s%s", status, out, errOut)
+	}
+	_, _, errOut = muster(t, "rejected", "--server", p.console)
+	if !strings.Contains(errOut, "refused for lack of permission: 1; muster rejected --permissions lists them") {
+		t.Errorf("%s", errOut)
+	}
+	waitMetric(t, p, `muster_broker_permission_violations_total{kind="publish"} 1`)
+}

@@ -1,6 +1,7 @@
-// Package rejected remembers the connections that the broker refused and the messages that the
-// adapters rejected, and why. The metrics count the reasons; this table has the names and
-// addresses, so that an operator can find the node or client. It is in memory only.
+// Package rejected remembers the connections that the broker refused, the messages that the
+// adapters rejected, and why; and the publishes and subscriptions that were refused for lack of
+// permission. The metrics count them; these tables have the names and addresses, so that an operator
+// can find the node or client. They are in memory only.
 package rejected
 
 import (
