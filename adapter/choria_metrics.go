@@ -2,6 +2,7 @@ package adapter
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
@@ -47,17 +48,22 @@ func ChoriaCollector(adapters []*Adapter, identity string) prometheus.Collector 
 		valid:    protocol("valid", "Number of messages with valid signatures"),
 		failed: protocol("error", "Number of protocol errors such as missing certificate, "+
 			"un-parsable files and other unrecoverable errors"),
+		failures: connector("initial_connection_attempts",
+			"How many connection attempts were made before a connection was established"),
+		connectTime:   connector("initial_connect_time", "How long it took to establish the initial connection"),
 		reconnections: connector("reconnections", "Number of times the connector reconnected to the middleware"),
+		closed:        connector("connection_closed", "Number of times the connection was closed"),
 		connErrors:    connector("errors", "Number of times the connection encountered an error"),
 	}
 }
 
 type choriaCollector struct {
-	adapters                         []*Adapter
-	received, errors, bytes, time    *prometheus.Desc
-	length, capacity                 *prometheus.Desc
-	unparsed, invalid, valid, failed *prometheus.Desc
-	reconnections, connErrors        *prometheus.Desc
+	adapters                          []*Adapter
+	received, errors, bytes, time     *prometheus.Desc
+	length, capacity                  *prometheus.Desc
+	unparsed, invalid, valid, failed  *prometheus.Desc
+	failures, connectTime             *prometheus.Desc
+	reconnections, closed, connErrors *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -68,7 +74,8 @@ func (c *choriaCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, a := range c.adapters {
 		c.collectAdapter(ch, a)
 	}
-	c.collectTotals(ch)
+	c.collectProtocol(ch)
+	c.collectConnector(ch)
 }
 
 func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, n float64, labels ...string) {
@@ -92,14 +99,12 @@ func (c *choriaCollector) collectAdapter(ch chan<- prometheus.Metric, a *Adapter
 	ch <- prometheus.MustNewConstMetric(c.capacity, prometheus.GaugeValue, a.capacity(s), a.Name())
 }
 
-// collectTotals collects what Choria counts for the whole process.
-func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
-	var malformed, reconnections, connErrors float64
+// collectProtocol collects what Choria counts about messages for the whole process.
+func (c *choriaCollector) collectProtocol(ch chan<- prometheus.Metric) {
+	var malformed float64
 	var valid, invalid [choria.V2 + 1]float64
 	for _, a := range c.adapters {
 		malformed += float64(a.Stats().Rejected[contract.ReasonMalformed])
-		reconnections += float64(a.connStats.reconnections.Load())
-		connErrors += float64(a.connStats.errors.Load())
 		for version := choria.V1; version <= choria.V2; version++ {
 			valid[version] += float64(a.signatures.valid[version].Load())
 			invalid[version] += float64(a.signatures.invalid[version].Load())
@@ -113,8 +118,27 @@ func (c *choriaCollector) collectTotals(ch chan<- prometheus.Metric) {
 		counter(ch, c.failed, 0, label)
 		malformed = 0 // the version of a malformed message is unknown: count it once
 	}
-	counter(ch, c.reconnections, reconnections)
-	counter(ch, c.connErrors, connErrors)
+}
+
+// collectConnector collects what Choria counts about connections for the whole process. Those of the adapters
+// are the ones that Choria's broker has, too.
+func (c *choriaCollector) collectConnector(ch chan<- prometheus.Metric) {
+	var failures, connected, reconnections, closed, errors uint64
+	var connectTime time.Duration
+	for _, a := range c.adapters {
+		s := a.connStats
+		failures += s.failures.Load()
+		connected += s.connected.Load()
+		connectTime += time.Duration(s.connectTime.Load())
+		reconnections += s.reconnections.Load()
+		closed += s.closed.Load()
+		errors += s.errors.Load()
+	}
+	counter(ch, c.failures, float64(failures))
+	ch <- prometheus.MustNewConstSummary(c.connectTime, connected, connectTime.Seconds(), nil)
+	counter(ch, c.reconnections, float64(reconnections))
+	counter(ch, c.closed, float64(closed))
+	counter(ch, c.connErrors, float64(errors))
 }
 
 // capacity returns how many messages the adapter can hold. If only bytes limit it, this is an

@@ -47,10 +47,12 @@ type outage struct {
 
 // open dials the first connection, and starts the goroutine that reads from it and its successors.
 func (l *localConn) open() error {
+	started := l.stats.now()
 	c, err := l.connect()
 	if err != nil {
 		return err
 	}
+	l.stats.countConnected(started)
 	l.wg.Go(func() { l.run(c) })
 	return nil
 }
@@ -82,6 +84,7 @@ func (l *localConn) run(c *inproc.Conn) {
 		l.onOutageOver(outage{conn: c, err: err, reconnected: next != nil, length: l.stats.now().Sub(ended)})
 		c = next
 	}
+	l.stats.closed.Add(1)
 }
 
 // reconnect dials until there is a connection; it returns nil once the localConn is closing.
@@ -140,12 +143,23 @@ type connStats struct {
 	now           func() time.Time
 	log           hclog.Logger
 	throttle      *throttle.Throttle // by connection
+	connected     atomic.Uint64      // connections that were established, without reconnections
+	connectTime   atomic.Int64       // until they were, all together, in nanoseconds
+	failures      atomic.Uint64      // attempts that failed before a connection was first established
 	reconnections atomic.Uint64
+	closed        atomic.Uint64 // connections that have ended for good
 	errors        atomic.Uint64
 }
 
 func newConnStats(o Options) *connStats {
 	return &connStats{now: o.Now, log: o.Log, throttle: throttle.New(connErrorInterval)}
+}
+
+// countConnected counts a connection that is established for the first time. started is when the first attempt
+// began.
+func (s *connStats) countConnected(started time.Time) {
+	s.connectTime.Add(int64(s.now().Sub(started)))
+	s.connected.Add(1)
 }
 
 // countError counts an error of a connection to the servers, and logs it unless it repeats.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/inproc"
@@ -22,6 +23,9 @@ func (a *Adapter) openRemote(p *publisher) (*remote, error) {
 	nc, err := nats.Connect(strings.Join(a.cfg.Stream.Servers, ","), a.remoteOptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to stream.servers: %w", err)
+	}
+	if !nc.IsConnected() {
+		a.connStats.failures.Add(1) // the library reports only the attempts that follow
 	}
 	acks, err := nc.Subscribe(p.inbox+"*", func(m *nats.Msg) {
 		status := ""
@@ -47,6 +51,8 @@ func (a *Adapter) remoteOptions() []nats.Option {
 	failed := func(nc *nats.Conn, err error) {
 		a.connStats.countError(nc.Opts.Name, strings.Join(nc.Opts.Servers, ","), err)
 	}
+	started := a.opts.Now()
+	var connected atomic.Bool
 	options := []nats.Option{
 		nats.Name("choria adapter " + a.cfg.Name),
 		nats.RetryOnFailedConnect(true),
@@ -57,7 +63,17 @@ func (a *Adapter) remoteOptions() []nats.Option {
 		nats.IgnoreAuthErrorAbort(),
 		nats.FlusherTimeout(writeTimeout),
 		nats.ReconnectHandler(func(*nats.Conn) { a.connStats.reconnections.Add(1) }),
-		nats.ReconnectErrHandler(failed),
+		nats.ConnectHandler(func(*nats.Conn) {
+			connected.Store(true)
+			a.connStats.countConnected(started)
+		}),
+		nats.ReconnectErrHandler(func(nc *nats.Conn, err error) {
+			if !connected.Load() {
+				a.connStats.failures.Add(1)
+			}
+			failed(nc, err)
+		}),
+		nats.ClosedHandler(func(*nats.Conn) { a.connStats.closed.Add(1) }),
 		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) { failed(nc, err) }),
 	}
 	if a.cfg.Stream.User != "" {

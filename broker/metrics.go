@@ -3,6 +3,7 @@ package broker
 import (
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats-server/v2/server/pse"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -55,6 +56,13 @@ var gauges = []struct {
 		func(s sample) float64 { return float64(s.jsz.Messages) }},
 	{"stream_message_bytes", "Size in bytes of messages stored",
 		func(s sample) float64 { return float64(s.jsz.Bytes) }},
+}
+
+// Usage returns the resident memory of the process in bytes, and its share of a core in percent.
+func (b *Broker) Usage() (rss int64, cpu float64) {
+	var virtual int64
+	_ = pse.ProcUsage(&cpu, &rss, &virtual) // 0 where it cannot be read
+	return rss, cpu
 }
 
 // Collector returns the broker's metrics under Muster's names.

@@ -46,7 +46,8 @@ type Options struct {
 	NotReady func() []Reason                                     // empty: ready
 	Warnings func() []Reason                                     // nil: none
 	Metrics  prometheus.Gatherer                                 // /metrics
-	Choria   prometheus.Gatherer                                 // /choria/prometheus, with Choria's names
+	Choria   prometheus.Gatherer                                 // /choria/metrics, with Choria's names
+	About    func() About                                        // /choria/
 	NATS     map[string]http.HandlerFunc                         // the NATS server's own endpoints, by path
 	Rejected func() (entries []rejected.Entry, discarded uint64) // /api/v1/rejected
 	Streams  func(context.Context) (Streams, error)              // /api/v1/streams
@@ -108,7 +109,13 @@ func (c *Console) refuseConnection(reason string, address netip.Addr) {
 func handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Metrics, promhttp.HandlerOpts{}))
-	mux.Handle("GET /choria/prometheus", promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
+	for _, path := range []string{"/choria/metrics", "/choria/prometheus"} { // Choria has both
+		mux.Handle("GET "+path, promhttp.HandlerFor(o.Choria, promhttp.HandlerOpts{}))
+	}
+	mux.HandleFunc("GET /choria/{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(o.About())
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, o) })
 	for path, endpoint := range o.NATS {
 		mux.HandleFunc("GET "+path, withoutCORS(endpoint))

@@ -38,7 +38,7 @@ func TestConsole_IsReadOnly(t *testing.T) {
 		NotReady: func() []Reason { return nil },
 		NATS:     map[string]http.HandlerFunc{"/varz": varz},
 	})
-	for _, path := range []string{"/readyz", "/metrics", "/choria/prometheus", "/varz"} {
+	for _, path := range []string{"/readyz", "/metrics", "/choria/", "/choria/metrics", "/choria/prometheus", "/varz"} {
 		t.Run(path, func(t *testing.T) {
 			if w := request(h, "GET", path); w.Code != http.StatusOK {
 				t.Errorf("GET: %d", w.Code)

@@ -32,6 +32,9 @@ func newHandler(o Options) http.Handler {
 func complete(o Options) Options {
 	o.Metrics, o.Choria = prometheus.NewRegistry(), prometheus.NewRegistry()
 	o.Log = hclog.NewNullLogger()
+	if o.About == nil {
+		o.About = func() About { return About{} }
+	}
 	return o
 }
 

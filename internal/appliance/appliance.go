@@ -56,8 +56,10 @@ type Appliance struct {
 
 // Options come from the program that runs the appliance.
 type Options struct {
-	Version string
-	Log     hclog.Logger
+	Version    string
+	Commit     string // of the program; empty: unknown
+	ConfigFile string // path; empty: none
+	Log        hclog.Logger
 }
 
 // New returns an appliance. Open starts it.
@@ -199,6 +201,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		Warnings: a.Warnings,
 		Metrics:  metrics,
 		Choria:   choriaMetrics,
+		About:    a.about,
 		NATS:     a.broker.Handlers(),
 		Rejected: a.rejected.Entries,
 		Streams:  a.listStreams,

@@ -14,7 +14,7 @@ import (
 func TestConsole_AnswersNoWebPage(t *testing.T) {
 	a := testkit.Appliance(t, "")
 	for _, path := range []string{
-		"/readyz", "/metrics", "/choria/prometheus", "/api/v1/fleet", "/api/v1/nodes",
+		"/readyz", "/metrics", "/choria/", "/choria/metrics", "/choria/prometheus", "/api/v1/fleet", "/api/v1/nodes",
 		"/varz", "/connz", "/routez", "/gatewayz", "/leafz", "/subsz", "/jsz", "/accountz", "/accstatz", "/ipqueuesz",
 		"/healthz", "/connz?limit=x",
 	} {
@@ -45,7 +45,7 @@ func TestConsole_AnswersNoWebPage(t *testing.T) {
 	}
 	_, metrics := testkit.Get(t, a, "/metrics")
 	for _, want := range []string{
-		`muster_console_refused_total{reason="unknown-host"} 17`, `muster_console_refused_total{reason="max-connections"} 0`,
+		`muster_console_refused_total{reason="unknown-host"} 19`, `muster_console_refused_total{reason="max-connections"} 0`,
 		"muster_console_connections ",
 	} {
 		if !strings.Contains(metrics, "\n"+want) {

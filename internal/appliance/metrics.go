@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// registries returns the metrics of /metrics and of /choria/prometheus. Both include the process
+// registries returns the metrics of /metrics and of /choria/metrics. Both include the process
 // metrics, because Choria's endpoint does.
 func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	metrics, choria = prometheus.NewRegistry(), prometheus.NewRegistry()
@@ -37,7 +37,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 		adapter.ChoriaCollector(a.adapters, a.cfg.Identity),
 		a.broker.ChoriaCollector(),
 		constant("choria_build_info", "Build information about the running server", prometheus.CounterValue,
-			prometheus.Labels{"identity": a.cfg.Identity, "sha": "unknown", "version": a.opts.Version}),
+			prometheus.Labels{"identity": a.cfg.Identity, "sha": a.commit(), "version": a.opts.Version}),
 	)
 	return metrics, choria
 }

@@ -1,8 +1,11 @@
 package appliance_test
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -64,7 +67,12 @@ func TestMetrics_ChoriaEndpointMatchesChoria(t *testing.T) {
 	}
 	testkit.Settled(t, a, "registration", 1)
 	_, scrape := testkit.Get(t, a, "/choria/prometheus")
-	for _, prefix := range []string{"choria_adapter_", "choria_network_", "choria_protocol_", "choria_build_info"} {
+	if status, _ := testkit.Get(t, a, "/choria/metrics"); status != http.StatusOK {
+		t.Errorf("/choria/metrics answers %d", status)
+	}
+	for _, prefix := range []string{
+		"choria_adapter_", "choria_network_", "choria_protocol_", "choria_connector_", "choria_build_info",
+	} {
 		want, have := families(string(captured), prefix), families(scrape, prefix)
 		if len(want) == 0 {
 			t.Fatalf("no metrics %s in the capture", prefix)
@@ -83,10 +91,42 @@ func TestMetrics_ChoriaEndpointMatchesChoria(t *testing.T) {
 		`choria_adapter_errors{identity="appliance.test",name="registration.0",role="input"} 0`,
 		`choria_adapter_queue_length{identity="appliance.test",name="registration"} 0`,
 		`choria_adapter_time_count{identity="appliance.test",name="registration.0",role="input"} 1`,
+		`choria_connector_initial_connect_time_count 2`, // one to receive, one to publish
+		`choria_connector_initial_connection_attempts 0`,
+		`choria_connector_connection_closed 0`,
 	} {
 		if !strings.Contains(scrape, want+"\n") {
 			t.Errorf("%s is missing", want)
 		}
+	}
+}
+
+// TestMetrics_AboutIsThatOfChoria checks the document at /choria/, whose form monitoring of Choria expects.
+func TestMetrics_AboutIsThatOfChoria(t *testing.T) {
+	t.Parallel()
+	a := testkit.Appliance(t, "[broker]\nmax_connections = 123\n")
+	status, text := testkit.Get(t, a, "/choria/")
+	var about map[string]any
+	if err := json.Unmarshal([]byte(text), &about); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %v %s", status, err, text)
+	}
+	build, system := about["build"].(map[string]any), about["system"].(map[string]any)
+	for key, want := range map[string]any{
+		"version": "test", "sha": "unknown", "build_date": "unknown", "license": "Apache-2.0",
+		"tls": false, "secure": false, "go": runtime.Version(), "max_broker_clients": 123.0,
+	} {
+		if build[key] != want {
+			t.Errorf("build.%s is %v, want %v", key, build[key], want)
+		}
+	}
+	if rss, _ := system["rss"].(float64); rss < 1<<20 || system["cpu_cores"] != float64(runtime.NumCPU()) {
+		t.Errorf("system is %v", system)
+	}
+	if _, ok := about["config_file"].(string); !ok || about["identity"] != "appliance.test" {
+		t.Errorf("have %s", text)
+	}
+	if status, _ := testkit.Get(t, a, "/choria/other"); status != http.StatusNotFound {
+		t.Errorf("/choria/other answers %d", status)
 	}
 }
 

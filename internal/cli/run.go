@@ -59,7 +59,9 @@ func (p *program) run(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	a := appliance.New(cfg, appliance.Options{Version: version(), Log: log})
+	a := appliance.New(cfg, appliance.Options{
+		Version: version(), Commit: commit, ConfigFile: p.configFile, Log: log,
+	})
 	service := systemd{log}
 	if err := service.whileOpening(func() error { return a.Open(ctx) }); err != nil {
 		if ctx.Err() != nil {
