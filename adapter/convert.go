@@ -25,6 +25,7 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	msg, err := parse(m.raw)
 	var verification string
 	if err == nil {
+		m.claimed = msg.Sender
 		err = a.checkConnection(msg, m.peer)
 	}
 	if err == nil {

@@ -95,7 +95,7 @@ func (p *peerQueues) takeFloods() []rejected.Entry {
 		detail := fmt.Sprintf("%s held %s of the buffer of %s",
 			q.key, humanize.IBytes(uint64(p.load(q))), humanize.IBytes(uint64(p.ledger.maxHeld)))
 		entries = append(entries, rejected.Entry{
-			Name: q.name(), Reason: contract.ReasonFlood, Detail: detail, Count: q.floodDropped,
+			Name: q.name(), Verified: q.key.user != "", Reason: contract.ReasonFlood, Detail: detail, Count: q.floodDropped,
 		})
 		q.floodDropped = 0
 	}

@@ -29,6 +29,7 @@ type message struct {
 	verified  bool           // the sender is verified
 	signed    signedMessage  // set if verified
 	out       *streamMessage // what to publish; nil if the message is rejected
+	claimed   string         // the sender that it names, if it is rejected before that is verified
 	reason    string         // why it is rejected; empty if it is not
 	detail    string         // the reason in words
 
@@ -36,9 +37,13 @@ type message struct {
 	publishedAt time.Time // the last time
 }
 
-// publisher returns the sender; if it is not known or not proven, the connection that published the
-// message.
-func (m *message) publisher() string { return cmp.Or(m.sender, m.peer.User, m.peer.Name) }
+// publisher returns the sender; if that is not known or not proven, the connection that published the
+// message, or if it has no name the sender that the message names. verified is whether a signature or
+// the connection has proven the name.
+func (m *message) publisher() (name string, verified bool) {
+	name = cmp.Or(m.sender, m.peer.User, m.peer.Name, m.claimed)
+	return name, m.verified || name != "" && name == m.peer.User
+}
 
 // rejectSubject sets the reason of a message whose subject is longer than maxSubject, and cuts the
 // subject.

@@ -21,8 +21,9 @@ const (
 // storeReject publishes a rejected message to the stream of rejected messages, if that is
 // possible at once: its outcome has been counted, and a reject never waits.
 func (a *Adapter) storeReject(m *message) {
+	name, verified := m.publisher()
 	a.opts.Rejected.Add(rejected.Entry{
-		By: "adapter " + a.cfg.Name, Name: m.publisher(), Reason: m.reason, Detail: m.detail,
+		By: "adapter " + a.cfg.Name, Name: name, Verified: verified, Reason: m.reason, Detail: m.detail,
 	}, m.received)
 	a.mu.Lock()
 	full := a.unackedRejects > maxUnackedRejects

@@ -47,6 +47,10 @@ func isVerified(verification string) bool {
 	return verification == choria.VerifiedX509 || verification == choria.VerifiedJWT
 }
 
+// wrongIdentityHint is for a node whose identity is not the name in its certificate or token.
+const wrongIdentityHint = "set identity in the node's server.conf to the name in its certificate or token, " +
+	"or enroll it with its identity"
+
 // hintFor returns what an operator may want to do about messages rejected for a reason; it may be
 // empty. Nodes with anonymous TLS do not sign, by design.
 func (a *Adapter) hintFor(reason string) string {
@@ -55,7 +59,10 @@ func (a *Adapter) hintFor(reason string) string {
 	case reason == contract.ReasonUnsigned && a.cfg.Verify == verifyAuto:
 		return "if nodes do not sign by design, set " + table + `verify = "record" to store their messages`
 	case reason == contract.ReasonWrongConnection && a.cfg.BindSender == bindAuto:
-		return "if a broker or a program relays the messages of nodes, set " + table + "bind_sender = false to accept them"
+		return wrongIdentityHint + "; if a broker or a program relays the messages of nodes, set " + table +
+			"bind_sender = false to accept them"
+	case reason == contract.ReasonWrongConnection || reason == contract.ReasonWrongName:
+		return wrongIdentityHint
 	default:
 		return ""
 	}

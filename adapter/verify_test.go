@@ -137,7 +137,9 @@ func TestAdapter_HintsForRejectedMessages(t *testing.T) {
 		{verifyRequire, bindAuto, contract.ReasonUnsigned, ""},
 		{verifyAuto, bindAuto, contract.ReasonUntrusted, ""},
 		{verifyAuto, bindAuto, contract.ReasonWrongConnection, "[adapter.registration] bind_sender = false"},
-		{verifyAuto, bindTrue, contract.ReasonWrongConnection, ""},
+		{verifyAuto, bindAuto, contract.ReasonWrongConnection, "set identity in the node's server.conf"},
+		{verifyAuto, bindAuto, contract.ReasonWrongName, "set identity in the node's server.conf"},
+		{verifyAuto, bindTrue, contract.ReasonWrongConnection, "set identity in the node's server.conf"},
 	} {
 		t.Run(test.verify+" "+test.bind+" "+test.reason, func(t *testing.T) {
 			cfg := DefaultConfig()

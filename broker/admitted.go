@@ -128,7 +128,7 @@ func (a *admitted) sweep(open func(id uint64) bool, now time.Time) bool {
 func (b *Broker) endInvalid(all bool, now time.Time) {
 	for id, found := range b.auth.admitted.takeInvalid(b.opts.Verifier, all, now) {
 		if err := b.srv.DisconnectClientByID(id); err == nil { // an error means that it has already closed
-			b.auth.refusals.countEnded(found.err, found.address, found.name)
+			b.auth.refusals.countEnded(found.err, found.address, found.name, true)
 		}
 	}
 	if b.auth.admitted.sweep(b.auth.isOpen, now) {

@@ -84,13 +84,18 @@ func reasonOf(err error) string {
 
 // countRefusal counts a refused connection, adds it to the table, and logs it unless its reason
 // was logged within refusalInterval. address is a host; name is what the connection calls itself.
-func (r *refusals) countRefusal(err error, address, name string) { r.count(err, address, name, false) }
+func (r *refusals) countRefusal(err error, address, name string) {
+	r.count(err, rejected.Entry{Address: address, Name: name}, false)
+}
 
-// countEnded does what countRefusal does, for a connection that is ended because what it proved its
-// identity with does not count any more. name is the identity.
-func (r *refusals) countEnded(err error, address, name string) { r.count(err, address, name, true) }
+// countEnded does what countRefusal does, for a connection that was admitted and is ended. name is the
+// identity if it is verified.
+func (r *refusals) countEnded(err error, address, name string, verified bool) {
+	r.count(err, rejected.Entry{Address: address, Name: name, Verified: verified}, true)
+}
 
-func (r *refusals) count(err error, address, name string, ended bool) {
+// count adds the entry to the table with the reason of err, and counts and logs it.
+func (r *refusals) count(err error, e rejected.Entry, ended bool) {
 	reason := reasonOf(err)
 	detail := strings.TrimPrefix(strings.TrimPrefix(err.Error(), reason), ": ")
 	key := reason
@@ -102,7 +107,8 @@ func (r *refusals) count(err error, address, name string, ended bool) {
 		key = "ended " + reason
 	}
 	now := r.now()
-	r.table.Add(rejected.Entry{By: "broker", Name: name, Address: address, Reason: reason, Detail: detail}, now)
+	e.By, e.Reason, e.Detail = "broker", reason, detail
+	r.table.Add(e, now)
 	r.mu.Lock()
 	r.counts[reason]++
 	r.mu.Unlock()
@@ -110,7 +116,8 @@ func (r *refusals) count(err error, address, name string, ended bool) {
 	if !log {
 		return
 	}
-	pairs := []any{"reason", reason, "address", address, "name", name[:min(len(name), maxLoggedName)], "count", count}
+	name := e.Name[:min(len(e.Name), maxLoggedName)]
+	pairs := []any{"reason", reason, "address", e.Address, "name", name, "count", count}
 	if detail != "" {
 		pairs = append(pairs, "error", detail)
 	}

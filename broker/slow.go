@@ -111,5 +111,5 @@ func (b *Broker) endSlow(e exceeding) {
 		name = e.Name
 	}
 	b.auth.refusals.countEnded(fmt.Errorf("%w: it does not read, %s wait for it",
-		e.reason, humanize.IBytes(uint64(e.Pending))), e.IP, name)
+		e.reason, humanize.IBytes(uint64(e.Pending))), e.IP, name, e.identity != "")
 }

@@ -53,9 +53,10 @@ func (a *Appliance) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error
 }
 
 // lastRejected returns the last message that an adapter rejected of those that came over connections of
-// a name.
+// a name. What only claims to be of it does not count, except in a lab.
 func (a *Appliance) lastRejected(name string) (r fleet.Rejection, ok bool) {
 	e, ok := a.rejected.LastMessage(name)
+	ok = ok && (e.Verified || !a.cfg.Broker.VerifiesIdentities())
 	detail := strings.TrimPrefix(e.Detail, e.Reason+": ")
 	return fleet.Rejection{Reason: e.Reason, Detail: detail, At: e.Last}, ok
 }

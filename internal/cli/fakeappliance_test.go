@@ -71,8 +71,12 @@ func fiveNodes() *fakeAppliance {
 				Detail: "the certificate is signed by an unknown authority", First: hoursAgo(5), Last: hoursAgo(1), Count: 1234,
 			},
 			{
-				By: "registration", Name: "bad\tname", Reason: contract.ReasonBadSender,
+				By: "adapter registration", Name: "bad\tname", Reason: contract.ReasonBadSender,
 				Detail: "a sender is 1 to 255 bytes", First: hoursAgo(2), Last: hoursAgo(2), Count: 1,
+			},
+			{
+				By: "adapter registration", Name: "web3.example.net", Reason: contract.ReasonWrongConnection, Verified: true,
+				Detail: detailRejected, First: hoursAgo(3), Last: hoursAgo(1), Count: 25,
 			},
 		},
 		permissions: []rejected.Permission{

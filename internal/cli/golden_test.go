@@ -46,6 +46,7 @@ var commandLines = []string{
 	"events --since 5h --json",
 	"events --csv",
 	onTerminal + "rejected",
+	"rejected",
 	"rejected --json",
 	"rejected --csv",
 	onTerminal + "rejected --permissions",

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/term"
@@ -90,9 +91,8 @@ func quoteUnsafe(text string) string {
 	if text == "" {
 		return "-"
 	}
-	quoted := fmt.Sprintf("%q", text)
-	if quoted == `"`+text+`"` {
-		return text
+	if strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return fmt.Sprintf("%q", text)
 	}
-	return quoted
+	return text
 }

@@ -21,6 +21,8 @@ func (p *program) rejectedCommand() *cobra.Command {
 		"  muster rejected\n  muster rejected --permissions", c.run)
 	cmd.Flags().BoolVar(&c.permissions, "permissions", false,
 		"list publishes and subscriptions that were refused for lack of permission, and what would allow them")
+	cmd.Long = `List refused connections and rejected messages, with the reasons. A name is marked "claimed"
+if nothing proves it. On a terminal, details are cut; otherwise they are complete.`
 	return cmd
 }
 
@@ -39,11 +41,11 @@ func (c *rejectedCommand) run(ctx context.Context, _ []string) error {
 	case c.asJSON:
 		return c.printJSON(answer)
 	case c.asCSV:
-		rows := [][]string{{"name", "address", "by", "reason", "count", "first", "last", "detail"}}
+		rows := [][]string{{"name", "address", "by", "reason", "count", "first", "last", "detail", "verified"}}
 		for _, e := range answer.Entries {
 			rows = append(rows, []string{
 				e.Name, e.Address, e.By, e.Reason, strconv.FormatUint(e.Count, 10),
-				timestamp(e.First), timestamp(e.Last), e.Detail,
+				timestamp(e.First), timestamp(e.Last), e.Detail, strconv.FormatBool(e.Verified),
 			})
 		}
 		return c.printCSV(rows...)
@@ -60,11 +62,18 @@ func (c *rejectedCommand) printEntries(answer console.Rejected) error {
 		_, err := fmt.Fprintln(c.err, "no connection was refused and no message rejected since the start")
 		return err
 	}
+	detail := func(text string) string { return text }
+	if isTerminal(c.out) {
+		detail = shorten
+	}
 	var rows [][]string
 	for _, e := range answer.Entries {
+		name := quoteUnsafe(e.Name)
+		if e.Name != "" && !e.Verified {
+			name += " (claimed)"
+		}
 		rows = append(rows, []string{
-			quoteUnsafe(e.Name), e.Address, e.By, e.Reason, count(e.Count),
-			ago(e.First), ago(e.Last), quoteUnsafe(shorten(e.Detail)),
+			name, e.Address, e.By, e.Reason, count(e.Count), ago(e.First), ago(e.Last), quoteUnsafe(detail(e.Detail)),
 		})
 	}
 	header := []string{"NAME", "ADDRESS", "BY", "REASON", "TIMES", "FIRST", "LAST", "DETAIL"}

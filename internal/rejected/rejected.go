@@ -26,13 +26,15 @@ const (
 // address for one reason.
 type Entry struct {
 	By      string    `json:"by"`      // "broker", or "adapter" and its name
-	Name    string    `json:"name"`    // as the client gave it; it is not verified
+	Name    string    `json:"name"`    // of the connection, or the sender of the message
 	Address string    `json:"address"` // of the connection; empty for messages
 	Reason  string    `json:"reason"`  // one word, as in the metrics
 	Detail  string    `json:"detail"`  // of the last one
 	First   time.Time `json:"first"`   // time of the first one
 	Last    time.Time `json:"last"`    // time of the last one
 	Count   uint64    `json:"count"`   // of connections or messages
+
+	Verified bool `json:"verified"` // the last one has proven its name; otherwise it is only claimed
 }
 
 // Table keeps the entries. A nil Table discards them. It is safe for concurrent use.
@@ -77,7 +79,7 @@ func (t *Table) Add(e Entry, now time.Time) {
 		known.First, known.Count = now, 0
 		t.entries.Add(k, known)
 	}
-	known.Last, known.Detail = now, e.Detail
+	known.Last, known.Detail, known.Verified = now, e.Detail, e.Verified
 	known.Count += n
 	if e.Address == "" {
 		t.messages[known.Name] = known

@@ -22,7 +22,7 @@ func TestTable_AddCountsRepeats(t *testing.T) {
 	if len(entries) != 3 || discarded != 0 || entries[0].Reason != "untrusted" || entries[2].By != "registration" {
 		t.Fatalf("%+v", entries)
 	}
-	want := Entry{"broker", "web1", "192.0.2.1", "expired", "time 2", start, start.Add(2 * time.Second), 3}
+	want := Entry{"broker", "web1", "192.0.2.1", "expired", "time 2", start, start.Add(2 * time.Second), 3, false}
 	if entries[1] != want {
 		t.Errorf("%+v", entries[1])
 	}
