@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/spf13/cobra"
@@ -21,6 +22,10 @@ const maxIdentities = 500
 // discoverOptions are the keys that --do of a Choria client may set. Choria itself uses command.
 var discoverOptions = []string{"command", "server", "state"}
 
+// discoverStates are the states of nodes that are found unless the client chooses others. A node in another
+// state does not answer, or has not registered, so that nothing is known of it.
+var discoverStates = []string{string(fleet.Up), string(fleet.Late)}
+
 // discoverCommand is the discover command.
 type discoverCommand struct{ consoleCommand }
 
@@ -31,10 +36,10 @@ func (p *program) discoverCommand() *cobra.Command {
 		Short: "Find nodes for Choria clients, as their external discovery method",
 		Long: `Find nodes for Choria clients, as their external discovery method. Choria runs this
 command with two files, one with the request and one for the reply, and with an
-environment in which only PATH is set. Nodes are matched as Choria matches them,
-whatever their state; "--do state=up" selects those that are up. A request that cannot
-be matched here gets an error: one with compound filters, or with facts that fleet.index
-does not name.`,
+environment in which only PATH is set. Nodes are matched as Choria matches them, among
+those that are up or late: a request to any other node only costs a time-out. Choose
+other states with "--do state=up,late,down". A request that cannot be matched here gets
+an error: one with compound filters, or with facts that fleet.index does not name.`,
 		Example: `  choria discover -W os.name=Debian --dm external --do command="muster discover"
   choria req rpcutil ping --dm external --do command="muster discover" --do state=up`,
 		Args: cobra.MaximumNArgs(3),
@@ -94,7 +99,9 @@ func (c *discoverCommand) discover(ctx context.Context, file string) ([]string, 
 
 // findNodes asks the console for the nodes of a request, in batches of maxIdentities.
 func findNodes(ctx context.Context, client *apiclient.Client, request *choria.DiscoveryRequest) ([]string, error) {
-	query := apiclient.NodeQuery{Classes: request.Filter.Classes, Agents: request.Filter.Agents}
+	query := apiclient.NodeQuery{
+		States: discoverStates, Classes: request.Filter.Classes, Agents: request.Filter.Agents,
+	}
 	if states := request.Options["state"]; states != "" {
 		query.States = strings.Split(states, ",")
 	}

@@ -117,6 +117,26 @@ func TestDiscover_FindsNodesAsChoriaDoes(t *testing.T) {
 	})
 }
 
+// Nodes that are down, stopped or not registered are found only if their states are chosen.
+func TestDiscover_SkipsNodesThatDoNotAnswer(t *testing.T) {
+	t.Parallel()
+	server := fiveNodes().open(t, "")
+	for states, want := range map[string][]string{
+		`null`:                            {"web1.example.net", "web2.example.net"}, // late, up
+		`{"state":"down,stopped"}`:        {"db1.example.net", "db2.example.net"},
+		`{"state":"connected"}`:           {"web3.example.net"},
+		`{"state":"up,down,connected"}`:   {"db1.example.net", "web2.example.net", "web3.example.net"},
+		`{"command":"muster","state":""}`: {"web1.example.net", "web2.example.net"},
+	} {
+		t.Run(states, func(t *testing.T) {
+			nodes, failure := discovered(t, request(`{}`, states), "--server", server)
+			if !slices.Equal(nodes, want) || failure != "" {
+				t.Errorf("%v %s, want %v", nodes, failure, want)
+			}
+		})
+	}
+}
+
 func TestDiscover_WithoutFiles(t *testing.T) {
 	if status, _, errOut := muster(t, "discover"); status != 2 || !strings.Contains(errOut, "Choria runs this") {
 		t.Errorf("%d %s", status, errOut)

@@ -33,6 +33,8 @@ var commandLines = []string{
 	"nodes",
 	"nodes --state up --json",
 	"nodes --csv",
+	"nodes --format json --state up",
+	"nodes --format table --state up",
 	"nodes --format flatfile",
 	"nodes --format inventory",
 	onTerminal + "node web2.example.net",

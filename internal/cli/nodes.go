@@ -29,7 +29,7 @@ type nodesCommand struct {
 }
 
 // nodeFormats are the values of --format.
-var nodeFormats = []string{"jsonl", "csv", "names", "flatfile", "inventory"}
+var nodeFormats = []string{"table", "json", "jsonl", "csv", "names", "flatfile", "inventory"}
 
 func (p *program) nodesCommand() *cobra.Command {
 	c := &nodesCommand{consoleCommand: consoleCommand{program: p}}
@@ -57,7 +57,8 @@ them; facts, classes and agents can be selected only when fleet.index names fact
 	flags.StringVar(&q.Sort, "sort", "name", "order: name, received or since; -received or -since: latest first")
 	flags.IntVar(&q.Limit, "limit", 0, "maximum number of nodes, up to 10000; 0: all by name, 10000 in another order")
 	flags.StringVar(&c.format, "format", "",
-		"jsonl, csv or names; for Choria's clients flatfile, or inventory with the last registrations")
+		"table, json or jsonl (an object a line, as --json), csv or names; "+
+			"for Choria's clients flatfile, or inventory with the last registrations")
 	flags.BoolVar(&c.watch, "watch", false, "redraw the table every two seconds; needs a terminal")
 	mutuallyExclusive(cmd, "json", "csv", "format", "watch")
 	return cmd
@@ -74,19 +75,32 @@ func (c *nodesCommand) run(ctx context.Context, _ []string) error {
 	if c.query.Limit == 0 && c.query.Sort != "name" {
 		c.query.Limit = maxNodes
 	}
+	if c.watch {
+		return c.redraw(ctx, client)
+	}
+	switch format := c.outputFormat(); format {
+	case "table":
+		return c.printNodes(ctx, client)
+	case "json": // a page of the API is JSON, too, but not all nodes
+		return c.copy(ctx, client, "jsonl")
+	default:
+		return c.copy(ctx, client, format)
+	}
+}
+
+// outputFormat returns the one of nodeFormats that the flags choose.
+func (c *nodesCommand) outputFormat() string {
 	switch {
 	case c.format != "":
-		return c.copy(ctx, client, c.format)
-	case c.watch:
-		return c.redraw(ctx, client)
+		return c.format
 	case c.asCSV:
-		return c.copy(ctx, client, "csv")
+		return "csv"
 	case c.asJSON:
-		return c.copy(ctx, client, "jsonl")
+		return "json"
 	case !isTerminal(c.out):
-		return c.copy(ctx, client, "names")
+		return "names"
 	default:
-		return c.printNodes(ctx, client)
+		return "table"
 	}
 }
 

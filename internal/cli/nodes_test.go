@@ -41,7 +41,7 @@ func TestNodes_UsageErrors(t *testing.T) {
 		"--watch":       "--watch needs a terminal",
 		"--limit 10001": "--limit 10001: want 1 to 10000, or 0",
 		"--state=":      "--state must not be empty",
-		"--format xml":  `--format "xml": want one of [jsonl csv names flatfile inventory]`,
+		"--format xml":  `--format "xml": want one of [table json jsonl csv names flatfile inventory]`,
 		"--json --csv":  "--json and --csv",
 	} {
 		t.Run(args, func(t *testing.T) {
