@@ -6,20 +6,10 @@ import (
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats-server/v2/server"
 )
-
-// adviceBuilder returns a builder for a site with a bucket and a governor.
-func adviceBuilder() permissionBuilder {
-	return permissionBuilder{
-		ingest:          []string{"*.broadcast.agent.registration", "choria.registration.>"},
-		private:         []string{contract.SubjectNodeMetadata + ">", "muster.>"},
-		readableStreams: func() []string { return []string{"KV_X", "GOVERNOR_G"} },
-	}
-}
 
 // adviceTest is a refused subject, and what would allow it.
 type adviceTest struct {
@@ -30,14 +20,14 @@ type adviceTest struct {
 
 var adviceTests = []adviceTest{
 	{RoleNode, rejected.Publish, "cmdb.registration.node1", adviceCompatible},
-	{RoleNode, rejected.Publish, "$KV.X.color", adviceCompatible},
+	{RoleNode, rejected.Publish, "$KV.CONFIG.color", adviceCompatible},
 	{RoleNode, rejected.Publish, "mcollective.broadcast.agent.rpcutil", adviceCompatible},
-	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_X", adviceStreams},
-	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_X.>", adviceStreams},
+	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_CONFIG", adviceStreams},
+	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_CONFIG.>", adviceStreams},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", adviceNothing},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.CHORIA_MACHINE", adviceReader},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G", adviceGovernor},
-	{RoleNode, rejected.Publish, "$JS.API.STREAM.DELETE.KV_X", adviceNothing},
+	{RoleNode, rejected.Publish, "$JS.API.STREAM.DELETE.KV_CONFIG", adviceNothing},
 	{RoleNode, rejected.Publish, "mcollective.governor.G", adviceGovernor},
 	{RoleNode, rejected.Publish, "mcollective.submission.in.x", adviceSubmission},
 	{RoleNode, rejected.Publish, "dc1.reply.>", adviceCollective},
@@ -55,9 +45,9 @@ var adviceTests = []adviceTest{
 	{RoleNode, rejected.Subscribe, "choria.node_metadata.>", adviceNothing},
 	{RoleNode, rejected.Subscribe, ">", adviceNothing},
 	{RoleClient, rejected.Publish, "mcollective.node.>", adviceFleet},
-	{RoleClient, rejected.Publish, "$JS.API.STREAM.CREATE.KV_X", adviceStreamsAdmin},
-	{RoleClient, rejected.Publish, "$JS.API.STREAM.SNAPSHOT.KV_X", adviceBackup},
-	{RoleClient, rejected.Publish, "$JS.API.STREAM.INFO.KV_X", adviceStreamsUser},
+	{RoleClient, rejected.Publish, "$JS.API.STREAM.CREATE.KV_CONFIG", adviceStreamsAdmin},
+	{RoleClient, rejected.Publish, "$JS.API.STREAM.SNAPSHOT.KV_CONFIG", adviceBackup},
+	{RoleClient, rejected.Publish, "$JS.API.STREAM.INFO.KV_CONFIG", adviceStreamsUser},
 	{RoleClient, rejected.Publish, "$KV.CHORIA_LEADER_ELECTION.x", adviceElection},
 	{RoleClient, rejected.Publish, "mcollective.governor.G", adviceClientGovernor},
 	{RoleClient, rejected.Publish, "mcollective.submission.in.x", adviceClientSubmits},
@@ -71,13 +61,13 @@ var adviceTests = []adviceTest{
 	{RoleClient, rejected.Subscribe, "$JS.EVENT.>", adviceBackup},
 	{RoleClient, rejected.Subscribe, "cmdb.>", adviceSubSubjects},
 	{RoleClient, rejected.Subscribe, "muster.write.>", adviceNothing},
-	{RoleAdmin, rejected.Publish, "$JS.API.STREAM.CREATE.KV_X", adviceAdmin},
+	{RoleAdmin, rejected.Publish, "$JS.API.STREAM.CREATE.KV_CONFIG", adviceAdmin},
 	{RoleAdmin, rejected.Publish, "mcollective.broadcast.agent.rpcutil", adviceFleet},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.GOVERNOR_G", adviceStreams},
-	{RoleNode, rejected.Publish, "$JS.API.STREAM.MSG.GET.KV_X", adviceStreams},
+	{RoleNode, rejected.Publish, "$JS.API.STREAM.MSG.GET.KV_CONFIG", adviceStreams},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.MSG.GET.GOVERNOR_G", adviceStreams},
-	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_X", adviceStreams},
-	{RoleNode, rejected.Publish, "$JS.FC.KV_X.>", adviceStreams},
+	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_CONFIG", adviceStreams},
+	{RoleNode, rejected.Publish, "$JS.FC.KV_CONFIG.>", adviceStreams},
 	{RoleNode, rejected.Subscribe, "choria.republish.x", adviceStreams},
 	{RoleClient, rejected.Publish, "mcollective.broadcast.service.x", adviceFleet},
 	{RoleClient, rejected.Publish, "choria.federation.x.federation", adviceFleet},
@@ -105,12 +95,13 @@ var adviceTests = []adviceTest{
 }
 
 func TestPermissionBuilder_Advice(t *testing.T) {
+	b := openSite(t, nil).broker.auth.permissions
 	for _, test := range adviceTests {
 		p := rejected.Permission{
 			Identity: "web1.example.net", Role: test.role.String(), Kind: test.kind, Subject: test.subject,
 		}
 		t.Run(p.Role+" "+p.Kind+" "+p.Subject, func(t *testing.T) {
-			if have := adviceBuilder().advice(p); have != test.want {
+			if have := b.advice(p); have != test.want {
 				t.Errorf("%q, want %q", have, test.want)
 			}
 		})
@@ -121,7 +112,9 @@ func TestPermissionBuilder_Advice(t *testing.T) {
 // and of the permissions are apart.
 func TestPermissionBuilder_AdviceHolds(t *testing.T) {
 	const name = "web1"
-	b := adviceBuilder()
+	s := openSite(t, nil)
+	createStreams(t, s)
+	b := s.broker.auth.permissions
 	node := func(permissions ...string) *server.Permissions {
 		claims := choria.ServerClaims(name, []string{"mcollective"}, nil)
 		claims.Permissions = permitted(permissions)
