@@ -85,11 +85,13 @@ install -d $ssl/certs; install -d -m 0750 $ssl/private_keys
 muster init --dir /root/ca --name choria1.example.net
 cp /root/ca/cert.pem $ssl/certs/choria1.example.net.pem
 cp /root/ca/key.pem $ssl/private_keys/choria1.example.net.pem
-cp /root/ca/ca.pem $ssl/certs/ca.pem`)
+cp /root/ca/ca.pem $ssl/certs/ca.pem
+mkdir -p /var/lib/choria/jetstream`)
 	h.write("/etc/choria/broker.conf", `identity = choria1.example.net
 plugin.choria.broker_network = true
 plugin.security.provider = puppet
 plugin.choria.stats_port = 8222
+plugin.choria.network.stream.store = /var/lib/choria
 `, 0o644)
 	h.calls()
 	out := h.follow(t, commands(t, "migrate.md", ""))

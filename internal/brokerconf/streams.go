@@ -40,7 +40,8 @@ func (t *translation) streams() {
 	}
 	if t.get(network+"stream.store") != "" {
 		t.remarkOn(network+"stream.store",
-			"not imported: what Choria stored stays there; the appliance starts with empty streams in data_dir")
+			"not imported: the appliance stores in data_dir; to take along what Choria stored, "+
+				"copy the directory jetstream there while neither runs (docs/migrate.md)")
 	}
 	if t.get(network+"stream.manage_streams") != "" && !t.enabled(network+"stream.manage_streams") {
 		t.remarkOn(network+"stream.manage_streams", "not imported: an appliance makes Choria's streams; "+
