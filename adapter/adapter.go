@@ -44,6 +44,10 @@ type Options struct {
 	// to it; nil: nothing. Subjects at stream.servers are not concerned.
 	PublishPrefix func(subject string) string
 
+	// NotePublisher is called for each message whose sender is accepted, with the connection that it came over.
+	// It must not wait. It may be nil.
+	NotePublisher func(sender string, connection uint64)
+
 	Log hclog.Logger
 }
 

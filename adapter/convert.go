@@ -40,6 +40,10 @@ func (a *Adapter) convert(m *message, parser *choria.Parser) {
 	}
 	if err != nil {
 		m.out, m.reason, m.detail = nil, reasonOf(err), err.Error()
+		return
+	}
+	if a.opts.NotePublisher != nil && m.peer.ID != 0 {
+		a.opts.NotePublisher(m.sender, m.peer.ID)
 	}
 }
 

@@ -24,6 +24,7 @@ func (f *Fleet) withRegistry(do func(r *registry, now time.Time)) {
 		f.registry.emit(f.clockStepEvent(by, now))
 	}
 	do(f.registry, now)
+	f.shared.Store(int64(f.registry.shared))
 }
 
 // clockStepEvent returns the event of a step.
@@ -68,6 +69,9 @@ func (r *registry) moveTimes(step clockStep) {
 		if cs != nil && !moved[cs] {
 			moved[cs] = true
 			move(&cs.since, &cs.ended)
+			for i := range cs.open {
+				move(&cs.open[i].since, &cs.open[i].registered)
+			}
 		}
 	}
 	for _, cs := range r.connections {
@@ -75,7 +79,7 @@ func (r *registry) moveTimes(step clockStep) {
 	}
 	for _, n := range r.nodes {
 		moveConnections(n.connections)
-		move(&n.Received, &n.Ended, &n.ShutdownAt, &n.since)
+		move(&n.Received, &n.Ended, &n.ShutdownAt, &n.since, &n.conflict)
 	}
 	for _, s := range r.sites {
 		move(&s.storm.since, &s.storm.until)

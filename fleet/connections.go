@@ -19,17 +19,27 @@ type startedConnection struct {
 	address  string // that it comes from
 	verified bool   // its name is proven, by a certificate or token
 	node     bool   // the broker admitted it as a node
+	named    bool   // it is a node's, and its name is the identity, as Choria's servers give it
+}
+
+// openConnection is a connection that has not ended.
+type openConnection struct {
+	id         connID
+	since      time.Time
+	address    string
+	named      bool      // see startedConnection
+	registered time.Time // when a registration last arrived over it while the node had several; zero: never
 }
 
 // connections are all connections under one name. The end of an old connection may be reported
 // after a new one began, so a node is disconnected only when the last one has ended.
 type connections struct {
-	open     []connID
-	since    time.Time // when the newest began
-	address  string    // of the newest
-	verified bool      // the newest proved its name
-	ended    time.Time // when the number of open connections last became 0; zero: never
-	reason   string    // why it ended, in the server's words
+	open     []openConnection // in the order in which they began
+	since    time.Time        // when the newest began
+	address  string           // of the newest
+	verified bool             // the newest proved its name
+	ended    time.Time        // when the number of open connections last became 0; zero: never
+	reason   string           // why it ended, in the server's words
 }
 
 // Connection is what is known of a node's connection to this appliance.
@@ -43,17 +53,28 @@ type Connection struct {
 }
 
 func (cs *connections) begin(c startedConnection) {
-	if !slices.Contains(cs.open, c.id) {
-		cs.open = append(cs.open, c.id)
+	if cs.index(c.id) < 0 {
+		later := slices.IndexFunc(cs.open, func(o openConnection) bool { return o.since.After(c.since) })
+		if later < 0 {
+			later = len(cs.open)
+		}
+		cs.open = slices.Insert(cs.open, later, openConnection{
+			id: c.id, since: c.since, address: c.address, named: c.named,
+		})
 	}
 	if !c.since.Before(cs.since) {
 		cs.since, cs.address, cs.verified = c.since, c.address, c.verified
 	}
 }
 
+// index returns the index of an open connection, or -1.
+func (cs *connections) index(id connID) int {
+	return slices.IndexFunc(cs.open, func(c openConnection) bool { return c.id == id })
+}
+
 // end records the end of a connection. It ignores connections that never began or have ended.
 func (cs *connections) end(id connID, at time.Time, reason string) {
-	i := slices.Index(cs.open, id)
+	i := cs.index(id)
 	if i < 0 {
 		return
 	}

@@ -17,11 +17,14 @@ const (
 	eventCalm      = "calm"        // the end of a storm
 	eventClockStep = "clock_step"  // the clock of the machine was set
 	eventLost      = "stream-lost" // acknowledged messages are gone
+
+	eventConflict    = "conflict" // two nodes use one identity
+	eventConflictEnd = "conflict-end"
 )
 
 // Event is one change of a node or a site, as it is stored.
 type Event struct {
-	Event      string    `json:"event"`          // the node's new state, new; storm, calm, clock_step, stream-lost
+	Event      string    `json:"event"`          // the node's new state, or one of the constants
 	Node       string    `json:"node,omitempty"` // empty: an event of a site
 	From       State     `json:"from,omitempty"` // empty: the node is new
 	To         State     `json:"to,omitempty"`
@@ -93,6 +96,9 @@ func parseEvent(subject string, data []byte) (*Event, error) {
 func (e *Event) known() bool {
 	if e.Node == "" {
 		return slices.Contains([]string{eventStorm, eventCalm, eventClockStep, eventLost}, e.Event)
+	}
+	if e.Event == eventConflict || e.Event == eventConflictEnd {
+		return true
 	}
 	return (e.Event == eventNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
 }

@@ -164,7 +164,8 @@ func (f *Fleet) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
-	storms := map[string]*Event{} // the last storm or calm of each site
+	storms := map[string]*Event{}    // the last storm or calm of each site
+	conflicts := map[string]*Event{} // the last beginning or end of a conflict of each node
 	err = f.readStored(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
 		e, err := parseEvent(m.Subject(), m.Data())
 		switch {
@@ -172,6 +173,8 @@ func (f *Fleet) restore(ctx context.Context) error {
 			f.logUnreadable(m.Subject(), err)
 		case e.Event == eventStorm || e.Event == eventCalm:
 			storms[e.Site] = e
+		case e.Event == eventConflict || e.Event == eventConflictEnd:
+			conflicts[e.Node] = e
 		case e.Node == "":
 		default:
 			f.registry.restore(e)
@@ -183,6 +186,11 @@ func (f *Fleet) restore(ctx context.Context) error {
 	for _, e := range storms {
 		if e.Event == eventStorm {
 			f.registry.restoreStorm(e)
+		}
+	}
+	for _, e := range conflicts {
+		if e.Event == eventConflict {
+			f.registry.restoreConflict(e)
 		}
 	}
 	return nil

@@ -55,6 +55,9 @@ type Options struct {
 	// Identities is whether the broker verifies the identity of each connection.
 	Identities bool
 
+	// ConflictAfter is Rules.Conflict.
+	ConflictAfter time.Duration
+
 	// IsNode reports whether the broker admitted a connection as a node's, by its id.
 	IsNode func(connection uint64) bool
 
@@ -94,6 +97,8 @@ type Fleet struct {
 	reconciled  atomic.Uint64 // differences that reconciliation found
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 	ignored     atomic.Uint64 // shutdown events that the node they name did not publish
+
+	shared atomic.Int64 // names with several open connections
 
 	mu       sync.Mutex
 	registry *registry     // guarded by mu
@@ -157,8 +162,15 @@ func (f *Fleet) connect(context.Context) (err error) {
 	}
 	var now time.Time
 	now, f.stepped = f.opts.Clock()
-	f.registry = newRegistry(f.cfg.Rules(now), f.opts.Site, f.cfg.StormShare, emit)
+	f.registry = newRegistry(f.rules(f.cfg, now), f.opts.Site, f.cfg.StormShare, emit)
 	return nil
+}
+
+// rules returns the limits of a configuration for a process that started at the given time.
+func (f *Fleet) rules(cfg Config, started time.Time) Rules {
+	r := cfg.Rules(started)
+	r.Conflict = f.opts.ConflictAfter
+	return r
 }
 
 // ReportLost stores the event that a stream lost messages.
@@ -194,7 +206,7 @@ func (f *Fleet) logUnreadable(subject string, err error) {
 
 // Reload applies the keys of cfg for which Reloadable is true: the time limits and the storm share.
 func (f *Fleet) Reload(cfg Config) {
-	f.withRegistry(func(r *registry, now time.Time) { r.setRules(cfg.Rules(r.rules.Started), cfg.StormShare, now) })
+	f.withRegistry(func(r *registry, now time.Time) { r.setRules(f.rules(cfg, r.rules.Started), cfg.StormShare, now) })
 }
 
 // Reloadable reports whether Reload applies a key of [fleet].

@@ -29,6 +29,8 @@ type fixture struct {
 	stepped atomic.Int64 // nanoseconds; sum of the steps of the clock
 	lab     bool         // the fleet takes the broker for a lab, which it is
 
+	conflictAfter time.Duration // Options.ConflictAfter
+
 	shutdowns atomic.Pointer[inproc.Conn] // receives shutdown events
 }
 
@@ -86,7 +88,7 @@ func (s *fixture) newFleet(cfg Config) *Fleet {
 	return New(cfg, Options{
 		Site: "ams", StoreEvents: true, Now: s.now, Clock: s.readClock, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
-		Identities: !s.lab, DialShutdowns: s.dialShutdowns,
+		Identities: !s.lab, DialShutdowns: s.dialShutdowns, ConflictAfter: s.conflictAfter,
 		IsNode:       func(id uint64) bool { return s.broker.RoleOf(id) == broker.RoleNode },
 		LastRejected: func(string) (Rejection, bool) { return Rejection{}, false },
 	})

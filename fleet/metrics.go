@@ -9,12 +9,13 @@ func (f *Fleet) Collector() prometheus.Collector {
 		return prometheus.NewDesc("muster_fleet_"+name, help, labels, nil)
 	}
 	return &collector{
-		summary: f.Summary,
-		nodes:   desc("nodes", "Nodes by state.", "state"),
-		stored:  desc("events_stored_total", "Events of nodes and sites that were stored."),
-		dropped: desc("events_dropped_total", "Events dropped because the stream did not store them in time."),
-		waiting: desc("events_waiting", "Events that wait to be stored."),
-		storms:  desc("storms", "Sites of which many nodes went down at once."),
+		summary:   f.Summary,
+		nodes:     desc("nodes", "Nodes by state.", "state"),
+		stored:    desc("events_stored_total", "Events of nodes and sites that were stored."),
+		dropped:   desc("events_dropped_total", "Events dropped because the stream did not store them in time."),
+		waiting:   desc("events_waiting", "Events that wait to be stored."),
+		conflicts: desc("conflicts", "Identities that two nodes use."),
+		storms:    desc("storms", "Sites of which many nodes went down at once."),
 
 		omitted: f.omitted.Load,
 		beyond: desc("index_omitted_total",
@@ -31,8 +32,8 @@ func (f *Fleet) Collector() prometheus.Collector {
 }
 
 type collector struct {
-	summary                                 func() Summary
-	nodes, stored, dropped, waiting, storms *prometheus.Desc
+	summary                                            func() Summary
+	nodes, stored, dropped, waiting, storms, conflicts *prometheus.Desc
 
 	omitted func() uint64
 	beyond  *prometheus.Desc
@@ -58,6 +59,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.dropped, prometheus.CounterValue, float64(s.Events.Dropped))
 	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
 	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
+	ch <- constant(c.conflicts, prometheus.GaugeValue, float64(len(s.Conflicts)))
 	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
 	ch <- constant(c.ignoredShutdowns, prometheus.CounterValue, float64(c.ignored()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))

@@ -20,6 +20,7 @@ type node struct {
 	scheduleIndex int           // index in the schedule
 	facts         *indexedFacts // nil: none are known
 	registeredOn  interned      // template of the subject of its registrations
+	conflict      time.Time     // when both nodes that use the identity were connected; zero: there is no conflict
 	stored        time.Time     // Received of its last registration as the stream has it
 }
 

@@ -103,8 +103,8 @@ func (r *registry) beginListing() (known map[connID]string) {
 func (r *registry) open() map[connID]string {
 	open := map[connID]string{}
 	for name, cs := range r.connections {
-		for _, id := range cs.open {
-			open[id] = name
+		for _, c := range cs.open {
+			open[c.id] = name
 		}
 	}
 	return open
@@ -140,7 +140,9 @@ func (r *registry) applyListing(known map[connID]string, listed []Conn, at, now 
 		delete(ends, c.id())
 		if _, isOpen := open[c.id()]; !isOpen && !r.ended[c.id()] {
 			name, verified := peerName(c.User, c.Name)
-			r.connected(name, startedConnection{c.id(), c.Began.UTC(), c.Address, verified, c.Node}, now)
+			r.connected(name, startedConnection{
+				c.id(), c.Began.UTC(), c.Address, verified, c.Node, c.Node && c.Name == name,
+			}, now)
 			differences++
 		}
 	}

@@ -20,16 +20,18 @@ type registry struct {
 	counts      map[State]int // nodes by state
 	schedule    schedule
 	lastTick    time.Time
-	step        clockStep       // the last
-	ended       map[connID]bool // connections that ended since a listing began; nil: there is none
-	emit        func(*Event)    // must not call the registry
+	step        clockStep        // the last
+	conflicts   map[string]*node // nodes in conflict
+	shared      int              // names with several open connections
+	ended       map[connID]bool  // connections that ended since a listing began; nil: there is none
+	emit        func(*Event)     // must not call the registry
 }
 
 func newRegistry(rules Rules, home string, stormShare int64, emit func(*Event)) *registry {
 	return &registry{
 		rules: rules, home: home, stormShare: stormShare, emit: emit,
 		nodes: map[string]*node{}, byName: newNameTree(), connections: map[string]*connections{},
-		sites: map[string]*site{}, counts: map[State]int{},
+		sites: map[string]*site{}, counts: map[State]int{}, conflicts: map[string]*node{},
 	}
 }
 
@@ -88,6 +90,7 @@ func (r *registry) add(n *node) *node {
 
 func (r *registry) remove(n *node) {
 	delete(r.nodes, n.name)
+	delete(r.conflicts, n.name)
 	r.byName.Delete(n)
 	r.schedule.remove(n)
 }
@@ -100,7 +103,11 @@ func (r *registry) connected(name string, c startedConnection, now time.Time) {
 		r.connections[name] = cs
 	}
 	c.since = r.adjust(c.since, now)
+	before := len(cs.open)
 	cs.begin(c)
+	if before == 1 && len(cs.open) == 2 {
+		r.shared++
+	}
 	if c.node && r.nodes[name] == nil {
 		r.add(&node{name: name, site: r.home})
 	}
@@ -116,7 +123,11 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 	if cs == nil {
 		return
 	}
+	before := len(cs.open)
 	cs.end(id, r.adjust(at, now), reason)
+	if before == 2 && len(cs.open) == 1 {
+		r.shared--
+	}
 	if len(cs.open) == 0 {
 		delete(r.connections, name) // n.connections of the node, if it registered, keeps cs
 	}
@@ -167,9 +178,16 @@ func (r *registry) setRules(rules Rules, stormShare int64, now time.Time) {
 	}
 }
 
-// updateState computes the state of a node and emits an event if it changed. A node that connects and
-// never registers causes no event, however often it does.
+// updateState updates the state of a node, and whether it is in conflict. It emits an event for what
+// changed.
 func (r *registry) updateState(n *node, now time.Time) {
+	r.changeState(n, now)
+	r.updateConflict(n, now)
+}
+
+// changeState computes the state of a node and emits an event if it changed. A node that connects and
+// never registers causes no event, however often it does.
+func (r *registry) changeState(n *node, now time.Time) {
 	state := n.State(now, &r.rules)
 	r.schedule.set(n, n.nextChange(now, &r.rules))
 	if state == n.announced {

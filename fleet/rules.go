@@ -14,6 +14,10 @@ type Rules struct {
 	Forget  time.Duration // without a registration or connection, until a node that is down or stopped is forgotten
 	Grace   time.Duration // disconnected, until a node is down or stopped
 	Started time.Time     // when this process started to watch
+
+	// Conflict is how long two connections of a node must be open until they are a conflict; longer than the
+	// broker needs to end a dead connection. 0: conflicts are not noticed.
+	Conflict time.Duration
 }
 
 // Descriptions returns what each state means, for operators.

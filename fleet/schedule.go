@@ -28,6 +28,11 @@ func (s *schedule) set(n *node, at time.Time) {
 	}
 }
 
+// notLater makes the time of a node not later than this.
+func (s *schedule) notLater(n *node, at time.Time) {
+	s.times[n.scheduleIndex] = min(s.times[n.scheduleIndex], at.UnixNano())
+}
+
 // remove moves the last node into the place of the removed one.
 func (s *schedule) remove(n *node) {
 	last := len(s.nodes) - 1

@@ -101,6 +101,7 @@ func (f *Fleet) handleConnect(m *nats.Msg) {
 		id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified,
 		node: f.opts.IsNode(e.Client.ID),
 	}
+	c.named = c.node && e.Client.Name == name
 	f.withRegistry(func(r *registry, now time.Time) { r.connected(name, c, now) })
 }
 

@@ -19,8 +19,10 @@ type Summary struct {
 	Rules  map[State]string `json:"rules"`  // what each state means, for operators
 	Sites  map[string]int   `json:"sites"`  // nodes by site
 	Storms []string         `json:"storms"` // sites that have a storm
-	Index  []string         `json:"index"`  // facts that nodes can be selected by
-	At     time.Time        `json:"at"`
+
+	Conflicts []string  `json:"conflicts"` // identities that two nodes use, sorted
+	Index     []string  `json:"index"`     // facts that nodes can be selected by
+	At        time.Time `json:"at"`
 
 	Events struct {
 		Stored  uint64 `json:"stored"`  // since the start
@@ -42,6 +44,7 @@ type NodeStatus struct {
 	Connection            Connection `json:"connection"`
 	ShutdownAt            time.Time  `json:"goodbye,omitzero"`   // in JSON goodbye, which existing readers expect
 	Rejected              *Rejection `json:"rejected,omitempty"` // nil: no message since the last registration
+	Conflict              *Conflict  `json:"conflict,omitempty"` // nil: there is none
 	Classes               []string   `json:"classes,omitempty"`
 	Agents                []string   `json:"agents,omitempty"`
 
@@ -61,7 +64,7 @@ func (n *NodeStatus) FactText(name string) string { return gjson.ParseBytes(n.Fa
 // Summary returns the fleet in numbers, all of the same moment.
 func (f *Fleet) Summary() Summary {
 	s := Summary{
-		Site: f.opts.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{},
+		Site: f.opts.Site, States: map[State]int{}, Sites: map[string]int{}, Storms: []string{}, Conflicts: []string{},
 		Index: append([]string{}, f.index.paths...),
 	}
 	f.withRegistry(func(r *registry, now time.Time) {
@@ -76,8 +79,12 @@ func (f *Fleet) Summary() Summary {
 				s.Storms = append(s.Storms, name)
 			}
 		}
+		for name := range r.conflicts {
+			s.Conflicts = append(s.Conflicts, name)
+		}
 	})
 	slices.Sort(s.Storms)
+	slices.Sort(s.Conflicts)
 	if f.outbox != nil {
 		s.Events.Stored, s.Events.Dropped, s.Events.Waiting = f.outbox.counts()
 	}
@@ -100,6 +107,9 @@ func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 		Name: n.name, State: n.announced, Since: n.since, Reason: n.reason(n.announced, rules), Site: n.site,
 		Registered: n.Received, RegistersEverySeconds: n.interval.Round(time.Second).Seconds(),
 		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
+	}
+	if status.Conflict = n.conflictOf(); status.Conflict != nil {
+		status.Reason += "; " + status.Conflict.String()
 	}
 	f.addRejected(&status)
 	if n.facts == nil {

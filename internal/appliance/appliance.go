@@ -166,6 +166,7 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			Rejected:     a.rejected,
 
 			PublishPrefix: a.private.Prefix,
+			NotePublisher: a.notePublisher,
 
 			Log: a.opts.Log.Named("adapter").Named(cfg.Name),
 		})

@@ -3,6 +3,7 @@ package appliance_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,4 +90,47 @@ func awaitSummary(t *testing.T, a *appliance.Appliance, want map[fleet.State]int
 		}
 		return nil
 	})
+}
+
+// TestAppliance_NoticesTwoProcessesWithOneIdentity has two processes of one machine register as the same
+// node. Another node has two connections and registers over one, and a client has two: those are no
+// conflicts.
+func TestAppliance_NoticesTwoProcessesWithOneIdentity(t *testing.T) {
+	t.Parallel()
+	site, text := newSite(t, keepAll+"[broker]\nping_interval = '1s'\n")
+	a := testkit.Appliance(t, text)
+	nodes := connectNodes(t, a, site, 2)
+	for range 2 {
+		adminJetStream(t, a, site)
+	}
+	second := testkit.Connect(t, a, nodes[0].Options(nodes[0].Identity, site.Roots())...)
+	testkit.Connect(t, a, nodes[1].Options(nodes[1].Identity, site.Roots())...)
+	register := func(n nodeWithConn) {
+		t.Helper()
+		_, raw, err := n.Registration(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		publish(t, n.nc, &nats.Msg{Subject: testkit.Subject, Data: raw})
+	}
+	for range 2 {
+		register(nodes[0])
+		register(nodes[1])
+		register(nodeWithConn{nodes[0].Node, second})
+	}
+	testkit.Settled(t, a, "registration", 6)
+	want := []string{nodes[0].Identity}
+	wait.Eventually(t, func() error {
+		var summary fleet.Summary
+		testkit.GetJSON(t, a, "/api/v1/fleet", &summary)
+		if !slices.Equal(summary.Conflicts, want) {
+			return fmt.Errorf("in conflict: %v, want %v", summary.Conflicts, want)
+		}
+		return nil
+	})
+	var detail fleet.Detail
+	testkit.GetJSON(t, a, "/api/v1/nodes/"+nodes[0].Identity, &detail)
+	if c := detail.Conflict; c == nil || len(c.Connections) != 2 || c.Connections[0].Address != "127.0.0.1" {
+		t.Errorf("have %+v", detail.NodeStatus)
+	}
 }

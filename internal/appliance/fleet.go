@@ -31,6 +31,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		Connect:       a.broker.Connect,
 		ConnectSystem: a.broker.ConnectSystem,
 		Identities:    a.cfg.Broker.VerifiesIdentities(),
+		ConflictAfter: conflictPings * a.cfg.Broker.PingInterval,
 		IsNode:        func(id uint64) bool { return a.broker.RoleOf(id) == broker.RoleNode },
 		LastRejected:  a.lastRejected,
 		DialShutdowns: a.dialShutdowns,
@@ -45,6 +46,17 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		a.fleet.ReportLost(f.Stream, f.Messages, f.String(), f.Noticed)
 	})
 	return nil
+}
+
+// conflictPings is how many ping intervals two connections of a node must be open until they are taken for
+// those of two nodes. The broker ends a dead connection within four.
+const conflictPings = 8
+
+// notePublisher tells the fleet view which connection a message of a node came over.
+func (a *Appliance) notePublisher(node string, connection uint64) {
+	if a.fleet != nil {
+		a.fleet.NotePublisher(node, connection)
+	}
 }
 
 // dialShutdowns connects the fleet view to receive shutdown events.

@@ -38,9 +38,11 @@ func hoursAgo(n int) time.Time {
 
 // Reasons as the fleet view gives them.
 const (
-	reasonDown = "connection ended (Stale Connection) and the node did not reconnect within 20s"
-	reasonLate = "no registration for 6m"
-	reasonStop = "announced its shutdown and disconnected"
+	reasonDown     = "connection ended (Stale Connection) and the node did not reconnect within 20s"
+	reasonLate     = "no registration for 6m"
+	reasonStop     = "announced its shutdown and disconnected"
+	reasonConflict = "registered; two nodes use this identity, connected from 192.0.2.7 since 2026-01-02T03:04:05Z " +
+		"and from 192.0.2.8 since 2026-01-04T03:04:05Z"
 
 	detailRejected  = `the sender is "web4", but it came over a connection of "web3.example.net"`
 	reasonConnected = "connected, but has not registered yet; its last message was rejected: wrong-connection: " +
@@ -104,6 +106,10 @@ func fiveNodes() *fakeAppliance {
 				Since: hoursAgo(3), Site: "ams", Sequence: 9,
 			},
 			{
+				Event: "conflict", Node: "web2.example.net", Reason: reasonConflict[len("registered; "):],
+				Since: hoursAgo(5), Site: "ams", Sequence: 8,
+			},
+			{
 				Event: "storm", Reason: "12 of 40 nodes went down within a minute", Since: hoursAgo(2),
 				Site: "fra", Storm: "fra-1", Nodes: 12, Of: 40, Sequence: 10,
 			},
@@ -127,7 +133,12 @@ func fakeNodes() []fleet.NodeStatus {
 			Site: "ams", Registered: hoursAgo(2),
 		},
 		{
-			Name: "web2.example.net", State: fleet.Up, Since: hoursAgo(50), Reason: "registered",
+			Name: "web2.example.net", State: fleet.Up, Since: hoursAgo(50), Reason: reasonConflict,
+			Conflict: &fleet.Conflict{
+				Since: hoursAgo(5), Connections: []fleet.ConflictParty{
+					{Address: "192.0.2.7", Since: hoursAgo(50)}, {Address: "192.0.2.8", Since: hoursAgo(5)},
+				},
+			},
 			Site: "ams", Registered: hoursAgo(1), RegistersEverySeconds: 300,
 			Connection: fleet.Connection{Connected: "yes", Since: hoursAgo(50), Address: "192.0.2.7", Verified: true},
 			Facts:      map[string]json.RawMessage{"os.name": json.RawMessage(`"Debian"`), "cores": json.RawMessage("8")},
@@ -217,7 +228,7 @@ func fakeMetrics() *prometheus.Registry {
 func (a *fakeAppliance) Summary() fleet.Summary {
 	s := fleet.Summary{
 		Site: "ams", Nodes: len(a.nodes), At: time.Now().UTC(), Index: []string{"cores", "os.name"},
-		States: map[fleet.State]int{}, Sites: map[string]int{}, Storms: []string{},
+		States: map[fleet.State]int{}, Sites: map[string]int{}, Storms: []string{}, Conflicts: []string{},
 		Rules: map[fleet.State]string{
 			fleet.Up: "registers", fleet.Late: reasonLate, fleet.Down: "none for 11m", fleet.Stopped: reasonStop,
 			fleet.Connected: "has not registered yet",
@@ -231,7 +242,7 @@ func (a *fakeAppliance) Summary() fleet.Summary {
 		s.Sites[n.Site]++
 	}
 	if len(a.nodes) > 0 {
-		s.Storms = []string{"fra"}
+		s.Storms, s.Conflicts = []string{"fra"}, []string{"web2.example.net"}
 	}
 	return s
 }

@@ -148,7 +148,22 @@ func (c *healthCommand) checkNodes(ctx context.Context, client *apiclient.Client
 		}
 		c.result.Evaluate(string(state), text, float64(n), all, c.thresholds[string(state)])
 	}
+	if len(summary.Conflicts) > 0 {
+		c.result.AddStatus("conflict", conflictText(summary.Conflicts), monitoring.Warning)
+	}
 	return nil
+}
+
+// conflictText says how many identities are used by two nodes, and names the first.
+func conflictText(names []string) string {
+	text := "1 identity is used by two nodes"
+	if len(names) > 1 {
+		text = count(uint64(len(names))) + " identities are used by two nodes each"
+	}
+	if len(names) > maxNamedNodes {
+		names = append(slices.Clone(names[:maxNamedNodes]), "…")
+	}
+	return fmt.Sprintf("%s (%s)", text, strings.Join(names, " "))
 }
 
 // firstNodes names the first nodes of a state. An error takes the place of the names: the counts

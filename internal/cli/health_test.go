@@ -200,3 +200,15 @@ func TestHealthState_ReportsUnknownForBrokenFile(t *testing.T) {
 		t.Errorf("%d %s", status, out)
 	}
 }
+
+func TestConflictText(t *testing.T) {
+	for want, names := range map[string][]string{
+		"1 identity is used by two nodes (web1)":                {"web1"},
+		"2 identities are used by two nodes each (web1 web2)":   {"web1", "web2"},
+		"6 identities are used by two nodes each (a b c d e …)": {"a", "b", "c", "d", "e", "f"},
+	} {
+		if have := conflictText(names); have != want {
+			t.Errorf("%s, want %s", have, want)
+		}
+	}
+}

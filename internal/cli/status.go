@@ -46,6 +46,8 @@ type storage struct {
 type nodeCounts struct {
 	All    int                 `json:"all"`
 	States map[fleet.State]int `json:"states"`
+
+	Conflicts []string `json:"conflicts"` // identities that two nodes use
 }
 
 func (p *program) statusCommand() *cobra.Command {
@@ -101,7 +103,7 @@ func (o *overview) addNodes(ctx context.Context, client *apiclient.Client) error
 	case err != nil:
 		return err
 	}
-	o.Nodes = &nodeCounts{summary.Nodes, summary.States}
+	o.Nodes = &nodeCounts{summary.Nodes, summary.States, append([]string{}, summary.Conflicts...)}
 	return nil
 }
 
@@ -174,6 +176,9 @@ func (o *overview) rows() (rows [][]string) {
 			states = append(states, count(uint64(o.Nodes.States[state]))+" "+string(state))
 		}
 		row("nodes", "%s: %s", count(uint64(o.Nodes.All)), strings.Join(states, ", "))
+		if len(o.Nodes.Conflicts) > 0 {
+			row("conflict", "%s; see muster node", conflictText(o.Nodes.Conflicts))
+		}
 	}
 	row("connections", "%s; %s refused", o.connections(), count(o.Refused))
 	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
