@@ -43,6 +43,7 @@ var layers = map[string]int{
 	"internal/privatestream": 2,
 	"fleet":                  2,
 	"internal/enroll":        2,
+	"internal/governor":      2,
 	"jsconfig":               2,
 
 	"console":             3,

@@ -219,6 +219,12 @@ func (b *Broker) Accept() error {
 // Address returns where nodes connect, as host:port, once Accept has returned.
 func (b *Broker) Address() string { return b.srv.Addr().String() }
 
+// IsOpen reports whether the connection with that id is open.
+func (b *Broker) IsOpen(id uint64) bool { return b.srv.GetClient(id) != nil }
+
+// ServerID returns the id of the server process: ids of connections are unique in it.
+func (b *Broker) ServerID() string { return b.srv.ID() }
+
 // Connections returns the number of connections, internal ones included.
 func (b *Broker) Connections() int { return b.srv.NumClients() }
 

@@ -17,7 +17,7 @@ const listMaxAge = time.Second
 // Prefixes of the names of streams that nodes may read.
 const (
 	bucketStream   = contract.PrefixBucketStream
-	governorStream = "GOVERNOR_"
+	governorStream = contract.PrefixGovernorStream
 )
 
 // readableStreamList lists the streams that nodes may read. NATS has no pattern for names that begin

@@ -22,6 +22,7 @@ type Config struct {
 	PingInterval       time.Duration // of an idle connection
 	Collectives        []string      // of nodes that connect with certificates
 	DenyServers        bool          // no node may connect
+	GovernorRelease    time.Duration // how long a node must be down before it loses its slots; 0: it does not
 	ClientHosts        []netip.Prefix
 	TLS                tlsfile.Files
 	Issuers            choria.Issuers // public keys of organizations, by name
@@ -73,6 +74,9 @@ func (c *Config) Keys() []config.Key {
 			Help: "true: refuse all nodes (servers in Choria), admit only clients"},
 		{Name: "client_hosts", Value: config.Prefixes(&c.ClientHosts),
 			Help: "addresses and networks that clients may connect from; empty: any"},
+		{Name: "governor_release", Value: config.DurationOr("off", &c.GovernorRelease, time.Second, 30*24*time.Hour),
+			Help: "how long the fleet view must have shown a node as down before its slots in governors are freed, " +
+				"although its job may still run; off: they are not freed"},
 		{Name: "tls", Value: config.SubTable(&c.TLS), Help: "certificates"},
 		{Name: "issuers", Value: issuerKeys(&c.Issuers),
 			Help: "organization issuers of tokens by name: hex ed25519 public keys"},

@@ -123,7 +123,9 @@ func TestIntake_NamesThePublisher(t *testing.T) {
 		if err := errors.Join(p.nc.Publish(registrationSubject, []byte("x")), p.nc.Flush()); err != nil {
 			t.Fatal(err)
 		}
-		want = append(want, inproc.Peer{ID: id, User: p.user, Name: p.name, Host: "127.0.0.1", Kind: inproc.KindClient})
+		want = append(want, inproc.Peer{
+			ID: id, User: p.user, Name: p.name, Host: "127.0.0.1", Kind: inproc.KindClient, Account: Account,
+		})
 	}
 	for i, m := range received.wait(t, 2) {
 		if m.Peer != want[i] || m.Subject != registrationSubject || string(m.Data) != "x" {

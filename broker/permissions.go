@@ -176,13 +176,13 @@ func republished(org string) []string {
 }
 
 // readSubjects returns the API subjects that read a stream, and none that change it or delete
-// messages. For a governor it returns only the subjects that answer in JSON: the others
+// messages of others. For a governor it returns only the subjects that answer in JSON: the others
 // send the stored headers, which a node wrote, to any reply subject.
 func readSubjects(stream string) []string {
 	const api = "$JS.API."
 	asJSON := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
 	if strings.HasPrefix(stream, governorStream) {
-		return asJSON
+		return append(asJSON, api+"STREAM.MSG.DELETE."+stream) // only its own entries, see internal/privatestream
 	}
 	return append(asJSON,
 		api+"DIRECT.GET."+stream,

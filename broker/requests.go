@@ -12,7 +12,7 @@ import (
 const Account = account
 
 // mapRequests makes the appliance receive some requests to JetStream's API in place of JetStream: those that
-// change or delete something, those for lists of streams, and all about private streams (see
+// change or delete something, those that describe streams, and all about private streams (see
 // internal/privatestream). JetStream receives requests in the system account, which the account of the
 // streams imports as a service. So the mappings of the system account apply to every request, also to one
 // that JetStream itself has sent; and NATS checks the permissions of a client before them.
@@ -21,7 +21,8 @@ func (b *Broker) mapRequests(system *server.Account) error {
 		return nil
 	}
 	mappings := [][2]string{
-		{"STREAM.*", "STREAM.{{wildcard(1)}}"}, // lists
+		{"STREAM.*", "STREAM.{{wildcard(1)}}"},           // lists
+		{"STREAM.INFO.*", "STREAM.INFO.{{wildcard(1)}}"}, // governors are private, and more of them may be created
 		{"STREAM.MSG.DELETE.*", "STREAM.MSG.DELETE.{{wildcard(1)}}"},
 		{"CONSUMER.DELETE.*.*", "CONSUMER.DELETE.{{wildcard(1)}}.{{wildcard(2)}}"},
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
@@ -74,9 +75,10 @@ func (s *acceptLoss) receive(conn *inproc.Conn) {
 // Memory discards the data of a request: its subject says everything.
 func (*acceptLoss) Memory(int, inproc.Peer) []byte { return nil }
 
-// Receive leaves a request to answer. What no client has sent, JetStream was made to send: it is ignored.
+// Receive leaves a request to answer. What no client has sent, JetStream or the appliance was made to send: it is
+// ignored.
 func (s *acceptLoss) Receive(m inproc.Message) {
-	if m.Peer.Kind != inproc.KindClient {
+	if m.Peer.Kind != inproc.KindClient || m.Peer.Account != broker.Account {
 		return
 	}
 	select {

@@ -18,6 +18,7 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/governor"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/privatestream"
 	"github.com/muster-appliance/muster/internal/rejected"
@@ -35,15 +36,16 @@ type Appliance struct {
 
 	privateToken string // write token of the private streams
 
-	lock     *dirLock
-	recorder *recorder
-	broker   *broker.Broker
-	audit    *audit.Log             // what administrators do
-	private  *privatestream.Service // protects the streams that only the appliance writes to
-	streams  jetstream.JetStream
-	fleet    *fleet.Fleet // nil: the fleet view is disabled
-	adapters []*adapter.Adapter
-	console  *console.Console
+	lock      *dirLock
+	recorder  *recorder
+	broker    *broker.Broker
+	audit     *audit.Log             // what administrators do
+	private   *privatestream.Service // protects the streams that only the appliance writes to
+	streams   jetstream.JetStream
+	governors *governor.Gate // lets nodes enter governors
+	fleet     *fleet.Fleet   // nil: the fleet view is disabled
+	adapters  []*adapter.Adapter
+	console   *console.Console
 
 	ready     atomic.Bool     // between the end of Open and Close
 	ctx       context.Context // done once Close is called
@@ -91,6 +93,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.compareStreams,
 		a.openFleet,
 		a.openAdapters,
+		a.openGovernors,
 		a.startWatching,
 		a.openConsole,
 		a.writeToken,

@@ -34,6 +34,7 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	a.wg.Wait()
 	if wasReady {
 		a.broker.RefuseNew()
+		_ = a.governors.Close(ctx) // while nodes can receive their acks; it always returns nil
 		if a.fleet != nil {
 			a.fleet.StopConnectionEvents()
 		}
@@ -75,6 +76,9 @@ func (a *Appliance) closeStore(ctx context.Context) error {
 	known := false
 	if a.recorder.streams != nil { // the broker was opened
 		last, known = a.broker.Streams()
+	}
+	if a.governors != nil {
+		_ = a.governors.Close(ctx)
 	}
 	if a.private != nil {
 		_ = a.private.Close(ctx) // it always returns nil

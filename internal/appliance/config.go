@@ -174,7 +174,10 @@ const adminIntake = "admin"
 
 // intakes returns what the components read together with the publisher of each message.
 func (c *Config) intakes() []broker.Intake {
-	intakes := []broker.Intake{{Name: adminIntake, Subjects: []string{contract.SubjectAcceptLoss + "*"}, Replies: true}}
+	intakes := []broker.Intake{
+		{Name: adminIntake, Subjects: []string{contract.SubjectAcceptLoss + "*"}, Replies: true},
+		{Name: governorIntake, Subjects: []string{contract.SubjectsGovernor}, Replies: true},
+	}
 	for _, a := range c.EnabledAdapters() {
 		intakes = append(intakes, broker.Intake{Name: adapterIntake(a.Name), Subjects: a.Ingest.Topics})
 	}

@@ -25,6 +25,7 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	)
 	metrics.MustRegister(a.clock.metrics()...)
 	metrics.MustRegister(a.auditMetrics()...)
+	metrics.MustRegister(a.governors.Collectors()...)
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}

@@ -116,6 +116,8 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		DialSystem:    a.broker.DialSystem,
 		Changing:      a.recorder.changing,
 		Audit:         a.auditRequest,
+		IsNode:        a.isNode,
+		Refused:       a.refusePermission,
 		Log:           a.opts.Log.Named("streams"),
 	})
 	return a.private.Open(ctx)

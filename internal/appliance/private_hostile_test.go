@@ -113,6 +113,12 @@ func connectAs(t *testing.T, a *appliance.Appliance, site *enroll.Site, role str
 		name = "choria=" + name
 		claims.CallerID, claims.Identity = name, ""
 	}
+	return connect(t, a, issue(t, site, claims), site, name, encrypted)
+}
+
+// issue returns credentials with a token of the site.
+func issue(t *testing.T, site *enroll.Site, claims choria.Claims) (c simnode.Credentials) {
+	t.Helper()
 	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -126,11 +132,11 @@ func connectAs(t *testing.T, a *appliance.Appliance, site *enroll.Site, role str
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := simnode.Credentials{Key: key}
+	c.Key = key
 	if c.Token, err = choria.IssueToken(claims, ed25519.NewKeyFromSeed(seed), time.Now(), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	return connect(t, a, c, site, name, encrypted)
+	return c
 }
 
 // connect connects with the credentials. The inbox is that of a connection with a token.

@@ -32,6 +32,10 @@ func (c *Config) Validate(check *config.Check) {
 	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
 	c.checkPrivate(check)
+	if c.Broker.GovernorRelease > 0 && !c.Fleet.Enabled {
+		check.Problem("broker.governor_release", "set, but the fleet view is disabled, so no node is down; "+
+			"set fleet.enabled to true, or remove the line")
+	}
 	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamFor(contract.SubjectAdvisories) == "" {
 		check.Problem("fleet.advisories", "true, but no declared stream stores %s, and every event would wait; "+
 			"declare the stream, or set it to false", contract.SubjectAdvisories)

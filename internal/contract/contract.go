@@ -3,7 +3,10 @@
 // one pattern for names, and imports nothing of Muster.
 package contract
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // Default streams.
 const (
@@ -78,6 +81,11 @@ const (
 	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
 	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 	PrefixBucketStream = "KV_"
+	// PrefixGovernorStream begins the name of the stream behind a governor. See
+	// https://choria.io/docs/streams/governor/.
+	PrefixGovernorStream = "GOVERNOR_"
+	// SubjectsGovernor matches the subjects on which a governor is entered: <collective>.governor.<name>.
+	SubjectsGovernor = "*.governor.*"
 	// SubjectShutdown is where a Choria component publishes its shutdown event; the last token
 	// of the subject is the component.
 	SubjectShutdown = "choria.lifecycle.event.shutdown.*"
@@ -106,6 +114,12 @@ const (
 	HeaderMtime      = "Muster-Mtime"   // modification time of the file
 )
 
+// Headers on an entry of a governor.
+const (
+	HeaderIdentity   = "Muster-Identity"   // that the connection has proven which made the entry
+	HeaderConnection = "Muster-Connection" // id of the server process, "/", and its number of the connection
+)
+
 // Headers on a message in StreamRejected, beside HeaderReceived and HeaderSite.
 const (
 	HeaderReason  = "Muster-Reason"
@@ -113,6 +127,21 @@ const (
 	HeaderSubject = "Muster-Subject" // where the message was published
 	HeaderSize    = "Muster-Size"    // bytes; the stored copy ends at 64 KiB
 )
+
+// GovernorSubjects returns what matches the subjects on which the governor behind a stream is entered, or "" if
+// it is not the stream of a governor.
+func GovernorSubjects(stream string) string {
+	name, found := strings.CutPrefix(stream, PrefixGovernorStream)
+	if !found || name == "" {
+		return ""
+	}
+	return strings.TrimSuffix(SubjectsGovernor, "*") + name
+}
+
+// GovernorStream returns the stream of the governor that is entered on a subject which SubjectsGovernor matches.
+func GovernorStream(subject string) string {
+	return PrefixGovernorStream + subject[strings.LastIndexByte(subject, '.')+1:]
+}
 
 // validName is one token of a subject.
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

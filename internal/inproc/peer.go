@@ -15,6 +15,9 @@ type Peer struct {
 	Name string // that the connection gave itself
 	Host string // address of the connection; not one for a connection within this process
 	Kind string // in the server's words: Client, or another word for the server itself
+	// Account is that of the connection. A component that answers over an account of its own, on a reply subject
+	// that a node chose, is a Client too, of another account than nodes and clients.
+	Account string
 }
 
 // KindClient is the Kind of a connection of a node or client, or of the appliance.
@@ -74,6 +77,8 @@ func parsePeer(text string) (p Peer) {
 			p.Host = strings.Clone(value.Str)
 		case "kind":
 			p.Kind = strings.Clone(value.Str)
+		case "acc":
+			p.Account = strings.Clone(value.Str)
 		}
 		return true
 	})

@@ -10,7 +10,7 @@ import (
 )
 
 // audited are the operations that are recorded, each followed by the name of a stream. Those on consumers are
-// not: readers make them all the time.
+// not: readers make them all the time. Nor is that nodes leave governors, which needs no administrator's rights.
 var audited = map[string]string{
 	"STREAM.CREATE":     contract.ActionCreateStream,
 	"STREAM.UPDATE":     contract.ActionUpdateStream,
@@ -26,7 +26,7 @@ func (s *Service) audit(m inproc.Message, answer []byte) {
 	operation := operationOf(m)
 	end := strings.LastIndexByte(operation, '.')
 	action := audited[operation[:max(end, 0)]]
-	if action == "" || m.Peer.Kind != inproc.KindClient || s.opts.Audit == nil {
+	if action == "" || m.Peer.Kind != inproc.KindClient || s.opts.Audit == nil || s.isLeaving(operation, m.Peer) {
 		return
 	}
 	r := audit.Record{

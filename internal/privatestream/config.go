@@ -107,19 +107,20 @@ func (l listening) public() (shown listening, differs bool) {
 	return shown, true
 }
 
-// listening returns what the stream listens to if its public subjects are those of l. The transform
-// removes the token, so that it is not stored.
-func (s *subjects) listening(l listening) (listening, error) {
+// listening returns what the stream with that name listens to if its public subjects are those of l. The
+// transform removes the token, so that it is not stored.
+func (s *subjects) listening(stream string, l listening) (listening, error) {
 	l, _ = l.public()
-	private := listening{s.private(l.subjects), l.transform}
-	if !slices.ContainsFunc(l.subjects, s.overlaps) {
+	outputs := s.of(stream, l.subjects)
+	private := listening{outputs.private(s.prefix, l.subjects), l.transform}
+	if !slices.ContainsFunc(l.subjects, outputs.overlaps) {
 		return l, nil
 	}
 	if l.transform == nil {
 		private.transform = &transform{s.prefix + everything, everything}
 		return private, nil
 	}
-	if err := CheckTransform(s.outputs, l.subjects, l.transform.Source); err != nil {
+	if err := CheckTransform(outputs, l.subjects, l.transform.Source); err != nil {
 		return listening{}, err
 	}
 	private.transform = &transform{s.prefix + l.transform.Source, l.transform.Destination}
@@ -128,10 +129,9 @@ func (s *subjects) listening(l listening) (listening, error) {
 
 // CheckTransform returns an error if a private stream with these public subjects would store the write token
 // because the source of its subject_transform does not cover them all. An empty source stands for none.
-func CheckTransform(outputs, names []string, source string) error {
-	s := subjects{outputs: outputs}
+func CheckTransform(private outputList, names []string, source string) error {
 	for _, name := range names {
-		if source != "" && (!s.covers(name) || !subject.Covers(source, name)) {
+		if source != "" && (!private.covers(name) || !subject.Covers(source, name)) {
 			return errTransform
 		}
 	}
@@ -156,13 +156,13 @@ func show(config json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(o)
 }
 
-// hide puts into a configuration what the stream listens to.
-func (s *subjects) hide(config object) error {
+// hide puts into the configuration of a stream what it listens to.
+func (s *subjects) hide(stream string, config object) error {
 	l, err := config.listening()
 	if err != nil {
 		return err
 	}
-	hidden, err := s.listening(l)
+	hidden, err := s.listening(stream, l)
 	if err != nil {
 		return err
 	}

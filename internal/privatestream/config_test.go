@@ -41,19 +41,32 @@ var translations = map[string]struct{ public, private string }{
 		`{"subject_transform":{"src":"muster.fleet.*","dest":"x.{{wildcard(1)}}"},"subjects":["muster.fleet.*"]}`,
 		`{"subject_transform":{"src":"PREFIXmuster.fleet.*","dest":"x.{{wildcard(1)}}"},"subjects":["PREFIXmuster.fleet.*"]}`,
 	},
+	"governor": {
+		`{"name":"GOVERNOR_G","subjects":["choria.governor.G"]}`,
+		`{"name":"GOVERNOR_G","subject_transform":{"src":"PREFIX>","dest":">"},"subjects":["PREFIXchoria.governor.G"]}`,
+	},
+	"governor of all collectives, beside another subject": {
+		`{"name":"GOVERNOR_G","subjects":["*.governor.G","x"]}`,
+		`{"name":"GOVERNOR_G","subject_transform":{"src":"PREFIX>","dest":">"},"subjects":["PREFIX*.governor.G","x"]}`,
+	},
+	"governor with subjects of others": {
+		`{"name":"GOVERNOR_G","subjects":["choria.governor.H","choria.>"]}`,
+		`{"name":"GOVERNOR_G","subjects":["choria.governor.H","choria.>"]}`,
+	},
 	"subjects of others": {`{"subjects":["cmdb.>"]}`, `{"subjects":["cmdb.>"]}`},
 	"mirror":             {`{"mirror":{"name":"S"}}`, `{"mirror":{"name":"S"}}`},
 }
 
 func TestSubjects_TranslateBothWays(t *testing.T) {
-	s := newSubjects(token, outputs)
+	s := newSubjects(token, []string{"S"}, outputs)
 	for name, c := range translations {
 		t.Run(name, func(t *testing.T) {
 			private := canonical(t, []byte(strings.ReplaceAll(c.private, "PREFIX", prefix)))
 			for _, config := range []string{c.public, private, strings.ReplaceAll(private, token, "earlier")} {
 				o, err := parseObject([]byte(config))
+				stream := "S"
 				if err == nil {
-					err = s.hide(o)
+					err = errors.Join(o.get("name", &stream), s.hide(stream, o))
 				}
 				if have := marshal(t, o); err != nil || have != private {
 					t.Errorf("%s is stored as %s: %v", config, have, err)
@@ -68,7 +81,7 @@ func TestSubjects_TranslateBothWays(t *testing.T) {
 }
 
 func TestSubjects_RefuseTransformThatStoresTheToken(t *testing.T) {
-	s := newSubjects(token, outputs)
+	s := newSubjects(token, []string{"S"}, outputs)
 	for _, config := range []string{
 		`{"subjects":["choria.node_metadata.>"],"subject_transform":{"src":"cmdb.>","dest":"x.>"}}`,
 		`{"subjects":["choria.node_metadata.>","muster.fleet.>"],"subject_transform":{"src":"muster.fleet.>","dest":"x.>"}}`,
@@ -77,7 +90,7 @@ func TestSubjects_RefuseTransformThatStoresTheToken(t *testing.T) {
 	} {
 		o, err := parseObject([]byte(config))
 		if err == nil {
-			err = s.hide(o)
+			err = s.hide("S", o)
 		}
 		if !errors.Is(err, errTransform) {
 			t.Errorf("%s: %s, %v", config, marshal(t, o), err)

@@ -87,12 +87,7 @@ func (s *Service) narrowAdvisories(ctx context.Context, streams []existing) {
 // convertStream makes a stream listen to what it should. If that is not possible, it makes the stream's outputs
 // public, and reports whether there were any: the other streams must then be converted again.
 func (s *Service) convertStream(ctx context.Context, e *existing) (again bool) {
-	want, _ := e.public()
-	names := want.subjects
-	var err error
-	if slices.Contains(s.opts.Streams, e.name) {
-		want, err = s.subjects.listening(want)
-	}
+	want, err := s.subjects.listening(e.name, e.listening)
 	if err == nil {
 		err = s.change(ctx, e, want)
 	}
@@ -100,7 +95,8 @@ func (s *Service) convertStream(ctx context.Context, e *existing) (again bool) {
 		return false
 	}
 	s.logUnprotected(e.name, err)
-	return s.subjects.remove(names)
+	shown, _ := e.public()
+	return s.subjects.remove(shown.subjects)
 }
 
 // change updates what a stream listens to, unless that is the same already.

@@ -3,7 +3,6 @@ package privatestream
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/contract"
@@ -22,10 +21,10 @@ func operationOf(m inproc.Message) string { return strings.TrimPrefix(m.Subject,
 
 // answer answers one request. JetStream and the server send, with permissions of their own, what a client
 // makes them send. With an empty answer, for example, a node could delete a stream. So what no client has
-// sent is ignored.
+// sent is ignored, and what an answer of the appliance itself may cause: it is sent over another account.
 func (s *Service) answer(m inproc.Message) {
 	operation := operationOf(m)
-	if m.Peer.Kind != inproc.KindClient {
+	if m.Peer.Kind != inproc.KindClient || m.Peer.Account != s.opts.Account {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}
@@ -64,7 +63,8 @@ func (s *Service) publish(m inproc.Message, answer []byte) {
 
 // changes reports whether an operation can change a stream or its messages.
 func changes(operation string) bool {
-	return operation != listStreams && operation != nameStreams && !strings.HasPrefix(operation, "STREAM.INFO.")
+	return operation != listStreams && operation != nameStreams && !strings.HasPrefix(operation, "STREAM.INFO.") &&
+		!strings.HasPrefix(operation, "STREAM.MSG.GET.")
 }
 
 // errorAnswer returns an answer with an error, in the form of JetStream.
@@ -93,6 +93,11 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 			return s.find(operation, filter.Subject, max(filter.Offset, 0))
 		}
 	}
+	if s.isLeaving(operation, from) {
+		if err := s.checkLeaving(operation, from, data); err != nil {
+			return nil, err
+		}
+	}
 	data, err := s.hideRequest(operation, data)
 	if err != nil {
 		return nil, err
@@ -115,18 +120,19 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 func (s *Service) hideRequest(operation string, data []byte) ([]byte, error) {
 	whole, err := parseObject(data)
 	tokens := strings.Split(operation, ".")
-	if err != nil || len(tokens) != 3 || !slices.Contains(s.opts.Streams, tokens[2]) {
+	if err != nil || len(tokens) != 3 || !s.subjects.canBePrivate(tokens[2]) {
 		return data, nil
 	}
+	stream := tokens[2]
 	switch tokens[1] {
 	case "CREATE", "UPDATE":
-		err = s.subjects.hide(whole)
+		err = s.subjects.hide(stream, whole)
 	case "RESTORE":
 		var config object
 		if config, err = parseObject(whole["config"]); err != nil {
 			return data, nil
 		}
-		err = s.subjects.hide(config)
+		err = s.subjects.hide(stream, config)
 		whole.set("config", config)
 	default:
 		return data, nil

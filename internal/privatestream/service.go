@@ -11,7 +11,10 @@
 // configuration: requests and answers have the public subjects. It also receives the requests that change or
 // delete something, of any stream, and ignores those that JetStream itself has sent.
 //
-// The package does not decide which streams are private, nor which client may ask.
+// The streams of governors are private too: internal/governor writes to them, with the identity of the node that
+// enters. A node may delete only the entries of its own identity.
+//
+// The package does not decide which declared streams are private, nor which client may ask.
 package privatestream
 
 import (
@@ -55,6 +58,10 @@ type Options struct {
 	DialSystem    func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Audit         func(audit.Record)                                            // records changes; must not wait
+	// IsNode reports whether a connection may delete only messages that its identity has entered into a governor.
+	// Refused is called for each request to delete another one; it must not wait.
+	IsNode  func(connection uint64) bool
+	Refused func(from inproc.Peer, subject string)
 	// Changing is called before each request that may change something, and done with JetStream's answer; nil:
 	// there was none.
 	Changing func(operation string) (done func(answer []byte))
@@ -79,7 +86,7 @@ type Service struct {
 // New returns a Service that answers nothing before Open.
 func New(o Options) *Service {
 	s := &Service{
-		opts: o, subjects: newSubjects(o.Token, o.Outputs), raw: rawAPI{account: o.Account},
+		opts: o, subjects: newSubjects(o.Token, o.Streams, o.Outputs), raw: rawAPI{account: o.Account},
 		requests: make(chan inproc.Message, maxWaiting),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -117,7 +124,7 @@ func (s *Service) open(ctx context.Context) (err error) {
 // Prefix returns what must precede a subject when the appliance publishes to it; empty if it is not the
 // subject of a private stream. The subject may hold wildcards.
 func (s *Service) Prefix(name string) string {
-	if s.subjects.covers(name) {
+	if s.subjects.outputs.covers(name) {
 		return s.subjects.prefix
 	}
 	return ""

@@ -11,22 +11,45 @@ import (
 // subjects translates between public subjects, which readers know, and those with the write token, to
 // which private streams listen.
 type subjects struct {
-	prefix  string   // of subjects with the write token
-	outputs []string // public subjects that only the appliance publishes to
+	prefix  string     // of subjects with the write token
+	streams []string   // names of the private streams that are declared
+	outputs outputList // what they store that only the appliance publishes
 }
 
-func newSubjects(token string, outputs []string) *subjects {
-	return &subjects{prefix: contract.WritePrefix(token), outputs: slices.Clone(outputs)}
+func newSubjects(token string, streams, all []string) *subjects {
+	return &subjects{prefix: contract.WritePrefix(token), streams: streams, outputs: slices.Clone(all)}
 }
 
-// covers reports whether only the appliance publishes to the subject, which may hold wildcards.
-func (s *subjects) covers(name string) bool {
-	return slices.ContainsFunc(s.outputs, func(output string) bool { return subject.Covers(output, name) })
+// outputList is public subjects that private streams store with the write token only.
+type outputList []string
+
+// covers reports whether one of the outputs covers the subject, which may hold wildcards.
+func (o outputList) covers(name string) bool {
+	return slices.ContainsFunc(o, func(output string) bool { return subject.Covers(output, name) })
 }
 
-// overlaps reports whether the appliance publishes to a subject that matches the name.
-func (s *subjects) overlaps(name string) bool {
-	return slices.ContainsFunc(s.outputs, func(output string) bool { return subject.Overlap(output, name) })
+// overlaps reports whether one of the outputs matches the subject.
+func (o outputList) overlaps(name string) bool {
+	return slices.ContainsFunc(o, func(output string) bool { return subject.Overlap(output, name) })
+}
+
+// canBePrivate reports whether a stream with that name is private if it has the subjects for it.
+func (s *subjects) canBePrivate(stream string) bool {
+	return slices.Contains(s.streams, stream) || contract.GovernorSubjects(stream) != ""
+}
+
+// of returns the outputs of a stream with these public subjects; none: it is not private. A governor is private,
+// unless it has other subjects than Choria gives it.
+func (s *subjects) of(stream string, names []string) outputList {
+	if slices.Contains(s.streams, stream) {
+		return s.outputs
+	}
+	governor := contract.GovernorSubjects(stream)
+	if governor == "" {
+		return nil
+	}
+	isEntered := func(name string) bool { return subject.Covers(governor, name) }
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isEntered(name) })
 }
 
 // remove makes the outputs that overlap one of the names public, and reports whether there are any.
@@ -38,16 +61,16 @@ func (s *subjects) remove(names []string) bool {
 	return len(s.outputs) < before
 }
 
-// private returns what a private stream listens to, given its public subjects. A public subject that
+// private returns what a stream with these outputs listens to, given its public subjects. A public subject that
 // matches more than the outputs stays beside the one with the token.
-func (s *subjects) private(names []string) []string {
+func (o outputList) private(prefix string, names []string) []string {
 	var all []string
 	for _, name := range names {
-		if !s.covers(name) {
+		if !o.covers(name) {
 			all = append(all, name)
 		}
-		if s.overlaps(name) {
-			all = append(all, s.prefix+name)
+		if o.overlaps(name) {
+			all = append(all, prefix+name)
 		}
 	}
 	return all
