@@ -27,7 +27,7 @@ func TestFleet_PublishesAdvisories(t *testing.T) {
 	}
 	s.register(1, nil)
 	waitFor(1)
-	s.ahead.Add(int64(12 * time.Minute))
+	s.ahead.Add(int64(71 * time.Minute))
 	waitFor(2)
 	s.ahead.Add(int64(7 * 24 * time.Hour))
 	waitFor(3)

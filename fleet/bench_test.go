@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +49,33 @@ func BenchmarkOpen(b *testing.B) {
 			b.ReportMetric(float64(with-heap()-names)/benchNodes, "heap-B/node")
 		})
 	}
+}
+
+// BenchmarkReadGaps reads the intervals of a large fleet from the stream, which has five registrations of
+// each node.
+func BenchmarkReadGaps(b *testing.B) {
+	s := newFixture(b)
+	for range keptGaps + 1 {
+		s.register(benchNodes, nil)
+	}
+	f := s.open(DefaultConfig())
+	f.awaitIntervals(b)
+	before := processorTime(b)
+	for b.Loop() {
+		if found, err := f.readGaps(b.Context()); len(found) != benchNodes {
+			b.Fatalf("%d nodes, %v", len(found), err)
+		}
+	}
+	b.ReportMetric((processorTime(b)-before).Seconds()/float64(b.N), "cpu-s/op")
+}
+
+// processorTime returns what the process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // heap returns the bytes of the heap that are in use.

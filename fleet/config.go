@@ -12,8 +12,8 @@ import (
 type Config struct {
 	Enabled         bool
 	Stream          string        // holds the registrations
-	LateAfter       time.Duration // without a registration
-	DownAfter       time.Duration // without a registration, for a node that has not connected since the start
+	LateAfter       time.Duration // without a registration; 0: follows from the node's interval
+	DownAfter       time.Duration // the same, for a node that has not connected since the start to be down
 	ForgetAfter     time.Duration // without a registration or connection
 	DisconnectGrace time.Duration // for a node to reconnect
 	StormShare      int64         // percent of the nodes of a site
@@ -30,15 +30,17 @@ func volatileFacts() []string {
 	}
 }
 
-// DefaultConfig returns the configuration of a lab. Choria's nodes register every five minutes
-// and may skip one registration, so a node is down after two intervals and a margin.
+// DefaultConfig returns the configuration of a lab.
 func DefaultConfig() Config {
 	return Config{
 		Enabled: true, Stream: contract.StreamRegistration,
-		LateAfter: 6 * time.Minute, DownAfter: 11 * time.Minute, ForgetAfter: 7 * 24 * time.Hour,
+		ForgetAfter:     7 * 24 * time.Hour,
 		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts(),
 	}
 }
+
+// auto stands for a limit that follows from the interval of each node.
+const auto = "auto"
 
 // The range of every duration in [fleet].
 const (
@@ -51,10 +53,10 @@ func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "enabled", Value: config.Bool(&c.Enabled), Help: "false: the fleet view is disabled"},
 		{Name: "stream", Value: config.String(&c.Stream), Help: "stream that holds the registrations"},
-		{Name: "late_after", Value: config.Duration(&c.LateAfter, minTime, maxTime),
-			Help: "a node without a registration for this long is late"},
-		{Name: "down_after", Value: config.Duration(&c.DownAfter, minTime, maxTime),
-			Help: "a node that has not connected since the start and has not registered for this long is down"},
+		{Name: "late_after", Value: config.DurationOr(auto, &c.LateAfter, minTime, maxTime),
+			Help: "a node without a registration for this long is late; auto: from its interval"},
+		{Name: "down_after", Value: config.DurationOr(auto, &c.DownAfter, minTime, maxTime),
+			Help: "the same, until a node that has not connected since the start is down; auto: from its interval"},
 		{Name: "forget_after", Value: config.Duration(&c.ForgetAfter, minTime, maxTime),
 			Help: "a down or stopped node without a registration or connection for this long is removed"},
 		{Name: "disconnect_grace", Value: config.Duration(&c.DisconnectGrace, minTime, maxTime),
@@ -75,15 +77,23 @@ var validFact = regexp.MustCompile(`^[^\s.]+(\.[^\s.]+)*$`)
 
 // Validate checks that the limits increase, that there is a stream, and that facts are paths.
 func (c *Config) Validate(check *config.Check) {
-	mustExceed := func(key string, value time.Duration, otherKey string, other time.Duration) {
+	mustExceed := func(key string, value time.Duration, otherKey string, other time.Duration, when string) {
 		if value <= other {
-			check.Problem(key, "%s must be more than %s, which is %s", config.FormatDuration(value), otherKey,
-				config.FormatDuration(other))
+			check.Problem(key, "%s must be more than %s, which is %s%s", config.FormatDuration(value), otherKey,
+				config.FormatDuration(other), when)
 		}
 	}
-	mustExceed("down_after", c.DownAfter, "late_after", c.LateAfter)
-	mustExceed("forget_after", c.ForgetAfter, "down_after", c.DownAfter)
-	mustExceed("forget_after", c.ForgetAfter, "disconnect_grace", c.DisconnectGrace)
+	if c.LateAfter > 0 && c.DownAfter > 0 {
+		mustExceed("down_after", c.DownAfter, "late_after", c.LateAfter, "")
+	}
+	when := ""
+	if c.DownAfter == 0 {
+		when = " while the interval of a node is not known"
+	}
+	rules := c.Rules(time.Time{})
+	_, down := rules.limits(&gaps{})
+	mustExceed("forget_after", c.ForgetAfter, "down_after", down, when)
+	mustExceed("forget_after", c.ForgetAfter, "disconnect_grace", c.DisconnectGrace, "")
 	if c.Enabled && c.Stream == "" {
 		check.Problem("stream", `no stream is set; name the one that the adapter writes to, such as "CHORIA_REGISTRATION"`)
 	}

@@ -55,7 +55,7 @@ func TestFleet_DiffFindsRegistrationBeforeLongSilence(t *testing.T) {
 	s.registerNode0(f, inventoryBody(t, `{"facts":{"cores":4}}`), inventoryBody(t, `{"facts":{"cores":8}}`))
 	f.withRegistry(func(r *registry, _ time.Time) { // as if both were stored many intervals ago
 		n := r.nodes[nodeName(0)]
-		n.Received, n.interval = n.Received.Add(time.Hour), time.Minute
+		n.Received, n.gaps = n.Received.Add(time.Hour), gapsOf(time.Minute)
 	})
 	if d, _, err := f.Diff(t.Context(), nodeName(0)); err != nil || d.Before == nil || len(d.Changes) != 1 {
 		t.Errorf("%+v, %v", d, err)

@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -28,20 +29,21 @@ type Event struct {
 	Node       string    `json:"node,omitempty"` // empty: an event of a site
 	From       State     `json:"from,omitempty"` // empty: the node is new
 	To         State     `json:"to,omitempty"`
-	Reason     string    `json:"reason"`                 // for operators
-	Since      time.Time `json:"since"`                  // when the cause happened
-	Received   time.Time `json:"received,omitzero"`      // when the node's last registration was received
-	Ended      time.Time `json:"ended,omitzero"`         // when the node's last connection ended
-	ShutdownAt time.Time `json:"goodbye,omitzero"`       // shutdown announced; existing readers expect goodbye
-	Address    string    `json:"address,omitempty"`      // of the node's newest connection
-	Site       string    `json:"site"`                   // of the node, or the site itself
-	Storm      string    `json:"storm,omitempty"`        // id, the same for a storm and its calm
-	Nodes      int       `json:"nodes,omitempty"`        // that went down in the storm so far
-	Of         int       `json:"of,omitempty"`           // nodes of the site
-	Step       float64   `json:"step_seconds,omitempty"` // seconds by which the clock was set; negative: back
-	Stream     string    `json:"stream,omitempty"`       // that lost messages
-	Lost       uint64    `json:"lost,omitempty"`         // messages of the stream
-	Sequence   uint64    `json:"sequence,omitempty"`     // in the stream of events; not stored
+	Reason     string    `json:"reason"`                            // for operators
+	Since      time.Time `json:"since"`                             // when the cause happened
+	Received   time.Time `json:"received,omitzero"`                 // when the node's last registration was received
+	Ended      time.Time `json:"ended,omitzero"`                    // when the node's last connection ended
+	ShutdownAt time.Time `json:"goodbye,omitzero"`                  // shutdown announced; existing readers expect goodbye
+	Address    string    `json:"address,omitempty"`                 // of the node's newest connection
+	Interval   float64   `json:"registers_every_seconds,omitempty"` // of the node; absent: not known
+	Site       string    `json:"site"`                              // of the node, or the site itself
+	Storm      string    `json:"storm,omitempty"`                   // id, the same for a storm and its calm
+	Nodes      int       `json:"nodes,omitempty"`                   // that went down in the storm so far
+	Of         int       `json:"of,omitempty"`                      // nodes of the site
+	Step       float64   `json:"step_seconds,omitempty"`            // seconds by which the clock was set; negative: back
+	Stream     string    `json:"stream,omitempty"`                  // that lost messages
+	Lost       uint64    `json:"lost,omitempty"`                    // messages of the stream
+	Sequence   uint64    `json:"sequence,omitempty"`                // in the stream of events; not stored
 }
 
 // Subject returns the subject of the event.
@@ -64,6 +66,12 @@ func (e *Event) ID() string {
 		return e.Event + "/" + e.Storm
 	}
 	return fmt.Sprintf("%s/%s/%d", e.Node, e.Event, e.Since.UnixNano())
+}
+
+// interval returns Interval as a duration.
+func (e *Event) interval() time.Duration {
+	seconds := min(max(e.Interval, 0), math.MaxInt32)
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
 }
 
 // maxEvent is the size of the largest event, in bytes. Events that this package stores have a few

@@ -133,6 +133,7 @@ func (f *Fleet) Open(ctx context.Context) error {
 	}
 	f.wg.Go(f.tick)
 	f.wg.Go(f.reconcileConnections)
+	f.wg.Go(f.learnIntervals)
 	return nil
 }
 
@@ -163,6 +164,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	var now time.Time
 	now, f.stepped = f.opts.Clock()
 	f.registry = newRegistry(f.rules(f.cfg, now), f.opts.Site, f.cfg.StormShare, emit)
+	f.registry.learning = true
 	return nil
 }
 

@@ -36,7 +36,7 @@ func TestFleet_StoresEachDownEventOnceAcrossKill(t *testing.T) {
 	}
 
 	f = s.open(DefaultConfig())
-	for _, minutes := range []time.Duration{6, 6, 2} { // late, down, and the end of the storm
+	for _, minutes := range []time.Duration{35, 35, 2} { // late, down, and the end of the storm
 		s.ahead.Add(int64(minutes * time.Minute))
 		from := s.now()
 		wait.Eventually(t, func() error {

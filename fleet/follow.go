@@ -38,7 +38,7 @@ func (f *Fleet) openRegistrations(ctx context.Context) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := feed.catchUp(ctx, 0, f.handleRegistration); err != nil {
+	if err := feed.catchUp(ctx, 0, f.handleStored); err != nil {
 		feed.close()
 		return nil, err
 	}
@@ -55,8 +55,8 @@ func (f *Fleet) keepFollowing(feed *feed) {
 			feed, err = f.openRegistrations(f.ctx)
 		}
 		if feed != nil {
-			err = feed.follow(f.ctx, func(m jetstream.Msg, sequence uint64) error {
-				f.handleRegistration(m, sequence)
+			err = feed.follow(f.ctx, func(m jetstream.Msg, _ uint64) error {
+				f.handleRegistration(m, false)
 				return nil
 			}, func(*jetstream.StreamInfo) error { return nil })
 			feed.close()
@@ -79,10 +79,14 @@ func (f *Fleet) logNotRead(err error) {
 	}
 }
 
-// handleRegistration applies a stored registration. One whose content cannot be read still
-// counts as a registration of its node.
-func (f *Fleet) handleRegistration(m jetstream.Msg, _ uint64) {
+// handleStored applies the last registration of a node that was stored before the feed was opened.
+func (f *Fleet) handleStored(m jetstream.Msg, _ uint64) { f.handleRegistration(m, true) }
+
+// handleRegistration applies a registration, see update.replayed. One whose content cannot be read
+// still counts as a registration of its node.
+func (f *Fleet) handleRegistration(m jetstream.Msg, replayed bool) {
 	u, err := f.index.update(m.Subject(), m.Headers().Get, m.Data())
+	u.replayed = replayed
 	if err != nil {
 		f.logUnreadable(m.Subject(), err)
 	}

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -109,6 +110,19 @@ func (s *fixture) open(cfg Config) *Fleet {
 	}
 	s.tb.Cleanup(func() { _ = f.Close(context.Background()) })
 	return f
+}
+
+// awaitIntervals waits until the fleet has learned the intervals of its nodes.
+func (f *Fleet) awaitIntervals(tb testing.TB) {
+	tb.Helper()
+	wait.Eventually(tb, func() (err error) {
+		f.withRegistry(func(r *registry, _ time.Time) {
+			if r.learning {
+				err = errors.New("the fleet is learning")
+			}
+		})
+		return err
+	})
 }
 
 func (s *fixture) listConnections() ([]Conn, error) {

@@ -57,17 +57,21 @@ func (i *index) position(fact string) (position int, ok bool) {
 // and sites become tokens of the subjects of events, so the headers are checked. If only the
 // content cannot be read, the update is valid in spite of the error.
 func (i *index) update(subject string, header func(key string) string, data []byte) (update, error) {
+	u, err := newUpdate(subject, header)
+	if err == nil && !i.empty() {
+		u.facts, err = i.indexContent(header(contract.HeaderContent), data)
+	}
+	return u, err
+}
+
+// newUpdate reads the headers of a stored registration.
+func newUpdate(subject string, header func(key string) string) (update, error) {
 	name, site := header(contract.HeaderSender), header(contract.HeaderSite)
 	received, err := time.Parse(time.RFC3339Nano, header(contract.HeaderReceived))
 	if err := errors.Join(err, choria.CheckSender(name), choria.CheckSender(site)); err != nil {
 		return update{}, fmt.Errorf("headers are not those of an adapter: %w", err)
 	}
-	u := update{name: name, site: site, received: received, subject: subjectTemplate(subject, name)}
-	if i.empty() {
-		return u, nil
-	}
-	u.facts, err = i.indexContent(header(contract.HeaderContent), data)
-	return u, err
+	return update{name: name, site: site, received: received, subject: subjectTemplate(subject, name)}, nil
 }
 
 // indexContent returns the indexed facts of a registration; nil if it has no facts.

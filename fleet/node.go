@@ -13,7 +13,6 @@ import (
 type node struct {
 	name, site string
 	Signals
-	interval      time.Duration // between registrations, averaged; 0: it has registered once
 	connections   *connections  // nil: never seen connected here
 	announced     State         // that is shown and counted; unless it is Connected, also in the last event
 	since         time.Time     // when the cause of the announced state happened
@@ -22,15 +21,6 @@ type node struct {
 	registeredOn  interned      // template of the subject of its registrations
 	conflict      time.Time     // when both nodes that use the identity were connected; zero: there is no conflict
 	stored        time.Time     // Received of its last registration as the stream has it
-}
-
-// updateInterval adds the time between two registrations to a moving average.
-func (n *node) updateInterval(gap time.Duration) {
-	if n.interval == 0 {
-		n.interval = gap
-		return
-	}
-	n.interval += (gap - n.interval) / 4
 }
 
 // isNew reports whether a registration is neither the last one that was read nor older. If the last
@@ -68,10 +58,11 @@ func (n *node) subject() string {
 
 // event returns the event of a change to another state.
 func (n *node) event(to State, r *Rules) *Event {
+	interval, _ := n.gaps.interval()
 	e := &Event{
 		Event: string(to), Node: n.name, From: n.announced, To: to, Site: n.site,
 		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt,
-		Since: n.sinceOf(to, r), Reason: n.reason(to, r),
+		Since: n.sinceOf(to, r), Reason: n.reason(to, r), Interval: interval.Seconds(),
 	}
 	if n.isNewcomer() {
 		e.Event, e.From = eventNew, ""
@@ -97,6 +88,7 @@ func (n *node) sinceOf(state State, r *Rules) time.Time {
 
 // reason returns why the node is in a state, for operators.
 func (n *node) reason(state State, r *Rules) string {
+	late, down := r.limits(&n.gaps)
 	switch {
 	case state == Connected:
 		return "connected, but has not registered yet"
@@ -107,9 +99,9 @@ func (n *node) reason(state State, r *Rules) string {
 	case state == Up:
 		return "registered"
 	case state == Late && n.Connected:
-		return "connected, but no registration for " + config.FormatDuration(r.Late)
+		return "connected, but " + n.silence(late, r.Late)
 	case state == Late:
-		return "no registration for " + config.FormatDuration(r.Late)
+		return n.silence(late, r.Late)
 	case state == Stopped:
 		return "announced its shutdown and disconnected"
 	case state == Forgotten:
@@ -117,7 +109,25 @@ func (n *node) reason(state State, r *Rules) string {
 	case n.lostConnection(r):
 		return n.endReason() + " and the node did not reconnect within " + config.FormatDuration(r.Grace)
 	default:
-		return "no registration for " + config.FormatDuration(r.Down)
+		return n.silence(down, r.Down)
+	}
+}
+
+// silence returns that the node has not registered for a limit, and what the limit follows from if it is
+// not configured.
+func (n *node) silence(limit, configured time.Duration) string {
+	text := "no registration for " + config.FormatDuration(limit.Round(time.Second))
+	interval, known := n.gaps.interval()
+	switch {
+	case configured > 0:
+		return text
+	case !known:
+		return text + "; how often it registers is not known yet"
+	default:
+		if interval > time.Second {
+			interval = interval.Round(time.Second)
+		}
+		return text + "; it registers every " + config.FormatDuration(interval)
 	}
 }
 

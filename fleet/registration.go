@@ -63,10 +63,11 @@ func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Re
 	f.withRegistry(func(r *registry, _ time.Time) {
 		n := r.nodes[name]
 		if subject = n.subject(); subject != "" {
-			interval := max(n.interval, minInterval)
-			if n.interval == 0 {
+			interval, _ := n.gaps.interval()
+			if interval == 0 {
 				interval = defaultInterval
 			}
+			interval = max(interval, minInterval)
 			since = n.Received.Add(-time.Duration(limit+1) * interval)
 		}
 	})

@@ -20,6 +20,7 @@ type registry struct {
 	counts      map[State]int // nodes by state
 	schedule    schedule
 	lastTick    time.Time
+	learning    bool             // restored nodes keep their states until learnGaps is called
 	step        clockStep        // the last
 	conflicts   map[string]*node // nodes in conflict
 	shared      int              // names with several open connections
@@ -48,6 +49,7 @@ type update struct {
 	received   time.Time     // as stored
 	subject    interned      // see subjectTemplate
 	facts      *indexedFacts // nil: the registration has none, or none are indexed
+	replayed   bool          // older ones may not have been read, so it says nothing about the interval
 }
 
 // registered records a registration. One that was read before, or is older, changes no state.
@@ -69,8 +71,8 @@ func (r *registry) registered(u update, now time.Time) {
 	if !isNew || !received.After(n.Received) {
 		return
 	}
-	if !n.Received.IsZero() {
-		n.updateInterval(received.Sub(n.Received))
+	if !n.Received.IsZero() && !u.replayed {
+		n.gaps.add(received.Sub(n.Received))
 	}
 	n.Received = received
 	if n.site != u.site && n.announced != "" { // the node moved to another site
@@ -190,7 +192,7 @@ func (r *registry) updateState(n *node, now time.Time) {
 func (r *registry) changeState(n *node, now time.Time) {
 	state := n.State(now, &r.rules)
 	r.schedule.set(n, n.nextChange(now, &r.rules))
-	if state == n.announced {
+	if state == n.announced || r.learning && n.Restored != "" {
 		return
 	}
 	if n.announced == "" && state == Forgotten { // an old registration of a node that was forgotten
@@ -236,7 +238,7 @@ func (r *registry) restore(e *Event) {
 	}
 	n.stored = e.Received
 	e.notAfter(r.rules.Started, &r.rules)
-	n.Signals = Signals{Received: e.Received, Restored: e.To}
+	n.Signals = Signals{Received: e.Received, Restored: e.To, gaps: gapsOf(e.interval())}
 	if e.To == Down || e.To == Stopped { // in other states the node was connected or within its grace
 		n.Ended, n.ShutdownAt = e.Ended, e.ShutdownAt
 	}

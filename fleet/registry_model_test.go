@@ -3,7 +3,9 @@ package fleet
 import (
 	"flag"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,6 +19,26 @@ type modelNode struct {
 	started                   time.Time // of the process
 	open                      map[uint64]bool
 	restored                  string
+	auto                      bool            // the limits follow from the gaps
+	gaps                      []time.Duration // between registrations, the newest last
+}
+
+// limits returns when the node is late, down and forgotten.
+func (m *modelNode) limits() (late, down, forget time.Duration) {
+	if !m.auto {
+		return 6 * time.Minute, 11 * time.Minute, time.Hour
+	}
+	last := slices.Sorted(slices.Values(m.gaps[max(len(m.gaps)-4, 0):]))
+	switch len(last) {
+	case 0:
+		return 35 * time.Minute, 70 * time.Minute, 24 * time.Hour
+	case 1, 2:
+		longest := last[len(last)-1]
+		return max(2*longest+time.Minute, 35*time.Minute), max(3*longest+time.Minute, 70*time.Minute), 24 * time.Hour
+	default:
+		interval := last[len(last)-2]
+		return max(2*interval+time.Minute, 6*time.Minute), max(3*interval+time.Minute, 11*time.Minute), 24 * time.Hour
+	}
 }
 
 func (m *modelNode) state(now time.Time) string {
@@ -26,6 +48,7 @@ func (m *modelNode) state(now time.Time) string {
 		}
 		return "forgotten"
 	}
+	late, down, forget := m.limits()
 	silent, watching := now.Sub(m.received), now.Sub(m.started)
 	wasUp := m.restored == "up" || m.restored == "late"
 	elsewhere := m.received.Sub(m.ended) > 20*time.Second
@@ -34,7 +57,7 @@ func (m *modelNode) state(now time.Time) string {
 		if m.received.Sub(last) > 0 {
 			last = m.received
 		}
-		if now.Sub(last) >= time.Hour {
+		if now.Sub(last) >= forget {
 			return "forgotten"
 		}
 		if d := m.shutdown.Sub(m.ended); !m.shutdown.IsZero() && d <= 20*time.Second && d >= -20*time.Second {
@@ -42,14 +65,14 @@ func (m *modelNode) state(now time.Time) string {
 		}
 		return "down"
 	}
-	if len(m.open) == 0 && (m.ended.IsZero() || elsewhere) && silent >= 11*time.Minute &&
-		(!wasUp || watching >= 11*time.Minute) {
-		if silent >= time.Hour {
+	if len(m.open) == 0 && (m.ended.IsZero() || elsewhere) && silent >= down &&
+		(!wasUp || watching >= down) {
+		if silent >= forget {
 			return "forgotten"
 		}
 		return "down"
 	}
-	if silent >= 6*time.Minute && (m.restored == "late" || m.restored != "up" || watching >= 6*time.Minute) {
+	if silent >= late && (m.restored == "late" || m.restored != "up" || watching >= late) {
 		return "late"
 	}
 	return "up"
@@ -65,8 +88,9 @@ type model struct {
 	steps    bool          // the clock is set from time to time, and the process does not restart
 	registry *testRegistry
 	nodes    map[string]*modelNode
-	stored   []*Event          // what the stream of events has
-	last     map[string]update // the last registration of each node in its stream
+	stored   []*Event            // what the stream of events has
+	last     map[string][]update // the last five registrations of each node in its stream
+	auto     bool                // the limits follow from the intervals of the nodes
 	lastConn uint64
 	server   string
 }
@@ -88,14 +112,12 @@ func (m *model) step(name string) {
 	switch op := m.random.IntN(13); {
 	case op < 4:
 		m.now = m.now.Add(time.Duration(m.random.IntN(400)) * time.Second)
+	case op == 4 && m.auto && m.random.IntN(20) == 0: // an outage
+		m.now = m.now.Add(time.Duration(m.random.IntN(5*3600)) * time.Second)
 	case op < 7:
-		u := update{name: name, site: "ams", received: m.clock()}
-		m.last[name] = u
-		n = m.node(name)
-		n.received = m.now
-		m.registry.registered(u, m.clock())
+		m.register(name)
 	case op == 7 && n != nil && !n.received.IsZero(): // the last registration is read again
-		m.registry.registered(m.last[name], m.clock())
+		m.registry.registered(m.lastOf(name), m.clock())
 	case op == 8:
 		n = m.node(name)
 		m.lastConn++
@@ -116,9 +138,40 @@ func (m *model) step(name string) {
 // node returns the node of that name, which is added if it is new.
 func (m *model) node(name string) *modelNode {
 	if m.nodes[name] == nil {
-		m.nodes[name] = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}}
+		m.nodes[name] = &modelNode{started: m.registry.rules.Started, open: map[uint64]bool{}, auto: m.auto}
 	}
 	return m.nodes[name]
+}
+
+// register lets a node register.
+func (m *model) register(name string) {
+	u := update{name: name, site: "ams", received: m.clock()}
+	m.last[name] = append(m.last[name], u)
+	m.last[name] = m.last[name][max(len(m.last[name])-5, 0):]
+	n := m.node(name)
+	if !n.received.IsZero() {
+		n.gaps = append(n.gaps, m.now.Sub(n.received).Truncate(time.Millisecond))
+	}
+	n.received = m.now
+	m.registry.registered(u, m.clock())
+}
+
+// lastOf returns the last registration of a node in the stream.
+func (m *model) lastOf(name string) (u update) {
+	if stored := m.last[name]; len(stored) > 0 {
+		u = stored[len(stored)-1]
+		u.replayed = true
+	}
+	return u
+}
+
+// rules returns the limits for a process that starts now.
+func (m *model) rules() Rules {
+	rules := testRules(m.now)
+	if m.auto {
+		rules.Late, rules.Down, rules.Forget = 0, 0, 24*time.Hour
+	}
+	return rules
 }
 
 // disconnect ends one of the node's connections, if it has any.
@@ -143,7 +196,8 @@ func (m *model) restart() {
 	}
 	m.stored = m.stored[:len(m.stored)-lost]
 	m.server = fmt.Sprintf("S%d", m.random.IntN(1_000_000))
-	m.registry = newTestRegistry(testRules(m.now))
+	m.registry = newTestRegistry(m.rules())
+	m.registry.learning = true
 	last := map[string]*Event{}
 	for _, e := range m.stored {
 		if e.Node != "" {
@@ -156,20 +210,42 @@ func (m *model) restart() {
 			m.nodes[name] = &modelNode{}
 		}
 	}
+	found := map[string]*storedGaps{}
 	for name, n := range m.nodes {
-		*n = modelNode{started: m.now, open: map[uint64]bool{}}
-		if e := last[name]; e != nil && e.To != Forgotten {
-			n.received, n.restored = e.Received, string(e.To)
-			if e.To == Down || e.To == Stopped {
-				n.ended, n.shutdown = e.Ended, e.ShutdownAt
-			}
-		}
-		if u := m.last[name]; u.received.After(n.received) {
-			n.received = u.received
-		}
-		if u, registered := m.last[name]; registered {
+		m.restore(name, n, last[name])
+		if u := m.lastOf(name); u.name != "" {
 			m.registry.registered(u, m.now)
 		}
+		for _, u := range m.last[name] {
+			addStored(found, u)
+		}
+	}
+	m.registry.learnGaps(found, m.now)
+}
+
+// restore rebuilds a node of the model from its last event, which may be nil, and its registrations.
+func (m *model) restore(name string, n *modelNode, e *Event) {
+	*n = modelNode{started: m.now, open: map[uint64]bool{}, auto: m.auto}
+	if e != nil && e.To != Forgotten {
+		n.received, n.restored = e.Received, string(e.To)
+		if e.To == Down || e.To == Stopped {
+			n.ended, n.shutdown = e.Ended, e.ShutdownAt
+		}
+		if e.Interval > 0 {
+			n.gaps = slices.Repeat([]time.Duration{time.Duration(math.Round(e.Interval*1000)) * time.Millisecond}, 3)
+		}
+	}
+	if u := m.lastOf(name); u.received.After(n.received) {
+		n.received = u.received
+	}
+	var stored []time.Duration
+	for i, u := range m.last[name] {
+		if i > 0 {
+			stored = append(stored, u.received.Sub(m.last[name][i-1].received).Truncate(time.Millisecond))
+		}
+	}
+	if len(stored) >= len(n.gaps) && n.restored != "late" && n.restored != "down" {
+		n.gaps = stored
 	}
 }
 
@@ -211,10 +287,10 @@ func TestRegistry_MatchesModel(t *testing.T) {
 	for round := range *modelRounds {
 		m := &model{
 			t: t, random: rand.New(rand.NewPCG(uint64(round), 6)), now: time.Unix(1_000_000, 0).UTC(),
-			nodes: map[string]*modelNode{}, last: map[string]update{}, server: "S0",
-			steps: round%2 == 1,
+			nodes: map[string]*modelNode{}, last: map[string][]update{}, server: "S0",
+			steps: round%2 == 1, auto: round%4 > 1,
 		}
-		m.registry = newTestRegistry(testRules(m.now))
+		m.registry = newTestRegistry(m.rules())
 		for step := range 400 {
 			m.step(fmt.Sprintf("node%d", m.random.IntN(5)))
 			m.compare(step)

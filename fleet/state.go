@@ -26,12 +26,14 @@ type Signals struct {
 	Ended      time.Time // when the number of its open connections last became 0; zero: never seen
 	ShutdownAt time.Time // when its last shutdown event was received; zero: never
 	Restored   State     // its state when this process started; empty: not known then
+	gaps       gaps      // between its last registrations
 }
 
 // State returns the state at a time. Limits are inclusive: a node is late when it has been
-// silent for exactly Rules.Late.
+// silent for exactly its limit.
 func (s *Signals) State(now time.Time, r *Rules) State {
 	silent := now.Sub(s.Received)
+	late, down := r.limits(&s.gaps)
 	// A node that was up or late before a restart gets the whole limit, from the start of this
 	// process, to register again.
 	hadTime := func(limit time.Duration) bool {
@@ -44,12 +46,12 @@ func (s *Signals) State(now time.Time, r *Rules) State {
 		return Forgotten
 	case s.lostConnection(r) && !s.Connected && now.Sub(s.Ended) >= r.Grace:
 		return s.stateAfterEnd(now, r)
-	case !s.Connected && !s.lostConnection(r) && silent >= r.Down && hadTime(r.Down):
+	case !s.Connected && !s.lostConnection(r) && silent >= down && hadTime(down):
 		if silent >= r.Forget {
 			return Forgotten
 		}
 		return Down
-	case silent >= r.Late && (s.Restored == Late || hadTime(r.Late)):
+	case silent >= late && (s.Restored == Late || hadTime(late)):
 		return Late
 	default:
 		return Up
@@ -81,22 +83,23 @@ func (s *Signals) stateAfterEnd(now time.Time, r *Rules) State {
 // since returns when the cause of the state happened; connectedAt is when the node's newest
 // open connection began, zero if there is none. The time is part of the event's ID, so it must
 // be the same whenever the same change is found, also after a restart, and must differ between
-// changes.
+// changes. Only a registration changes the gaps, so until the next one the limits stay the same.
 func (s *Signals) since(state State, connectedAt time.Time, r *Rules) time.Time {
 	lost := !s.Connected && s.lostConnection(r)
+	late, down := r.limits(&s.gaps)
 	limit := func(d time.Duration) time.Time {
-		if s.Restored == Up || s.Restored == Late {
+		if s.Restored == Up || s.Restored == Late && state != Late {
 			return latest(s.Received, r.Started).Add(d)
 		}
 		return s.Received.Add(d)
 	}
 	switch {
 	case state == Late:
-		return latest(limit(r.Late), connectedAt)
+		return latest(limit(late), connectedAt)
 	case state == Stopped || state == Down && lost:
 		return s.Ended
 	case state == Down:
-		return limit(r.Down)
+		return limit(down)
 	case state == Forgotten && lost:
 		return latest(s.Ended, s.Received).Add(r.Forget)
 	case state == Forgotten:
@@ -117,9 +120,10 @@ func latest(a, b time.Time) time.Time {
 // there is none.
 func (s *Signals) nextChange(now time.Time, r *Rules) time.Time {
 	var next time.Time
+	late, down := r.limits(&s.gaps)
 	for _, limit := range []time.Time{
-		s.Received.Add(r.Late), s.Received.Add(r.Down), s.Received.Add(r.Forget),
-		r.Started.Add(r.Late), r.Started.Add(r.Down),
+		s.Received.Add(late), s.Received.Add(down), s.Received.Add(r.Forget),
+		r.Started.Add(late), r.Started.Add(down),
 		s.Ended.Add(r.Grace), latest(s.Ended, s.Received).Add(r.Forget),
 	} {
 		if limit.After(now) && (next.IsZero() || limit.Before(next)) {

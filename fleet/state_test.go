@@ -96,3 +96,14 @@ func TestSignals_StateAfterLateRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) { test.run(t, afterStart(restart)) })
 	}
 }
+
+// A node that was late before a restart stays late, so the cause is as old as before.
+func TestSignals_SinceOfALateNodeAfterARestart(t *testing.T) {
+	rules := testRules(afterStart(30 * time.Minute))
+	for restored, want := range map[State]time.Duration{Late: 6 * time.Minute, Up: 36 * time.Minute} {
+		s := Signals{Received: startTime, Restored: restored}
+		if have := s.since(Late, time.Time{}, &rules); !have.Equal(afterStart(want)) {
+			t.Errorf("was %s: late since %s after the registration, want %s", restored, have.Sub(startTime), want)
+		}
+	}
+}

@@ -80,7 +80,8 @@ func (s *site) event(kind, reason string) *Event {
 // least until the nodes that were not down yet have had the time to register again.
 func (r *registry) restoreStorm(e *Event) {
 	e.notAfter(r.rules.Started, &r.rules)
+	_, down := r.rules.limits(&gaps{})
 	r.site(e.Site).storm = storm{
-		id: e.Storm, since: e.Since, nodes: e.Nodes, until: r.rules.Started.Add(r.rules.Down + stormWindow),
+		id: e.Storm, since: e.Since, nodes: e.Nodes, until: r.rules.Started.Add(down + stormWindow),
 	}
 }

@@ -40,7 +40,7 @@ type NodeStatus struct {
 	Site       string    `json:"site"`                // that collected its last registration
 	Registered time.Time `json:"registered,omitzero"` // when the last registration was received, by the appliance's clock
 
-	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // average; 0: registered once
+	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // estimated; 0: not known
 	Connection            Connection `json:"connection"`
 	ShutdownAt            time.Time  `json:"goodbye,omitzero"`   // in JSON goodbye, which existing readers expect
 	Rejected              *Rejection `json:"rejected,omitempty"` // nil: no message since the last registration
@@ -103,9 +103,10 @@ func (f *Fleet) Node(name string) (status NodeStatus, ok bool) {
 
 // status returns a node as it is shown. The registry must be locked.
 func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
+	interval, _ := n.gaps.interval()
 	status := NodeStatus{
 		Name: n.name, State: n.announced, Since: n.since, Reason: n.reason(n.announced, rules), Site: n.site,
-		Registered: n.Received, RegistersEverySeconds: n.interval.Round(time.Second).Seconds(),
+		Registered: n.Received, RegistersEverySeconds: interval.Round(time.Second).Seconds(),
 		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
 	}
 	if status.Conflict = n.conflictOf(); status.Conflict != nil {

@@ -125,6 +125,24 @@ var mistakes = []struct{ text, want string }{
 		`test.toml:2: jetstream.domain: "a b" is not a valid domain name`,
 	},
 	{
+		"[fleet]\nlate_after = 'never'",
+		`test.toml:2: fleet.late_after: "never" has no known unit; write a number with a unit, such as 90s, 5m or 7d, ` +
+			`or "auto"`,
+	},
+	{
+		"[fleet]\nlate_after = '5m'\ndown_after = '5m'",
+		`test.toml:3: fleet.down_after: 5m must be more than late_after, which is 5m`,
+	},
+	{
+		"[fleet]\nforget_after = '1h'",
+		`test.toml:2: fleet.forget_after: 1h must be more than down_after, which is 1h10m while the interval of a node ` +
+			`is not known`,
+	},
+	{
+		"[fleet]\nlate_after = '8d'",
+		`fleet.forget_after: 7d must be more than down_after, which is 8d`,
+	},
+	{
 		"[console]\nlisten = '127.0.0.1:99999'",
 		`test.toml:2: console.listen: "127.0.0.1:99999" has no port`,
 	},

@@ -39,7 +39,7 @@ func hoursAgo(n int) time.Time {
 // Reasons as the fleet view gives them.
 const (
 	reasonDown     = "connection ended (Stale Connection) and the node did not reconnect within 20s"
-	reasonLate     = "no registration for 6m"
+	reasonLate     = "no registration for 11m; it registers every 5m"
 	reasonStop     = "announced its shutdown and disconnected"
 	reasonConflict = "registered; two nodes use this identity, connected from 192.0.2.7 since 2026-01-02T03:04:05Z " +
 		"and from 192.0.2.8 since 2026-01-04T03:04:05Z"
@@ -130,7 +130,7 @@ func fakeNodes() []fleet.NodeStatus {
 		},
 		{
 			Name: "web1.example.net", State: fleet.Late, Since: hoursAgo(1), Reason: reasonLate,
-			Site: "ams", Registered: hoursAgo(2),
+			Site: "ams", Registered: hoursAgo(2), RegistersEverySeconds: 300,
 		},
 		{
 			Name: "web2.example.net", State: fleet.Up, Since: hoursAgo(50), Reason: reasonConflict,
@@ -234,6 +234,8 @@ func (a *fakeAppliance) Summary() fleet.Summary {
 			fleet.Connected: "has not registered yet",
 		},
 	}
+	rules := fleet.Rules{Grace: 20 * time.Second, Forget: 7 * 24 * time.Hour}
+	s.Rules = rules.Descriptions()
 	for _, state := range fleet.States {
 		s.States[state] = 0
 	}
