@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,4 +157,22 @@ func TestEnroll_SaysWhatDecidesOverActions(t *testing.T) {
 	if !strings.Contains(string(text), "\n# rpcauthorization = false\n") {
 		t.Errorf("server.conf does not have the choice:\n%s", text)
 	}
+}
+
+// TestEnroll_Transcript records what enroll prints for nodes and clients, with certificates and with tokens.
+func TestEnroll_Transcript(t *testing.T) {
+	var transcript strings.Builder
+	for _, flags := range [][]string{nil, {"--issuer"}} {
+		dir := t.TempDir()
+		muster(t, append([]string{"init", "--name", "collector1.example.net", "--dir", dir}, flags...)...)
+		for _, args := range []string{
+			"web1.example.net", "web1.example.net", "--client rip", "--client ops.choria --install-dir /opt/choria",
+			"rip.mcollective", "--client web2.example.net",
+		} {
+			status, out, errOut := muster(t, append(append([]string{"enroll"}, strings.Fields(args)...), "--dir", dir)...)
+			fmt.Fprintf(&transcript, "$ muster enroll %s --dir DIR   # init %s\n%sexit status: %d\n\n",
+				args, strings.Join(flags, " "), strings.ReplaceAll(out+errOut, dir, "DIR"), status)
+		}
+	}
+	compare(t, "enroll.txt", transcript.String())
 }
