@@ -2,6 +2,8 @@ package appliance_test
 
 import (
 	"crypto/md5"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/enroll"
+	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
@@ -327,4 +330,34 @@ func TestGovernors_SurviveAReopenedStore(t *testing.T) {
 		return err
 	})
 	wantEntries(t, admin, 1)
+}
+
+// TestGovernors_ReleaseSlotsOfNodesThatAreDown ends the connections of a node that has registered.
+func TestGovernors_ReleaseSlotsOfNodesThatAreDown(t *testing.T) {
+	t.Parallel()
+	site, text := newSite(t, "[fleet]\ndisconnect_grace = '1s'\n[broker]\ngovernor_release = '1s'\n")
+	a := testkit.Appliance(t, text)
+	admin := adminJetStream(t, a, site).Conn()
+	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", createG, "")
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var entries []*governorNode
+	for i := range 2 {
+		n, err := simnode.NewNode(i, simnode.NodeOptions{Site: site, RSA: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nc := testkit.Connect(t, a, n.Options(n.Identity, site.Roots())...)
+		publishAll(t, nc, n, 1, func(int) string { return testkit.Subject })
+		nc.Close()
+		g := newGovernorNode(t, a, site, n.Identity)
+		want(t, g.Conn, "choria.governor.G1", g.identity, entered(uint64(i+1)))
+		entries = append(entries, g)
+	}
+	entries[0].Close()
+	wantEntries(t, admin, 1)
+	entries[1].leave(2, messageDeleted)
+	wantEntries(t, admin, 0)
 }

@@ -52,6 +52,10 @@ var mistakes = []struct{ text, want string }{
 		`test.toml:1: log: expected a table, found "info"; write [log]`,
 	},
 	{
+		"[fleet]\nenabled = false\n[broker]\ngovernor_release = '2m'",
+		`test.toml:4: broker.governor_release: set, but the fleet view is disabled`,
+	},
+	{
 		"[broker]\nlisten = '4222'",
 		`test.toml:2: broker.listen: "4222" is not an address and a port`,
 	},

@@ -150,9 +150,3 @@ func isCode(err error, code int) bool {
 	var refused *apiError
 	return errors.As(err, &refused) && refused.ErrorCode == code
 }
-
-// isRefused reports whether JetStream has refused a request because the message or its stream does not exist.
-func isRefused(err error) bool {
-	var refused *apiError
-	return errors.As(err, &refused) && refused.Code < http.StatusInternalServerError
-}

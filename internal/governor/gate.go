@@ -81,9 +81,12 @@ type Gate struct {
 	queue  waiting
 	counts counts
 
-	ctx    context.Context // done once Close is called
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	open          context.Context // done once Close is called: no node enters any more
+	close         context.CancelFunc
+	entering      sync.WaitGroup
+	answering     context.Context // done once all attempts are over
+	stopAnswering context.CancelFunc
+	receiving     sync.WaitGroup
 }
 
 // New returns a Gate that lets no node enter before Open.
@@ -92,20 +95,21 @@ func New(o Options) *Gate {
 	for i := range g.shards {
 		g.shards[i] = newShard(g)
 	}
-	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.open, g.close = context.WithCancel(context.Background())
+	g.answering, g.stopAnswering = context.WithCancel(context.Background())
 	return g
 }
 
 // Open lets nodes enter from then on.
 func (g *Gate) Open(ctx context.Context) error {
-	err := g.open()
+	err := g.start()
 	if err != nil {
 		err = errors.Join(err, g.Close(context.WithoutCancel(ctx)))
 	}
 	return err
 }
 
-func (g *Gate) open() (err error) {
+func (g *Gate) start() (err error) {
 	if g.nc, err = g.opts.Connect("governors"); err != nil {
 		return err
 	}
@@ -113,12 +117,12 @@ func (g *Gate) open() (err error) {
 	if err != nil {
 		return err
 	}
-	g.wg.Go(func() { g.receive(conn) })
+	g.receiving.Go(func() { g.receive(conn) })
 	for _, s := range g.shards {
-		g.wg.Go(s.run)
+		g.entering.Go(s.run)
 	}
 	if g.opts.Release > 0 {
-		g.wg.Go(g.releaseDown)
+		g.entering.Go(g.releaseDown)
 	}
 	return nil
 }
@@ -134,12 +138,12 @@ func (g *Gate) dial() (*inproc.Conn, error) {
 // receive reads requests until Close. A connection that ends is replaced.
 func (g *Gate) receive(conn *inproc.Conn) {
 	for {
-		stop := context.AfterFunc(g.ctx, conn.Drain)
-		_ = conn.Run() // the cause is in the server's log
+		stop := context.AfterFunc(g.answering, conn.Drain) // what was answered arrives
+		_ = conn.Run()                                     // the cause is in the server's log
 		stop()
 		for err := error(inproc.ErrClosed); err != nil; {
 			select {
-			case <-g.ctx.Done():
+			case <-g.answering.Done():
 				return
 			case <-time.After(redialDelay):
 			}
@@ -181,12 +185,12 @@ func (r receiver) Receive(m inproc.Message) {
 		g.fail(m, outcomeFailed, errNameSize)
 		return
 	}
-	if !g.queue.add(m) {
+	if g.open.Err() != nil || !g.queue.add(m) {
 		g.fail(m, outcomeFailed, errUnavailable)
 		return
 	}
 	s := g.shards[maphash.String(g.seed, contract.GovernorStream(m.Subject))%shards]
-	s.requests <- request{m, g.opts.Now()} // it has room for maxWaiting
+	s.requests <- &request{m, g.opts.Now()} // it has room for maxWaiting
 }
 
 // answer sends the answer to a request, and reports whether there is a connection for it.
@@ -206,8 +210,10 @@ func (g *Gate) connectionOf(p inproc.Peer) string { return fmt.Sprintf("%s/%d", 
 // Close waits for the attempts that have begun, and lets no others in. Requests that wait get no answer. It always
 // returns nil. It may be called twice, and before Open.
 func (g *Gate) Close(context.Context) error {
-	g.cancel()
-	g.wg.Wait()
+	g.close()
+	g.entering.Wait()
+	g.stopAnswering()
+	g.receiving.Wait()
 	if g.nc != nil {
 		g.nc.Close()
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/testkit/wait"
-	"github.com/nats-io/nats.go"
 )
 
 // TestGate_LimitsWhatWaits sends requests while the stream does not answer.
@@ -77,17 +76,38 @@ func TestGate_IgnoresMessagesWithoutReply(t *testing.T) {
 	}
 }
 
-// TestGate_CloseWaitsForAttempts closes while an entry has no ack: it is removed, because the node gets no answer.
+// TestGate_CloseWaitsForAttempts closes while an entry has no ack. The node gets the ack, or else the entry is
+// removed.
 func TestGate_CloseWaitsForAttempts(t *testing.T) {
-	s := open(t, 2, nil)
-	release := make(chan struct{})
-	s.stream.delay(nil, func() { <-release })
-	nc := s.connect("n1")
-	if err := nc.PublishRequest(subject, nats.NewInbox(), []byte("n1")); err != nil {
-		t.Fatal(err)
+	for name, late := range map[string]bool{"in time": false, "late": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, 2, nil)
+			release := make(chan struct{})
+			s.stream.delay(nil, func() { <-release })
+			nc := s.connect("n1")
+			answers, err := nc.SubscribeSync("answers")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.PublishRequest(subject, "answers", []byte("n1")); err != nil {
+				t.Fatal(err)
+			}
+			s.stream.wants(t, 1)
+			if !late {
+				time.AfterFunc(answerLimit/3, func() { close(release) })
+			}
+			_ = s.gate.Close(t.Context())
+			m, err := answers.NextMsg(wait.Limit)
+			if err != nil || strings.Contains(string(m.Data), "error") != late {
+				t.Errorf("%v: %v", m, err)
+			}
+			if late {
+				close(release)
+				s.stream.wants(t)
+			} else {
+				s.stream.wants(t, 1)
+			}
+		})
 	}
-	s.stream.wants(t, 1)
-	_ = s.gate.Close(t.Context())
-	close(release)
-	s.stream.wants(t)
 }

@@ -16,10 +16,10 @@ func (g *Gate) releaseDown() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-g.ctx.Done():
+		case <-g.open.Done():
 			return
 		case <-ticker.C:
-			if err := g.releaseAll(g.ctx); err != nil && g.ctx.Err() == nil {
+			if err := g.releaseAll(g.open); err != nil && g.open.Err() == nil {
 				g.opts.Log.Debug("entries of nodes that are down not removed", "error", err)
 			}
 		}

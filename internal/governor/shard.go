@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// callTimeout is how long a request to JetStream's API may take that no node waits for.
+	// callTimeout is how long requests to JetStream's API may take that no node waits for.
 	callTimeout = 5 * time.Second
 	// retryInterval is how often a shard looks for entries to remove that it could not remove before.
 	retryInterval = time.Second
@@ -23,7 +23,7 @@ const (
 // between two acks is of an attempt that got none. Only the goroutine of run uses its fields.
 type shard struct {
 	gate      *Gate
-	requests  chan request
+	requests  chan *request
 	governors map[string]*governor // by stream
 }
 
@@ -37,16 +37,16 @@ type governor struct {
 }
 
 func newShard(g *Gate) *shard {
-	return &shard{gate: g, requests: make(chan request, maxWaiting), governors: map[string]*governor{}}
+	return &shard{gate: g, requests: make(chan *request, maxWaiting), governors: map[string]*governor{}}
 }
 
 // run answers requests until Close.
 func (s *shard) run() {
 	ticker := time.NewTicker(retryInterval)
 	defer ticker.Stop()
-	for s.gate.ctx.Err() == nil {
+	for s.gate.open.Err() == nil {
 		select {
-		case <-s.gate.ctx.Done():
+		case <-s.gate.open.Done():
 		case r := <-s.requests:
 			s.gate.queue.remove(r.Message)
 			s.enter(r)
@@ -54,7 +54,7 @@ func (s *shard) run() {
 			s.removeUnknown()
 		}
 	}
-	s.removeUnknown()
+	s.removeUnknown() // requests that wait get no answer
 }
 
 // governor returns what is known of a governor, and keeps it.
@@ -75,7 +75,7 @@ func (s *shard) governor(stream string) *governor {
 }
 
 // enter answers one request.
-func (s *shard) enter(r request) {
+func (s *shard) enter(r *request) {
 	deadline := answerLimit - s.gate.opts.Now().Sub(r.received)
 	if deadline <= 0 {
 		s.gate.fail(r.Message, outcomeLate, errUnavailable)
@@ -108,8 +108,7 @@ func (s *shard) enter(r request) {
 }
 
 // missing answers a request for which there is no private stream. If another stream stores it, that stream answers.
-func (s *shard) missing(ctx context.Context, r request) {
-	delete(s.governors, contract.GovernorStream(r.Subject))
+func (s *shard) missing(ctx context.Context, r *request) {
 	var public struct {
 		Total int `json:"total"`
 	}
@@ -126,7 +125,7 @@ func (s *shard) missing(ctx context.Context, r request) {
 }
 
 // acked passes JetStream's ack on to the node, if it still waits for it.
-func (s *shard) acked(r request, e entry, isWatcher bool, data []byte) {
+func (s *shard) acked(r *request, e entry, isWatcher bool, data []byte) {
 	var a ack
 	err := json.Unmarshal(data, &a)
 	if err != nil || a.Error != nil {
@@ -149,14 +148,14 @@ func (s *shard) acked(r request, e entry, isWatcher bool, data []byte) {
 			g.remember(e)
 		}
 	}
-	s.noteAck(g, a.Sequence)
+	g.noteAck(a.Sequence)
 }
 
 // takeBack removes the entry of a node that does not know it.
-func (s *shard) takeBack(g *governor, e entry, r request, late bool) {
+func (s *shard) takeBack(g *governor, e entry, r *request, late bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
-	if err := s.gate.remove(ctx, g.stream, e.sequence); err != nil && !isRefused(err) {
+	if err := s.gate.remove(ctx, g.stream, e.sequence); err != nil {
 		g.giveUp(e, s.gate.opts.Now())
 	} else if late {
 		s.gate.counts.remove(removedLate)

@@ -10,82 +10,80 @@ const (
 	// unknownAge is how long a shard looks for the entry of an attempt without ack.
 	unknownAge = 5 * time.Minute
 	// maxUnknown is how many such attempts are known for each governor.
-	maxUnknown = 10_000
+	maxUnknown = 1000
+	// removeTimeout is how long a shard looks before it answers requests again.
+	removeTimeout = 500 * time.Millisecond
 	// maxEntries is how many entries of a governor are read at once.
 	maxEntries = 10_000
 )
 
-// unknown is an attempt that the node has given up, and whose entry may be stored: its ack is missing (sequence
-// is 0), or its entry could not be removed.
+// unknown is an attempt that the node has given up, and whose entry may be stored: its ack is missing, or its entry
+// could not be removed. The stream stores what a shard publishes in order, and nothing else. So the entry is after
+// that of the last ack before the attempt, before that of the next ack, and the only one in between that has these
+// headers.
 type unknown struct {
-	entry
-	since time.Time
+	entry         // the sequence is 0 if the ack is missing
+	after  uint64 // sequence of the last ack before the attempt
+	before uint64 // sequence of the next ack; 0: there is none yet
+	since  time.Time
 }
 
 // giveUp keeps an attempt, to remove its entry later.
 func (g *governor) giveUp(e entry, now time.Time) {
 	if len(g.unknown) < maxUnknown {
-		g.unknown = append(g.unknown, unknown{e, now})
+		g.unknown = append(g.unknown, unknown{entry: e, after: g.last, since: now})
 	}
 }
 
-// takeUnknown reports whether an entry is of an attempt without ack, and removes that attempt from the list.
-func (g *governor) takeUnknown(e *entry) bool {
-	i := slices.IndexFunc(g.unknown, func(u unknown) bool {
-		return u.sequence == 0 && u.slotKey == e.slotKey && u.connection == e.connection
-	})
-	if i >= 0 {
-		g.unknown = slices.Delete(g.unknown, i, i+1)
-	}
-	return i >= 0
-}
-
-// noteAck notes the sequence of an entry. What was stored between the last ack and this one is of attempts without
-// ack.
-func (s *shard) noteAck(g *governor, sequence uint64) {
+// noteAck notes the sequence of an entry.
+func (g *governor) noteAck(sequence uint64) {
 	if sequence <= g.last { // the stream was deleted and created again
-		g.last, g.loaded, g.watchers = 0, false, map[slotKey][]entry{}
+		g.unknown, g.loaded = nil, false
 	}
-	if len(g.unknown) > 0 {
-		ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-		defer cancel()
-		s.removeWithoutAck(ctx, g, sequence)
+	for i := range g.unknown {
+		if g.unknown[i].before == 0 {
+			g.unknown[i].before = sequence
+		}
 	}
 	g.last = sequence
 }
 
-// removeWithoutAck removes the entries of attempts without ack that were stored after the last ack and before a
-// sequence.
-func (s *shard) removeWithoutAck(ctx context.Context, g *governor, before uint64) {
-	err := s.gate.each(ctx, g.stream, g.last+1, func(e entry) bool {
-		if e.sequence >= before {
-			return false
-		}
-		if g.takeUnknown(&e) {
-			g.giveUp(e, s.gate.opts.Now()) // now with its sequence
-		}
-		return true
-	})
-	if err != nil {
-		s.gate.opts.Log.Debug("entries not read", "stream", g.stream, "error", err)
+// removeUnknown removes the entries of attempts that were given up. What it does not find or cannot remove, it
+// tries again until the attempt is unknownAge old.
+func (s *shard) removeUnknown() {
+	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
+	defer cancel()
+	oldest := s.gate.opts.Now().Add(-unknownAge)
+	for _, g := range s.governors {
+		g.unknown = slices.DeleteFunc(g.unknown, func(u unknown) bool {
+			done, err := s.gate.removeGivenUp(ctx, g.stream, &u)
+			if err != nil {
+				s.gate.opts.Log.Debug("entry not removed", "stream", g.stream, "identity", u.identity, "error", err)
+			}
+			return err == nil && done || u.since.Before(oldest)
+		})
 	}
-	g.unknown = slices.DeleteFunc(g.unknown, func(u unknown) bool {
-		return u.sequence > 0 && s.gate.removeSame(ctx, g.stream, &u.entry, removedLate) == nil
-	})
 }
 
-// removeUnknown looks for the entries of all attempts that were given up.
-func (s *shard) removeUnknown() {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	for _, g := range s.governors {
-		if len(g.unknown) == 0 {
-			continue
-		}
-		s.removeWithoutAck(ctx, g, ^uint64(0))
-		oldest := s.gate.opts.Now().Add(-unknownAge)
-		g.unknown = slices.DeleteFunc(g.unknown, func(u unknown) bool { return u.since.Before(oldest) })
+// removeGivenUp removes the entry of an attempt, and reports whether it is certain that there is none any more.
+func (g *Gate) removeGivenUp(ctx context.Context, stream string, u *unknown) (done bool, err error) {
+	if u.sequence > 0 {
+		return true, g.removeSame(ctx, stream, &u.entry, removedLate)
 	}
+	found := u.entry
+	err = g.each(ctx, stream, u.after+1, func(e entry) bool {
+		if u.before > 0 && e.sequence >= u.before {
+			return false
+		}
+		if e.slotKey == u.slotKey && e.connection == u.connection {
+			found = e
+		}
+		return found.sequence == 0
+	})
+	if err != nil || found.sequence == 0 {
+		return u.before > 0, err
+	}
+	return true, g.removeSame(ctx, stream, &found, removedLate)
 }
 
 // each calls visit with the entries of a stream from a sequence on, at most maxEntries, until it returns false.
@@ -100,17 +98,14 @@ func (g *Gate) each(ctx context.Context, stream string, from uint64, visit func(
 	return nil
 }
 
-// removeSame removes an entry, unless there is another one or none at its sequence. JetStream's errors mean that
-// there is none.
+// removeSame removes an entry, unless there is another one or none at its sequence.
 func (g *Gate) removeSame(ctx context.Context, stream string, e *entry, reason string) error {
 	stored, err := g.next(ctx, stream, e.sequence)
-	if err == nil && stored != nil && *stored == *e {
-		if err = g.remove(ctx, stream, e.sequence); err == nil {
-			g.counts.remove(reason)
-		}
+	if err != nil || stored == nil || *stored != *e {
+		return err
 	}
-	if isRefused(err) {
-		err = nil
+	if err = g.remove(ctx, stream, e.sequence); err == nil {
+		g.counts.remove(reason)
 	}
 	return err
 }

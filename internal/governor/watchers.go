@@ -26,7 +26,7 @@ func (g *governor) remember(e entry) {
 //
 // The entries of `choria governor run` are not replaced: two such commands of a node enter under the same name.
 func (s *shard) replace(ctx context.Context, stream string, next *entry) error {
-	g, err := s.load(ctx, stream)
+	g, err := s.load(stream)
 	if err != nil || g == nil {
 		return err
 	}
@@ -47,11 +47,13 @@ func (s *shard) replace(ctx context.Context, stream string, next *entry) error {
 }
 
 // load returns what is known of a governor, with the watchers that have entered before; nil: it does not exist.
-func (s *shard) load(ctx context.Context, stream string) (*governor, error) {
+func (s *shard) load(stream string) (*governor, error) {
 	if g := s.governors[stream]; g != nil && g.loaded {
 		return g, nil
 	}
 	var found []entry
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout) // the next attempt needs it too
+	defer cancel()
 	err := s.gate.each(ctx, stream, 1, func(e entry) bool {
 		if e.connection != "" && e.isWatcher() {
 			found = append(found, e)
