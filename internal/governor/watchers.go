@@ -43,6 +43,9 @@ func (s *shard) replace(ctx context.Context, stream string, next *entry) error {
 	if g.watchers[next.slotKey] = kept; len(kept) == 0 {
 		delete(g.watchers, next.slotKey)
 	}
+	if isCode(err, codeNoStream) { // it was deleted, or the store is being opened
+		g.loaded, err = false, nil
+	}
 	return err
 }
 
