@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
@@ -66,11 +67,15 @@ func TestEvents_FollowSkipsEventsBeforeSince(t *testing.T) {
 	index := 100
 	wait.Eventually(t, func() error { // until the command listens, and an event comes after that
 		index++
-		before := summary(t, p.console).Nodes
+		registered := func() int {
+			s := summary(t, p.console)
+			return s.Nodes - s.States[fleet.Connected]
+		}
+		before := registered()
 		process := startNode(t, index, p.broker)
 		defer func() { _ = process.Kill() }()
 		wait.Eventually(t, func() error {
-			if summary(t, p.console).Nodes == before {
+			if registered() == before {
 				return errors.New("the node did not register")
 			}
 			return nil

@@ -153,7 +153,8 @@ func TestBench_AnAdversaryCostsHonestNodesNothing(t *testing.T) {
 	if beside.Missing != 0 || beside.LatencyP50 > 2*max(before.LatencyP50, floor) {
 		t.Errorf("median latency %.1f ms, beside the adversary %.1f ms: %+v", before.LatencyP50, beside.LatencyP50, beside)
 	}
-	if s := summary(t, p.console); s.States[fleet.Up] != s.Nodes || s.Nodes < 2000 {
+	s := summary(t, p.console)
+	if up := s.States[fleet.Up]; up < 2000 || up+s.States[fleet.Connected] != s.Nodes {
 		t.Errorf("%v", s.States)
 	}
 	p.terminate(t)

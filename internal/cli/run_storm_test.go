@@ -94,7 +94,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	wait.Eventually(t, func() error {
-		if s := summary(t, p.console); s.Nodes != nodes || s.Events.Waiting > 0 {
+		if s := summary(t, p.console); s.States[fleet.Up] != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
