@@ -54,13 +54,13 @@ var nodeAdvice = []adviceRule{
 	{rejected.Publish, "*.submission.in.>", adviceSubmission},
 	{rejected.Publish, "*.governor.*", adviceGovernor},
 	{rejected.Publish, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_*", adviceGovernor},
-	{rejected.Publish, "$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", adviceNothing},
 	{rejected.Publish, "$JS.API.STREAM.INFO.KV_*", adviceStreams},
 	{rejected.Publish, "$JS.API.STREAM.INFO.GOVERNOR_*", adviceStreams},
 	{rejected.Publish, "$JS.API.STREAM.MSG.GET.KV_*", adviceStreams},
 	{rejected.Publish, "$JS.API.STREAM.MSG.GET.GOVERNOR_*", adviceStreams},
 	{rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_*", adviceStreams},
 	{rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_*.>", adviceStreams},
+	{rejected.Publish, "$JS.API.CONSUMER.DELETE.KV_*.*", adviceStreams},
 	{rejected.Publish, "$JS.FC.KV_*.>", adviceStreams},
 	{rejected.Publish, "$JS.API.INFO", adviceReader},
 	{rejected.Publish, "$JS.API.STREAM.NAMES", adviceReader},
@@ -168,7 +168,7 @@ func (b permissionBuilder) closed(kind string) []string {
 	if kind == rejected.Publish {
 		return b.private
 	}
-	return slices.Concat([]string{"*.broadcast.agent.registration"}, b.private, b.ingest)
+	return slices.Concat([]string{"*.broadcast.agent.registration"}, b.private, b.registrationTopics())
 }
 
 // matchesSubject reports whether a subject matches a pattern: a subject with wildcards, in which a token may

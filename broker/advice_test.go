@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats-server/v2/server"
@@ -24,7 +25,7 @@ var adviceTests = []adviceTest{
 	{RoleNode, rejected.Publish, "mcollective.broadcast.agent.rpcutil", adviceCompatible},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_CONFIG", adviceStreams},
 	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_CONFIG.>", adviceStreams},
-	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", adviceNothing},
+	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", adviceStreams},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.INFO.CHORIA_MACHINE", adviceReader},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G", adviceGovernor},
 	{RoleNode, rejected.Publish, "$JS.API.STREAM.DELETE.KV_CONFIG", adviceNothing},
@@ -34,8 +35,8 @@ var adviceTests = []adviceTest{
 	{RoleNode, rejected.Publish, "choria.node_metadata.web1", adviceNothing},
 	{RoleNode, rejected.Publish, "$SYS.REQ.SERVER.PING", adviceNothing},
 	{RoleNode, rejected.Reply, "_R_.x", adviceNothing},
-	{RoleNode, rejected.Subscribe, "mcollective.reply.>", adviceAck},
-	{RoleNode, rejected.Subscribe, "_INBOX.>", adviceInbox},
+	{RoleNode, rejected.Subscribe, "mcollective.reply.x.y", adviceAck},
+	{RoleNode, rejected.Subscribe, "_INBOX.x", adviceInbox},
 	{RoleNode, rejected.Subscribe, "_INBOX_0123.>", adviceOwnInbox},
 	{RoleNode, rejected.Subscribe, "mcollective.broadcast.service.>", adviceServiceHost},
 	{RoleNode, rejected.Subscribe, "dc1.broadcast.agent.>", adviceCollective},
@@ -55,7 +56,7 @@ var adviceTests = []adviceTest{
 	{RoleClient, rejected.Publish, "$SYS.REQ.USER.INFO", adviceSystem},
 	{RoleClient, rejected.Publish, "cmdb.x", advicePubSubjects},
 	{RoleClient, rejected.Publish, "$NRG.x", adviceNothing},
-	{RoleClient, rejected.Subscribe, "_INBOX.>", adviceInbox},
+	{RoleClient, rejected.Subscribe, "_INBOX.x", adviceInbox},
 	{RoleClient, rejected.Subscribe, "mcollective.reply.>", adviceOwnInbox},
 	{RoleClient, rejected.Subscribe, "choria.lifecycle.event.>", adviceEvents},
 	{RoleClient, rejected.Subscribe, "$JS.EVENT.>", adviceBackup},
@@ -125,19 +126,26 @@ func TestPermissionBuilder_AdviceHolds(t *testing.T) {
 		return b.tokenClient(&claims)
 	}
 	without := map[Role]*server.Permissions{RoleNode: node(), RoleClient: client(), RoleAdmin: client()}
-	certNode := b.certNode(name, []string{"mcollective"}, &Roles{Streams: []string{name}})
+	certNode := func(r Roles) *server.Permissions { return b.certNode(name, []string{"mcollective"}, &r) }
+	certClient := func(r Roles) *server.Permissions { return b.certClient(name, &r) }
+	only := []string{name}
 	for advice, with := range map[string][]*server.Permissions{
-		adviceStreams:        {node("streams"), certNode},
-		adviceGovernor:       {node("governor", "streams")},
-		adviceSubmission:     {node("submission")},
-		adviceServiceHost:    {node("service_host")},
-		adviceFleet:          {client("fleet_management")},
-		adviceEvents:         {client("events_viewer")},
-		adviceStreamsUser:    {client("streams_user")},
+		adviceStreams:        {node("streams"), certNode(Roles{Streams: only})},
+		adviceGovernor:       {node("governor", "streams"), certNode(Roles{Governor: only, Streams: only})},
+		adviceSubmission:     {node("submission"), certNode(Roles{})},
+		adviceAck:            {certNode(Roles{Submission: only})},
+		adviceServiceHost:    {node("service_host"), certNode(Roles{ServiceHost: only})},
+		adviceCompatible:     {certNode(Roles{Compatible: only})},
+		adviceReader:         {b.readerPermissions(name, []string{"CHORIA_MACHINE"})},
+		adviceInbox:          {b.readerPermissions(name, []string{"CHORIA_MACHINE"})},
+		adviceFleet:          {client("fleet_management"), certClient(Roles{})},
+		adviceEvents:         {client("events_viewer"), certClient(Roles{})},
+		adviceStreamsUser:    {client("streams_user"), certClient(Roles{})},
 		adviceElection:       {client("election_user")},
-		adviceStreamsAdmin:   {client("streams_admin")},
+		adviceStreamsAdmin:   {client("streams_admin"), certClient(Roles{StreamsAdmin: only})},
 		adviceBackup:         {client("streams_admin")},
-		adviceClientGovernor: {client("governor", "streams_user")},
+		adviceClientGovernor: {client("governor", "streams_user"), certClient(Roles{Governor: only})},
+		adviceClientSubmits:  {certClient(Roles{Submission: only})},
 	} {
 		for _, test := range adviceTests {
 			governorLeave := strings.Contains(test.subject, "MSG.DELETE.GOVERNOR_") // the appliance decides
@@ -164,7 +172,7 @@ func isAllowed(p *server.Permissions, kind, name string) bool {
 	}
 	names := []string{name}
 	if rest, ok := strings.CutPrefix(name, "$JS.API."); ok {
-		names = append(names, checkedAPI+rest)
+		names = append(names, contract.SubjectChecked+rest)
 	}
 	covered := func(patterns []string) bool {
 		return slices.ContainsFunc(patterns, func(pattern string) bool {

@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"sync"
@@ -95,7 +96,6 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 		pages: make(chan struct{}, maxPages), quit: make(chan struct{}),
 	}
 	b.auth = newAuthenticator(&b.cfg, o)
-	b.auth.permissions.readableStreams = (&readableStreamList{list: b.streamNames, now: o.Now}).current
 	b.storeMonitor = newStoreMonitor(b)
 	b.permissionRefusals = newPermissionRefusals(b.auth, o.Log, o.Now)
 	b.log = &serverLog{
@@ -175,6 +175,7 @@ func (b *Broker) connect(name, secret string, options []nats.Option) (*nats.Conn
 		nats.InProcessServer(b.srv),
 		nats.Name(name),
 		nats.Token(secret),
+		nats.CustomInboxPrefix("_INBOX_" + rand.Text()), // that nothing else can guess
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 	}, options...)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
@@ -24,24 +25,42 @@ var permissionSubjects = []struct {
 	},
 	{
 		permissions: []string{"election_user"},
-		publish:     []string{"$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$KV.CHORIA_LEADER_ELECTION.>"},
+		publish: []string{
+			contract.SubjectChecked + "STREAM.INFO.KV_CHORIA_LEADER_ELECTION", "$KV.CHORIA_LEADER_ELECTION.>",
+		},
 	},
 	{
 		permissions: []string{"streams_admin"},
-		publish:     []string{"$JS.>"},
+		publish:     []string{"$JS.>", contract.SubjectChecked + ">"},
 		subscribe:   []string{"$JS.EVENT.>"},
 	},
 	{
 		permissions: []string{"streams_user"},
 		publish: []string{
-			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.*",
-			"$JS.API.STREAM.MSG.GET.*", "$JS.API.STREAM.MSG.DELETE.*", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
-			"$JS.API.CONSUMER.CREATE.*", "$JS.API.CONSUMER.CREATE.*.>", "$JS.API.CONSUMER.DURABLE.CREATE.*.*",
-			"$JS.API.CONSUMER.DELETE.*.*", "$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*", "$JS.API.CONSUMER.INFO.*.*",
-			"$JS.API.CONSUMER.MSG.NEXT.*.*", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>",
+			contract.SubjectChecked + ">",
+			"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$JS.API.DIRECT.GET.*", "$JS.API.DIRECT.GET.*.>",
+			"$JS.API.CONSUMER.DURABLE.CREATE.*.*", "$JS.API.CONSUMER.NAMES.*", "$JS.API.CONSUMER.LIST.*",
+			"$JS.API.CONSUMER.INFO.*.*", "$JS.API.CONSUMER.MSG.NEXT.*.*",
+			"$JS.ACK.>", flowControl, "$KV.>", "$O.>",
 		},
 	},
+	{
+		permissions: []string{roleStreamsAdmin},
+		publish: []string{
+			"$JS.API.STREAM.CREATE.*", "$JS.API.STREAM.UPDATE.*", "$JS.API.STREAM.DELETE.*", "$JS.API.STREAM.PURGE.*",
+		},
+	},
+	{
+		permissions: []string{roleSubmission},
+		publish:     []string{"*.submission.in.>"},
+	},
 }
+
+// Roles of certificates of clients that no permission of a token corresponds to.
+const (
+	roleStreamsAdmin = "role streams_admin" // less than the permission: no backups, no advisories
+	roleSubmission   = "role submission"
+)
 
 // tokenClient returns the permissions of a client with a token; nil allows everything.
 func (b permissionBuilder) tokenClient(c *choria.Claims) *server.Permissions {
@@ -49,24 +68,46 @@ func (b permissionBuilder) tokenClient(c *choria.Claims) *server.Permissions {
 		return nil
 	}
 	var s subjects
-	s.allowPublish(c.PubSubjects...)
+	for _, name := range c.PubSubjects {
+		s.allowPublish(name)
+		s.allowPublish(checkedSubjects(name)...)
+	}
 	s.allowSubscribe(c.SubSubjects...)
 	s.allowSubscribe(hashedInbox("*", c.CallerID)...)
 	return b.client(&s, c.OrgUnit, func(permission string) bool { return c.Permissions[permission] })
 }
 
-// certClient returns the permissions of a client with a certificate: it manages the fleet,
-// reads its events and uses streams.
-func (b permissionBuilder) certClient(callerID string, collectives []string) *server.Permissions {
-	var s subjects
-	s.allowSubscribe(hashedInbox("*", callerID)...)
-	for _, c := range collectives {
-		s.allowSubscribe(sharedInbox(c)...)
+// checkedSubjects returns the subjects at contract.SubjectChecked that stand for the requests to JetStream's
+// API which the name includes.
+func checkedSubjects(name string) (all []string) {
+	if subject.Check(name) != nil {
+		return nil
 	}
-	return b.client(&s, defaultOrg, func(permission string) bool {
-		return permission == "fleet_management" || permission == "events_viewer" || permission == "streams_user"
-	})
+	for _, request := range contract.CheckedRequests() {
+		if both, ok := subject.Intersect(name, contract.PrefixAPI+request); ok {
+			all = append(all, contract.SubjectChecked+strings.TrimPrefix(both, contract.PrefixAPI))
+		}
+	}
+	return all
 }
+
+// certClient returns the permissions of a client with a certificate: it manages the fleet,
+// reads its events and uses streams. Roles add to that.
+func (b permissionBuilder) certClient(name string, roles *Roles) *server.Permissions {
+	has := map[string]bool{"fleet_management": true, "events_viewer": true, "streams_user": true}
+	compatible := matches(roles.Compatible, name)
+	has["governor"] = compatible || matches(roles.Governor, name)
+	has["election_user"] = compatible
+	has[roleStreamsAdmin] = compatible || matches(roles.StreamsAdmin, name)
+	has[roleSubmission] = compatible || matches(roles.Submission, name)
+	var s subjects
+	s.allowSubscribe(hashedInbox("*", certCaller(name))...)
+	s.allowSubscribe(b.certInbox(name)...)
+	return b.client(&s, defaultOrg, func(permission string) bool { return has[permission] })
+}
+
+// certCaller returns the caller id of a client with a certificate.
+func certCaller(name string) string { return "choria=" + name }
 
 // client adds what the permissions of a client of the organization allow, but nothing that only
 // administrators may do. Nothing allows requests

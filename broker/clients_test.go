@@ -20,8 +20,8 @@ var (
 		"choria.machine.transition": "choria.machine.transition",
 	}
 	streamSubjects = []string{
-		"$JS.API.INFO", "$JS.API.STREAM.INFO.CHORIA_REGISTRATION",
-		"$JS.API.CONSUMER.CREATE.CHORIA_REGISTRATION.x.y", "$KV.B.k",
+		"$JS.API.INFO", "$MUSTER.API.STREAM.INFO.CHORIA_REGISTRATION",
+		"$MUSTER.API.CONSUMER.CREATE.CHORIA_REGISTRATION.x.y", "$KV.B.k",
 	}
 	deniedSubjects = []string{
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.USER.INFO", "$SYS.REQ.ACCOUNT.PING.CONNZ", "choria.node_metadata.web1", "muster.x",
@@ -86,9 +86,11 @@ func TestPermissionBuilder_ClientsWithTokens(t *testing.T) {
 func TestPermissionBuilder_ClientWithOwnSubjects(t *testing.T) {
 	s := openSite(t, nil)
 	claims := clientClaims("choria=x", nil)
-	claims.PubSubjects, claims.SubSubjects = []string{"mine.>"}, []string{"ours.>"}
+	claims.PubSubjects = []string{"mine.>", "$JS.API.STREAM.*.KV_X", "$JS.API.CONSUMER.>"}
+	claims.SubSubjects = []string{"ours.>"}
 	p := s.peer(t, s.withToken(issue(t, claims, s.issuer, time.Now()))...)
-	p.mustPublish("mine.x")
+	p.mustPublish("mine.x", "$MUSTER.API.STREAM.INFO.KV_X", "$MUSTER.API.CONSUMER.CREATE.S.c.f")
+	p.mustNotPublish("$MUSTER.API.STREAM.INFO.KV_Y", "$MUSTER.API.STREAM.MSG.GET.KV_X")
 	p.mustRead(map[string]string{"ours.>": "ours.x"})
 }
 

@@ -20,7 +20,8 @@ type Config struct {
 	MaxPerIdentity     int64         // connections of a node or client; 0: see identityLimit
 	MaxPayload         int64         // bytes of the largest message
 	PingInterval       time.Duration // of an idle connection
-	Collectives        []string      // of nodes that connect with certificates
+	Collectives        []string      // of nodes that connect with certificates; none: any
+	MainCollective     string        // in whose inboxes nodes and clients with certificates receive replies
 	DenyServers        bool          // no node may connect
 	GovernorRelease    time.Duration // how long a node must be down before it loses its slots; 0: it does not
 	ClientHosts        []netip.Prefix
@@ -44,7 +45,7 @@ func DefaultConfig() Config {
 		MaxConnections: 65000,
 		MaxPayload:     1 << 20,
 		PingInterval:   30 * time.Second,
-		Collectives:    []string{"mcollective"},
+		MainCollective: "mcollective",
 		Roles:          Roles{Client: []string{"*.mcollective", "*.choria"}},
 	}
 }
@@ -69,7 +70,9 @@ func (c *Config) Keys() []config.Key {
 		{Name: "ping_interval", Value: config.Duration(&c.PingInterval, time.Second, time.Hour),
 			Help: "how often an idle connection is pinged; it is closed after two unanswered pings"},
 		{Name: "collectives", Value: config.Strings(&c.Collectives),
-			Help: "collectives of nodes with certificates; tokens name their own"},
+			Help: "collectives of nodes with certificates; empty: any. Tokens name their own"},
+		{Name: "main_collective", Value: config.String(&c.MainCollective),
+			Help: "main_collective of nodes and clients with certificates: they receive replies there"},
 		{Name: "deny_servers", Value: config.Bool(&c.DenyServers),
 			Help: "true: refuse all nodes (servers in Choria), admit only clients"},
 		{Name: "client_hosts", Value: config.Prefixes(&c.ClientHosts),

@@ -170,7 +170,8 @@ func openSiteWith(t *testing.T, edit func(*site, *Config, *Options)) *site {
 		Ingest:  []string{"*.broadcast.agent.registration", "choria.registration.>"},
 		Private: []string{contract.SubjectNodeMetadata + ">"},
 		Intakes: []Intake{{Name: "test", Subjects: []string{"*.broadcast.agent.registration"}}},
-		Log:     hclog.New(&hclog.LoggerOptions{Output: s.log}),
+
+		Log: hclog.New(&hclog.LoggerOptions{Output: s.log}),
 	}
 	edit(s, &cfg, &o)
 	o.Verifier = choria.NewVerifier(cfg.Tokens())

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,7 +33,7 @@ func intakeAccount(intake string) string { return "muster-" + intake }
 // accounts returns the accounts of the server.
 func (b *Broker) accounts() ([]*server.Account, error) {
 	nodes, system := server.NewAccount(account), server.NewAccount(systemAccount)
-	if err := b.mapRequests(system); err != nil {
+	if err := errors.Join(b.mapRequests(system), b.mapChecked(nodes, system)); err != nil {
 		return nil, err
 	}
 	all := []*server.Account{nodes, system}

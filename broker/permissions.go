@@ -1,13 +1,10 @@
 package broker
 
 import (
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -15,10 +12,10 @@ import (
 // permissionBuilder builds the permissions of nodes and clients from what Choria calls
 // permissions. See docs/security.md for where Muster allows less than Choria's broker does.
 type permissionBuilder struct {
-	ingest          []string        // subjects that adapters read
-	private         []string        // subjects that only the appliance publishes to
-	privateStreams  []string        // names of the streams that only the appliance writes to
-	readableStreams func() []string // streams that nodes may read
+	ingest         []string // subjects that adapters read
+	private        []string // subjects that only the appliance publishes to
+	privateStreams []string // names of the streams that only the appliance writes to
+	mainCollective string   // of the inboxes of connections with certificates
 }
 
 // subjects are what a connection may publish and subscribe to.
@@ -28,6 +25,10 @@ type subjects struct {
 
 func (s *subjects) allowPublish(names ...string)   { s.publish = append(s.publish, names...) }
 func (s *subjects) allowSubscribe(names ...string) { s.subscribe = append(s.subscribe, names...) }
+func (s *subjects) denyPublish(names ...string)    { s.neverPublish = append(s.neverPublish, names...) }
+func (s *subjects) denySubscribe(names ...string) {
+	s.neverSubscribe = append(s.neverSubscribe, names...)
+}
 
 // permissions returns the subjects in the form of NATS. In NATS an empty list allows everything.
 // Entries without effect are removed because each costs 1 KiB per connection.
@@ -63,31 +64,37 @@ func withoutCovered(names []string) []string {
 // nodeAccess is what the permissions of a node depend on.
 type nodeAccess struct {
 	identity                                   string
-	collectives                                []string
+	collectives                                []string // anyCollective: all
 	submission, streams, governor, serviceHost bool
-	inbox                                      func(collective string) []string // for replies to its own requests
-	org                                        string                           // organization
-	extra                                      []string                         // pub_subjects of its token
+	inbox                                      []string // for replies to its own requests
+	org                                        string   // organization
+	extra                                      []string // pub_subjects of its token
 }
 
 // tokenNode returns the permissions of a node with a token.
 func (b permissionBuilder) tokenNode(c *choria.Claims) *server.Permissions {
-	return b.node(nodeAccess{
+	n := nodeAccess{
 		identity:    c.Identity,
 		collectives: slices.DeleteFunc(slices.Clone(c.Collectives), func(name string) bool { return !validToken(name) }),
 		submission:  c.Permissions["submission"],
 		streams:     c.Permissions["streams"],
 		governor:    c.Permissions["governor"],
 		serviceHost: c.Permissions["service_host"],
-		inbox:       func(collective string) []string { return hashedInbox(collective, c.Identity) },
 		org:         c.OrgUnit,
 		extra:       c.PubSubjects,
-	})
+	}
+	for _, collective := range n.collectives {
+		n.inbox = append(n.inbox, hashedInbox(collective, c.Identity)...)
+	}
+	return b.node(n)
 }
 
-// certNode returns the permissions of a node with a certificate. The subjects of its inbox
-// do not contain its name: a node with an inbox can read the inboxes of all nodes.
+// certNode returns the permissions of a node with a certificate. The collectives are those that its
+// requests may come from; none: anyCollective.
 func (b permissionBuilder) certNode(name string, collectives []string, roles *Roles) *server.Permissions {
+	if matches(roles.Compatible, name) {
+		return b.compatibleNode(name)
+	}
 	n := nodeAccess{
 		identity:    name,
 		collectives: collectives,
@@ -95,11 +102,13 @@ func (b permissionBuilder) certNode(name string, collectives []string, roles *Ro
 		streams:     matches(roles.Streams, name),
 		governor:    matches(roles.Governor, name),
 		serviceHost: matches(roles.ServiceHost, name),
-		inbox:       func(string) []string { return nil },
 		org:         defaultOrg,
 	}
-	if n.streams {
-		n.inbox = sharedInbox
+	if len(collectives) == 0 {
+		n.collectives = []string{anyCollective}
+	}
+	if n.streams || matches(roles.Submission, name) {
+		n.inbox = b.certInbox(name)
 	}
 	return b.node(n)
 }
@@ -110,17 +119,16 @@ func (b permissionBuilder) node(n nodeAccess) *server.Permissions {
 		return s.permissions()
 	}
 	s.allowPublish("choria.lifecycle.>", "choria.machine.>")
-	s.allowPublish(b.ingest...)
-	s.neverPublish = b.private
-	s.neverSubscribe = slices.Clone(b.ingest)
+	s.allowPublish(b.registrationTopics()...)
+	s.denyPublish(b.private...)
+	s.denySubscribe(b.registrationTopics()...)
+	s.allowSubscribe(n.inbox...)
 	for _, c := range n.collectives {
 		s.collective(c, n)
 	}
 	if n.streams {
 		s.allowSubscribe(republished(n.org)...)
-		for _, stream := range b.readableStreams() {
-			s.allowPublish(readSubjects(stream)...)
-		}
+		s.allowPublish(contract.SubjectChecked+">", flowControl)
 	}
 	for _, name := range n.extra {
 		if b.allowsTokenSubject(name, n.streams) {
@@ -130,12 +138,11 @@ func (b permissionBuilder) node(n nodeAccess) *server.Permissions {
 	return s.permissions()
 }
 
-// collective adds what a node may do in the collective c.
+// collective adds what a node may do in the collective c, or in anyCollective.
 func (s *subjects) collective(c string, n nodeAccess) {
 	s.allowPublish(c+".reply.>", c+".broadcast.agent.registration", "choria.federation."+c+".collective")
 	s.allowSubscribe(c+".broadcast.agent.>", c+".node."+n.identity)
-	s.allowSubscribe(n.inbox(c)...)
-	s.neverSubscribe = append(s.neverSubscribe, c+".broadcast.agent.registration")
+	s.denySubscribe(c + ".broadcast.agent.registration")
 	if n.serviceHost {
 		s.allowSubscribe(c + ".broadcast.service.>")
 	}
@@ -145,16 +152,46 @@ func (s *subjects) collective(c string, n nodeAccess) {
 	if n.governor && n.streams {
 		s.allowPublish(c + ".governor.*")
 	}
+	if c == anyCollective {
+		s.denyPublish(reservedPublish...)
+		s.denySubscribe(reservedSubscribe...)
+	}
+}
+
+// anyCollective stands for the collectives of nodes with certificates if none are configured.
+const anyCollective = "*"
+
+// reservedPublish and reservedSubscribe are what anyCollective does not include, because Choria and Muster use
+// these names as the first token of other subjects. Below "choria" a node may publish its events; nothing is
+// sent to nodes below "muster".
+var (
+	reservedPublish = []string{
+		"muster.>", "choria.broadcast.>", "choria.reply.>", "choria.submission.>", "choria.governor.>",
+	}
+	reservedSubscribe = []string{"choria.broadcast.>"}
+)
+
+// AllowsCollective reports whether nodes with certificates may be in a collective.
+func (c *Config) AllowsCollective(name string) bool {
+	if len(c.Collectives) > 0 {
+		return slices.Contains(c.Collectives, name)
+	}
+	return validToken(name) && name != "choria" && name != "muster"
 }
 
 // reserved are subjects through which a node could read what other nodes registered, or act
 // as the appliance. The pub_subjects of a token cannot open them.
-var reserved = []string{"$JS.>", "$SYS.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>"}
+var reserved = []string{
+	"$JS.>", "$SYS.>", "$MUSTER.>", "choria.streams.>", "muster.>", "$KV.CHORIA_LEADER_ELECTION.>",
+}
 
 // storedSubjects are the subjects of streams that a node with "streams" may read. Such a node
 // must not publish there: it could store a message with headers and let JetStream send it to any
 // subject.
 var storedSubjects = []string{"$KV.>", "$O.>", "*.governor.>"}
+
+// flowControl is where the receiver of a push consumer answers. Each subject has a random token.
+const flowControl = "$JS.FC.>"
 
 // allowsTokenSubject reports whether the pub_subjects of a node's token may contain the name. readsStreams
 // is whether the node may read streams.
@@ -173,42 +210,4 @@ func republished(org string) []string {
 		return nil
 	}
 	return []string{org + ".republish.>"}
-}
-
-// readSubjects returns the API subjects that read a stream, and none that change it or delete
-// messages of others. For a governor it returns only the subjects that answer in JSON: the others
-// send the stored headers, which a node wrote, to any reply subject.
-func readSubjects(stream string) []string {
-	const api = "$JS.API."
-	asJSON := []string{api + "STREAM.INFO." + stream, api + "STREAM.MSG.GET." + stream}
-	if strings.HasPrefix(stream, governorStream) {
-		return append(asJSON, api+"STREAM.MSG.DELETE."+stream) // only its own entries, see internal/privatestream
-	}
-	return append(asJSON,
-		api+"DIRECT.GET."+stream,
-		api+"DIRECT.GET."+stream+".>",
-		api+"CONSUMER.CREATE."+stream,
-		api+"CONSUMER.CREATE."+stream+".>",
-		api+"CONSUMER.DURABLE.CREATE."+stream+".*",
-		api+"CONSUMER.INFO."+stream+".*",
-		api+"CONSUMER.MSG.NEXT."+stream+".*",
-		"$JS.ACK."+stream+".>",
-		"$JS.FC."+stream+".>",
-	)
-}
-
-// hashedInbox returns where a connection with a token receives replies. No other node or client
-// may subscribe there.
-func hashedInbox(collective, name string) []string {
-	short, long := md5.Sum([]byte(name)), sha256.Sum256([]byte(name))
-	return []string{
-		collective + ".reply." + hex.EncodeToString(short[:]) + ".>",
-		collective + ".reply." + hex.EncodeToString(long[:]) + ".>",
-	}
-}
-
-// sharedInbox returns where a connection with a certificate receives replies of JetStream and
-// messages of consumers. The replies to other connections match these subjects too.
-func sharedInbox(collective string) []string {
-	return []string{collective + ".reply.*.*", collective + ".reply.*"}
 }

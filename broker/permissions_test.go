@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 func TestPermissionBuilder_Nodes(t *testing.T) {
@@ -29,19 +27,16 @@ func TestPermissionBuilder_Nodes(t *testing.T) {
 		p := s.peer(t, s.certificate(web1))
 		p.mustBeNode("mcollective", web1)
 		p.mustPublish("mcollective.submission.in.x")
-		p.mustNotPublish("mcollective.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG")
+		p.mustNotPublish("mcollective.governor.G", "$MUSTER.API.STREAM.INFO.KV_CONFIG")
 		p.mustNotRead(map[string]string{"mcollective.reply.*.*": "mcollective.reply.x.y"})
 	})
 	t.Run("token with all permissions", func(t *testing.T) {
 		p := s.peer(t, s.withToken(s.node(web1, "submission", "streams", "governor", "service_host"))...)
 		p.mustBeNode("choria", web1)
-		p.mustPublish("choria.submission.in.x", "choria.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG",
-			"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.API.CONSUMER.CREATE.KV_CONFIG.x.y",
-			"$JS.API.STREAM.INFO.GOVERNOR_G", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0")
-		p.mustNotPublish("$JS.API.STREAM.MSG.DELETE.KV_CONFIG", "$JS.API.STREAM.PURGE.KV_CONFIG",
-			"$JS.API.STREAM.DELETE.KV_CONFIG", "$JS.API.STREAM.INFO.KV_CHORIA_LEADER_ELECTION",
-			"$JS.API.CONSUMER.CREATE.GOVERNOR_G.x.y", "$JS.API.DIRECT.GET.GOVERNOR_G",
-			"$JS.ACK.CHORIA_REGISTRATION.c.1.1.1.1.0", "$KV.CONFIG.a")
+		p.mustPublish("choria.submission.in.x", "choria.governor.G", "$MUSTER.API.STREAM.INFO.KV_CONFIG",
+			"$JS.FC.KV_CONFIG.c.x")
+		p.mustNotPublish("$JS.API.STREAM.PURGE.KV_CONFIG", "$JS.API.STREAM.DELETE.KV_CONFIG", "$JS.API.DIRECT.GET.KV_CONFIG",
+			"$JS.API.DIRECT.GET.KV_CONFIG.$KV.CONFIG.a", "$JS.ACK.KV_CONFIG.c.1.1.1.1.0", "$KV.CONFIG.a")
 		p.mustRead(map[string]string{
 			"choria.broadcast.service.>": "choria.broadcast.service.x", "choria.republish.>": "choria.republish.x",
 		})
@@ -49,7 +44,7 @@ func TestPermissionBuilder_Nodes(t *testing.T) {
 	t.Run("certificate with streams", func(t *testing.T) {
 		p := s.peer(t, s.certificate("kv1"))
 		p.mustRead(map[string]string{"mcollective.reply.*.*": "mcollective.reply.x.y"})
-		p.mustPublish("mcollective.governor.G", "$JS.API.STREAM.INFO.KV_CONFIG")
+		p.mustPublish("mcollective.governor.G", "$MUSTER.API.STREAM.INFO.KV_CONFIG")
 	})
 	t.Run("certificate of a service host", func(t *testing.T) {
 		s.peer(t, s.certificate("svc1")).mustRead(map[string]string{
@@ -92,39 +87,28 @@ func TestPermissionBuilder_NodesCannotReadIngestSubjects(t *testing.T) {
 	}
 }
 
-func TestPermissionBuilder_NodeWithStreamsReadsBucket(t *testing.T) {
-	s := openSite(t, func(c *Config) { c.Roles.Streams = []string{"kv*"} })
-	createStreams(t, s)
-	for name, options := range map[string][]nats.Option{
-		"token":       s.withToken(s.node("web1", "streams"), nats.CustomInboxPrefix("choria.reply."+hash("web1"))),
-		"certificate": {s.certificate("kv1"), nats.CustomInboxPrefix("mcollective.reply")},
-	} {
-		t.Run(name, func(t *testing.T) {
-			js, err := jetstream.New(s.peer(t, options...).nc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			kv, err := js.KeyValue(t.Context(), "CONFIG")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if entry, err := kv.Get(t.Context(), "color"); err != nil || string(entry.Value()) != "green" {
-				t.Errorf("get: %v, %v", entry, err)
-			}
-			watch, err := kv.WatchAll(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			select {
-			case entry := <-watch.Updates():
-				if entry == nil || string(entry.Value()) != "green" {
-					t.Errorf("watch: %v", entry)
-				}
-			case <-time.After(10 * time.Second):
-				t.Error("watch: no update")
-			}
-		})
+func TestPermissionBuilder_Collectives(t *testing.T) {
+	const hears, says, registration = "dc1.broadcast.agent.rpcutil", "dc1.reply.x.y", "dc1.broadcast.agent.registration"
+	s := openSite(t, nil)
+	p := s.peer(t, s.certificate("web1"))
+	p.mustBeNode("mcollective", "web1")
+	p.mustPublish(says, "choria.federation.dc1.collective")
+	p.mustRead(map[string]string{"dc1.broadcast.agent.rpcutil": hears, "dc1.node.web1": "dc1.node.web1"})
+	p.mustNotPublish("choria.reply.x.y", "muster.reply.x.y", "choria.submission.in.choria.executor.x")
+	p.mustNotRead(map[string]string{"dc1.reply.*.*": says, registration: registration})
+	for _, reserved := range []string{"choria.broadcast.agent.rpcutil", registration} {
+		if got, _ := p.reads("*.broadcast.agent.>", reserved); got {
+			t.Errorf("can read %s", reserved)
+		}
 	}
+	t.Run("configured", func(t *testing.T) {
+		s := openSite(t, func(c *Config) { c.Collectives = []string{"mcollective", "choria"} })
+		p := s.peer(t, s.certificate("web1"))
+		p.mustNotPublish(says)
+		p.mustNotRead(map[string]string{"dc1.broadcast.agent.>": hears})
+		p.mustPublish("choria.reply.x.y")
+		p.mustRead(map[string]string{"choria.broadcast.agent.>": "choria.broadcast.agent.rpcutil"})
+	})
 }
 
 func TestPermissionBuilder_PubSubjectsCannotOpenReserved(t *testing.T) {

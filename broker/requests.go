@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
@@ -40,6 +41,33 @@ func (b *Broker) mapRequests(system *server.Account) error {
 	}
 	if err != nil {
 		return fmt.Errorf("map requests to JetStream: %w", err)
+	}
+	return nil
+}
+
+// mapChecked makes some requests of nodes and clients to JetStream's API arrive at contract.SubjectChecked in
+// the system account, where the appliance decides on them by the role of the connection: NATS's permissions
+// cannot name all streams with a prefix, such as buckets, without a list that grows with them. NATS checks the
+// permissions of a client after these mappings. They do not apply to what JetStream itself sends.
+func (b *Broker) mapChecked(nodes, system *server.Account) error {
+	if !b.opts.CheckRequests {
+		return nil
+	}
+	if err := importShared(nodes, system, contract.SubjectChecked+">", answerExpiry); err != nil {
+		return fmt.Errorf("import %s>: %w", contract.SubjectChecked, err)
+	}
+	prefixes := []string{contract.PrefixAPI}
+	if b.js.Domain != "" { // NATS maps this prefix to the other one, unless an earlier mapping applies
+		prefixes = append(prefixes, "$JS."+b.js.Domain+".API.")
+	}
+	for _, prefix := range prefixes {
+		for _, request := range contract.CheckedRequests() {
+			to := strings.Replace(request, "*", "{{wildcard(1)}}", 1)
+			to = strings.Replace(to, "*", "{{wildcard(2)}}", 1)
+			if err := nodes.AddMapping(prefix+request, contract.SubjectChecked+to); err != nil {
+				return fmt.Errorf("map %s%s: %w", prefix, request, err)
+			}
+		}
 	}
 	return nil
 }

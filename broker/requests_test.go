@@ -55,9 +55,10 @@ func TestBroker_ReceivesRequestsWithTheirConnection(t *testing.T) {
 	o := testOptions(t)
 	o.CheckRequests, o.PrivateStreams = true, []string{"S"}
 	b := newBroker(t, DefaultConfig(), o)
+	b.js.Domain = "hub"
 	open(t, b)
 	received := &intakeReceiver{}
-	conn, err := b.DialSystem("test", []string{contract.SubjectAPI + ">"}, received)
+	conn, err := b.DialSystem("test", []string{contract.SubjectAPI + ">", contract.SubjectChecked + ">"}, received)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,13 +73,14 @@ func TestBroker_ReceivesRequestsWithTheirConnection(t *testing.T) {
 	forged := nats.Header{"Nats-Request-Info": {`{"acc":"choria","id":1,"kind":"Client"}`}}
 	for _, subject := range []string{
 		"$JS.API.STREAM.LIST", "$JS.API.STREAM.INFO.S", "$JS.API.STREAM.DELETE.OTHER", "$JS.API.STREAM.MSG.DELETE.OTHER",
-		"$JS.API.CONSUMER.DELETE.OTHER.C",
+		"$JS.API.CONSUMER.DELETE.OTHER.C", "$JS.API.STREAM.MSG.GET.S", "$JS.API.CONSUMER.CREATE.S.C.a.b",
+		"$JS.hub.API.STREAM.INFO.S", "$JS.hub.API.CONSUMER.CREATE.S.C.a.b",
 	} {
 		if err := nc.PublishMsg(&nats.Msg{Subject: subject, Reply: "r", Header: forged}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for i, m := range received.wait(t, 5) {
+	for i, m := range received.wait(t, 9) {
 		if m.Peer.Kind != "Client" || m.Peer.Name != "n" || m.Reply == "" {
 			t.Errorf("request %d is %+v", i, m)
 		}
@@ -99,7 +101,7 @@ func TestBroker_ReceivesRequestsWithTheirConnection(t *testing.T) {
 	if err := nc.PublishRequest("x", "$JS.API.STREAM.DELETE.S", nil); err != nil { // JetStream sends the ack there
 		t.Fatal(err)
 	}
-	if m := received.wait(t, 6)[5]; m.Subject != contract.SubjectAPI+"STREAM.DELETE.S" || m.Peer.Kind == "Client" {
+	if m := received.wait(t, 10)[9]; m.Subject != contract.SubjectAPI+"STREAM.DELETE.S" || m.Peer.Kind == "Client" {
 		t.Errorf("the request of JetStream is %+v", m)
 	}
 }

@@ -187,9 +187,10 @@ func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error)
 		as, err := a.admitClient(c, nil, name)
 		as.role, as.adminBy = RoleAdmin, "certificate"
 		return as, err
+	case roles.readerStreams(name) != nil:
+		return a.admitClient(c, a.permissions.readerPermissions(name, roles.readerStreams(name)), certCaller(name))
 	case matches(roles.Client, name):
-		callerID := "choria=" + name
-		return a.admitClient(c, a.permissions.certClient(callerID, a.cfg.Collectives), callerID)
+		return a.admitClient(c, a.permissions.certClient(name, roles), certCaller(name))
 	default:
 		return a.admitNode(a.permissions.certNode(name, a.cfg.Collectives, roles), name)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -74,56 +73,6 @@ func publicKeys(signers []SignerKey) []crypto.PublicKey {
 		keys[i] = signer.Key
 	}
 	return keys
-}
-
-// Roles is the [broker.roles] table: patterns of the names in certificates. A certificate
-// that matches none is a node's.
-type Roles struct {
-	Admin       []string
-	Client      []string
-	Streams     []string // nodes that may read key-value buckets and governors
-	Governor    []string
-	ServiceHost []string
-}
-
-// Keys lists the keys of [broker.roles].
-func (r *Roles) Keys() []config.Key {
-	return []config.Key{
-		{Name: "admin", Value: config.Strings(&r.Admin), Help: "certificates that may do everything; * matches any text"},
-		{Name: "client", Value: config.Strings(&r.Client),
-			Help: "certificates of clients; those that match neither admin nor client belong to nodes"},
-		{Name: "streams", Value: config.Strings(&r.Streams), Help: "nodes that may read key-value buckets and governors"},
-		{Name: "governor", Value: config.Strings(&r.Governor),
-			Help: "nodes that may enter governors; they also need the role streams"},
-		{Name: "service_host", Value: config.Strings(&r.ServiceHost), Help: "nodes that host service agents"},
-	}
-}
-
-// Validate checks the patterns.
-func (r *Roles) Validate(check *config.Check) {
-	for key, patterns := range map[string][]string{
-		"admin": r.Admin, "client": r.Client, "streams": r.Streams, "governor": r.Governor, "service_host": r.ServiceHost,
-	} {
-		for _, pattern := range patterns {
-			if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-				check.Problem(key, `%q is not a valid pattern; * matches any text, ? one character, [a-z] one of several`,
-					pattern)
-			}
-		}
-	}
-}
-
-// OfClient reports whether a certificate with this name is that of a client or an administrator, not of a node.
-func (r *Roles) OfClient(name string) bool { return matches(r.Admin, name) || matches(r.Client, name) }
-
-// matches reports whether the name matches one of the patterns.
-func matches(patterns []string, name string) bool {
-	for _, pattern := range patterns {
-		if ok, err := path.Match(pattern, name); ok && err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // System is the [broker.system] table: a user of the server's system account.
@@ -204,8 +153,9 @@ func (c *Config) checkTrust(check *config.Check) {
 				"use 1 to 255 of A-Z, a-z, 0-9, _ : @ = + and -", name)
 		}
 	}
-	if len(c.Collectives) == 0 {
-		check.Problem("collectives", `no collective is set; the usual one is "mcollective"`)
+	if !validToken(c.MainCollective) {
+		check.Problem("main_collective", `%q is not a valid collective name; the usual one is "mcollective"`,
+			c.MainCollective)
 	}
 }
 

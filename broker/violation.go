@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/rejected"
 )
 
@@ -130,13 +131,10 @@ func isRandom(token string) bool {
 	}
 }
 
-// checkedAPI begins the subjects that NATS maps some requests to JetStream's API to. Its errors have these.
-const checkedAPI = "$MUSTER.API."
-
-// asAPI returns a subject as the node or client has published it: JetStream's API in place of checkedAPI.
+// asAPI returns a subject as the node or client has published it: NATS's errors have the one that it is mapped to.
 func asAPI(name string) string {
-	if rest, ok := strings.CutPrefix(name, checkedAPI); ok {
-		return "$JS.API." + rest
+	if rest, ok := strings.CutPrefix(name, contract.SubjectChecked); ok {
+		return contract.PrefixAPI + rest
 	}
 	return name
 }

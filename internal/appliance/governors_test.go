@@ -205,7 +205,7 @@ func TestGovernors_NoNodeFreesTheSlotOfAnother(t *testing.T) {
 	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(1))
 	refused := `{"error":{"code":403,"err_code":10057,"description":` +
 		`"message delete not permitted: the entry was not made by this node"},` +
-		`"type":"io.nats.jetstream.api.v1.stream_msg_response"}`
+		`"type":"io.nats.jetstream.api.v1.stream_msg_delete_response"}`
 	n2.leave(1, refused)
 	if answer := n2.leave(2, ""); !strings.Contains(answer, `"err_code":10037`) { // nothing is stored there yet
 		t.Errorf("an entry that does not exist: %s", answer)

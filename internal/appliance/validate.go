@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/contract"
@@ -126,6 +127,7 @@ func (c *Config) Warnings() []string {
 			contract.StreamFleet, contract.SubjectFleet))
 	}
 	warnings = append(warnings, c.privateWarnings()...)
+	warnings = append(warnings, c.topicWarnings()...)
 	for _, name := range c.Declared.WithoutAudit() {
 		warnings = append(warnings, fmt.Sprintf("stream %s does not store %s, which has the write token; write %q",
 			name, contract.SubjectAPIAdvisory, contract.SubjectsAdvisory))
@@ -134,6 +136,18 @@ func (c *Config) Warnings() []string {
 		warnings = append(warnings, fmt.Sprintf(
 			"stream %s has no max_bytes; it may grow until jetstream.max_storage is reached, and then no stream can store",
 			name))
+	}
+	return warnings
+}
+
+// topicWarnings returns a sentence for each topic of an adapter on which nodes listen or should.
+func (c *Config) topicWarnings() (warnings []string) {
+	for _, a := range c.EnabledAdapters() {
+		for _, topic := range a.Ingest.Topics {
+			if what := broker.TopicWarning(topic); what != "" {
+				warnings = append(warnings, fmt.Sprintf("adapter %s reads %q: %s", a.Name, topic, what))
+			}
+		}
 	}
 	return warnings
 }

@@ -209,8 +209,16 @@ var mistakes = []struct{ text, want string }{
 		`test.toml:2: broker.collectives: "*" is not a valid collective name`,
 	},
 	{
-		"[broker]\ncollectives = []",
-		`test.toml:2: broker.collectives: no collective is set`,
+		"[broker]\nmain_collective = ''",
+		`test.toml:2: broker.main_collective: "" is not a valid collective name; the usual one is "mcollective"`,
+	},
+	{
+		"[broker.roles.reader]\n'replicator.*' = 'CHORIA_*'",
+		`test.toml:2: broker.roles.reader.replicator.*: expected names of streams`,
+	},
+	{
+		"[broker.roles]\ncompatible = ['[']",
+		`test.toml:2: broker.roles.compatible: "[" is not a valid pattern`,
 	},
 	{
 		"[broker]\nclient_hosts = ['10.0.0.0/8', 'web1']",

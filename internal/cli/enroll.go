@@ -6,7 +6,6 @@ import (
 	"net"
 	"path"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -75,10 +74,9 @@ func (p *program) enroll(e enrollment) error {
 		return err
 	}
 	e.broker = net.JoinHostPort(cfg.Identity, port)
-	collectives := cfg.Broker.Collectives
-	if !s.IssuesTokens() && e.collective != "" && !slices.Contains(collectives, e.collective) {
-		return fmt.Errorf("--collective %s is not one of broker.collectives %v in %s; add it there first",
-			e.collective, collectives, s.Config())
+	if !s.IssuesTokens() && e.collective != "" && !cfg.Broker.AllowsCollective(e.collective) {
+		return fmt.Errorf("certificates may not use --collective %s: broker.collectives in %s is %v; add it there first",
+			e.collective, s.Config(), cfg.Broker.Collectives)
 	}
 	switch ofClient := cfg.Broker.Roles.OfClient; {
 	case !e.client && ofClient(e.name):

@@ -65,9 +65,17 @@ const (
 	// SubjectAPI is where the appliance receives requests to JetStream's API, in the system account. It is
 	// followed by what the API has after "$JS.API.".
 	SubjectAPI = "muster.api."
+	// SubjectChecked is where the appliance receives, in place of "$JS.API.", the requests of nodes and
+	// clients that it allows or refuses by the role of the connection, see CheckedRequests.
+	SubjectChecked = "$MUSTER.API."
 	// SubjectRawAPI is where the appliance sends them to JetStream, in the system account.
 	SubjectRawAPI = "muster.raw."
 )
+
+// CheckedRequests are the requests to JetStream's API, after "$JS.API.", that arrive at SubjectChecked.
+func CheckedRequests() []string {
+	return []string{"STREAM.INFO.*", "STREAM.MSG.GET.*", "STREAM.MSG.DELETE.*", "CONSUMER.CREATE.>", "CONSUMER.DELETE.*.*"}
+}
 
 // WritePrefix returns what precedes a public subject in a subject to which a private stream listens.
 func WritePrefix(token string) string { return SubjectWrite + token + "." }
@@ -78,6 +86,8 @@ const (
 	SubjectAPIAdvisory = "$JS.EVENT.ADVISORY.API"
 	// SubjectsAdvisory matches all other advisories of JetStream.
 	SubjectsAdvisory = "$JS.EVENT.ADVISORY.*.>"
+	// PrefixAPI begins the subjects of JetStream's API.
+	PrefixAPI = "$JS.API."
 	// PrefixBucketStream begins the name of the stream behind a key-value bucket. See
 	// https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-8.md.
 	PrefixBucketStream = "KV_"

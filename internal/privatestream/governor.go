@@ -4,15 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/nats-io/nats.go"
 )
-
-// deleteMessage is followed by a stream.
-const deleteMessage = "STREAM.MSG.DELETE."
 
 // errOtherEntry is the answer to a node that would free the slot of another one, with JetStream's code for a
 // message that was not deleted.
@@ -23,8 +19,8 @@ var errOtherEntry = &apiError{
 // isLeaving reports whether a request is one with which a node leaves a governor. Clients and administrators
 // may delete every entry.
 func (s *Service) isLeaving(operation string, from inproc.Peer) bool {
-	stream, found := strings.CutPrefix(operation, deleteMessage)
-	return found && contract.GovernorSubjects(stream) != "" && s.opts.IsNode(from.ID)
+	request, stream := splitOperation(operation)
+	return request == opDeleteMessage && contract.GovernorSubjects(stream) != "" && s.opts.IsNode(from.ID)
 }
 
 // checkLeaving returns why a node may not delete an entry of a governor; nil: it has made the entry itself. A
@@ -37,10 +33,10 @@ func (s *Service) checkLeaving(operation string, from inproc.Peer, data []byte) 
 	if json.Unmarshal(data, &request) != nil {
 		return nil // JetStream answers it
 	}
-	stream := strings.TrimPrefix(operation, deleteMessage)
+	_, stream := splitOperation(operation)
 	made, err := s.raw.madeBy(s.ctx, stream, request.Sequence, from.User)
 	if err == nil && !made {
-		s.opts.Refused(from, "$JS.API."+operation)
+		s.opts.Refused(from, contract.PrefixAPI+operation)
 		err = errOtherEntry
 	}
 	return err

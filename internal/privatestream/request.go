@@ -17,7 +17,9 @@ const (
 )
 
 // operationOf returns the rest of a request's subject after "$JS.API.".
-func operationOf(m inproc.Message) string { return strings.TrimPrefix(m.Subject, contract.SubjectAPI) }
+func operationOf(m inproc.Message) string {
+	return strings.TrimPrefix(strings.TrimPrefix(m.Subject, contract.SubjectAPI), contract.SubjectChecked)
+}
 
 // answer answers one request. JetStream and the server send, with permissions of their own, what a client
 // makes them send. With an empty answer, for example, a node could delete a stream. So what no client has
@@ -32,7 +34,10 @@ func (s *Service) answer(m inproc.Message) {
 	if changes(operation) {
 		done = s.opts.Changing(operation)
 	}
-	data, err := s.do(operation, m.Peer, m.Data)
+	data, err := s.checkNode(m)
+	if err == nil {
+		data, err = s.do(operation, m.Peer, data)
+	}
 	var refused *apiError
 	switch {
 	case err == nil:
@@ -63,8 +68,15 @@ func (s *Service) publish(m inproc.Message, answer []byte) {
 
 // changes reports whether an operation can change a stream or its messages.
 func changes(operation string) bool {
-	return operation != listStreams && operation != nameStreams && !strings.HasPrefix(operation, "STREAM.INFO.") &&
-		!strings.HasPrefix(operation, "STREAM.MSG.GET.")
+	request, _ := splitOperation(operation)
+	switch request {
+	case opDeleteMessage, opDeleteConsumer:
+		return true
+	case opStreamInfo, opGetMessage, opCreateConsumer:
+		return false
+	default:
+		return operation != listStreams && operation != nameStreams
+	}
 }
 
 // errorAnswer returns an answer with an error, in the form of JetStream.
@@ -79,7 +91,11 @@ func errorAnswer(operation string, refused *apiError) []byte {
 // answerType returns the type of an answer, as JetStream names it.
 func answerType(operation string) string {
 	tokens := strings.Split(strings.ToLower(operation), ".")
-	return "io.nats.jetstream.api.v1." + tokens[0] + "_" + tokens[1] + "_response"
+	kind := tokens[0] + "_" + tokens[1]
+	if tokens[1] == "msg" && len(tokens) > 2 {
+		kind += "_" + tokens[2]
+	}
+	return "io.nats.jetstream.api.v1." + kind + "_response"
 }
 
 // do asks JetStream and returns the answer as readers see it.
@@ -91,11 +107,6 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 		}
 		if json.Unmarshal(data, &filter) == nil && filter.Subject != "" {
 			return s.find(operation, filter.Subject, max(filter.Offset, 0))
-		}
-	}
-	if s.isLeaving(operation, from) {
-		if err := s.checkLeaving(operation, from, data); err != nil {
-			return nil, err
 		}
 	}
 	data, err := s.hideRequest(operation, data)
@@ -111,6 +122,12 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 		return nil, err
 	}
 	if err := shown.show(); err != nil {
+		return nil, err
+	}
+	if request, _ := splitOperation(operation); request == opStreamInfo && s.opts.IsNode(from.ID) {
+		err = shown.withoutDirect()
+	}
+	if err != nil {
 		return nil, err
 	}
 	return s.fit(shown)

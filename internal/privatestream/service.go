@@ -58,14 +58,14 @@ type Options struct {
 	DialSystem    func(name string, subjects []string, receiver inproc.Receiver) (*inproc.Conn, error)
 	ConnectSystem func(name string, options ...nats.Option) (*nats.Conn, error) // to the system account
 	Audit         func(audit.Record)                                            // records changes; must not wait
-	// IsNode reports whether a connection may delete only messages that its identity has entered into a governor.
-	// Refused is called for each request to delete another one; it must not wait.
-	IsNode  func(connection uint64) bool
-	Refused func(from inproc.Peer, subject string)
 	// Changing is called before each request that may change something, and done with JetStream's answer; nil:
 	// there was none.
 	Changing func(operation string) (done func(answer []byte))
-	Log      hclog.Logger
+	// IsNode reports whether a connection is that of a node, or has ended and may have been one. Refused counts
+	// a request that a node may not make.
+	IsNode  func(id uint64) bool
+	Refused func(from inproc.Peer, subject string)
+	Log     hclog.Logger
 }
 
 // Service answers requests about private streams in place of JetStream. Its methods are safe for concurrent
@@ -132,7 +132,8 @@ func (s *Service) Prefix(name string) string {
 
 // dial connects to the broker.
 func (s *Service) dial() (*inproc.Conn, error) {
-	conn, err := s.opts.DialSystem("private streams", []string{contract.SubjectAPI + ">"}, receiver{s})
+	requests := []string{contract.SubjectAPI + ">", contract.SubjectChecked + ">"}
+	conn, err := s.opts.DialSystem("private streams", requests, receiver{s})
 	if err == nil {
 		s.conn.Store(conn)
 	}

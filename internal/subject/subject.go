@@ -72,3 +72,23 @@ func Covers(outer, inner string) bool {
 	}
 	return len(outers) == len(inners)
 }
+
+// Intersect returns the subject that matches what both a and b match; ok is false if nothing does.
+// Both must be valid.
+func Intersect(a, b string) (both string, ok bool) {
+	if !Overlap(a, b) {
+		return "", false
+	}
+	as, bs := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range as {
+		switch {
+		case as[i] == ">":
+			return strings.Join(append(as[:i], bs[i:]...), "."), true
+		case bs[i] == ">":
+			return strings.Join(as, "."), true
+		case as[i] == "*":
+			as[i] = bs[i]
+		}
+	}
+	return strings.Join(as, "."), true
+}

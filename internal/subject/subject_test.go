@@ -61,3 +61,24 @@ func TestOfAllSenders(t *testing.T) {
 		})
 	}
 }
+
+func TestIntersect(t *testing.T) {
+	for _, test := range []struct{ a, b, both string }{
+		{"a.b", "a.b", "a.b"},
+		{"a.b", "a.c", ""},
+		{"a.*", "*.b", "a.b"},
+		{"a.>", "*.b.c", "a.b.c"},
+		{">", "a.*", "a.*"},
+		{"a.*.>", "*.b.>", "a.b.>"},
+		{"a.>", "a", ""},
+		{"a.*.KV_B", "a.INFO.*", "a.INFO.KV_B"},
+	} {
+		t.Run(test.a+" and "+test.b, func(t *testing.T) {
+			for _, order := range [][2]string{{test.a, test.b}, {test.b, test.a}} {
+				if both, ok := Intersect(order[0], order[1]); both != test.both || ok != (test.both != "") {
+					t.Errorf("Intersect(%q, %q) = %q, %t; want %q", order[0], order[1], both, ok, test.both)
+				}
+			}
+		})
+	}
+}
