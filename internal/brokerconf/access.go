@@ -89,6 +89,33 @@ func (t *translation) roles() {
 	if len(patterns) > 0 {
 		t.out.set("broker.roles", "client", quoteAll(patterns), "all other certificates are those of nodes")
 	}
+	t.compatible()
+}
+
+// compatible keeps allowed what Choria's broker does not restrict: without issuers, signers and client_hosts,
+// certificates may do everything. The comments in the file say how to restrict them step by step.
+func (t *translation) compatible() {
+	restricted := len(t.out.tables["broker.issuers"])+len(t.out.tables["broker.signers"]) > 0 ||
+		t.entries[network+"client_hosts"].value != ""
+	if t.out.tables["broker.tls"] == nil || restricted {
+		return
+	}
+	const table = "broker.roles"
+	t.out.set(table, "compatible", `["*"]`, "certificates may do what they do on Choria's broker")
+	for _, line := range []string{
+		"# To restrict them step by step, name only the certificates that are not restricted yet, give the others",
+		"# what they need, and look at \"muster rejected --permissions\" after each step (docs/migrate.md):",
+		`# compatible = ["db*"]`,
+		`# streams = ["web*"]       # nodes that read key-value buckets`,
+		`# governor = ["web*"]      # nodes and clients that enter governors`,
+		`# submission = ["web*"]    # nodes and clients with reliable submission`,
+		`# service_host = ["aaa*"]  # nodes with service agents`,
+		`# streams_admin = ["ops.mcollective"]  # clients that make streams, buckets and governors`,
+	} {
+		t.out.line(table, line)
+	}
+	t.addRemark(Remark{Key: "broker.roles.compatible", Value: `["*"]`, Reason: "as in Choria, certificates may do " +
+		"almost everything; docs/migrate.md says how to restrict them step by step"})
 }
 
 // system translates the user of the system account.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
@@ -83,6 +84,9 @@ func (t *translation) adapter(name string, streams []newStream) []newStream {
 	}
 	protocol := t.protocol(prefix + "ingest.protocol")
 	t.out.set(table+".ingest", "topic", quote(topic), "")
+	if what := broker.TopicWarning(topic); what != "" {
+		t.caution(prefix+"ingest.topic", what)
+	}
 	t.out.set(table+".ingest", "protocol", quote(protocol), "")
 	out := cmp.Or(t.get(prefix+"stream.topic"), name)
 	t.out.set(table+".stream", "topic", quote(out), "")

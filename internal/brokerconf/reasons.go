@@ -13,7 +13,6 @@ const (
 
 // reasons explain why keys that begin with a prefix are not in appliance.toml. The first match is used.
 var reasons = []struct{ prefix, reason string }{
-	{"main_collective", "not needed: a broker is not a member of a collective"},
 	{"logfile", "not supported: an appliance logs to standard error, which systemd keeps in the journal"},
 	{"libdir", "not needed: an appliance loads no plugins"},
 	{"plugin.choria.use_srv", reasonNoSRV},

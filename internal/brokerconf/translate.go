@@ -107,7 +107,7 @@ func (t *translation) checkBool(key string) bool {
 	return isTrue(value)
 }
 
-// general translates the identity, the log level and the collectives.
+// general translates the identity, the log level and the main collective.
 func (t *translation) general() {
 	if identity := t.get("identity"); identity != "" {
 		t.out.set("", "identity", quote(identity), "")
@@ -124,15 +124,27 @@ func (t *translation) general() {
 			t.out.set("log", "level", quote(word), "")
 		}
 	}
-	collectives := list(t.get("collectives"))
-	if len(collectives) == 0 && t.provider() == "choria" {
-		collectives = []string{"choria"}
-	}
-	if len(collectives) > 0 && !slices.Equal(collectives, []string{"mcollective"}) {
-		t.out.set("broker", "collectives", quoteAll(collectives), "")
+	if main := t.mainCollective(); main != "mcollective" {
+		t.out.set("broker", "main_collective", quote(main), "")
 	}
 	if key := "plugin.choria.broker_network"; !t.enabled(key) && t.get(key) != "" {
 		t.remarkOn(key, "not imported: this Choria runs no network broker, but an appliance always does")
+	}
+}
+
+// mainCollective returns in whose inboxes nodes and clients receive replies. Choria's broker does not need the
+// collectives: those of nodes are in the files of the nodes, so an appliance allows any.
+func (t *translation) mainCollective() string {
+	main, collectives := t.get("main_collective"), list(t.get("collectives"))
+	switch {
+	case main != "":
+		return main
+	case len(collectives) > 0:
+		return collectives[0]
+	case t.provider() == "choria":
+		return "choria"
+	default:
+		return "mcollective"
 	}
 }
 
