@@ -41,6 +41,20 @@ func (c *Conflict) String() string {
 		a.Address, a.Since.UTC().Format(time.RFC3339), b.Address, b.Since.UTC().Format(time.RFC3339))
 }
 
+// shared returns 1 if several of the connections may be in conflict, otherwise 0.
+func (cs *connections) shared() int {
+	named := 0
+	for _, c := range cs.open {
+		if c.named {
+			named++
+		}
+	}
+	if named < 2 {
+		return 0
+	}
+	return 1
+}
+
 // rivals returns the first two connections that are in conflict if both stay open, the earlier first; nil
 // if there are none. cs may be nil.
 func (cs *connections) rivals() []openConnection {
@@ -134,7 +148,7 @@ func (r *registry) published(name string, connection uint64, now time.Time) {
 }
 
 // NotePublisher records that an adapter accepted a message of a node, and over which connection it came.
-// It returns at once unless some node has several connections.
+// It returns at once unless some node has several connections as Choria's servers open them.
 func (f *Fleet) NotePublisher(node string, connection uint64) {
 	if f.shared.Load() > 0 {
 		f.withRegistry(func(r *registry, now time.Time) { r.published(node, connection, now) })

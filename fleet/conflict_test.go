@@ -273,3 +273,34 @@ func TestFleet_StoresConflictsOfRealConnections(t *testing.T) {
 		t.Errorf("events %v", stored)
 	}
 }
+
+// Only nodes with several connections cost the adapters a call, not clients, which usually have four.
+func TestRegistry_CountsSharedNames(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	r := newConflictRegistry(now)
+	for id := range uint64(4) {
+		client := startedConnection{id: connID{"S", 100 + id}, since: now, address: "10.0.0.1"}
+		r.connected("choria=rip.mcollective", client, now)
+		asTool(id, "10.0.0.1")(r, now)
+	}
+	check := func(want int) {
+		t.Helper()
+		if r.shared != want {
+			t.Fatalf("%d shared names, want %d", r.shared, want)
+		}
+	}
+	check(0)
+	connects(10, "10.0.0.1")(r, now)
+	check(0)
+	connects(11, "10.0.0.1")(r, now)
+	connects(11, "10.0.0.1")(r, now) // the same again
+	check(1)
+	connects(12, "10.0.0.1")(r, now)
+	ends(12)(r, now)
+	check(1)
+	ends(10)(r, now)
+	ends(10)(r, now)
+	check(0)
+	ends(11)(r, now)
+	check(0)
+}

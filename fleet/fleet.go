@@ -98,7 +98,7 @@ type Fleet struct {
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 	ignored     atomic.Uint64 // shutdown events that the node they name did not publish
 
-	shared atomic.Int64 // names with several open connections
+	shared atomic.Int64 // registry.shared
 
 	mu       sync.Mutex
 	registry *registry     // guarded by mu

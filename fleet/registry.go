@@ -23,7 +23,7 @@ type registry struct {
 	learning    bool             // restored nodes keep their states until learnGaps is called
 	step        clockStep        // the last
 	conflicts   map[string]*node // nodes in conflict
-	shared      int              // names with several open connections
+	shared      int              // names of which several connections may be in conflict
 	ended       map[connID]bool  // connections that ended since a listing began; nil: there is none
 	emit        func(*Event)     // must not call the registry
 }
@@ -105,11 +105,9 @@ func (r *registry) connected(name string, c startedConnection, now time.Time) {
 		r.connections[name] = cs
 	}
 	c.since = r.adjust(c.since, now)
-	before := len(cs.open)
+	r.shared -= cs.shared()
 	cs.begin(c)
-	if before == 1 && len(cs.open) == 2 {
-		r.shared++
-	}
+	r.shared += cs.shared()
 	if c.node && r.nodes[name] == nil {
 		r.add(&node{name: name, site: r.home})
 	}
@@ -125,11 +123,9 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 	if cs == nil {
 		return
 	}
-	before := len(cs.open)
+	r.shared -= cs.shared()
 	cs.end(id, r.adjust(at, now), reason)
-	if before == 2 && len(cs.open) == 1 {
-		r.shared--
-	}
+	r.shared += cs.shared()
 	if len(cs.open) == 0 {
 		delete(r.connections, name) // n.connections of the node, if it registered, keeps cs
 	}
