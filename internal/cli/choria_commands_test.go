@@ -41,6 +41,24 @@ var choriaCommands = map[string]string{
 		"--no-fleet-management --signed-fleet-management --org-admin --publish --subscribe --issuer " +
 		"--server-provisioner --governor --vault",
 	"jwt view": "",
+
+	"governor add":    "--config --force -f",
+	"governor view":   "--config",
+	"governor list":   "--config --json -j",
+	"governor run":    "--config --max-wait --interval --max-per-period",
+	"governor evict":  "--config --force -f",
+	"governor reset":  "--config --force -f",
+	"governor delete": "--config --force -f",
+
+	"kv add":     "--config --history --ttl --replicas --max-value-size --max-bucket-size --direct",
+	"kv get":     "--config --raw",
+	"kv put":     "--config",
+	"kv del":     "--config --force -f",
+	"kv history": "--config",
+	"kv keys":    "--config",
+	"kv list":    "--config",
+	"kv status":  "--config",
+	"kv watch":   "--config --once --timeout",
 }
 
 // choriaCommandLine matches a command line of Choria, at the start of a line, in code or after a colon,
@@ -60,10 +78,11 @@ var choriaShellEnd = regexp.MustCompile(`\s+(#|\||>|&&|;).*$|, and .*$`)
 func checkChoriaCommand(line string) error {
 	words := commandWord.FindAllString(choriaShellEnd.ReplaceAllString(line, ""), -1)
 	name := words[0]
-	if len(words) > 1 && choriaCommands[name+" "+words[1]] != "" {
-		name += " " + words[1]
-	}
 	known, exists := choriaCommands[name]
+	if !exists && len(words) > 1 {
+		name += " " + words[1]
+		known, exists = choriaCommands[name]
+	}
 	if !exists {
 		return fmt.Errorf("choria has no command %q that is listed in choriaCommands", name)
 	}
@@ -145,6 +164,9 @@ func TestCheckChoriaCommand(t *testing.T) {
 		`ping --dm external`:                                                                  false,
 		`ping -W a=b`:                                                                         true,
 		`pong`:                                                                                false,
+		`jwt view FILE`:                                                                       true,
+		`governor view puppet`:                                                                true,
+		`governor show puppet`:                                                                false,
 	} {
 		t.Run(line, func(t *testing.T) {
 			if err := checkChoriaCommand(line); (err == nil) != want {
