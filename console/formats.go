@@ -86,7 +86,7 @@ type csvWriter struct {
 // columns are the columns of every CSV file. A column for each indexed fact follows, named "facts."
 // and the path of the fact.
 var columns = []string{
-	"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents",
+	"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents", "collectives",
 }
 
 func (w *csvWriter) write(nodes []fleet.NodeStatus) error {
@@ -102,6 +102,7 @@ func (w *csvWriter) write(nodes []fleet.NodeStatus) error {
 		row := []string{
 			n.Name, string(n.State), formatTime(n.Since), n.Reason, n.Site, formatTime(n.Registered),
 			n.Connection.Connected, n.Connection.Address, strings.Join(n.Classes, " "), strings.Join(n.Agents, " "),
+			strings.Join(n.Collectives, " "),
 		}
 		for _, fact := range w.facts {
 			row = append(row, n.FactText(fact))

@@ -7,7 +7,7 @@ import (
 
 func TestNodeWriter_Formats(t *testing.T) {
 	const (
-		csvHeader = "name,state,since,reason,site,registered,connected,address,classes,agents,facts.os.name\n"
+		csvHeader = "name,state,since,reason,site,registered,connected,address,classes,agents,collectives,facts.os.name\n"
 		schema    = `{"$schema":"https://choria.io/schemas/choria/discovery/v1/inventory_file.json","nodes":[` + "\n"
 	)
 	h := newHandler(withFleet())
@@ -15,8 +15,8 @@ func TestNodeWriter_Formats(t *testing.T) {
 		"format=names":         {"text/plain; charset=utf-8", "db1\nweb1\n"},
 		"format=names&limit=1": {"text/plain; charset=utf-8", "db1\n"},
 		"format=csv": {"text/csv; charset=utf-8", csvHeader +
-			`db1,down,2026-11-25T10:00:00Z,"its connection ended, and none came back",ams,2026-11-25T10:00:00Z,,,,,
-web1,up,2026-11-25T10:00:00Z,registered,ams,2026-11-25T10:00:00Z,yes,192.0.2.7,apache base,,"De""bian"
+			`db1,down,2026-11-25T10:00:00Z,"its connection ended, and none came back",ams,2026-11-25T10:00:00Z,,,,,,
+web1,up,2026-11-25T10:00:00Z,registered,ams,2026-11-25T10:00:00Z,yes,192.0.2.7,apache base,,,"De""bian"
 `},
 		"format=csv&state=late": {"text/csv; charset=utf-8", csvHeader},
 		"format=jsonl&state=up": {"application/x-ndjson", `{"name":"web1","state":"up","since":"2026-11-25T10:00:00Z",` +

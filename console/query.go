@@ -53,10 +53,14 @@ var nodeParams = map[string]func(q *nodeQuery, value string) error{
 	"site":     func(q *nodeQuery, value string) error { q.Sites = append(q.Sites, value); return nil },
 	"identity": func(q *nodeQuery, value string) error { q.Identities = append(q.Identities, value); return nil },
 	"class":    func(q *nodeQuery, value string) error { q.Classes = append(q.Classes, value); return nil },
-	"agent":    func(q *nodeQuery, value string) error { q.Agents = append(q.Agents, value); return nil },
-	"text":     func(q *nodeQuery, value string) error { q.Text = value; return nil },
-	"sort":     func(q *nodeQuery, value string) error { q.Sort = fleet.Sort(value); return nil },
-	"after":    func(q *nodeQuery, value string) error { q.After = value; return nil },
+	"collective": func(q *nodeQuery, value string) error {
+		q.Collectives = append(q.Collectives, value)
+		return nil
+	},
+	"agent": func(q *nodeQuery, value string) error { q.Agents = append(q.Agents, value); return nil },
+	"text":  func(q *nodeQuery, value string) error { q.Text = value; return nil },
+	"sort":  func(q *nodeQuery, value string) error { q.Sort = fleet.Sort(value); return nil },
+	"after": func(q *nodeQuery, value string) error { q.After = value; return nil },
 }
 
 // singleParams are the parameters that may be given once; the others are repeatable.

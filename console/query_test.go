@@ -9,7 +9,7 @@ import (
 // FuzzParseNodeQuery looks for parameters that panic, that exceed a limit, or that are lost.
 func FuzzParseNodeQuery(f *testing.F) {
 	f.Add("state=up&where=os.name=Debian&identity=/^web/&limit=5")
-	f.Add("class=apache&agent=puppet&sort=-since&after=web1&format=csv&text=a&site=ams")
+	f.Add("class=apache&agent=puppet&collective=ams&sort=-since&after=web1&format=csv&text=a&site=ams")
 	f.Fuzz(func(t *testing.T, raw string) {
 		values, err := url.ParseQuery(raw)
 		if err != nil {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -8,45 +9,91 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/simnode"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 )
 
 // benchNodes is the size of a large fleet.
 const benchNodes = 300_000
 
+// realBodies returns bodies of registrations as nodes send them: half of them inventories, half files, with
+// 24 KiB of facts. There are so many that each combination of indexed values is among them.
+func realBodies(tb testing.TB) (bodies [][]byte) {
+	tb.Helper()
+	var parser choria.Parser
+	for n := range 240 {
+		node, err := simnode.NewNode(n, simnode.NodeOptions{Protocol: choria.V2})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		_, raw, err := node.Registration(time.Unix(1, 0))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		m, err := parser.Request(raw)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		bodies = append(bodies, bytes.Clone(m.Body))
+	}
+	return bodies
+}
+
+// benchIndexes are an appliance without an index, and one with the default.
+var benchIndexes = map[string][]string{"no-index": nil, "default-index": indexedByDefault()}
+
 // BenchmarkOpen rebuilds the view of a large fleet from its streams, which have a registration
 // and an event of each node. heap-B/node is the heap in use, without the names of nodes.
 func BenchmarkOpen(b *testing.B) {
-	body := fileBody(b, "/facts.json",
-		`{"os":{"name":"Debian","release":{"major":"13"}},"cores":8,"site":"ams","role":"web"}`)
-	for _, index := range [][]string{nil, {"os.name", "os.release.major", "cores", "site", "role"}} {
-		label := "no-index"
-		if index != nil {
-			label = "five-facts"
+	bodies := realBodies(b)
+	s := newFixture(b)
+	s.register(benchNodes, func(n int) []byte { return output(n, "1", bodies[n%len(bodies)]) })
+	f := s.open(Config{Stream: DefaultConfig().Stream}) // stores an event of each node
+	wait.Eventually(b, func() error {
+		if _, _, waiting := f.outbox.counts(); waiting > 0 {
+			return fmt.Errorf("%d events wait", waiting)
 		}
+		return nil
+	})
+	_ = f.Close(context.Background())
+	for label, index := range benchIndexes {
 		b.Run(label, func(b *testing.B) {
 			cfg := DefaultConfig()
 			cfg.Index = index
-			s := newFixture(b)
-			s.register(benchNodes, func(n int) []byte { return output(n, "1", body) })
-			f := s.open(cfg) // stores an event of each node
-			wait.Eventually(b, func() error {
-				if _, _, waiting := f.outbox.counts(); waiting > 0 {
-					return fmt.Errorf("%d events wait", waiting)
-				}
-				return nil
-			})
-			_ = f.Close(context.Background())
+			before := processorTime(b)
 			for b.Loop() {
 				f = s.open(cfg)
 			}
 			b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/open")
+			b.ReportMetric((processorTime(b)-before).Seconds()/float64(b.N), "cpu-s/open")
+			f.awaitIntervals(b)
 			with := heap()
 			names := uint64(benchNodes * len(nodeName(0)))
 			f.withRegistry(func(r *registry, _ time.Time) {
 				r.nodes, r.byName, r.schedule = map[string]*node{}, newNameTree(), schedule{}
 			})
 			b.ReportMetric(float64(with-heap()-names)/benchNodes, "heap-B/node")
+			_ = f.Close(context.Background())
+		})
+	}
+}
+
+// BenchmarkIndex reads a registration as the fleet does.
+func BenchmarkIndex(b *testing.B) {
+	bodies := realBodies(b)
+	for n, body := range bodies {
+		bodies[n] = output(n, "1", body)
+	}
+	header := (&fixture{}).adapterHeader(1)
+	for label, facts := range benchIndexes {
+		b.Run(label, func(b *testing.B) {
+			i := newIndex(facts)
+			for n := 0; b.Loop(); n++ {
+				if _, err := i.update("choria.node_metadata.x", header.Get, bodies[n%len(bodies)]); err != nil {
+					b.Fatal(err)
+				}
+			}
 		})
 	}
 }

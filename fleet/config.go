@@ -30,12 +30,16 @@ func volatileFacts() []string {
 	}
 }
 
+// indexedByDefault returns facts of Facter by which operators usually select nodes.
+func indexedByDefault() []string { return []string{"os.name", "os.family", "os.release.major"} }
+
 // DefaultConfig returns the configuration of a lab.
 func DefaultConfig() Config {
 	return Config{
 		Enabled: true, Stream: contract.StreamRegistration,
 		ForgetAfter:     7 * 24 * time.Hour,
-		DisconnectGrace: 20 * time.Second, StormShare: 20, Volatile: volatileFacts(),
+		DisconnectGrace: 20 * time.Second, StormShare: 20,
+		Index: indexedByDefault(), Volatile: volatileFacts(),
 	}
 }
 
@@ -66,7 +70,7 @@ func (c *Config) Keys() []config.Key {
 		{Name: "advisories", Value: config.Bool(&c.Advisories),
 			Help: "true: also publish advisories as the Stream Replicator does"},
 		{Name: "index", Value: config.Strings(&c.Index),
-			Help: "facts to index, such as os.name; if any, classes and agents too"},
+			Help: "facts to index; if any, classes, agents and collectives too; []: nothing"},
 		{Name: "volatile", Value: config.Strings(&c.Volatile),
 			Help: "facts to ignore, with all below them, when registrations are compared"},
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// loadTimeout is how long reading the stored messages of a stream may take.
+	// loadTimeout is how long reading the stored messages of a stream waits for the next one. An answer
+	// of the API may take that long in all.
 	loadTimeout = 2 * time.Minute
 	// stallTimeout is how long reading a stored message may take, until it is checked whether it
 	// is still in the stream: messages may be deleted while they are read.
@@ -63,8 +64,9 @@ type feed struct {
 	reconnects func() uint64 // of the connection
 	opened     uint64        // reconnects when the feed was opened
 	checkEvery time.Duration
-	delivered  uint64 // sequence of the last message that was read, in the consumer
-	unread     uint64 // stored messages after the last one that was read
+	patience   time.Duration // how long catchUp waits for the next message
+	delivered  uint64        // sequence of the last message that was read, in the consumer
+	unread     uint64        // stored messages after the last one that was read
 }
 
 // newFeed opens a feed. Of cfg, only what selects messages and the start position is used.
@@ -73,6 +75,7 @@ func (f *Fleet) newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.C
 	cfg.InactiveThreshold = inactiveThreshold
 	fd := &feed{
 		stream: s, reconnects: func() uint64 { return f.conn.Stats().Reconnects }, checkEvery: f.checkEvery,
+		patience: f.patience,
 	}
 	fd.opened = fd.reconnects()
 	var err error
@@ -120,15 +123,19 @@ func (f *feed) next(ctx context.Context, handle messageHandler) error {
 	return nil
 }
 
-// catchUp handles the stored messages, at most limit; 0 means all.
+// catchUp handles the stored messages, at most limit; 0 means all. It ends with an error when there was none
+// for as long as its patience: to read all registrations of a large fleet takes minutes.
 func (f *feed) catchUp(ctx context.Context, limit int, handle messageHandler) error {
-	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
-	defer cancel()
+	var stalled time.Duration
 	for n := 0; f.unread > 0 && (limit == 0 || n < limit); n++ {
 		waiting, cancel := context.WithTimeout(ctx, stallTimeout)
 		err := f.next(waiting, handle)
 		cancel()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		switch {
+		case err == nil:
+			stalled = 0
+		case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && stalled < f.patience:
+			stalled += stallTimeout
 			err = f.updateUnread(ctx)
 		}
 		if err != nil {

@@ -22,6 +22,32 @@ func (s *fixture) consumers(stream string) int {
 	return found.CachedInfo().State.Consumers
 }
 
+// What takes long to read is read to the end: only a message that does not come ends it.
+func TestFeed_CatchUpMayTakeLong(t *testing.T) {
+	t.Parallel()
+	const nodes = 30
+	s := newFixture(t)
+	s.register(nodes, nil)
+	f := s.newFleet(DefaultConfig())
+	f.patience = 20 * time.Millisecond
+	if err := f.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close(context.Background()) })
+	stream, err := s.js.Stream(t.Context(), contract.StreamRegistration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := 0
+	err = f.readStored(t.Context(), stream, lastOfEachSubject(true), 0, func(jetstream.Msg, uint64) {
+		time.Sleep(5 * time.Millisecond)
+		read++
+	})
+	if err != nil || read != nodes {
+		t.Errorf("%d messages, %v", read, err)
+	}
+}
+
 func TestFleet_FollowEventsEndsWhenNoEventsCanCome(t *testing.T) {
 	t.Parallel()
 	stream := jetstream.StreamConfig{Name: contract.StreamFleet, Subjects: []string{contract.SubjectFleet + ">"}}

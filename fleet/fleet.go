@@ -90,6 +90,7 @@ type Fleet struct {
 	foreign    *throttle.Throttle // of log lines about ignored shutdown events
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
+	patience   time.Duration      // how long a feed waits for a stored message; loadTimeout, or less in tests
 
 	pulled int // how many messages a feed requests ahead, see maxPulledBytes
 
@@ -116,7 +117,8 @@ func New(cfg Config, o Options) *Fleet {
 		cfg: cfg, opts: o, index: newIndex(cfg.Index),
 		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
 		omissions: throttle.New(unreadableInterval), foreign: throttle.New(foreignInterval),
-		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, reconnected: make(chan struct{}, 1),
+		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, patience: loadTimeout,
+		reconnected: make(chan struct{}, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f

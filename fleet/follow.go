@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -38,11 +40,29 @@ func (f *Fleet) openRegistrations(ctx context.Context) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := feed.catchUp(ctx, 0, f.handleStored); err != nil {
+	if err := f.readRegistered(ctx, feed); err != nil {
 		feed.close()
 		return nil, err
 	}
 	return feed, nil
+}
+
+// readRegistered applies the stored registrations, on all cores: to unpack those of a large fleet takes
+// minutes on one. Their order does not matter, because the last one of a node counts.
+func (f *Fleet) readRegistered(ctx context.Context, feed *feed) error {
+	messages := make(chan jetstream.Msg)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for m := range messages {
+				f.handleRegistration(m, true)
+			}
+		})
+	}
+	err := feed.catchUp(ctx, 0, func(m jetstream.Msg, _ uint64) { messages <- m })
+	close(messages)
+	workers.Wait()
+	return err
 }
 
 // keepFollowing reads registrations until the fleet closes. When the feed ended or the stream
@@ -79,9 +99,6 @@ func (f *Fleet) logNotRead(err error) {
 	}
 }
 
-// handleStored applies the last registration of a node that was stored before the feed was opened.
-func (f *Fleet) handleStored(m jetstream.Msg, _ uint64) { f.handleRegistration(m, true) }
-
 // handleRegistration applies a registration, see update.replayed. One whose content cannot be read
 // still counts as a registration of its node.
 func (f *Fleet) handleRegistration(m jetstream.Msg, replayed bool) {
@@ -102,6 +119,7 @@ func (f *Fleet) handleRegistration(m jetstream.Msg, replayed bool) {
 func (f *Fleet) countOmitted(u update) {
 	f.omitted.Add(uint64(u.facts.omitted))
 	if count, log := f.omissions.Add("", uint64(u.facts.omitted), f.opts.Now()); log {
-		f.opts.Log.Warn("facts, classes or agents not indexed: beyond the limits", "node", u.name, "count", count)
+		f.opts.Log.Warn("facts, classes, agents or collectives not indexed: beyond the limits", "node", u.name,
+			"count", count)
 	}
 }

@@ -318,13 +318,19 @@ func newIndexedFleet(tb testing.TB, nodes int) *Fleet {
 	return f
 }
 
-// registerIndexed records a registration of node n with its facts and classes.
+// registerIndexed records a registration of node n with its facts, classes and collectives. Every tenth
+// node registers no collectives.
 func (f *Fleet) registerIndexed(n int, received time.Time) {
 	class, facts := []string{"role::web"}, `{"os":{"name":"Debian"},"cores":8,"serial":"S%d"}`
-	if n%10 == 0 {
+	collectives := []string{"mcollective"}
+	switch n % 10 {
+	case 1:
+		collectives = nil
+	case 0:
+		collectives = []string{"mcollective", "db"}
 		class, facts = []string{"role::db", "Backup"}, `{"os":{"name":"Fedora"},"cores":32,"serial":"S%d"}`
 	}
-	inventory := choria.Inventory{Classes: class, Facts: fmt.Appendf(nil, facts, n)}
+	inventory := choria.Inventory{Classes: class, Collectives: collectives, Facts: fmt.Appendf(nil, facts, n)}
 	f.withRegistry(func(r *registry, now time.Time) {
 		facts := f.index.indexInventory(&inventory)
 		r.registered(update{name: nodeName(n), site: "ams", received: received, facts: facts}, now)

@@ -17,12 +17,12 @@ import (
 // unpacks by default. Real inventories have tens of kilobytes.
 const maxUnpacked = 1 << 20
 
-// What is kept of a node for queries: facts, classes and agents beyond these limits are not kept, as if
-// the node did not have them.
+// What is kept of a node for queries: facts, classes, agents and collectives beyond these limits are not
+// kept, as if the node did not have them.
 const (
 	maxValue     = 4 << 10  // bytes of the JSON of a fact
-	maxNames     = 1000     // classes, and agents
-	maxNameBytes = 32 << 10 // of all classes together, and of all agents
+	maxNames     = 1000     // classes, agents, and collectives
+	maxNameBytes = 32 << 10 // of all classes together, of all agents, and of all collectives
 )
 
 // interned is a text that many nodes share; equal texts are in memory once.
@@ -30,10 +30,11 @@ type interned = unique.Handle[string]
 
 // indexedFacts are the values of a node that queries can select by.
 type indexedFacts struct {
-	values  []interned // JSON of each fact, in the order of index.paths; empty: the node lacks the fact
-	classes interned   // names, one per line
-	agents  interned   // names, one per line
-	omitted int        // facts, classes and agents that are beyond the limits
+	values      []interned // JSON of each fact, in the order of index.paths; empty: the node lacks the fact
+	classes     interned   // names, one per line
+	agents      interned   // names, one per line
+	collectives interned   // names, one per line; empty: not known
+	omitted     int        // facts, classes, agents and collectives that are beyond the limits
 }
 
 // index has the configured facts, and reads them from registrations.
@@ -88,6 +89,7 @@ func (i *index) indexInventory(inventory *choria.Inventory) *indexedFacts {
 	facts := &indexedFacts{values: make([]interned, len(i.paths))}
 	facts.classes = facts.keepNames(inventory.Classes)
 	facts.agents = facts.keepNames(inventory.AgentNames())
+	facts.collectives = facts.keepNames(inventory.Collectives)
 	for position, path := range i.paths {
 		value := gjson.GetBytes(inventory.Facts, path).Raw
 		if len(value) > maxValue {

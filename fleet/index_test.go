@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 	f := s.open(cfg)
 	bodies := [][]byte{
 		inventoryBody(t, `{"agents":[{"name":"rpcutil"},{"name":"puppet"}],"classes":["role::web"],
+			"collectives":["mcollective","ams"],
 			"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":8}}`),
 		fileBody(t, "/facts.json", `{"os":{"name":"Fedora"},"cores":2}`),
 		fileBody(t, "/etc/motd", "not JSON"),
@@ -30,9 +32,9 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 	_ = f.Close(t.Context())
 	f = s.open(cfg) // knows the nodes from their events before it reads the registrations
 	for n, want := range []string{
-		`cores:8 os.name:"Debian" os.release.major:"13"; role::web; rpcutil puppet`,
-		`cores:2 os.name:"Fedora"; ; `,
-		`; ; `,
+		`cores:8 os.name:"Debian" os.release.major:"13"; role::web; rpcutil puppet; mcollective ams`,
+		`cores:2 os.name:"Fedora"; ; ; `,
+		`; ; ; `,
 	} {
 		status, _ := f.Node(nodeName(n))
 		var facts []string
@@ -41,11 +43,39 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 				facts = append(facts, path+":"+string(value))
 			}
 		}
-		got := fmt.Sprintf("%s; %s; %s", strings.Join(facts, " "), strings.Join(status.Classes, " "),
-			strings.Join(status.Agents, " "))
+		got := fmt.Sprintf("%s; %s; %s; %s", strings.Join(facts, " "), strings.Join(status.Classes, " "),
+			strings.Join(status.Agents, " "), strings.Join(status.Collectives, " "))
 		if got != want || len(status.Facts) != len(facts) {
 			t.Errorf("%s has %s, want %s; facts %s", nodeName(n), got, want, status.Facts)
 		}
+	}
+}
+
+// The default configuration finds nodes by fact, class, agent and collective; with an empty index none of
+// these is kept.
+func TestFleet_IndexesByDefault(t *testing.T) {
+	t.Parallel()
+	query := Query{
+		Where:   parseWhere(t, "os.name=Debian", "os.family=Debian", "os.release.major=13"),
+		Classes: []string{"role::web"}, Agents: []string{"puppet"}, Collectives: []string{"ams"},
+	}
+	s := newFixture(t)
+	body := inventoryBody(t, `{"agents":[{"name":"puppet"}],"classes":["role::web"],"collectives":["ams"],
+		"facts":{"os":{"name":"Debian","family":"Debian","release":{"major":"13"}}}}`)
+	s.register(1, func(n int) []byte { return output(n, "1", body) })
+	page, err := s.open(DefaultConfig()).Nodes(query)
+	if err != nil || len(page.Nodes) != 1 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	cfg := DefaultConfig()
+	cfg.Index = nil
+	f := s.open(cfg)
+	if _, err := f.Nodes(query); !errors.Is(err, ErrQuery) {
+		t.Errorf("%v", err)
+	}
+	page, err = f.Nodes(Query{Collectives: []string{"fra"}})
+	if err != nil || len(page.Nodes) != 1 || page.Nodes[0].Collectives != nil {
+		t.Errorf("%+v, %v", page, err)
 	}
 }
 

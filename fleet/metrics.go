@@ -19,7 +19,7 @@ func (f *Fleet) Collector() prometheus.Collector {
 
 		omitted: f.omitted.Load,
 		beyond: desc("index_omitted_total",
-			"Facts, classes and agents of registrations that were not indexed, because they exceed a limit."),
+			"Facts, classes, agents and collectives that were not indexed, because they exceed a limit."),
 
 		ignored: f.ignored.Load,
 		ignoredShutdowns: desc("shutdown_events_ignored_total",

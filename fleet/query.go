@@ -20,6 +20,10 @@ type Query struct {
 	Classes    []string            // all of them, as in Choria's filters
 	Agents     []string            // all of them, as in Choria's filters
 
+	// Collectives are names; a node must be in one of them. A node whose collectives are not known counts
+	// as a member of each: only inventories have them.
+	Collectives []string
+
 	Sort  Sort
 	After string // only names that follow this one; only with Sort "name" or empty
 	Limit int    // at most this many nodes; 0: all
@@ -77,6 +81,9 @@ func (f *Fleet) selection(q Query) (*selection, error) {
 	}
 	if q.Text != "" {
 		s.require(func(n *node) bool { return strings.Contains(n.name, q.Text) })
+	}
+	if len(q.Collectives) > 0 {
+		s.requireCollective(q.Collectives)
 	}
 	if err := errors.Join(f.requireRegistered(q, s), s.requireNames(q.Identities)); err != nil {
 		return nil, queryError{err}
@@ -148,21 +155,34 @@ func (s *selection) requireMembers(filters []string, list func(*indexedFacts) in
 	return nil
 }
 
-// requireIndexed adds a condition on an indexed value. Usually there are far fewer different
-// values than nodes, so the result is computed once per value.
+// requireCollective adds the condition that the node is in one of the collectives, or that its collectives
+// are not known.
+func (s *selection) requireCollective(collectives []string) {
+	match := s.once(func(names interned) bool {
+		return names.Value() == "" || slices.ContainsFunc(splitLines(names), func(name string) bool {
+			return slices.Contains(collectives, name)
+		})
+	})
+	s.require(func(n *node) bool { return n.facts == nil || match(n.facts.collectives) })
+}
+
+// requireIndexed adds a condition on an indexed value.
 func (s *selection) requireIndexed(value func(*indexedFacts) interned, match func(interned) bool) {
+	match = s.once(match)
+	s.require(func(n *node) bool { return n.facts != nil && match(value(n.facts)) })
+}
+
+// once returns a function that calls match once for each value. Usually there are far fewer different
+// values than nodes.
+func (s *selection) once(match func(interned) bool) func(interned) bool {
 	results := map[interned]bool{}
-	s.require(func(n *node) bool {
-		if n.facts == nil {
-			return false
-		}
-		v := value(n.facts)
-		result, ok := results[v]
+	return func(value interned) bool {
+		result, ok := results[value]
 		if !ok {
 			s.work++
-			result = match(v)
-			results[v] = result
+			result = match(value)
+			results[value] = result
 		}
 		return result
-	})
+	}
 }

@@ -34,6 +34,9 @@ func TestQuery_SelectsNodesThatMeetAllConditions(t *testing.T) {
 		"facts of none":      {Query{Where: parseWhere(t, "os.name=debian", "cores>10")}, 0},
 		"class":              {Query{Classes: []string{"backup"}}, 10},
 		"class and fact":     {Query{Classes: []string{"/^role/"}, Where: parseWhere(t, "cores=32")}, 10},
+		"collective":         {Query{Collectives: []string{"db"}}, 20},
+		"collectives":        {Query{Collectives: []string{"other", "mcollective"}}, 100},
+		"no collective":      {Query{Collectives: []string{"MCollective"}}, 10},
 		"agent":              {Query{Agents: []string{"/.*/"}}, 0},
 		"pattern with limit": {Query{Identities: []string{"/0[.]/"}, Limit: 4}, 4},
 	} {
@@ -47,7 +50,7 @@ func TestQuery_SelectsNodesThatMeetAllConditions(t *testing.T) {
 }
 
 func TestQuery_ReturnsErrQueryForInvalidQuery(t *testing.T) {
-	indexed, unindexed := newIndexedFleet(t, 3), New(DefaultConfig(), Options{Now: time.Now})
+	indexed, unindexed := newIndexedFleet(t, 3), New(Config{}, Options{Now: time.Now})
 	for label, test := range map[string]struct {
 		f    *Fleet
 		q    Query

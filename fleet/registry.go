@@ -59,8 +59,10 @@ func (r *registry) registered(u update, now time.Time) {
 		n = r.add(&node{name: u.name, connections: r.connections[u.name]})
 		n.copyConnection()
 	}
-	n.registeredOn = u.subject
 	isNew := n.isNew(u, now)
+	if isNew || n.registeredOn == (interned{}) {
+		n.registeredOn = u.subject
+	}
 	if isNew || u.received.Equal(n.stored) { // if equal, the node may be restored from an event, which has no facts
 		n.stored = u.received
 		if u.facts != nil {

@@ -46,6 +46,7 @@ type NodeStatus struct {
 	Rejected              *Rejection `json:"rejected,omitempty"` // nil: no message since the last registration
 	Conflict              *Conflict  `json:"conflict,omitempty"` // nil: there is none
 	Classes               []string   `json:"classes,omitempty"`
+	Collectives           []string   `json:"collectives,omitempty"` // only from inventories
 	Agents                []string   `json:"agents,omitempty"`
 
 	Facts map[string]json.RawMessage `json:"facts,omitempty"` // indexed facts by path
@@ -123,6 +124,7 @@ func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 		}
 	}
 	status.Classes, status.Agents = splitLines(n.facts.classes), splitLines(n.facts.agents)
+	status.Collectives = splitLines(n.facts.collectives)
 	return status
 }
 

@@ -18,23 +18,24 @@ import (
 // NodeQuery selects nodes. Empty fields select all of them. docs/api.md has the syntax of the
 // values; the console checks them.
 type NodeQuery struct {
-	States     []string // up, late, down, stopped or connected; a node must be in one of them
-	Sites      []string // one of them
-	Identities []string // names or /regular expressions/; one of them
-	Where      []string // conditions on facts, such as os.name=Debian; all of them
-	Classes    []string // names or /regular expressions/; all of them
-	Agents     []string // names or /regular expressions/; all of them
-	Text       string   // part of the name
-	Sort       string   // name, received, since, -received or -since; empty: name
-	After      string   // only nodes whose name follows this one; needs the order of names
-	Limit      int      // 0: 100 for Nodes; no limit for the other methods
+	States      []string // up, late, down, stopped or connected; a node must be in one of them
+	Sites       []string // one of them
+	Identities  []string // names or /regular expressions/; one of them
+	Where       []string // conditions on facts, such as os.name=Debian; all of them
+	Classes     []string // names or /regular expressions/; all of them
+	Agents      []string // names or /regular expressions/; all of them
+	Collectives []string // names; one of them, or the node's collectives are not known
+	Text        string   // part of the name
+	Sort        string   // name, received, since, -received or -since; empty: name
+	After       string   // only nodes whose name follows this one; needs the order of names
+	Limit       int      // 0: 100 for Nodes; no limit for the other methods
 }
 
 // path returns the path and query of a request for the nodes in a format.
 func (q NodeQuery) path(format string) string {
 	values := url.Values{
 		"state": q.States, "site": q.Sites, "identity": q.Identities, "where": q.Where,
-		"class": q.Classes, "agent": q.Agents, "format": {format},
+		"class": q.Classes, "agent": q.Agents, "collective": q.Collectives, "format": {format},
 	}
 	for name, value := range map[string]string{"text": q.Text, "sort": q.Sort, "after": q.After} {
 		if value != "" {

@@ -22,10 +22,10 @@ func TestNodeQuery_Path(t *testing.T) {
 			"every field",
 			NodeQuery{
 				States: []string{"up", "late"}, Sites: []string{"ams"}, Identities: []string{"/^web/"},
-				Where: []string{"cores>8"}, Classes: []string{"a"}, Agents: []string{"b"},
+				Where: []string{"cores>8"}, Classes: []string{"a"}, Agents: []string{"b"}, Collectives: []string{"c"},
 				Text: "x", Sort: "-since", After: "web1", Limit: 5,
 			},
-			"/api/v1/nodes?after=web1&agent=b&class=a&format=jsonl&identity=%2F%5Eweb%2F&limit=5" +
+			"/api/v1/nodes?after=web1&agent=b&class=a&collective=c&format=jsonl&identity=%2F%5Eweb%2F&limit=5" +
 				"&site=ams&sort=-since&state=up&state=late&text=x&where=cores%3E8",
 		},
 	} {

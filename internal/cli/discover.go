@@ -102,6 +102,9 @@ func findNodes(ctx context.Context, client *apiclient.Client, request *choria.Di
 	query := apiclient.NodeQuery{
 		States: discoverStates, Classes: request.Filter.Classes, Agents: request.Filter.Agents,
 	}
+	if request.Collective != "" {
+		query.Collectives = []string{request.Collective}
+	}
 	if states := request.Options["state"]; states != "" {
 		query.States = strings.Split(states, ",")
 	}

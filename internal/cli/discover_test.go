@@ -97,6 +97,19 @@ func TestDiscover_FindsNodesAsChoriaDoes(t *testing.T) {
 			t.Errorf("%v %s", nodes, failure)
 		}
 	})
+	t.Run("another collective", func(t *testing.T) {
+		other := strings.Replace(request(`{}`, `null`), `"collective":"mcollective"`, `"collective":"ams"`, 1)
+		nodes, failure := discovered(t, other, "--server", p.console)
+		var want []string
+		for i := range discoverNodes {
+			if !hasInventory(i) { // its collectives are not known
+				want = append(want, fmt.Sprintf("node%05d.example.net", i))
+			}
+		}
+		if failure != "" || !slices.Equal(nodes, want) {
+			t.Errorf("%v %s; want %v", nodes, failure, want)
+		}
+	})
 	t.Run("many identities", func(t *testing.T) {
 		many := make([]string, 3*maxIdentities) // of which one exists
 		for i := range many {

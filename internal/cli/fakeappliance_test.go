@@ -143,6 +143,7 @@ func fakeNodes() []fleet.NodeStatus {
 			Connection: fleet.Connection{Connected: "yes", Since: hoursAgo(50), Address: "192.0.2.7", Verified: true},
 			Facts:      map[string]json.RawMessage{"os.name": json.RawMessage(`"Debian"`), "cores": json.RawMessage("8")},
 			Classes:    []string{"apache", "base"}, Agents: []string{"puppet", "rpcutil"},
+			Collectives: []string{"mcollective", "ams"},
 		},
 		{
 			Name: "web3.example.net", State: fleet.Connected, Since: hoursAgo(6), Reason: reasonConnected, Site: "ams",
@@ -252,7 +253,9 @@ func (a *fakeAppliance) Summary() fleet.Summary {
 func (a *fakeAppliance) Nodes(q fleet.Query) (fleet.Page, error) {
 	page := fleet.Page{Nodes: []fleet.NodeStatus{}}
 	for _, n := range a.nodes {
-		if len(q.States) == 0 || slices.Contains(q.States, n.State) {
+		inState := len(q.States) == 0 || slices.Contains(q.States, n.State)
+		elsewhere := len(n.Collectives) > 0 && len(q.Collectives) > 0 && !slices.Contains(n.Collectives, q.Collectives[0])
+		if inState && !elsewhere {
 			page.Nodes = append(page.Nodes, n)
 		}
 	}

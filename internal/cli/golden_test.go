@@ -33,6 +33,7 @@ var commandLines = []string{
 	"nodes",
 	"nodes --state up --json",
 	"nodes --csv",
+	"nodes --collective fra",
 	"nodes --format json --state up",
 	"nodes --format table --state up",
 	"nodes --format flatfile",

@@ -90,6 +90,9 @@ func detailRows(d fleet.Detail) [][]string {
 	if len(d.Agents) > 0 {
 		rows = append(rows, []string{"agents", strings.Join(d.Agents, " ")})
 	}
+	if len(d.Collectives) > 0 {
+		rows = append(rows, []string{"collectives", strings.Join(d.Collectives, " ")})
+	}
 	return rows
 }
 

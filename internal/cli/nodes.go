@@ -37,7 +37,7 @@ func (p *program) nodesCommand() *cobra.Command {
 		"  muster nodes --state down\n  muster nodes --where os.name=Debian --class apache --csv", c.run)
 	cmd.Long = `List nodes: as a table on a terminal, otherwise one name a line. Without filters, all
 nodes of the fleet. Identities, facts, classes and agents are matched as Choria matches
-them; facts, classes and agents can be selected only when fleet.index names facts to keep.`
+them; facts, classes, agents and collectives are kept unless fleet.index is empty.`
 	flags, q := cmd.Flags(), &c.query
 	flags.StringArrayVar(&q.States, "state", nil,
 		"only nodes in this state: up, late, down, stopped or connected; repeatable, a node must be in one of them")
@@ -53,6 +53,9 @@ them; facts, classes and agents can be selected only when fleet.index names fact
 	flags.StringArrayVar(&q.Agents, "agent", nil,
 		"only nodes with this agent, or one that matches /a regular expression/; "+
 			"repeatable, a node must match all of them")
+	flags.StringArrayVar(&q.Collectives, "collective", nil,
+		"only nodes in this collective, and those that do not register their collectives; "+
+			"repeatable, a node must be in one of them")
 	flags.StringVar(&q.Text, "text", "", "only nodes whose name contains this text")
 	flags.StringVar(&q.Sort, "sort", "name", "order: name, received or since; -received or -since: latest first")
 	flags.IntVar(&q.Limit, "limit", 0, "maximum number of nodes, up to 10000; 0: all by name, 10000 in another order")
@@ -112,7 +115,7 @@ func (c *nodesCommand) validate() error {
 	}
 	for flag, values := range map[string][]string{
 		"state": q.States, "site": q.Sites, "identity": q.Identities,
-		"where": q.Where, "class": q.Classes, "agent": q.Agents,
+		"where": q.Where, "class": q.Classes, "agent": q.Agents, "collective": q.Collectives,
 	} {
 		if slices.Contains(values, "") {
 			return usageError{fmt.Errorf("--%s must not be empty", flag)}
