@@ -1,19 +1,15 @@
 package appliance_test
 
 import (
-	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
-	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/simnode"
@@ -23,13 +19,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// createG is what `choria governor add G1 2 10m` sends to create the governor G1; Choria 0.29 with jsm.go 0.4.
-const createG = `{"name":"GOVERNOR_G1","description":"Concurrency Governor G1","subjects":["choria.governor.G1"],` +
-	`"retention":"limits","max_consumers":-1,"max_msgs_per_subject":-1,"max_msgs":2,"max_bytes":-1,` +
-	`"max_age":600000000000,"max_msg_size":-1,"storage":"file","discard":"new","num_replicas":1,"sealed":false,` +
-	`"deny_delete":false,"deny_purge":false,"allow_rollup_hdrs":false,"allow_direct":false,"mirror_direct":false,` +
-	`"consumer_limits":{}}`
-
 // Answers of JetStream.
 const (
 	governorFull = `{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},` +
@@ -37,51 +26,11 @@ const (
 	messageDeleted = `{"success":true,"type":"io.nats.jetstream.api.v1.stream_msg_delete_response"}`
 )
 
-// governorNode is a node that enters governors, as Choria's do.
-type governorNode struct {
-	*nats.Conn
-	t        *testing.T
-	identity string
-
-	mu     sync.Mutex
-	socket net.Conn // of the connection
-}
-
-// Dial makes the node a nats.CustomDialer.
-func (n *governorNode) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.Dial(network, address)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.socket = conn
-	return conn, err
-}
-
-// cut ends the connection without a word.
-func (n *governorNode) cut() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.socket != nil {
-		_ = n.socket.Close()
-	}
-}
-
-// newGovernorNode connects a node with the permissions for governors. It reconnects.
-func newGovernorNode(t *testing.T, a *appliance.Appliance, site *enroll.Site, identity string) *governorNode {
+// newGovernorNode connects a node with the permissions for governors.
+func newGovernorNode(t *testing.T, a *appliance.Appliance, site *enroll.Site, identity string) *testkit.Governed {
 	t.Helper()
-	n := &governorNode{t: t, identity: identity}
-	c := issue(t, site, choria.Claims{
-		Purpose: choria.PurposeServer, OrgUnit: "choria", Identity: identity, Collectives: []string{"choria"},
-		Permissions: map[string]bool{"streams": true, "governor": true},
-	})
-	n.Conn = testkit.Connect(t, a, append(c.Options(identity, site.Roots()),
-		nats.CustomInboxPrefix(fmt.Sprintf("choria.reply.%x", md5.Sum([]byte(identity)))),
-		nats.SetCustomDialer(n), nats.IgnoreAuthErrorAbort(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
-		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
-	return n
+	return testkit.NewGoverned(t, a.BrokerAddress(), site, identity)
 }
-
-// watcher is the name under which a watcher of the node enters.
-func (n *governorNode) watcher() string { return "Auto Agent  machine#watcher @ " + n.identity }
 
 // want sends a request and compares the answer; "" matches any. It returns the answer.
 func want(t *testing.T, nc *nats.Conn, subject, body, answer string) string {
@@ -100,13 +49,10 @@ func entered(sequence uint64) string {
 	return fmt.Sprintf(`{"stream":"GOVERNOR_G1","seq":%d}`, sequence)
 }
 
-// deleteEntry is what Choria sends to leave, in the form of jsm.go.
-func deleteEntry(sequence uint64) string { return fmt.Sprintf(`{"seq":%d,"no_erase":true}`, sequence) }
-
 // leave leaves the governor G1.
-func (n *governorNode) leave(sequence uint64, answer string) string {
-	n.t.Helper()
-	return want(n.t, n.Conn, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1", deleteEntry(sequence), answer)
+func leave(t *testing.T, n *testkit.Governed, sequence uint64, answer string) string {
+	t.Helper()
+	return want(t, n.Conn, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1", testkit.DeleteEntry(sequence), answer)
 }
 
 // newGovernor runs an appliance with the governor G1.
@@ -115,7 +61,7 @@ func newGovernor(t *testing.T) (*appliance.Appliance, *enroll.Site, *nats.Conn) 
 	site, text := newSite(t, "")
 	a := testkit.Appliance(t, text)
 	admin := adminJetStream(t, a, site).Conn()
-	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", createG, "")
+	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", testkit.CreateGovernor, "")
 	return a, site, admin
 }
 
@@ -146,35 +92,36 @@ func TestGovernors_AnswerChoria(t *testing.T) {
 		}
 	}
 	info(`"err_code":10059`)
-	created := want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", createG, "")
+	created := want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", testkit.CreateGovernor, "")
 	if !strings.Contains(created, `"subjects":["choria.governor.G1"]`) || strings.Contains(created, "muster.write") {
 		t.Errorf("created as %s", created)
 	}
-	want(t, admin, "$JS.API.STREAM.UPDATE.GOVERNOR_G1", strings.Replace(createG, `"max_msgs":2`, `"max_msgs":1`, 1), "")
+	update := strings.Replace(testkit.CreateGovernor, `"max_msgs":2`, `"max_msgs":1`, 1)
+	want(t, admin, "$JS.API.STREAM.UPDATE.GOVERNOR_G1", update, "")
 	info(`"subjects":["choria.governor.G1"]`, `"max_msgs":1`, `"messages":0`)
 	want(t, admin, "$JS.API.STREAM.NAMES", `{"offset":0,"subject":"choria.governor.*"}`, `{"limit":256,"offset":0,`+
 		`"streams":["GOVERNOR_G1"],"total":1,"type":"io.nats.jetstream.api.v1.stream_names_response"}`)
 
 	n1, n2 := newGovernorNode(t, a, site, "n1.example.net"), newGovernorNode(t, a, site, "n2.example.net")
 	want(t, n1.Conn, "$JS.API.STREAM.INFO.GOVERNOR_G1", "", "")
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(1))
-	want(t, n2.Conn, "choria.governor.G1", n2.watcher(), governorFull)
-	viewGovernor(t, admin, n1.watcher())
-	n1.leave(1, messageDeleted)
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(1))
+	want(t, n2.Conn, "choria.governor.G1", n2.Watcher(), governorFull)
+	viewGovernor(t, admin, n1.Watcher())
+	leave(t, n1, 1, messageDeleted)
 	want(t, n2.Conn, "choria.governor.G1", "n2.example.net", entered(2)) // choria governor run
-	n2.leave(2, messageDeleted)
+	leave(t, n2, 2, messageDeleted)
 	want(t, n2.Conn, "choria.governor.G1", "n2.example.net", entered(3))
 	if entry := want(t, admin, "$JS.API.STREAM.MSG.GET.GOVERNOR_G1", `{"seq":3}`, ""); !strings.Contains(entry,
 		`"subject":"choria.governor.G1","seq":3`) || !strings.Contains(entry, `"data":"bjIuZXhhbXBsZS5uZXQ="`) {
 		t.Errorf("the entry is %s", entry)
 	}
 	want(t, admin, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1", `{"seq":3}`, messageDeleted) // choria governor evict
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(4))
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(4))
 	want(t, admin, "$JS.API.STREAM.PURGE.GOVERNOR_G1", "",
 		`{"purged":1,"success":true,"type":"io.nats.jetstream.api.v1.stream_purge_response"}`)
 	want(t, admin, "$JS.API.STREAM.DELETE.GOVERNOR_G1", "",
 		`{"success":true,"type":"io.nats.jetstream.api.v1.stream_delete_response"}`)
-	_, err := n1.Request("choria.governor.G1", []byte(n1.watcher()), wait.Limit)
+	_, err := n1.Request("choria.governor.G1", []byte(n1.Watcher()), wait.Limit)
 	if !errors.Is(err, nats.ErrNoResponders) {
 		t.Errorf("a governor that does not exist: %v", err)
 	}
@@ -202,29 +149,29 @@ func TestGovernors_NoNodeFreesTheSlotOfAnother(t *testing.T) {
 	t.Parallel()
 	a, site, admin := newGovernor(t)
 	n1, n2 := newGovernorNode(t, a, site, "n1.example.net"), newGovernorNode(t, a, site, "n2.example.net")
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(1))
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(1))
 	refused := `{"error":{"code":403,"err_code":10057,"description":` +
 		`"message delete not permitted: the entry was not made by this node"},` +
 		`"type":"io.nats.jetstream.api.v1.stream_msg_delete_response"}`
-	n2.leave(1, refused)
-	if answer := n2.leave(2, ""); !strings.Contains(answer, `"err_code":10037`) { // nothing is stored there yet
+	leave(t, n2, 1, refused)
+	if answer := leave(t, n2, 2, ""); !strings.Contains(answer, `"err_code":10037`) { // nothing is stored there yet
 		t.Errorf("an entry that does not exist: %s", answer)
 	}
-	forged := &nats.Msg{Subject: "choria.governor.G1", Data: []byte(n1.watcher()), Header: nats.Header{
+	forged := &nats.Msg{Subject: "choria.governor.G1", Data: []byte(n1.Watcher()), Header: nats.Header{
 		contract.HeaderIdentity: {"n1.example.net"}, contract.HeaderConnection: {"x/1"},
 	}}
 	m, err := n2.RequestMsg(forged, wait.Limit)
 	if err != nil || string(m.Data) != entered(2) {
 		t.Fatalf("%v: %v", m, err)
 	}
-	n1.leave(2, refused)
+	leave(t, n1, 2, refused)
 	wantEntries(t, admin, 2)
 	const refusals = "\nmuster_broker_permission_violations_total{kind=\"publish\"} 2\n"
 	if _, metrics := testkit.Get(t, a, "/metrics"); !strings.Contains(metrics, refusals) {
 		t.Error("2 refusals are not counted")
 	}
-	n2.leave(2, messageDeleted)
-	n1.leave(1, messageDeleted)
+	leave(t, n2, 2, messageDeleted)
+	leave(t, n1, 1, messageDeleted)
 	wantEntries(t, admin, 0)
 }
 
@@ -247,7 +194,7 @@ func TestGovernors_IgnoreWhatNoNodePublished(t *testing.T) {
 		"$JS.API.STREAM.DELETE.GOVERNOR_G1", "$JS.API.STREAM.PURGE.GOVERNOR_G1", "muster.admin.accept-loss.GOVERNOR_G1",
 		target,
 	} {
-		if err := n1.PublishRequest(target, reply, []byte(n1.watcher())); err != nil {
+		if err := n1.PublishRequest(target, reply, []byte(n1.Watcher())); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -260,7 +207,7 @@ func TestGovernors_IgnoreWhatNoNodePublished(t *testing.T) {
 		}
 		return nil
 	})
-	want(t, n1.Conn, target, n1.watcher(), entered(5)) // the watcher has replaced its own entries
+	want(t, n1.Conn, target, n1.Watcher(), entered(5)) // the watcher has replaced its own entries
 	want(t, n1.Conn, "$JS.API.STREAM.INFO.GOVERNOR_G1", "", "")
 	wantEntries(t, admin, 1)
 }
@@ -283,12 +230,12 @@ func TestGovernors_ExistingOnesAreConverted(t *testing.T) {
 	dir := t.TempDir()
 	a, _, closeAppliance := reopen(t, dir, text)
 	admin := adminJetStream(t, a, site).Conn()
-	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", createG, "")
+	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", testkit.CreateGovernor, "")
 	rawUpdate(t, a, "GOVERNOR_G1", func(cfg *jetstream.StreamConfig) {
 		cfg.Subjects, cfg.SubjectTransform = []string{"choria.governor.G1"}, nil
 	})
 	n1 := newGovernorNode(t, a, site, "n1.example.net")
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(1)) // of JetStream itself: only one answer arrives
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(1)) // of JetStream itself: only one answer arrives
 	n1.Close()
 	closeAppliance()
 
@@ -300,13 +247,13 @@ func TestGovernors_ExistingOnesAreConverted(t *testing.T) {
 	admin = adminJetStream(t, a, site).Conn()
 	wantEntries(t, admin, 1)
 	n1 = newGovernorNode(t, a, site, "n1.example.net")
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(2))
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(2))
 	want(t, n1.Conn, "choria.governor.G1", "n1.example.net", governorFull)
-	if answer := n1.leave(1, ""); !strings.Contains(answer, `"err_code":10057`) {
+	if answer := leave(t, n1, 1, ""); !strings.Contains(answer, `"err_code":10057`) {
 		t.Errorf("an entry without identity: %s", answer)
 	}
 	want(t, admin, "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1", `{"seq":1}`, messageDeleted)
-	n1.leave(2, messageDeleted)
+	leave(t, n1, 2, messageDeleted)
 	wantEntries(t, admin, 0)
 }
 
@@ -319,11 +266,11 @@ func TestGovernors_SurviveAReopenedStore(t *testing.T) {
 	if err := a.ReopenStore(); err != nil {
 		t.Fatal(err)
 	}
-	n1.leave(1, messageDeleted)
-	want(t, n1.Conn, "choria.governor.G1", n1.watcher(), entered(2))
-	n1.cut()
+	leave(t, n1, 1, messageDeleted)
+	want(t, n1.Conn, "choria.governor.G1", n1.Watcher(), entered(2))
+	n1.Cut()
 	wait.Eventually(t, func() error { // the watcher has no answer perhaps, and enters again
-		m, err := n1.Request("choria.governor.G1", []byte(n1.watcher()), time.Second)
+		m, err := n1.Request("choria.governor.G1", []byte(n1.Watcher()), time.Second)
 		if err == nil && strings.Contains(string(m.Data), "error") {
 			err = errors.New(string(m.Data))
 		}
@@ -338,12 +285,12 @@ func TestGovernors_ReleaseSlotsOfNodesThatAreDown(t *testing.T) {
 	site, text := newSite(t, "[fleet]\ndisconnect_grace = '1s'\n[broker]\ngovernor_release = '1s'\n")
 	a := testkit.Appliance(t, text)
 	admin := adminJetStream(t, a, site).Conn()
-	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", createG, "")
+	want(t, admin, "$JS.API.STREAM.CREATE.GOVERNOR_G1", testkit.CreateGovernor, "")
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var entries []*governorNode
+	var entries []*testkit.Governed
 	for i := range 2 {
 		n, err := simnode.NewNode(i, simnode.NodeOptions{Site: site, RSA: key})
 		if err != nil {
@@ -353,11 +300,11 @@ func TestGovernors_ReleaseSlotsOfNodesThatAreDown(t *testing.T) {
 		publishAll(t, nc, n, 1, func(int) string { return testkit.Subject })
 		nc.Close()
 		g := newGovernorNode(t, a, site, n.Identity)
-		want(t, g.Conn, "choria.governor.G1", g.identity, entered(uint64(i+1)))
+		want(t, g.Conn, "choria.governor.G1", g.Identity, entered(uint64(i+1)))
 		entries = append(entries, g)
 	}
 	entries[0].Close()
 	wantEntries(t, admin, 1)
-	entries[1].leave(2, messageDeleted)
+	leave(t, entries[1], 2, messageDeleted)
 	wantEntries(t, admin, 0)
 }

@@ -2,11 +2,9 @@ package appliance_test
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +16,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/choria"
@@ -113,30 +110,7 @@ func connectAs(t *testing.T, a *appliance.Appliance, site *enroll.Site, role str
 		name = "choria=" + name
 		claims.CallerID, claims.Identity = name, ""
 	}
-	return connect(t, a, issue(t, site, claims), site, name, encrypted)
-}
-
-// issue returns credentials with a token of the site.
-func issue(t *testing.T, site *enroll.Site, claims choria.Claims) (c simnode.Credentials) {
-	t.Helper()
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	claims.PublicKey = hex.EncodeToString(public)
-	text, err := os.ReadFile(filepath.Join(site.Dir, "issuer.seed"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed, err := hex.DecodeString(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Key = key
-	if c.Token, err = choria.IssueToken(claims, ed25519.NewKeyFromSeed(seed), time.Now(), time.Hour); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return connect(t, a, testkit.IssueToken(t, site, claims), site, name, encrypted)
 }
 
 // connect connects with the credentials. The inbox is that of a connection with a token.
