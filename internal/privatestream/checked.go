@@ -24,7 +24,7 @@ func (s *Service) checkNode(m inproc.Message) ([]byte, error) {
 	ofBucket := strings.HasPrefix(stream, contract.PrefixBucketStream)
 	switch {
 	case s.isLeaving(operation, m.Peer):
-		return m.Data, s.checkLeaving(operation, m.Peer, m.Data)
+		return s.checkLeaving(operation, m.Peer, m.Data)
 	case ofBucket && request == opCreateConsumer:
 		return ownConsumer(m.Data)
 	case ofBucket && request == opDeleteConsumer:

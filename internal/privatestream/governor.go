@@ -11,10 +11,13 @@ import (
 )
 
 // errOtherEntry is the answer to a node that would free the slot of another one, with JetStream's code for a
-// message that was not deleted.
-var errOtherEntry = &apiError{
-	http.StatusForbidden, 10057, "message delete not permitted: the entry was not made by this node",
-}
+// message that was not deleted. errInvalidJSON is JetStream's answer to a request that cannot be read.
+var (
+	errOtherEntry = &apiError{
+		http.StatusForbidden, 10057, "message delete not permitted: the entry was not made by this node",
+	}
+	errInvalidJSON = &apiError{http.StatusBadRequest, 10025, "invalid JSON"}
+)
 
 // isLeaving reports whether a request is one with which a node leaves a governor. Clients and administrators
 // may delete every entry.
@@ -23,23 +26,27 @@ func (s *Service) isLeaving(operation string, from inproc.Peer) bool {
 	return request == opDeleteMessage && contract.GovernorSubjects(stream) != "" && s.opts.IsNode(from.ID)
 }
 
-// checkLeaving returns why a node may not delete an entry of a governor; nil: it has made the entry itself. A
-// request for a sequence without an entry is not passed on to JetStream: another node's entry might be stored
-// there just then.
-func (s *Service) checkLeaving(operation string, from inproc.Peer, data []byte) error {
+// checkLeaving returns what to send to JetStream for a request of a node to delete an entry of a governor, or why it
+// is refused: the node has not made that entry. JetStream gets only what was checked. A request for a sequence
+// without an entry is not passed on either: another node's entry might be stored there just then.
+func (s *Service) checkLeaving(operation string, from inproc.Peer, data []byte) ([]byte, error) {
 	var request struct {
 		Sequence uint64 `json:"seq"`
+		NoErase  bool   `json:"no_erase,omitempty"`
 	}
 	if json.Unmarshal(data, &request) != nil {
-		return nil // JetStream answers it
+		return nil, errInvalidJSON
 	}
 	_, stream := splitOperation(operation)
 	made, err := s.raw.madeBy(s.ctx, stream, request.Sequence, from.User)
-	if err == nil && !made {
-		s.opts.Refused(from, contract.PrefixAPI+operation)
-		err = errOtherEntry
+	if err != nil {
+		return nil, err
 	}
-	return err
+	if !made {
+		s.opts.Refused(from, contract.PrefixAPI+operation)
+		return nil, errOtherEntry
+	}
+	return json.Marshal(request)
 }
 
 // madeBy reports whether an identity has made an entry of a governor. The appliance alone writes the header.
