@@ -53,7 +53,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		tokens:   o.Verifier.TokenVerifier(),
 		now:      o.Now,
 		permissions: permissionBuilder{
-			ingest: o.Ingest, private: o.Private, privateStreams: o.PrivateStreams, mainCollective: cfg.MainCollective,
+			ingest: o.Ingest, private: o.Private, mainCollective: cfg.MainCollective,
 		},
 		audit:          o.Audit,
 		refusals:       newRefusals(o.Log, o.Rejected, o.Now),

@@ -14,7 +14,6 @@ import (
 type permissionBuilder struct {
 	ingest         []string // subjects that adapters read
 	private        []string // subjects that only the appliance publishes to
-	privateStreams []string // names of the streams that only the appliance writes to
 	mainCollective string   // of the inboxes of connections with certificates
 }
 

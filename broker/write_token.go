@@ -74,9 +74,6 @@ func (a *bufferedAnswer) WriteHeader(status int) { a.status = status }
 // denyToken denies a client to subscribe to what has the write token: the subjects with it and, unless the
 // client may see JetStream's advisories, the requests to JetStream's API.
 func (b permissionBuilder) denyToken(s *subjects, seesAdvisories bool) {
-	if len(b.privateStreams) == 0 {
-		return
-	}
 	s.neverSubscribe = append(s.neverSubscribe, contract.SubjectWrite+">")
 	if !seesAdvisories {
 		s.neverSubscribe = append(s.neverSubscribe, contract.SubjectAPIAdvisory)
