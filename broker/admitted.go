@@ -13,6 +13,7 @@ const sweepInterval = 30 * time.Second
 // proof is what a connection has proved its identity with: a certificate, a token, or both.
 type proof struct {
 	name, address string
+	certName      string              // name in the certificate that its roles follow from; empty: a token decided
 	certificate   *choria.Certificate // nil: it presented none
 	claims        *choria.Claims      // nil: it presented no token
 	expires       time.Time
@@ -27,6 +28,9 @@ func proofOf(c *connectionAttempt, user string) *proof {
 	p := &proof{name: user, address: c.remote(), certificate: c.certificate, claims: c.claims}
 	if c.certificate != nil {
 		p.expires = c.certificate.Expires()
+	}
+	if c.claims == nil {
+		p.certName = c.certName()
 	}
 	if c.claims != nil && (c.certificate == nil || c.claims.Expires().Before(p.expires)) {
 		p.expires = c.claims.Expires()
@@ -100,6 +104,19 @@ func (a *admitted) takeInvalid(verifier *choria.Verifier, all bool, now time.Tim
 type invalid struct {
 	*proof
 	err error
+}
+
+// byCertificate returns the connections whose roles follow from a certificate with a name for which selected
+// returns true.
+func (a *admitted) byCertificate(selected func(name string) bool) (ids []uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, p := range a.proofs {
+		if p.certName != "" && selected(p.certName) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // sweep forgets connections that are not open any more, every sweepInterval, and reports whether it did.

@@ -83,9 +83,9 @@ func (c *certificates) serverConfig(began func(net.Conn)) *tls.Config {
 // expires returns when the broker's certificate expires; the zero time if it has none.
 func (c *certificates) expires() time.Time { return c.files.Current().Expires() }
 
-// Reload applies the roles to the connections that are made from now on, and loads the TLS files, the
-// revocation lists and the list of revoked tokens if they have changed.
+// Reload applies the roles, see changeRoles, and loads the TLS files, the revocation lists and the list of
+// revoked tokens if they have changed.
 func (b *Broker) Reload(roles Roles) {
-	b.auth.roles.Store(&roles)
+	b.changeRoles(roles)
 	b.refreshTrust(b.opts.Now())
 }

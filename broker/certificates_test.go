@@ -184,14 +184,6 @@ func TestCertificates_ReloadKeepsConnections(t *testing.T) {
 	}
 }
 
-func TestBroker_ReloadAppliesRolesToNewConnections(t *testing.T) {
-	s := openSite(t, nil)
-	before := s.peer(t, s.certificate("web1"))
-	s.broker.Reload(Roles{Admin: []string{"web1"}})
-	before.mustNotPublish("anything")
-	s.peer(t, s.certificate("web1")).mustPublish("anything")
-}
-
 func TestBroker_BadHandshakesDoNotDisturbNodes(t *testing.T) {
 	half := 1000
 	if testing.Short() {
