@@ -46,6 +46,12 @@ func (a *Appliance) isNode(connection uint64) bool {
 	return a.cfg.Broker.VerifiesIdentities() && (role == broker.RoleNode || role == broker.RoleNone)
 }
 
+// isAdmin reports whether a connection is that of an administrator or of the appliance. In a lab all are.
+func (a *Appliance) isAdmin(connection uint64) bool {
+	role := a.broker.RoleOf(connection)
+	return role == broker.RoleAdmin || role == broker.RoleInternal || !a.cfg.Broker.VerifiesIdentities()
+}
+
 // isDown reports whether the fleet view has shown a node as down for so long.
 func (a *Appliance) isDown(node string, atLeast time.Duration) bool {
 	status, known := a.fleet.Node(node)

@@ -1,6 +1,7 @@
 package appliance_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -161,6 +162,23 @@ func backup(t *testing.T, s *permissionSite, nc *nats.Conn, _ column) bool {
 	return err == nil && strings.Contains(string(m.Data), "snapshot")
 }
 
+// copying is an attempt to make a stream that copies another, which has a message.
+func copying(t *testing.T, s *permissionSite, nc *nats.Conn, c column) bool {
+	name := "COPY_" + s.unique()
+	config := fmt.Sprintf(`{"name":%q,"max_bytes":65536,"sources":[{"name":%q}]}`, name, contract.StreamRejected)
+	if !requesting("$JS.API.STREAM.CREATE."+name, config)(t, s, nc, c) {
+		return false
+	}
+	wait.Eventually(t, func() error {
+		stream, err := s.js.Stream(t.Context(), name)
+		if err == nil && stream.CachedInfo().State.Msgs == 0 {
+			err = errors.New("nothing is copied")
+		}
+		return err
+	})
+	return true
+}
+
 // enter enters a governor, and returns the slot; 0: it could not.
 func enter(t *testing.T, s *permissionSite, nc *nats.Conn) (slot uint64) {
 	t.Helper()
@@ -197,7 +215,9 @@ func changeRows() []row {
 		newRow("make buckets", "........x.x", stream("KV_UNIQUE", `"subjects":["$KV.UNIQUE.>"]`)),
 		newRow("make governors", "........x.x",
 			stream("GOVERNOR_UNIQUE", `"subjects":["mcollective.governor.UNIQUE"]`)),
-		newRow("make streams that copy another", "........x.x", stream("UNIQUE", `"sources":[{"name":"MUSTER_REJECTED"}]`)),
+		newRow("make streams that copy another", "........x.x", copying),
+		newRow("make streams that store requests to JetStream, with the write token", "..........x",
+			stream("UNIQUE", `"subjects":["$JS.EVENT.ADVISORY.API"]`)),
 		newRow("purge streams", "........x.x", requesting("$JS.API.STREAM.PURGE.CHORIA_EXECUTOR", "")),
 		newRow("back up streams", "..........x", backup),
 		newRow("enter governors, and leave them", ".x.xx..xx.x",

@@ -117,6 +117,7 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		Changing:      a.recorder.changing,
 		Audit:         a.auditRequest,
 		IsNode:        a.isNode,
+		IsAdmin:       a.isAdmin,
 		Refused:       a.refusePermission,
 		Log:           a.opts.Log.Named("streams"),
 	})

@@ -108,7 +108,7 @@ func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 func TestHostCommand_RecognizesTheRunningAppliance(t *testing.T) {
 	_, port, _ := net.SplitHostPort(freeAddress(t))
 	text := "identity = 'lab'\ndata_dir = '" + t.TempDir() + "'\n" +
-		"[broker]\nmax_connections = 10\nlisten = '" + freeAddress(t) +
+		"[broker]\nmax_connections = 20\nlisten = '" + freeAddress(t) +
 		"'\n[console]\nlisten = '127.0.0.1:" + port + "'\n"
 	config := writeConfig(t, text)
 	startAppliance(t, config)

@@ -3,10 +3,12 @@ package privatestream
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/subject"
 )
 
 // errNotAllowed is the answer to a request of a node about a stream that nodes may not read.
@@ -106,4 +108,24 @@ func (o object) withoutDirect() error {
 	delete(config, "allow_direct")
 	o.set(memberConfig, config)
 	return nil
+}
+
+// errStoresToken is the answer to a client that would make a stream in which it could read the write token.
+var errStoresToken = &apiError{http.StatusForbidden, 10052, "only administrators may store this subject"}
+
+// storesToken reports whether a request would make a stream store messages that have the write token: requests to
+// JetStream's API, or what the appliance writes to private streams.
+func storesToken(operation string, data []byte) bool {
+	request, _, _ := strings.Cut(strings.TrimPrefix(operation, "STREAM."), ".")
+	whole, err := parseObject(data)
+	if err == nil && request == "RESTORE" {
+		whole, err = parseObject(whole[memberConfig])
+	}
+	if err != nil || request != "CREATE" && request != "UPDATE" && request != "RESTORE" {
+		return false
+	}
+	l, err := whole.listening()
+	return err == nil && slices.ContainsFunc(l.subjects, func(name string) bool {
+		return subject.Overlap(name, contract.SubjectAPIAdvisory) || subject.Overlap(name, contract.SubjectWrite+">")
+	})
 }

@@ -109,6 +109,10 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 			return s.find(operation, filter.Subject, max(filter.Offset, 0))
 		}
 	}
+	if !s.opts.IsAdmin(from.ID) && storesToken(operation, data) {
+		s.opts.Refused(from, contract.PrefixAPI+operation)
+		return nil, errStoresToken
+	}
 	data, err := s.hideRequest(operation, data)
 	if err != nil {
 		return nil, err

@@ -62,8 +62,9 @@ type Options struct {
 	// there was none.
 	Changing func(operation string) (done func(answer []byte))
 	// IsNode reports whether a connection is that of a node, or has ended and may have been one. Refused counts
-	// a request that a node may not make.
+	// a request that a connection may not make. IsAdmin reports whether a connection may learn the write token.
 	IsNode  func(id uint64) bool
+	IsAdmin func(id uint64) bool
 	Refused func(from inproc.Peer, subject string)
 	Log     hclog.Logger
 }
