@@ -75,12 +75,9 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 // connection, so it may not block.
 func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	c := newConnectionAttempt(connection)
-	decision, err := a.decide(c)
+	decision, err := a.decideAndRemember(connection.GetID(), c)
 	if limited := decision.user != "" && decision.permissions != nil; err == nil && limited {
 		err = a.identities.add(decision.user, connection.GetID(), a.isOpen)
-	}
-	if err == nil {
-		err = a.remember(connection.GetID(), c, decision)
 	}
 	if err != nil {
 		a.refusals.countRefusal(err, c.remote(), c.name)
@@ -96,6 +93,21 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 		})
 	}
 	return true
+}
+
+// decideAndRemember decides, and records the proof of the connection. It does so again if the roles have changed in
+// the meantime: changeRoles ends the connections that are recorded.
+func (a *authenticator) decideAndRemember(id uint64, c *connectionAttempt) (admission, error) {
+	for {
+		roles := a.roles.Load()
+		decision, err := a.decide(c)
+		if err == nil {
+			err = a.remember(id, c, decision)
+		}
+		if err != nil || roles == a.roles.Load() {
+			return decision, err
+		}
+	}
 }
 
 // remember records what the connection has proved its identity with, so that it can be ended once that

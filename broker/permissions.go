@@ -160,12 +160,12 @@ func (s *subjects) collective(c string, n nodeAccess) {
 // anyCollective stands for the collectives of nodes with certificates if none are configured.
 const anyCollective = "*"
 
-// reservedPublish and reservedSubscribe are what anyCollective does not include, because Choria and Muster use
-// these names as the first token of other subjects. Below "choria" a node may publish its events; nothing is
-// sent to nodes below "muster".
+// reservedPublish and reservedSubscribe are what anyCollective does not include, because Choria, Muster and NATS
+// use these names as the first token of other subjects. Below "choria" a node may publish its events; nothing is
+// sent to nodes below the others.
 var (
 	reservedPublish = []string{
-		"muster.>", "choria.broadcast.>", "choria.reply.>", "choria.submission.>", "choria.governor.>",
+		"muster.>", "choria.broadcast.>", "choria.reply.>", "choria.submission.>", "choria.governor.>", "$KV.>", "$O.>",
 	}
 	reservedSubscribe = []string{"choria.broadcast.>"}
 )

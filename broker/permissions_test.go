@@ -94,7 +94,7 @@ func TestPermissionBuilder_Collectives(t *testing.T) {
 	p.mustBeNode("mcollective", "web1")
 	p.mustPublish(says, "choria.federation.dc1.collective")
 	p.mustRead(map[string]string{"dc1.broadcast.agent.rpcutil": hears, "dc1.node.web1": "dc1.node.web1"})
-	p.mustNotPublish("choria.reply.x.y", "muster.reply.x.y", "choria.submission.in.choria.executor.x")
+	p.mustNotPublish("choria.reply.x.y", "muster.reply.x.y", "choria.submission.in.choria.executor.x", "$KV.reply.x")
 	p.mustNotRead(map[string]string{"dc1.reply.*.*": says, registration: registration})
 	for _, reserved := range []string{"choria.broadcast.agent.rpcutil", registration} {
 		if got, _ := p.reads("*.broadcast.agent.>", reserved); got {

@@ -121,7 +121,9 @@ func admitUnproven(_ *authenticator, c *connectionAttempt) (admission, error) {
 // systemPermissions keep the system user from JetStream's API: a request there would reach JetStream past the
 // appliance, or with the header of another connection. In the system account it has no use.
 var systemPermissions = &server.Permissions{Publish: &server.SubjectPermission{
-	Deny: []string{"$JS.API.>", contract.SubjectAPI + ">", contract.SubjectRawAPI + ">"},
+	Deny: []string{
+		contract.PrefixAPI + ">", contract.SubjectAPI + ">", contract.SubjectChecked + ">", contract.SubjectRawAPI + ">",
+	},
 }}
 
 // admitSystemUser requires TLS, so that the password cannot be read on the network, and

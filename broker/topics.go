@@ -42,8 +42,9 @@ func TopicWarning(topic string) string {
 	tokens := strings.Split(topic, ".")
 	switch {
 	case sharedWithAgents(topic):
-		return "agents of nodes listen to this subject, so the adapter also reads requests, and nodes may not publish " +
-			"there; for registrations alone use *.broadcast.agent.registration, or a subject of their own"
+		return "agents of nodes listen to this subject, so the adapter also reads requests, and nodes may publish there " +
+			"only with the role compatible; every node could read a registration there; " +
+			"for registrations use *.broadcast.agent.registration, or a subject of their own"
 	case len(tokens) > 3 && tokens[1] == "broadcast" && tokens[3] != "registration":
 		return "nodes may not subscribe to this subject, because the adapter reads registrations there: requests to an " +
 			"agent named " + tokens[3] + " do not reach them"

@@ -263,7 +263,7 @@ func TestAudit_NamesTheSystemUserAndKeepsItFromTheAPI(t *testing.T) {
 	options := append(n.Options(n.Identity, site.Roots()), ignored)
 	system := testkit.Connect(t, a, append(options, nats.UserInfo("sys", "secret"))...)
 	forged := nats.Header{"Nats-Request-Info": {`{"acc":"choria","id":7,"user":"web1","kind":"Client"}`}}
-	for _, subject := range []string{"$JS.API.", contract.SubjectAPI, contract.SubjectRawAPI} {
+	for _, subject := range []string{"$JS.API.", contract.SubjectAPI, contract.SubjectChecked, contract.SubjectRawAPI} {
 		m := &nats.Msg{Subject: subject + "STREAM.DELETE." + contract.StreamRejected, Reply: "x", Header: forged}
 		if err := system.PublishMsg(m); err != nil {
 			t.Fatal(err)

@@ -111,6 +111,15 @@ func fetch(t *testing.T, s *permissionSite, nc *nats.Conn, c column) bool {
 	return requesting("$JS.API.CONSUMER.MSG.NEXT.CHORIA_MACHINE.cmdb", "1")(t, s, nc, c)
 }
 
+// removal is an attempt to delete a consumer of another client.
+func removal(t *testing.T, s *permissionSite, nc *nats.Conn, c column) bool {
+	durable := jetstream.ConsumerConfig{Durable: s.unique()}
+	if _, err := s.js.CreateConsumer(t.Context(), "CHORIA_MACHINE", durable); err != nil {
+		t.Fatal(err)
+	}
+	return requesting("$JS.API.CONSUMER.DELETE.CHORIA_MACHINE."+durable.Durable, "")(t, s, nc, c)
+}
+
 func readRows() []row {
 	const own = contract.StreamRejected
 	return []row{
@@ -127,6 +136,7 @@ func readRows() []row {
 		newRow("make consumers of the streams that its role names", ".....x.xxxx",
 			consumer("CHORIA_MACHINE", "choria.machine.>")),
 		newRow("take messages from consumers of others", ".....x.xxxx", fetch),
+		newRow("delete consumers of others", ".....x.xxxx", removal),
 	}
 }
 

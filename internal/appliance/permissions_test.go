@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,8 @@ type permissionSite struct {
 
 // permissionRoles are the roles of the columns.
 const permissionRoles = `
+[jetstream]
+domain = "hub"
 [broker.roles]
 admin = ["root.*"]
 compatible = ["old*"]
@@ -202,33 +205,48 @@ func receiving(subscribe, published string) attempt {
 	}
 }
 
-// requesting is an attempt to make JetStream do something. The answer goes to the administrator; one with an error
-// or a status does not count. UNIQUE stands for a new token.
+// apiPrefixes are all prefixes of requests to JetStream's API: also those with the domain, and those to which NATS
+// maps some requests.
+var apiPrefixes = []string{contract.PrefixAPI, "$JS.hub.API.", contract.SubjectChecked, contract.SubjectAPI}
+
+// requesting is an attempt to make JetStream do something, with every prefix of its API. UNIQUE stands for a new
+// token.
 func requesting(name, data string) attempt {
 	return func(t *testing.T, s *permissionSite, nc *nats.Conn, _ column) bool {
-		replace := strings.NewReplacer("UNIQUE", s.unique())
-		subject := replace.Replace(name)
-		answer, err := s.verifier.SubscribeSync("answers." + s.unique())
-		if err != nil {
-			t.Fatal(err)
+		rest, isAPI := strings.CutPrefix(name, contract.PrefixAPI)
+		if !isAPI {
+			return s.request(t, nc, name, data)
 		}
-		defer func() { _ = answer.Unsubscribe() }()
-		flush(t, s.verifier)
-		if err := nc.PublishRequest(subject, answer.Subject, []byte(replace.Replace(data))); err != nil {
-			t.Fatal(err)
-		}
-		flush(t, nc)
-		if wasDenied(nc, subject) {
-			flush(t, s.verifier)
-			_, err := answer.NextMsg(time.Millisecond)
-			return err == nil
-		}
-		m, err := answer.NextMsg(wait.Limit)
-		if err != nil {
-			t.Fatalf("%s: no answer", subject)
-		}
-		return m.Header.Get("Status") == "" && !strings.Contains(string(m.Data), `"error":{`)
+		return slices.ContainsFunc(apiPrefixes, func(prefix string) bool { return s.request(t, nc, prefix+rest, data) })
 	}
+}
+
+// request reports whether a request succeeds. The answer goes to the administrator; one with an error or a status
+// does not count.
+func (s *permissionSite) request(t *testing.T, nc *nats.Conn, name, data string) bool {
+	t.Helper()
+	replace := strings.NewReplacer("UNIQUE", s.unique())
+	subject := replace.Replace(name)
+	answer, err := s.verifier.SubscribeSync("answers." + s.unique())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Unsubscribe() }()
+	flush(t, s.verifier)
+	if err := nc.PublishRequest(subject, answer.Subject, []byte(replace.Replace(data))); err != nil {
+		t.Fatal(err)
+	}
+	flush(t, nc)
+	limit := wait.Limit
+	if wasDenied(nc, subject) {
+		flush(t, s.verifier)
+		limit = time.Millisecond
+	}
+	m, err := answer.NextMsg(limit)
+	if err != nil && limit == wait.Limit {
+		t.Fatalf("%s: no answer", subject)
+	}
+	return err == nil && m.Header.Get("Status") == "" && !strings.Contains(string(m.Data), `"error":{`)
 }
 
 // wasDenied reports whether the last error of a connection is that it may not publish to the subject, or to
@@ -236,7 +254,7 @@ func requesting(name, data string) attempt {
 func wasDenied(nc *nats.Conn, subject string) bool {
 	err := nc.LastError()
 	return errors.Is(err, nats.ErrPermissionViolation) &&
-		strings.Contains(err.Error(), strings.TrimPrefix(subject, contract.PrefixAPI))
+		strings.Contains(err.Error(), subject[strings.LastIndex(subject, "API.")+1:])
 }
 
 // table returns the table of permissions in Markdown.

@@ -2,40 +2,26 @@ package privatestream
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 )
 
-// audited are the operations that are recorded, each followed by the name of a stream. Those on consumers are
-// not: readers make them all the time. Nor is that nodes leave governors, which needs no administrator's rights.
-var audited = map[string]string{
-	"STREAM.CREATE":     contract.ActionCreateStream,
-	"STREAM.UPDATE":     contract.ActionUpdateStream,
-	"STREAM.DELETE":     contract.ActionDeleteStream,
-	"STREAM.PURGE":      contract.ActionPurgeStream,
-	"STREAM.SNAPSHOT":   contract.ActionBackUpStream,
-	"STREAM.RESTORE":    contract.ActionRestoreStream,
-	"STREAM.MSG.DELETE": contract.ActionDeleteMessage,
-}
-
-// audit records a request of a client that was answered.
-func (s *Service) audit(m inproc.Message, answer []byte) {
-	operation := operationOf(m)
-	end := strings.LastIndexByte(operation, '.')
-	action := audited[operation[:max(end, 0)]]
-	if action == "" || m.Peer.Kind != inproc.KindClient || s.opts.Audit == nil || s.isLeaving(operation, m.Peer) {
+// audit records a request of a client that was answered. That nodes leave governors is not recorded: it needs no
+// administrator's rights.
+func (s *Service) audit(r *request, answer []byte) {
+	leaves := r.name == opDeleteMessage && contract.GovernorSubjects(r.stream) != "" && s.opts.IsNode(r.Peer.ID)
+	if r.action == "" || r.Peer.Kind != inproc.KindClient || s.opts.Audit == nil || leaves {
 		return
 	}
-	r := audit.Record{
-		Action: action, Identity: m.Peer.User, Address: m.Peer.Host, Connection: m.Peer.ID, Name: m.Peer.Name,
-		Stream: operation[end+1:],
+	record := audit.Record{
+		Action: r.action, Identity: r.Peer.User, Address: r.Peer.Host, Connection: r.Peer.ID, Name: r.Peer.Name,
+		Stream: r.stream,
 	}
-	readRequest(&r, m.Data)
-	readAnswer(&r, answer)
-	s.opts.Audit(r)
+	readRequest(&record, r.Data)
+	readAnswer(&record, answer)
+	s.opts.Audit(record)
 }
 
 // readRequest adds what a request is about. One that is not valid adds nothing.

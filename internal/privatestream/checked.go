@@ -5,97 +5,145 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/contract"
-	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/subject"
 )
 
-// errNotAllowed is the answer to a request of a node about a stream that nodes may not read.
-var errNotAllowed = &apiError{http.StatusForbidden, 10039, "nodes may not do this with this stream"}
-
-// checkNode returns what to send to JetStream for a request of a node, or why it is refused. NATS has checked
-// the permissions of all peers; those of nodes name no streams. A node may read every key-value bucket, ask for
-// the state of every governor, and leave those that it has entered.
-func (s *Service) checkNode(m inproc.Message) ([]byte, error) {
-	if !s.opts.IsNode(m.Peer.ID) {
-		return m.Data, nil
-	}
-	operation := operationOf(m)
-	request, stream := splitOperation(operation)
-	ofBucket := strings.HasPrefix(stream, contract.PrefixBucketStream)
-	switch {
-	case s.isLeaving(operation, m.Peer):
-		return s.checkLeaving(operation, m.Peer, m.Data)
-	case ofBucket && request == opCreateConsumer:
-		return ownConsumer(m.Data)
-	case ofBucket && request == opDeleteConsumer:
-		return m.Data, s.checkConsumer(operation, m.Peer)
-	case request == opStreamInfo || request == opGetMessage:
-		if ofBucket || contract.GovernorSubjects(stream) != "" {
-			return m.Data, nil
-		}
-	}
-	s.opts.Refused(m.Peer, contract.PrefixAPI+operation)
-	return nil, errNotAllowed
-}
-
-// Requests that arrive at contract.SubjectChecked.
-const (
-	opStreamInfo     = "STREAM.INFO"
-	opGetMessage     = "STREAM.MSG.GET"
-	opDeleteMessage  = "STREAM.MSG.DELETE"
-	opCreateConsumer = "CONSUMER.CREATE"
-	opDeleteConsumer = "CONSUMER.DELETE"
+// Answers to requests that the role of the connection does not allow.
+var (
+	errNotAllowed  = &apiError{http.StatusForbidden, 10039, "the role of this connection does not allow the request"}
+	errAdminStream = &apiError{http.StatusForbidden, 10052, "only administrators may change this stream"}
+	errStoresToken = &apiError{http.StatusForbidden, 10052, "only administrators may store this subject"}
+	errOwnConsumer = &apiError{http.StatusForbidden, 10012, "nodes may use only push consumers without a durable name"}
+	errInvalidJSON = &apiError{http.StatusBadRequest, 10025, "invalid JSON"} // as JetStream answers
 )
 
-// splitOperation returns the request of an operation that arrives at contract.SubjectChecked, and the name of
-// the stream. What follows that, the name of a consumer and its filter, is left out.
-func splitOperation(operation string) (request, stream string) {
-	for _, request := range []string{opStreamInfo, opGetMessage, opDeleteMessage, opCreateConsumer, opDeleteConsumer} {
-		if rest, ok := strings.CutPrefix(operation, request+"."); ok {
-			stream, _, _ = strings.Cut(rest, ".")
-			return request, stream
-		}
+// check returns what to send to JetStream, or why a request is refused. NATS has checked the permissions of the
+// connection; those of nodes name no streams.
+func (s *Service) check(r *request) ([]byte, error) {
+	isNode := s.opts.IsNode(r.Peer.ID)
+	readsData := r.config || isNode && (r.name == opCreateConsumer || r.name == opDeleteMessage)
+	if readsData && checkUnambiguous(r.Data) != nil {
+		return nil, errInvalidJSON
 	}
-	return "", ""
+	switch {
+	case isNode:
+		return s.checkNode(r)
+	case s.opts.IsAdmin(r.Peer.ID):
+		return r.Data, nil
+	case r.changes && r.name != opDeleteConsumer && slices.Contains(s.subjects.streams, r.stream):
+		return nil, s.refuse(r, errAdminStream)
+	case r.config && storesToken(r):
+		return nil, s.refuse(r, errStoresToken)
+	default:
+		return r.Data, nil
+	}
 }
 
-// errDurable is the answer to a request of a node about a consumer that is not its own.
-var errDurable = &apiError{http.StatusForbidden, 10012, "nodes may use only consumers without a durable name"}
+// refuse counts a request that a role does not allow, and returns the error.
+func (s *Service) refuse(r *request, err error) error {
+	s.opts.Refused(r.Peer, contract.PrefixAPI+r.text)
+	return err
+}
+
+// checkNode does what check does for a node. A node may read every key-value bucket, ask for the state of every
+// governor, and leave those that it has entered.
+func (s *Service) checkNode(r *request) ([]byte, error) {
+	ofBucket := strings.HasPrefix(r.stream, contract.PrefixBucketStream)
+	ofGovernor := contract.GovernorSubjects(r.stream) != ""
+	switch {
+	case r.name == opDeleteMessage && ofGovernor:
+		return s.checkLeaving(r)
+	case r.name == opCreateConsumer && ofBucket:
+		data, err := ownConsumer(r.Data)
+		if err != nil {
+			err = s.refuse(r, err)
+		}
+		return data, err
+	case r.name == opDeleteConsumer && ofBucket:
+		return r.Data, s.checkConsumer(r)
+	case (r.name == opStreamInfo || r.name == opGetMessage) && (ofBucket || ofGovernor):
+		return r.Data, nil
+	default:
+		return nil, s.refuse(r, errNotAllowed)
+	}
+}
+
+// maxInactive is the longest time after which the consumer of a node is deleted that does not listen any more.
+const maxInactive = 5 * time.Minute
 
 // ownConsumer returns a node's request for a consumer as JetStream gets it, or an error. A node makes consumers
-// for itself, such as those that watch a bucket. It may not change an existing one.
+// for itself, such as those that watch a bucket: they deliver to it, and end with it. It may not change an
+// existing one.
 func ownConsumer(data []byte) ([]byte, error) {
 	whole, err := parseObject(data)
 	if err != nil {
-		return data, nil // JetStream answers a malformed one
+		return nil, errInvalidJSON
 	}
-	if isDurable(data) {
-		return nil, errDurable
+	config, err := parseObject(whole[memberConfig])
+	if err != nil {
+		return nil, errInvalidJSON
 	}
+	var durable, deliver string
+	var inactive time.Duration
+	for name, into := range map[string]any{
+		"durable_name": &durable, "deliver_subject": &deliver, "inactive_threshold": &inactive,
+	} {
+		if config.get(name, into) != nil {
+			return nil, errInvalidJSON
+		}
+	}
+	if durable != "" || deliver == "" {
+		return nil, errOwnConsumer
+	}
+	if inactive > maxInactive {
+		config.set("inactive_threshold", maxInactive)
+	}
+	whole.set(memberConfig, config)
 	whole.set("action", "create")
 	return json.Marshal(whole)
 }
 
 // checkConsumer returns why a node may not delete a consumer: it is durable. The names of the others are random,
 // and nodes cannot list them, so the node has made the consumer itself.
-func (s *Service) checkConsumer(operation string, from inproc.Peer) error {
-	answer, err := s.raw.request(s.ctx, strings.Replace(operation, opDeleteConsumer, "CONSUMER.INFO", 1), from, nil)
-	if err == nil && isDurable(answer) {
-		err = errDurable
+func (s *Service) checkConsumer(r *request) error {
+	answer, err := s.raw.request(s.ctx, strings.Replace(r.text, opDeleteConsumer, "CONSUMER.INFO", 1), r.Peer, nil)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// isDurable reports whether the configuration of a consumer, in a request or an answer, has a durable name.
-func isDurable(data []byte) bool {
 	var consumer struct {
 		Config struct {
 			Durable string `json:"durable_name"`
 		} `json:"config"`
 	}
-	return json.Unmarshal(data, &consumer) != nil || consumer.Config.Durable != ""
+	if json.Unmarshal(answer, &consumer) != nil || consumer.Config.Durable != "" {
+		return s.refuse(r, errOwnConsumer)
+	}
+	return nil
+}
+
+// storesToken reports whether a request would make a stream store messages that have the write token: requests to
+// JetStream's API, or what the appliance writes to private streams.
+func storesToken(r *request) bool {
+	config, err := configOf(r.name, r.Data)
+	if err != nil {
+		return false // JetStream answers it
+	}
+	l, err := config.listening()
+	return err == nil && slices.ContainsFunc(l.subjects, func(name string) bool {
+		return subject.Overlap(name, contract.SubjectAPIAdvisory) || subject.Overlap(name, contract.SubjectWrite+">")
+	})
+}
+
+// configOf returns the configuration of a stream in the data of a request.
+func configOf(name string, data []byte) (object, error) {
+	whole, err := parseObject(data)
+	if err == nil && name == opRestoreStream {
+		return parseObject(whole[memberConfig])
+	}
+	return whole, err
 }
 
 // withoutDirect changes the answer to STREAM.INFO for a node: nodes may not use Direct Get, whose subject
@@ -108,24 +156,4 @@ func (o object) withoutDirect() error {
 	delete(config, "allow_direct")
 	o.set(memberConfig, config)
 	return nil
-}
-
-// errStoresToken is the answer to a client that would make a stream in which it could read the write token.
-var errStoresToken = &apiError{http.StatusForbidden, 10052, "only administrators may store this subject"}
-
-// storesToken reports whether a request would make a stream store messages that have the write token: requests to
-// JetStream's API, or what the appliance writes to private streams.
-func storesToken(operation string, data []byte) bool {
-	request, _, _ := strings.Cut(strings.TrimPrefix(operation, "STREAM."), ".")
-	whole, err := parseObject(data)
-	if err == nil && request == "RESTORE" {
-		whole, err = parseObject(whole[memberConfig])
-	}
-	if err != nil || request != "CREATE" && request != "UPDATE" && request != "RESTORE" {
-		return false
-	}
-	l, err := whole.listening()
-	return err == nil && slices.ContainsFunc(l.subjects, func(name string) bool {
-		return subject.Overlap(name, contract.SubjectAPIAdvisory) || subject.Overlap(name, contract.SubjectWrite+">")
-	})
 }

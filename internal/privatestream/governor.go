@@ -11,42 +11,31 @@ import (
 )
 
 // errOtherEntry is the answer to a node that would free the slot of another one, with JetStream's code for a
-// message that was not deleted. errInvalidJSON is JetStream's answer to a request that cannot be read.
-var (
-	errOtherEntry = &apiError{
-		http.StatusForbidden, 10057, "message delete not permitted: the entry was not made by this node",
-	}
-	errInvalidJSON = &apiError{http.StatusBadRequest, 10025, "invalid JSON"}
-)
-
-// isLeaving reports whether a request is one with which a node leaves a governor. Clients and administrators
-// may delete every entry.
-func (s *Service) isLeaving(operation string, from inproc.Peer) bool {
-	request, stream := splitOperation(operation)
-	return request == opDeleteMessage && contract.GovernorSubjects(stream) != "" && s.opts.IsNode(from.ID)
+// message that was not deleted.
+var errOtherEntry = &apiError{
+	http.StatusForbidden, 10057, "message delete not permitted: the entry was not made by this node",
 }
 
 // checkLeaving returns what to send to JetStream for a request of a node to delete an entry of a governor, or why it
 // is refused: the node has not made that entry. JetStream gets only what was checked. A request for a sequence
-// without an entry is not passed on either: another node's entry might be stored there just then.
-func (s *Service) checkLeaving(operation string, from inproc.Peer, data []byte) ([]byte, error) {
-	var request struct {
+// without an entry is not passed on either: another node's entry might be stored there just then. Clients and
+// administrators may delete every entry.
+func (s *Service) checkLeaving(r *request) ([]byte, error) {
+	var asked struct {
 		Sequence uint64 `json:"seq"`
 		NoErase  bool   `json:"no_erase,omitempty"`
 	}
-	if json.Unmarshal(data, &request) != nil {
+	if json.Unmarshal(r.Data, &asked) != nil {
 		return nil, errInvalidJSON
 	}
-	_, stream := splitOperation(operation)
-	made, err := s.raw.madeBy(s.ctx, stream, request.Sequence, from.User)
+	made, err := s.raw.madeBy(s.ctx, r.stream, asked.Sequence, r.Peer.User)
 	if err != nil {
 		return nil, err
 	}
 	if !made {
-		s.opts.Refused(from, contract.PrefixAPI+operation)
-		return nil, errOtherEntry
+		return nil, s.refuse(r, errOtherEntry)
 	}
-	return json.Marshal(request)
+	return json.Marshal(asked)
 }
 
 // madeBy reports whether an identity has made an entry of a governor. The appliance alone writes the header.
@@ -85,7 +74,7 @@ func (r rawAPI) madeBy(ctx context.Context, stream string, sequence uint64, iden
 // have the write token. The operation is the rest of a subject after "$JS.API.".
 func (s *Service) Request(ctx context.Context, operation string, data []byte) ([]byte, error) {
 	done := func([]byte) {}
-	if changes(operation) {
+	if r, known := parseRequest(inproc.Message{Subject: contract.SubjectAPI + operation}); known && r.changes {
 		done = s.opts.Changing(operation)
 	}
 	answer, err := s.raw.request(ctx, operation, inproc.Peer{}, data)

@@ -3,57 +3,55 @@ package privatestream
 import (
 	"encoding/json"
 	"errors"
-	"strings"
 
-	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/subject"
 )
-
-// Operations whose subjects name no stream.
-const (
-	listStreams = "STREAM.LIST"
-	nameStreams = "STREAM.NAMES"
-)
-
-// operationOf returns the rest of a request's subject after "$JS.API.".
-func operationOf(m inproc.Message) string {
-	return strings.TrimPrefix(strings.TrimPrefix(m.Subject, contract.SubjectAPI), contract.SubjectChecked)
-}
 
 // answer answers one request. JetStream and the server send, with permissions of their own, what a client
 // makes them send. With an empty answer, for example, a node could delete a stream. So what no client has
 // sent is ignored, and what an answer of the appliance itself may cause: it is sent over another account.
 func (s *Service) answer(m inproc.Message) {
-	operation := operationOf(m)
 	if m.Peer.Kind != inproc.KindClient || m.Peer.Account != s.opts.Account {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}
-	done := func([]byte) {}
-	if changes(operation) {
-		done = s.opts.Changing(operation)
+	r, known := parseRequest(m)
+	if !known {
+		s.publish(m, r.errorAnswer(s.refuse(&r, errNotAllowed)))
+		return
 	}
-	data, err := s.checkNode(m)
+	data, err := s.check(&r)
 	if err == nil {
-		data, err = s.do(operation, m.Peer, data)
+		data, err = s.perform(&r, data)
 	}
+	if err != nil {
+		data = r.errorAnswer(err)
+	}
+	if r.changes {
+		s.opts.Log.Debug("request to change a stream", "subject", m.Subject, "name", m.Peer.User, "error", err)
+	}
+	s.audit(&r, data)
+	s.publish(m, data)
+}
+
+// perform asks JetStream, and tells the appliance of a change before and after it: before the client knows.
+func (s *Service) perform(r *request, data []byte) ([]byte, error) {
+	if !r.changes {
+		return s.do(r, data)
+	}
+	done := s.opts.Changing(r.text)
+	answer, err := s.do(r, data)
 	var refused *apiError
 	switch {
 	case err == nil:
+		done(answer)
 	case errors.As(err, &refused):
-		data = errorAnswer(operation, refused)
+		done(r.errorAnswer(err))
 	default: // JetStream may change something nevertheless
 		done(nil)
-		done = func([]byte) {}
-		data = errorAnswer(operation, errUnavailable)
 	}
-	done(data) // before the client knows
-	if changes(operation) {
-		s.opts.Log.Debug("request to change a stream", "subject", m.Subject, "name", m.Peer.User, "error", err)
-	}
-	s.audit(m, data)
-	s.publish(m, data)
+	return answer, err
 }
 
 // emptyHeader is a header block without headers.
@@ -66,58 +64,33 @@ func (s *Service) publish(m inproc.Message, answer []byte) {
 	}
 }
 
-// changes reports whether an operation can change a stream or its messages.
-func changes(operation string) bool {
-	request, _ := splitOperation(operation)
-	switch request {
-	case opDeleteMessage, opDeleteConsumer:
-		return true
-	case opStreamInfo, opGetMessage, opCreateConsumer:
-		return false
-	default:
-		return operation != listStreams && operation != nameStreams
-	}
-}
-
 // errorAnswer returns an answer with an error, in the form of JetStream.
-func errorAnswer(operation string, refused *apiError) []byte {
+func (r *request) errorAnswer(err error) []byte {
+	refused := errUnavailable
+	errors.As(err, &refused)
 	o := object{}
-	o.set("type", answerType(operation))
+	o.set("type", r.answerType())
 	o.set("error", refused)
 	data, _ := json.Marshal(o) // it is made of valid JSON
 	return data
 }
 
-// answerType returns the type of an answer, as JetStream names it.
-func answerType(operation string) string {
-	tokens := strings.Split(strings.ToLower(operation), ".")
-	kind := tokens[0] + "_" + tokens[1]
-	if tokens[1] == "msg" && len(tokens) > 2 {
-		kind += "_" + tokens[2]
-	}
-	return "io.nats.jetstream.api.v1." + kind + "_response"
-}
-
 // do asks JetStream and returns the answer as readers see it.
-func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, error) {
-	if operation == listStreams || operation == nameStreams {
+func (s *Service) do(r *request, data []byte) ([]byte, error) {
+	if r.stream == "" { // a list
 		var filter struct {
 			Subject string `json:"subject"`
 			Offset  int    `json:"offset"`
 		}
 		if json.Unmarshal(data, &filter) == nil && filter.Subject != "" {
-			return s.find(operation, filter.Subject, max(filter.Offset, 0))
+			return s.find(r, filter.Subject, max(filter.Offset, 0))
 		}
 	}
-	if !s.opts.IsAdmin(from.ID) && storesToken(operation, data) {
-		s.opts.Refused(from, contract.PrefixAPI+operation)
-		return nil, errStoresToken
-	}
-	data, err := s.hideRequest(operation, data)
+	data, err := s.hideRequest(r, data)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := s.raw.request(s.ctx, operation, from, data)
+	answer, err := s.raw.request(s.ctx, r.text, r.Peer, data)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +101,7 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 	if err := shown.show(); err != nil {
 		return nil, err
 	}
-	if request, _ := splitOperation(operation); request == opStreamInfo && s.opts.IsNode(from.ID) {
+	if r.name == opStreamInfo && s.opts.IsNode(r.Peer.ID) {
 		err = shown.withoutDirect()
 	}
 	if err != nil {
@@ -137,35 +110,31 @@ func (s *Service) do(operation string, from inproc.Peer, data []byte) ([]byte, e
 	return s.fit(shown)
 }
 
-// hideRequest returns a request with what the stream listens to. JetStream answers a malformed one.
-func (s *Service) hideRequest(operation string, data []byte) ([]byte, error) {
-	whole, err := parseObject(data)
-	tokens := strings.Split(operation, ".")
-	if err != nil || len(tokens) != 3 || !s.subjects.canBePrivate(tokens[2]) {
+// hideRequest returns the data of a request with what the stream listens to.
+func (s *Service) hideRequest(r *request, data []byte) ([]byte, error) {
+	if !r.config || !s.subjects.canBePrivate(r.stream) {
 		return data, nil
 	}
-	stream := tokens[2]
-	switch tokens[1] {
-	case "CREATE", "UPDATE":
-		err = s.subjects.hide(stream, whole)
-	case "RESTORE":
-		var config object
-		if config, err = parseObject(whole["config"]); err != nil {
-			return data, nil
-		}
-		err = s.subjects.hide(stream, config)
-		whole.set("config", config)
-	default:
-		return data, nil
-	}
+	config, err := configOf(r.name, data)
 	if err != nil {
+		return nil, errInvalidJSON
+	}
+	if err := s.subjects.hide(r.stream, config); err != nil {
 		return nil, invalidConfig(err)
 	}
+	if r.name != opRestoreStream {
+		return json.Marshal(config)
+	}
+	whole, err := parseObject(data)
+	if err != nil {
+		return nil, errInvalidJSON
+	}
+	whole.set(memberConfig, config)
 	return json.Marshal(whole)
 }
 
 // find answers a request for the streams that store a subject.
-func (s *Service) find(operation, filter string, offset int) ([]byte, error) {
+func (s *Service) find(r *request, filter string, offset int) ([]byte, error) {
 	infos, answer, err := s.raw.list(s.ctx)
 	if err != nil {
 		return nil, err
@@ -180,14 +149,14 @@ func (s *Service) find(operation, filter string, offset int) ([]byte, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case matches && operation == nameStreams:
+		case matches && r.name == nameStreams:
 			found = append(found, name)
 		case matches:
 			found = append(found, o)
 		}
 	}
 	offset = min(offset, len(found))
-	answer.set("type", answerType(operation))
+	answer.set("type", r.answerType())
 	answer.set("total", len(found))
 	answer.set("offset", offset)
 	answer.set("limit", maxStreams)

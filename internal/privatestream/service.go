@@ -39,6 +39,8 @@ const (
 	// maxWaiting is how many others wait, as many as in JetStream; maxWaitingBytes is their size together.
 	maxWaiting      = 10_000
 	maxWaitingBytes = 16 << 20
+	// maxOfPeer is how many requests of one identity wait, except for administrators.
+	maxOfPeer = 100
 	// maxRequest is the largest request, in bytes.
 	maxRequest = 256 << 10
 	// redialDelay is the pause before a connection to the broker is tried again.
@@ -76,7 +78,8 @@ type Service struct {
 	subjects *subjects
 	raw      rawAPI
 	requests chan inproc.Message         // that no worker has taken yet
-	waiting  atomic.Int64                // bytes of these requests
+	waiting  atomic.Int64                // bytes of requests that are not answered yet
+	peers    peerCounts                  // numbers of them
 	conn     atomic.Pointer[inproc.Conn] // receives requests; nil before Open
 
 	ctx    context.Context // done once Close is called
@@ -178,17 +181,20 @@ func (r receiver) Receive(m inproc.Message) {
 	if m.Size > maxRequest {
 		refused = errRequestSize
 	}
-	if m.Data != nil {
-		r.service.waiting.Add(int64(m.Size))
+	if m.Data != nil && r.service.enter(m) {
 		select {
 		case r.service.requests <- m:
 			return
 		default:
-			r.service.waiting.Add(-int64(m.Size))
+			r.service.leave(m)
 		}
 	}
-	answer := errorAnswer(operationOf(m), refused)
-	r.service.audit(m, answer)
+	parsed, known := parseRequest(m)
+	if !known {
+		return
+	}
+	answer := parsed.errorAnswer(refused)
+	r.service.audit(&parsed, answer)
 	r.service.publish(m, answer)
 }
 
@@ -199,8 +205,8 @@ func (s *Service) answerRequests() {
 		case <-s.ctx.Done():
 			return
 		case m := <-s.requests:
-			s.waiting.Add(-int64(m.Size))
 			s.answer(m)
+			s.leave(m)
 		}
 	}
 }
