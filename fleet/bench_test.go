@@ -102,7 +102,7 @@ func BenchmarkIndex(b *testing.B) {
 // each node.
 func BenchmarkReadGaps(b *testing.B) {
 	s := newFixture(b)
-	for range keptGaps + 1 {
+	for range 5 {
 		s.register(benchNodes, nil)
 	}
 	f := s.open(DefaultConfig())

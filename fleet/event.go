@@ -39,7 +39,7 @@ type Event struct {
 	Site       string    `json:"site"`                              // of the node, or the site itself
 	Storm      string    `json:"storm,omitempty"`                   // id, the same for a storm and its calm
 	Nodes      int       `json:"nodes,omitempty"`                   // that went down in the storm so far
-	Of         int       `json:"of,omitempty"`                      // nodes of the site
+	Of         int       `json:"of,omitempty"`                      // registered nodes of the site
 	Step       float64   `json:"step_seconds,omitempty"`            // seconds by which the clock was set; negative: back
 	Stream     string    `json:"stream,omitempty"`                  // that lost messages
 	Lost       uint64    `json:"lost,omitempty"`                    // messages of the stream

@@ -1,32 +1,42 @@
 package fleet
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
 
 func TestGaps_Interval(t *testing.T) {
 	const secs, mins, hours = time.Second, time.Minute, time.Hour
+	repeat := func(n int, gap ...time.Duration) []time.Duration { return slices.Repeat(gap, n) }
+	large := slices.Clip(repeat(10, 30*mins)) // a node of a large fleet
 	for name, test := range map[string]struct {
 		gaps  []time.Duration // the newest last
 		want  time.Duration
 		known bool
 	}{
 		"registered once":                {nil, 0, false},
-		"registered twice":               {[]time.Duration{5 * mins}, 5 * mins, false},
-		"restarted at the beginning":     {[]time.Duration{5 * mins, 3 * secs}, 5 * mins, false},
-		"known":                          {[]time.Duration{5 * mins, 5 * mins, 5 * mins}, 5 * mins, true},
-		"outage":                         {[]time.Duration{5 * mins, 5 * mins, 5 * mins, 90 * hours}, 5 * mins, true},
+		"registered twice":               {repeat(1, 5*mins), 5 * mins, false},
+		"known":                          {repeat(3, 5*mins), 5 * mins, true},
+		"restarted at the beginning":     {[]time.Duration{3 * secs, 3 * secs, 3 * secs}, 3 * secs, false},
+		"restarted, then every 30m":      {[]time.Duration{3 * secs, 3 * secs, 3 * secs, 30 * mins}, 30 * mins, true},
+		"outage":                         {append(repeat(14, 5*mins), 90*hours), 5 * mins, true},
+		"outage in the first period":     {append(repeat(3, 5*mins), 90*hours), 5 * mins, true},
 		"outage, then as before":         {[]time.Duration{5 * mins, 5 * mins, 90 * hours, 5 * mins}, 5 * mins, true},
 		"outage at the beginning":        {[]time.Duration{90 * hours, 5 * mins, 5 * mins}, 5 * mins, true},
-		"restarted twice":                {[]time.Duration{30 * mins, 30 * mins, 4 * mins, 3 * secs}, 30 * mins, true},
-		"outage and restart":             {[]time.Duration{30 * mins, 30 * mins, 90 * hours, 3 * secs}, 30 * mins, true},
-		"a skipped registration":         {[]time.Duration{5 * mins, 5 * mins, 10 * mins, 5 * mins}, 5 * mins, true},
-		"shorter since three":            {[]time.Duration{30 * mins, 5 * mins, 5 * mins, 5 * mins}, 5 * mins, true},
-		"longer since two":               {[]time.Duration{5 * mins, 5 * mins, 30 * mins, 30 * mins}, 30 * mins, true},
-		"only the last four":             {[]time.Duration{hours, hours, mins, mins, mins, mins}, mins, true},
-		"less than a millisecond":        {[]time.Duration{1, 1, 1}, time.Millisecond, true},
-		"longer than what can be stored": {[]time.Duration{90 * 24 * hours}, 4294967295 * time.Millisecond, false},
+		"outages in each period":         {append(large, repeat(5, 30*mins, 30*mins, 9*hours)...), 30 * mins, true},
+		"a skipped registration":         {append(repeat(20, 5*mins), 10*mins, 5*mins), 5 * mins, true},
+		"burst of changes":               {append(large, repeat(100, 30*secs)...), 30 * mins, true},
+		"bursts between registrations":   {append(large, repeat(50, 28*mins, secs, secs, secs, secs)...), 28 * mins, true},
+		"burst, then an outage":          {append(large, append(repeat(10, 30*secs), 90*hours, 3*secs)...), 30 * mins, true},
+		"restarted three times":          {append(large, 9*mins, 9*mins, 9*mins, 3*secs), 30 * mins, true},
+		"shorter for two intervals":      {append(large, repeat(11, 5*mins)...), 30 * mins, true},
+		"shorter for two periods":        {append(large, repeat(36, 5*mins)...), 5 * mins, true},
+		"longer for three registrations": {append(repeat(20, 5*mins), repeat(3, 30*mins)...), 30 * mins, true},
+		"two outages of weeks":           {append(repeat(2, 500*hours, 5*mins), repeat(1729, 5*mins)...), 5 * mins, true},
+		"once a day, with restarts":      {append(repeat(5, 24*hours), repeat(9, 5*secs)...), 24 * hours, true},
+		"less than a millisecond":        {repeat(3, 1), time.Millisecond, false},
+		"longer than what can be stored": {repeat(1, 90*24*hours), 4294967295 * time.Millisecond, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var g gaps

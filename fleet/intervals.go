@@ -62,14 +62,13 @@ func addStored(found map[string]*storedGaps, u update) {
 	}
 }
 
-// learnGaps applies the gaps that the stream has of each node, unless more are known, and updates every
-// state. A node that was late or down keeps what its last event has, so that it stays so until it registers
-// or connects.
+// learnGaps adds what the stream has of each node's gaps, and updates every state. A node that was late or
+// down keeps what its last event has, so that it stays so until it registers or connects.
 func (r *registry) learnGaps(found map[string]*storedGaps, now time.Time) {
 	for name, stored := range found {
 		n := r.nodes[name]
-		if n != nil && n.Restored != Late && n.Restored != Down && stored.count() >= n.gaps.count() {
-			n.gaps = stored.gaps
+		if n != nil && n.Restored != Late && n.Restored != Down {
+			n.gaps.merge(stored.gaps)
 		}
 	}
 	r.learning = false

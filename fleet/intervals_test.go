@@ -55,6 +55,8 @@ func TestRegistry_LimitsFollowTheInterval(t *testing.T) {
 		"every 10 seconds":        {slices.Repeat([]time.Duration{10 * secs}, 20), []string{"new"}},
 		"every 2 hours":           {slices.Repeat([]time.Duration{2 * hours}, 9), []string{"new", "late", "down", "up"}},
 		"a skipped registration":  {[]time.Duration{0, 5 * mins, 5 * mins, 5 * mins, 10 * mins, 5 * mins}, []string{"new"}},
+		"bursts":                  {slices.Repeat([]time.Duration{30 * mins, secs, secs, secs}, 9), []string{"new"}},
+		"restarts at the start":   {[]time.Duration{0, 9 * secs, secs, secs, 30 * mins, 30 * mins}, []string{"new"}},
 		"restarted twice":         {[]time.Duration{0, 30 * mins, 30 * mins, 9 * mins, 2 * secs, 30 * mins}, []string{"new"}},
 		"restarted after the new": {[]time.Duration{0, 2 * secs, 30 * mins, 30 * mins, 30 * mins}, []string{"new"}},
 		"an outage": {
@@ -76,7 +78,7 @@ func TestRegistry_ReasonsNameTheInterval(t *testing.T) {
 	r := newAutoRegistry()
 	r.register(0)
 	r.wait(36 * time.Minute)
-	r.register(0, 5*time.Minute, 5*time.Minute, 5*time.Minute)
+	r.register(append([]time.Duration{0}, slices.Repeat([]time.Duration{5 * time.Minute}, 7)...)...)
 	r.wait(17 * time.Minute)
 	var reasons []string
 	for _, e := range r.events {
@@ -108,6 +110,45 @@ func TestRegistry_SetRulesChangesFixedAndAuto(t *testing.T) {
 	}
 }
 
+// A node of a large fleet was restarted once before the appliance was, or registered several times in quick
+// succession. Neither is taken for its interval.
+func TestRegistry_ARestartMakesNoIntervalShorter(t *testing.T) {
+	const secs, mins = time.Second, time.Minute
+	for name, gaps := range map[string][]time.Duration{
+		"restarted once":       {0, 36 * secs},
+		"burst when new":       {0, 30 * secs, 30 * secs, 30 * secs, 30 * secs},
+		"burst":                {0, 30 * mins, 30 * mins, 30 * mins, 30 * mins, 30 * secs, 30 * secs, 30 * secs, 30 * secs},
+		"a day of bursts, new": append([]time.Duration{0}, slices.Repeat([]time.Duration{29 * mins, 30 * secs}, 48)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newAutoRegistry()
+			found := map[string]*storedGaps{}
+			for i, gap := range gaps {
+				r.register(gap)
+				if len(gaps)-i <= 5 { // the stream keeps these
+					addStored(found, update{name: "web1", site: "ams", received: r.now})
+				}
+			}
+			r.connect("web1", connID{"S", 1}, r.now)
+			r.disconnected("web1", connID{"S", 1}, r.now, "Client Closed", r.now)
+			r.wait(30 * secs) // down, an event with the interval if it is known
+			r.connect("web1", connID{"S", 2}, r.now)
+			r.wait(30 * secs)
+			again := &autoRegistry{newTestRegistry(autoRules(r.now)), r.now}
+			again.learning = true
+			for _, e := range r.events {
+				again.restore(e)
+			}
+			again.learnGaps(found, r.now)
+			again.connect("web1", connID{"S", 3}, r.now)
+			again.wait(30 * mins)
+			if len(again.events) > 0 {
+				t.Errorf("after a restart: %s, %s", again.events[0].Event, again.events[0].Reason)
+			}
+		})
+	}
+}
+
 // A node was down, registered again for some time and became late, but the process ended before it had
 // stored that. The next process finds the same change, with the same ID.
 func TestRegistry_FindsTheSameChangeAgain(t *testing.T) {
@@ -118,6 +159,7 @@ func TestRegistry_FindsTheSameChangeAgain(t *testing.T) {
 				Event: "down", Node: "web1", Site: "ams", To: Down, Received: r.now, Since: r.now,
 				Interval: interval.Seconds(),
 			}
+			r.restore(down)
 			var stored []update
 			for range 5 { // as many as the stream keeps
 				r.register(interval)
@@ -173,7 +215,7 @@ func TestFleet_RestoresIntervalsFromEvents(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	f := s.open(DefaultConfig())
-	for range 3 { // late after 35 minutes, up after 40
+	for range 4 { // late after 35 minutes, up after 40
 		s.register(1, nil)
 		wait.Eventually(t, func() error {
 			if status, _ := f.Node(nodeName(0)); status.State != Up {
@@ -184,6 +226,8 @@ func TestFleet_RestoresIntervalsFromEvents(t *testing.T) {
 		s.ahead.Add(int64(40 * time.Minute))
 		f.withRegistry(func(r *registry, now time.Time) { r.tick(now) })
 	}
+	s.ahead.Add(int64(80 * time.Minute)) // late, after the interval is known
+	f.withRegistry(func(r *registry, now time.Time) { r.tick(now) })
 	_ = f.Close(context.Background())
 	registrations, err := s.js.Stream(t.Context(), f.cfg.Stream)
 	if err != nil {

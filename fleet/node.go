@@ -58,11 +58,13 @@ func (n *node) subject() string {
 
 // event returns the event of a change to another state.
 func (n *node) event(to State, r *Rules) *Event {
-	interval, _ := n.gaps.interval()
 	e := &Event{
 		Event: string(to), Node: n.name, From: n.announced, To: to, Site: n.site,
 		Received: n.Received, Ended: n.Ended, ShutdownAt: n.ShutdownAt,
-		Since: n.sinceOf(to, r), Reason: n.reason(to, r), Interval: interval.Seconds(),
+		Since: n.sinceOf(to, r), Reason: n.reason(to, r),
+	}
+	if interval, known := n.gaps.interval(); known {
+		e.Interval = interval.Seconds()
 	}
 	if n.isNewcomer() {
 		e.Event, e.From = eventNew, ""

@@ -78,8 +78,9 @@ func (r *registry) registered(u update, now time.Time) {
 	}
 	n.Received = received
 	if n.site != u.site && n.announced != "" { // the node moved to another site
-		r.site(n.site).nodes--
-		r.site(u.site).nodes++
+		r.count(n, -1)
+		n.site = u.site
+		r.count(n, 1)
 	}
 	n.site = u.site
 	r.updateState(n, now)
@@ -212,16 +213,24 @@ func (r *registry) changeState(n *node, now time.Time) {
 // setState changes the state of a node and the counts; a forgotten node is removed.
 func (r *registry) setState(n *node, state State, since time.Time) {
 	if n.announced != "" {
-		r.counts[n.announced]--
-		r.site(n.site).nodes--
+		r.count(n, -1)
 	}
 	n.announced, n.since = state, since
 	if state == Forgotten {
 		r.remove(n)
 		return
 	}
-	r.counts[state]++
-	r.site(n.site).nodes++
+	r.count(n, 1)
+}
+
+// count adds to the counts of the node's state and site; by is 1 or -1.
+func (r *registry) count(n *node, by int) {
+	r.counts[n.announced] += by
+	s := r.site(n.site)
+	s.nodes += by
+	if !n.isNewcomer() {
+		s.registered += by
+	}
 }
 
 // restore applies an event that a previous process stored. The last event of a node has the

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 )
@@ -19,8 +18,8 @@ type modelNode struct {
 	started                   time.Time // of the process
 	open                      map[uint64]bool
 	restored                  string
-	auto                      bool            // the limits follow from the gaps
-	gaps                      []time.Duration // between registrations, the newest last
+	auto                      bool // the limits follow from the gaps
+	gaps                      modelGaps
 }
 
 // limits returns when the node is late, down and forgotten.
@@ -28,17 +27,12 @@ func (m *modelNode) limits() (late, down, forget time.Duration) {
 	if !m.auto {
 		return 6 * time.Minute, 11 * time.Minute, time.Hour
 	}
-	last := slices.Sorted(slices.Values(m.gaps[max(len(m.gaps)-4, 0):]))
-	switch len(last) {
-	case 0:
-		return 35 * time.Minute, 70 * time.Minute, 24 * time.Hour
-	case 1, 2:
-		longest := last[len(last)-1]
-		return max(2*longest+time.Minute, 35*time.Minute), max(3*longest+time.Minute, 70*time.Minute), 24 * time.Hour
-	default:
-		interval := last[len(last)-2]
-		return max(2*interval+time.Minute, 6*time.Minute), max(3*interval+time.Minute, 11*time.Minute), 24 * time.Hour
+	interval, known := m.gaps.known()
+	late, down = max(2*interval+time.Minute, 6*time.Minute), max(3*interval+time.Minute, 11*time.Minute)
+	if !known {
+		late, down = max(late, 35*time.Minute), max(down, 70*time.Minute)
 	}
+	return late, down, 24 * time.Hour
 }
 
 func (m *modelNode) state(now time.Time) string {
@@ -150,7 +144,7 @@ func (m *model) register(name string) {
 	m.last[name] = m.last[name][max(len(m.last[name])-5, 0):]
 	n := m.node(name)
 	if !n.received.IsZero() {
-		n.gaps = append(n.gaps, m.now.Sub(n.received).Truncate(time.Millisecond))
+		n.gaps.add(m.now.Sub(n.received).Truncate(time.Millisecond))
 	}
 	n.received = m.now
 	m.registry.registered(u, m.clock())
@@ -231,20 +225,19 @@ func (m *model) restore(name string, n *modelNode, e *Event) {
 		if e.To == Down || e.To == Stopped {
 			n.ended, n.shutdown = e.Ended, e.ShutdownAt
 		}
-		if e.Interval > 0 {
-			n.gaps = slices.Repeat([]time.Duration{time.Duration(math.Round(e.Interval*1000)) * time.Millisecond}, 3)
-		}
+		n.gaps.interval = time.Duration(math.Round(e.Interval*1000)) * time.Millisecond
 	}
 	if u := m.lastOf(name); u.received.After(n.received) {
 		n.received = u.received
 	}
-	var stored []time.Duration
+	var stored modelGaps
 	for i, u := range m.last[name] {
 		if i > 0 {
-			stored = append(stored, u.received.Sub(m.last[name][i-1].received).Truncate(time.Millisecond))
+			stored.add(u.received.Sub(m.last[name][i-1].received).Truncate(time.Millisecond))
 		}
 	}
-	if len(stored) >= len(n.gaps) && n.restored != "late" && n.restored != "down" {
+	if n.restored != "late" && n.restored != "down" {
+		stored.interval = max(stored.interval, n.gaps.interval)
 		n.gaps = stored
 	}
 }
@@ -278,8 +271,10 @@ func (m *model) compare(step int) {
 	if total != sum || len(m.registry.nodes) != sum {
 		m.t.Fatalf("step %d: %d nodes, counts %v, want %d", step, len(m.registry.nodes), m.registry.counts, sum)
 	}
-	if nodes := m.registry.site("ams").nodes; nodes != sum {
-		m.t.Fatalf("step %d: the site has %d nodes, want %d", step, nodes, sum)
+	site, connected := m.registry.site("ams"), m.registry.counts[Connected]
+	if site.nodes != sum || site.registered != sum-connected {
+		m.t.Fatalf("step %d: the site has %d nodes, %d registered; want %d and %d",
+			step, site.nodes, site.registered, sum, sum-connected)
 	}
 }
 

@@ -15,10 +15,11 @@ const (
 
 // site has what concerns all nodes of a site together.
 type site struct {
-	name      string
-	nodes     int         // in the view
-	downTimes []time.Time // when nodes went down, within the last stormWindow
-	storm     storm
+	name       string
+	nodes      int         // in the view
+	registered int         // of these, those that have registered: the others cannot go down
+	downTimes  []time.Time // when nodes went down, within the last stormWindow
+	storm      storm
 }
 
 // storm describes that more than Config.StormShare percent of a site's nodes went down within
@@ -54,13 +55,13 @@ func (r *registry) updateStorms(now time.Time) {
 		for len(s.downTimes) > 0 && now.Sub(s.downTimes[0]) >= stormWindow {
 			s.downTimes = s.downTimes[1:]
 		}
-		enough := len(s.downTimes) >= minStormNodes && int64(len(s.downTimes))*100 > r.stormShare*int64(s.nodes)
+		enough := len(s.downTimes) >= minStormNodes && int64(len(s.downTimes))*100 > r.stormShare*int64(s.registered)
 		switch {
 		case enough && s.storm.id == "":
 			since := s.downTimes[0]
 			id := fmt.Sprintf("%s-%d", s.name, since.UnixNano())
 			s.storm = storm{id: id, since: since, nodes: len(s.downTimes)}
-			r.emit(s.event(eventStorm, fmt.Sprintf("%d of %d nodes went down within a minute", s.storm.nodes, s.nodes)))
+			r.emit(s.event(eventStorm, fmt.Sprintf("%d of %d nodes went down within a minute", s.storm.nodes, s.registered)))
 		case !enough && s.storm.id != "" && !now.Before(s.storm.until):
 			r.emit(s.event(eventCalm, fmt.Sprintf("%d nodes went down in the storm that began %s",
 				s.storm.nodes, s.storm.since.UTC().Format(time.RFC3339))))
@@ -72,7 +73,7 @@ func (r *registry) updateStorms(now time.Time) {
 func (s *site) event(kind, reason string) *Event {
 	return &Event{
 		Event: kind, Site: s.name, Reason: reason, Since: s.storm.since,
-		Storm: s.storm.id, Nodes: s.storm.nodes, Of: s.nodes,
+		Storm: s.storm.id, Nodes: s.storm.nodes, Of: s.registered,
 	}
 }
 

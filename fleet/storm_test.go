@@ -64,6 +64,26 @@ func TestStorm_BeginsAboveShareOfSite(t *testing.T) {
 	s.wantEvents(t, 201, 1, 0)
 }
 
+// Nodes that are connected and have not registered cannot go down, so they hide no storm.
+func TestStorm_CountsOnlyRegisteredNodes(t *testing.T) {
+	s := newConnectedSite(100)
+	for n := range 200 {
+		c := startedConnection{id: connID{"S", uint64(1000 + n)}, since: s.now, node: true, named: true}
+		s.connected(fmt.Sprintf("new%d", n), c, s.now)
+	}
+	s.registered(update{name: "new0", site: "ams", received: s.now}, s.now)
+	s.registered(update{name: "new1", site: "fra", received: s.now}, s.now)
+	if ams, fra := s.site("ams"), s.site("fra"); ams.nodes != 299 || fra.nodes != 1 || fra.registered != 1 {
+		t.Fatalf("ams has %d nodes, fra %d, of which %d registered", ams.nodes, fra.nodes, fra.registered)
+	}
+	s.disconnect(0, 50, s.now)
+	s.tick(s.now.Add(20 * time.Second))
+	s.wantEvents(t, 50, 1, 0)
+	if e := s.events[len(s.events)-1]; e.Event != eventStorm || e.Of != 101 {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestStorm_OneNodeIsNotStorm(t *testing.T) {
 	s := newConnectedSite(1)
 	s.disconnect(0, 1, s.now)

@@ -33,7 +33,7 @@ type healthCommand struct {
 
 // healthFlags are the figures that are judged, with their default thresholds.
 var healthFlags = []struct{ name, thresholds, help string }{
-	{"nodes", "", "thresholds for all nodes: too few, as 90,50, or too many"},
+	{"nodes", "", "thresholds for all nodes that have registered: too few, as 90,50, or too many"},
 	{"down", "5%,20%", "thresholds for nodes that are down"},
 	{"late", "10%,40%", "thresholds for nodes that are late"},
 	{"dropped", "1,1", "thresholds for messages that adapters dropped since the last check, see --state"},
@@ -128,8 +128,8 @@ func (c *healthCommand) checkReady(ctx context.Context, client *apiclient.Client
 	return nil
 }
 
-// checkNodes judges how many nodes there are, and how many are down or late. Without thresholds
-// for any of them it asks nothing, so that it works with the fleet view disabled.
+// checkNodes judges how many nodes have registered, and how many of these are down or late. Without
+// thresholds for any of them it asks nothing, so that it works with the fleet view disabled.
 func (c *healthCommand) checkNodes(ctx context.Context, client *apiclient.Client) error {
 	if !c.thresholds["nodes"].IsSet() && !c.thresholds["down"].IsSet() && !c.thresholds["late"].IsSet() {
 		return nil
@@ -138,8 +138,9 @@ func (c *healthCommand) checkNodes(ctx context.Context, client *apiclient.Client
 	if err != nil {
 		return fmt.Errorf(`%w; --down "" --late "" turns the checks of nodes off`, err)
 	}
-	all := float64(summary.Nodes)
-	c.result.Evaluate("nodes", count(uint64(summary.Nodes))+" nodes", all, all, c.thresholds["nodes"])
+	registered := summary.Nodes - summary.States[fleet.Connected]
+	all := float64(registered)
+	c.result.Evaluate("nodes", count(uint64(registered))+" nodes", all, all, c.thresholds["nodes"])
 	for _, state := range []fleet.State{fleet.Down, fleet.Late} {
 		n := summary.States[state]
 		text := fmt.Sprintf("%s %s", count(uint64(n)), state)

@@ -67,6 +67,8 @@ func TestHealth_ReportsStatusAndMeasurements(t *testing.T) {
 		`{"code":"stream-lost","what":"S","detail":"7 messages are missing"}]}`)
 	restored := withAnswer(readyAnswers(0, 0), "/readyz", `{"ready":true,"reasons":[],"warnings":[`+
 		`{"code":"stream-restored","what":"S","detail":"its configuration was damaged"}]}`)
+	connected := withAnswer(readyAnswers(0, 0), "/api/v1/fleet",
+		`{"nodes":300,"states":{"up":180,"late":0,"down":20,"stopped":0,"connected":100}}`)
 	noFleet := withAnswer(readyAnswers(0, 0), "/api/v1/fleet", "")
 	for _, test := range []struct {
 		name    string
@@ -86,6 +88,10 @@ func TestHealth_ReportsStatusAndMeasurements(t *testing.T) {
 			"MUSTER WARNING 12 down (web1 web2 web3 web4 web5 …); ready; 200 nodes;",
 		},
 		{"many nodes down", readyAnswers(40, 0), nil, 2, "MUSTER CRITICAL 40 down (web1"},
+		{
+			"nodes that have not registered do not count", connected, []string{"--down", "5%,10%", "--dropped", ""}, 2,
+			"MUSTER CRITICAL 20 down (web1 web2 web3 web4 web5 …); ready; 200 nodes;",
+		},
 		{
 			"too few nodes", readyAnswers(0, 0), []string{"--nodes", "300,250", "--dropped", ""}, 2,
 			"MUSTER CRITICAL 200 nodes;",
