@@ -214,7 +214,7 @@ func sha(b []byte) string {
 
 func TestCaptures_AreAllInTheIndex(t *testing.T) {
 	known := map[string]bool{}
-	for _, c := range testkit.Captures(t, "registration", "transport", "hostile", "adapter") {
+	for _, c := range testkit.Captures(t, "registration", "transport", "hostile", "adapter", "stream") {
 		known[c.File] = true
 	}
 	files, err := filepath.Glob("../internal/choria/testdata/*/*.json")

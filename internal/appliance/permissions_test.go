@@ -84,6 +84,7 @@ streams = ["app*"]
 governor = ["app*"]
 submission = ["app*"]
 service_host = ["app*"]
+streams_admin = ["streams.*"]
 [broker.roles.reader]
 "replicator.*" = "CHORIA_MACHINE"
 [bucket.CONFIG]

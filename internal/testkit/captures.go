@@ -7,13 +7,17 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
-// Capture is a message that a real Choria node sent, with what it decodes to.
+// Capture is a message that a real Choria process sent, with what it decodes to.
 type Capture struct {
 	File    string
-	Kind    string // registration, transport, adapter or hostile
+	Kind    string // registration, transport, adapter, hostile, submission or stream
 	Subject string
+	Reply   string
+	Headers nats.Header
 	Decoded struct {
 		Sender          string
 		RequestID       string
