@@ -53,7 +53,7 @@ func TestGovernors_AnswerCertificates(t *testing.T) {
 			}
 		}
 		sequence++
-		want(t, other, governorOfMcollective, "other", entered(sequence))
+		want(t, other, governorOfMcollective, "other", hubAck(testkit.GovernorStream, sequence, ""))
 		want(t, n.Conn, governorOfMcollective, n.Identity, governorFull)
 		if answer := leaveG1(t, n, sequence, ""); r.evicts != (answer == messageDeleted) {
 			t.Errorf("%s deletes the entry of another node: %s", r.title, answer)
@@ -71,7 +71,7 @@ func (s *permissionSite) runGoverned(t *testing.T, n *testkit.Governed, name str
 	if state := want(t, n.Conn, "$JS.API.STREAM.INFO.GOVERNOR_G1", "", ""); !strings.Contains(state, `"messages":0`) {
 		t.Errorf("%s sees the state %s", name, state)
 	}
-	want(t, n.Conn, governorOfMcollective, name, entered(sequence))
+	want(t, n.Conn, governorOfMcollective, name, hubAck(testkit.GovernorStream, sequence, ""))
 	entry := want(t, s.verifier, "$JS.API.STREAM.MSG.GET.GOVERNOR_G1", fmt.Sprintf(`{"seq":%d}`, sequence), "")
 	if data := base64.StdEncoding.EncodeToString([]byte(name)); !strings.Contains(entry, `"data":"`+data+`"`) {
 		t.Errorf("%s has the entry %s", name, entry)
@@ -124,7 +124,7 @@ func TestGovernors_RefuseCertificatesWithoutRoles(t *testing.T) {
 		}
 	}
 	if m, err := s.verifier.Request(governorOfMcollective, []byte("x"), time.Second); err != nil ||
-		string(m.Data) != entered(1) { // nothing was stored before
+		string(m.Data) != hubAck(testkit.GovernorStream, 1, "") { // nothing was stored before
 		t.Errorf("%v, %v", m, err)
 	}
 }

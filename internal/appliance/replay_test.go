@@ -99,6 +99,11 @@ func wantDenied(t *testing.T, nc *nats.Conn, m *nats.Msg, operation string) {
 	}
 }
 
+// hubAck returns an ack of a permissionSite, which has the domain hub.
+func hubAck(stream string, sequence uint64, rest string) string {
+	return fmt.Sprintf(`{"stream":%q,"domain":"hub","seq":%d%s}`, stream, sequence, rest)
+}
+
 // newSubmissionStream makes a stream for what CHORIA_EXECUTOR does not store.
 func (s *permissionSite) newSubmissionStream(t *testing.T) {
 	t.Helper()
@@ -145,7 +150,7 @@ func (n submitter) submitTwice(t *testing.T, s *permissionSite, c testkit.Captur
 		if err != nil {
 			t.Fatalf("%s: %v", m.Subject, err)
 		}
-		if ack := fmt.Sprintf(`{"stream":%q,"seq":%d%s}`, stream, next, duplicate); m.Reply != "" && answer != ack {
+		if ack := hubAck(stream, next, duplicate); m.Reply != "" && answer != ack {
 			t.Errorf("%s is answered with %s, want %s", m.Subject, answer, ack)
 		}
 	}
@@ -220,7 +225,7 @@ func TestReplay_ClientsMakeStreamsAndBuckets(t *testing.T) {
 			s.wantStream(t, name, m.Data)
 		}
 		bucket := prefix + "_LEADER_ELECTION"
-		want(t, nc, "$KV."+bucket+".k", "value", fmt.Sprintf(`{"stream":"KV_%s","seq":1}`, bucket))
+		want(t, nc, "$KV."+bucket+".k", "value", hubAck("KV_"+bucket, 1, ""))
 		node := s.connectAsChoria(t, "node with roles")
 		entry := want(t, node, "$JS.API.STREAM.MSG.GET.KV_"+bucket, `{"last_by_subj":"$KV.`+bucket+`.k"}`, "")
 		if !strings.Contains(entry, `"data":"dmFsdWU="`) {
