@@ -90,7 +90,11 @@ func BenchmarkIndex(b *testing.B) {
 		b.Run(label, func(b *testing.B) {
 			i := newIndex(facts)
 			for n := 0; b.Loop(); n++ {
-				if _, err := i.update("choria.node_metadata.x", header.Get, bodies[n%len(bodies)]); err != nil {
+				_, err := newUpdate("choria.node_metadata.x", header.Get)
+				if err == nil && !i.empty() {
+					_, err = i.indexContent("", bodies[n%len(bodies)])
+				}
+				if err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -99,7 +99,9 @@ type Fleet struct {
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 	ignored     atomic.Uint64 // shutdown events that the node they name did not publish
 
-	shared atomic.Int64 // registry.shared
+	shared       atomic.Int64  // registry.shared
+	budget       indexBudget   // of the index
+	skippedFacts atomic.Uint64 // registrations whose facts were not read, see readsFacts
 
 	mu       sync.Mutex
 	registry *registry     // guarded by mu

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -102,8 +103,16 @@ func (f *Fleet) logNotRead(err error) {
 // handleRegistration applies a registration, see update.replayed. One whose content cannot be read
 // still counts as a registration of its node.
 func (f *Fleet) handleRegistration(m jetstream.Msg, replayed bool) {
-	u, err := f.index.update(m.Subject(), m.Headers().Get, m.Data())
+	u, err := newUpdate(m.Subject(), m.Headers().Get)
 	u.replayed = replayed
+	if u.name != "" && (replayed && !f.index.empty() || f.readsFacts(u.name)) {
+		began := f.opts.Now()
+		u.facts, err = f.index.indexContent(m.Headers().Get(contract.HeaderContent), m.Data())
+		u.factsRead = true
+		if !replayed { // all of those are read, whatever it costs
+			f.budget.spend(f.opts.Now().Sub(began))
+		}
+	}
 	if err != nil {
 		f.logUnreadable(m.Subject(), err)
 	}

@@ -54,18 +54,8 @@ func (i *index) position(fact string) (position int, ok bool) {
 	return position, position >= 0
 }
 
-// update reads a stored registration: its headers, and its content if facts are indexed. Nodes
-// and sites become tokens of the subjects of events, so the headers are checked. If only the
-// content cannot be read, the update is valid in spite of the error.
-func (i *index) update(subject string, header func(key string) string, data []byte) (update, error) {
-	u, err := newUpdate(subject, header)
-	if err == nil && !i.empty() {
-		u.facts, err = i.indexContent(header(contract.HeaderContent), data)
-	}
-	return u, err
-}
-
-// newUpdate reads the headers of a stored registration.
+// newUpdate reads the headers of a stored registration. Nodes and sites become tokens of the subjects of events,
+// so the headers are checked.
 func newUpdate(subject string, header func(key string) string) (update, error) {
 	name, site := header(contract.HeaderSender), header(contract.HeaderSite)
 	received, err := time.Parse(time.RFC3339Nano, header(contract.HeaderReceived))

@@ -215,10 +215,11 @@ func TestFleet_RestoresIntervalsFromEvents(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	f := s.open(DefaultConfig())
-	for range 4 { // late after 35 minutes, up after 40
+	for range 4 {
+		before, _ := f.Node(nodeName(0))
 		s.register(1, nil)
 		wait.Eventually(t, func() error {
-			if status, _ := f.Node(nodeName(0)); status.State != Up {
+			if status, _ := f.Node(nodeName(0)); status.State != Up || !status.Registered.After(before.Registered) {
 				return fmt.Errorf("have %+v", status)
 			}
 			return nil

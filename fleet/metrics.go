@@ -21,6 +21,10 @@ func (f *Fleet) Collector() prometheus.Collector {
 		beyond: desc("index_omitted_total",
 			"Facts, classes, agents and collectives that were not indexed, because they exceed a limit."),
 
+		skipped: f.skippedFacts.Load,
+		unread: desc("index_skipped_total",
+			"Registrations whose facts were not read, because the index had used up its processor time."),
+
 		ignored: f.ignored.Load,
 		ignoredShutdowns: desc("shutdown_events_ignored_total",
 			"Shutdown events that another connection than the node's own has published."),
@@ -37,6 +41,9 @@ type collector struct {
 
 	omitted func() uint64
 	beyond  *prometheus.Desc
+
+	skipped func() uint64
+	unread  *prometheus.Desc
 
 	ignored          func() uint64
 	ignoredShutdowns *prometheus.Desc
@@ -60,6 +67,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.waiting, prometheus.GaugeValue, float64(s.Events.Waiting))
 	ch <- constant(c.storms, prometheus.GaugeValue, float64(len(s.Storms)))
 	ch <- constant(c.conflicts, prometheus.GaugeValue, float64(len(s.Conflicts)))
+	ch <- constant(c.unread, prometheus.CounterValue, float64(c.skipped()))
 	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
 	ch <- constant(c.ignoredShutdowns, prometheus.CounterValue, float64(c.ignored()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))

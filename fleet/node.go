@@ -18,6 +18,7 @@ type node struct {
 	since         time.Time     // when the cause of the announced state happened
 	scheduleIndex int           // index in the schedule
 	facts         *indexedFacts // nil: none are known
+	factsRead     int64         // when they were last read from a registration, in Unix seconds; 0: never
 	registeredOn  interned      // template of the subject of its registrations
 	conflict      time.Time     // when both nodes that use the identity were connected; zero: there is no conflict
 	stored        time.Time     // Received of its last registration as the stream has it

@@ -48,7 +48,8 @@ type update struct {
 	name, site string
 	received   time.Time     // as stored
 	subject    interned      // see subjectTemplate
-	facts      *indexedFacts // nil: the registration has none, or none are indexed
+	facts      *indexedFacts // nil: the registration has none, or they were not read
+	factsRead  bool          // see Fleet.readsFacts
 	replayed   bool          // older ones may not have been read, so it says nothing about the interval
 }
 
@@ -67,6 +68,9 @@ func (r *registry) registered(u update, now time.Time) {
 		n.stored = u.received
 		if u.facts != nil {
 			n.facts = u.facts
+		}
+		if u.factsRead {
+			n.factsRead = now.Unix()
 		}
 	}
 	received := r.adjust(u.received, now)

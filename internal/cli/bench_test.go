@@ -39,8 +39,9 @@ func runBench(t *testing.T, args ...string) bench.Result {
 	return r
 }
 
-// maxBeside is how many bytes of memory an appliance may take beside its buffer.
-const maxBeside = 200 << 20
+// maxBeside is how many bytes of memory an appliance may take beside its buffer: what waits in the server for its
+// own connections, in the store for the disk, and for the garbage collector. On a busy machine more waits.
+const maxBeside = 256 << 20
 
 func TestBench_ABurstThatFitsTheBufferIsStored(t *testing.T) {
 	if testing.Short() || raceDetector {
