@@ -36,6 +36,7 @@ func TestFleet_StoresEachDownEventOnceAcrossKill(t *testing.T) {
 	}
 
 	f = s.open(DefaultConfig())
+	f.awaitIntervals(t)                                  // until then the nodes keep their states
 	for _, minutes := range []time.Duration{35, 35, 2} { // late, down, and the end of the storm
 		s.ahead.Add(int64(minutes * time.Minute))
 		from := s.now()
@@ -49,7 +50,7 @@ func TestFleet_StoresEachDownEventOnceAcrossKill(t *testing.T) {
 		})
 	}
 	wait.Eventually(t, func() error {
-		if sum := f.Summary(); sum.States[Down] != nodes || len(sum.Storms) > 0 {
+		if sum := f.Summary(); sum.States[Down] != nodes || len(sum.Storms) > 0 || sum.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", sum)
 		}
 		return nil
