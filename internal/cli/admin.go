@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +19,8 @@ func connectAdmin(cfg *appliance.Config) (*nats.Conn, error) {
 		return nil, err
 	}
 	address := config.DialAddress(cfg.Broker.ListenAddress())
-	nc, err := nats.Connect(address, options...)
+	unguessable := nats.CustomInboxPrefix("_INBOX_" + rand.Text()) // readers may subscribe to _INBOX.>
+	nc, err := nats.Connect(address, append(options, unguessable)...)
 	if errors.Is(err, nats.ErrAuthorization) {
 		return nil, fmt.Errorf("connect to the broker at %s: %w; %s", address, err, cfg.AdminHint())
 	}

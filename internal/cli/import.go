@@ -68,7 +68,7 @@ func (p *program) importBroker(path string, acceptLosses bool) error {
 	if _, err = fmt.Fprint(p.out, text); err != nil || losses == 0 || acceptLosses {
 		return err
 	}
-	fmt.Fprintf(p.err, "muster: %d of the remarks are a LOSS; --accept-losses accepts that\n", losses)
+	fmt.Fprintf(p.err, "muster: remarks with LOSS: %d; --accept-losses accepts them\n", losses)
 	return silentError{statusLosses}
 }
 

@@ -127,7 +127,7 @@ func checkLosses(t *testing.T, conf, out, errOut string) {
 	wantStatus, last := statusOK, ""
 	if losses > 0 {
 		wantStatus = statusLosses
-		last = fmt.Sprintf("muster: %d of the remarks are a LOSS; --accept-losses accepts that\n", losses)
+		last = fmt.Sprintf("muster: remarks with LOSS: %d; --accept-losses accepts them\n", losses)
 	}
 	status, sameOut, sameErr := muster(t, "import", conf)
 	if status != wantStatus || sameOut != out || sameErr != errOut+last {
