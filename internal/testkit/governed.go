@@ -169,6 +169,9 @@ func (n *Governed) Run(j *Jobs, count int) {
 		for left := false; !left; {
 			answer, err := n.ask("$JS.API.STREAM.MSG.DELETE."+GovernorStream, DeleteEntry(a.Sequence))
 			left = err == nil && (answer.Success || answer.Error.Code == noMessage) // its answer was lost
+			if !left {
+				time.Sleep(5 * time.Millisecond) // without a connection a request may fail at once
+			}
 		}
 		j.Done.Add(1)
 		done++
