@@ -31,13 +31,16 @@ func TestGovernors_LeakNoSlot(t *testing.T) {
 	}
 	jobs := new(testkit.Jobs)
 	cuts := jobs.RunCut(nodes, 100, func() {
-		for restarts := range 3 {
-			wait.Eventually(t, func() error {
-				if done, next := jobs.Done.Load(), int64(restarts+1)*200; done < next {
-					return fmt.Errorf("%d of %d jobs are done", done, next)
-				}
-				return nil
-			})
+		for range 3 {
+			for range 10 {
+				next := jobs.Done.Load() + 20
+				wait.Eventually(t, func() error {
+					if done := jobs.Done.Load(); done < next {
+						return fmt.Errorf("%d of %d jobs are done", done, next)
+					}
+					return nil
+				})
+			}
 			if err := a.Close(context.Background()); err != nil {
 				t.Error(err)
 			}

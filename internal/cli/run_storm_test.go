@@ -90,7 +90,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	if !long() {
 		nodes = 1000
 	}
-	config := fastLabConfig(t, "late_after = '4s'\ndown_after = '6s'\n")
+	config := fastLabConfig(t, "late_after = '12s'\ndown_after = '14s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	wait.Eventually(t, func() error {
