@@ -427,9 +427,16 @@ func (at *attacker) subscribeEverything(t *testing.T) {
 	}
 }
 
-// readAll reads all messages of a stream.
+// readAll reads all messages of a stream, once the requests of attacks are answered: so many of one identity may wait.
 func (at *attacker) readAll(t *testing.T, stream string) {
 	t.Helper()
+	wait.Eventually(t, func() error {
+		m, err := at.nc.Request("$JS.API.STREAM.INFO."+stream, nil, wait.Limit)
+		if err == nil && bytes.Contains(m.Data, []byte(`"err_code":10008`)) {
+			err = errors.New("requests of attacks wait")
+		}
+		return err
+	})
 	for sequence := 1; ; sequence++ {
 		m, err := at.nc.Request("$JS.API.STREAM.MSG.GET."+stream, fmt.Appendf(nil, `{"seq":%d}`, sequence), wait.Limit)
 		if err != nil {
