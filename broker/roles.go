@@ -58,7 +58,7 @@ func parseStreams(text string) ([]string, error) {
 
 func formatStreams(names []string) string { return strings.Join(names, ", ") }
 
-// readerStreams returns the streams that a certificate with the role reader may read; nil: it is no reader.
+// readerStreams returns the streams that a certificate with the role reader may read; nil: it does not have the role.
 func (r *Roles) readerStreams(name string) (streams []string) {
 	for _, pattern := range slices.Sorted(maps.Keys(r.Reader)) {
 		if matches([]string{pattern}, name) {

@@ -6,7 +6,7 @@ import (
 )
 
 // choriaAgents are agents that listen on every Choria server, or that Choria's own plugins bring. An adapter that
-// reads what is sent to one of them reads requests, which are no secret, see registrationTopics.
+// reads what is sent to one of them reads requests, which are not secret, see registrationTopics.
 var choriaAgents = []string{
 	"aaa_signer", "choria_provision", "choria_registry", "choria_util", "discovery", "executor", "filemgr",
 	"machine_manager", "machine_transition", "package", "puppet", "rpcutil", "scout", "service", "shell",

@@ -20,7 +20,7 @@ type node struct {
 	facts         *indexedFacts // nil: none are known
 	factsRead     int64         // when they were last read from a registration, in Unix seconds; 0: never
 	registeredOn  interned      // template of the subject of its registrations
-	conflict      time.Time     // when both nodes that use the identity were connected; zero: there is no conflict
+	conflict      time.Time     // when both nodes that use the identity were connected; zero: no conflict
 	stored        time.Time     // Received of its last registration as the stream has it
 }
 

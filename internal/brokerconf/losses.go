@@ -47,7 +47,7 @@ func (t *translation) losses() {
 // isSet reports whether a key is set. It does not mark it as used.
 func (t *translation) isSet(key string) bool { return t.entries[key].value != "" }
 
-// isPort reports whether a key is set to a port. Choria ignores values that are no integer.
+// isPort reports whether a key is set to a port. Choria ignores values that are not integers.
 func (t *translation) isPort(key string) bool {
 	return t.isSet(key) && t.number(key, 0) > 0
 }

@@ -121,7 +121,7 @@ func checkLosses(t *testing.T, conf, out, errOut string) {
 			continue
 		}
 		if losses++; at+1 != losses {
-			t.Errorf("%q is line %d of the remarks, below one that is no LOSS", line, at+1)
+			t.Errorf("%q is line %d of the remarks, below one that is not a LOSS", line, at+1)
 		}
 	}
 	wantStatus, last := statusOK, ""

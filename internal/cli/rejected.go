@@ -81,7 +81,7 @@ func (c *rejectedCommand) printEntries(answer console.Rejected) error {
 		return err
 	}
 	if answer.Discarded > 0 {
-		fmt.Fprintf(c.err, "%s earlier entries are no longer kept\n", count(answer.Discarded))
+		fmt.Fprintf(c.err, "%s earlier entries were discarded\n", count(answer.Discarded))
 	}
 	return nil
 }
