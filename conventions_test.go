@@ -37,11 +37,13 @@ var layers = map[string]int{
 	"internal/pki":        1,
 	"internal/rejected":   1,
 	"internal/tlsfile":    1,
+	"internal/uplink":     1,
 
 	"adapter":                2,
 	"broker":                 2,
 	"internal/privatestream": 2,
 	"fleet":                  2,
+	"forward":                2,
 	"internal/enroll":        2,
 	"internal/governor":      2,
 	"jsconfig":               2,

@@ -12,6 +12,7 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
@@ -39,6 +40,7 @@ type Config struct {
 	Declared  jsconfig.Config
 	Adapters  map[string]*adapter.Config
 	Fleet     fleet.Config
+	Forward   map[string]*forward.Config
 	Console   console.Config
 }
 
@@ -58,6 +60,7 @@ func DefaultConfig() *Config {
 		Declared:  jsconfig.DefaultConfig(),
 		Adapters:  map[string]*adapter.Config{},
 		Fleet:     fleet.DefaultConfig(),
+		Forward:   map[string]*forward.Config{},
 		Console:   console.DefaultConfig(),
 	}
 	registration := adapter.DefaultConfig()
@@ -139,6 +142,8 @@ func (c *Config) Keys() []config.Key {
 		{Name: "adapter", Value: config.NamedTables(c.Adapters, adapter.NewConfig),
 			Help: "reads Choria messages and writes stream messages"},
 		{Name: "fleet", Value: config.SubTable(&c.Fleet), Help: "state of every node"},
+		{Name: "forward", Value: config.NamedTables(c.Forward, forward.NewConfig),
+			Help: "forwards streams to a hub, see docs/edge.md"},
 		{Name: "console", Value: config.SubTable(&c.Console), Help: "HTTP server for people and monitoring"},
 	}, c.Declared.Keys()...)
 }
@@ -149,6 +154,17 @@ func (c *Config) EnabledAdapters() []*adapter.Config {
 	for _, name := range slices.Sorted(maps.Keys(c.Adapters)) {
 		if a := c.Adapters[name]; a.Enabled {
 			enabled = append(enabled, a)
+		}
+	}
+	return enabled
+}
+
+// EnabledForwards returns the hubs that are forwarded to, sorted by name.
+func (c *Config) EnabledForwards() []*forward.Config {
+	var enabled []*forward.Config
+	for _, name := range slices.Sorted(maps.Keys(c.Forward)) {
+		if f := c.Forward[name]; f.Enabled {
+			enabled = append(enabled, f)
 		}
 	}
 	return enabled

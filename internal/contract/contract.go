@@ -80,6 +80,31 @@ func CheckedRequests() []string {
 // WritePrefix returns what precedes a public subject in a subject to which a private stream listens.
 func WritePrefix(token string) string { return SubjectWrite + token + "." }
 
+// Subjects of what edges send to their hub.
+const (
+	// SubjectSites is followed by a site and a subject: what the edge of that site has on the subject, at its hub.
+	SubjectSites = "choria.sites."
+	// SubjectHeartbeat and SubjectSnapshot follow SubjectSites and the site: requests of an edge to the fleet view
+	// of its hub. See internal/uplink.
+	SubjectHeartbeat = "heartbeat"
+	SubjectSnapshot  = "snapshot"
+)
+
+// SiteSubject returns the subject at a hub of what a site has on a subject.
+func SiteSubject(site, subject string) string { return SubjectSites + site + "." + subject }
+
+// CutSite splits a subject at a hub into the site, and the subject there; ok is false for any other subject.
+func CutSite(subject string) (site, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(subject, SubjectSites)
+	if ok {
+		site, rest, ok = strings.Cut(rest, ".")
+	}
+	if !ok {
+		return "", subject, false
+	}
+	return site, rest, true
+}
+
 // Names that NATS and Choria define.
 const (
 	// SubjectAPIAdvisory is where JetStream publishes every request to its API, with the answer.
@@ -113,6 +138,18 @@ const (
 	HeaderSkew     = "Muster-Skew"     // how far the two differ; only beyond clock_skew
 	HeaderVerified = "Muster-Verified" // how the sender was verified, or why it was not
 	HeaderSite     = "Muster-Site"     // the site that collected the message
+)
+
+// Headers that an appliance adds when it forwards a message to a hub. Other headers stay as they are, except those
+// that begin with PrefixNATSHeader: NATS acts on them, and a node may have written them.
+const (
+	// HeaderVia has the sites that the message was forwarded from, with commas between them, the first one first.
+	HeaderVia = "Muster-Via"
+	// HeaderSource has where the message was read: stream, sequence, site, incarnation of the forwarder, and when
+	// it was stored there in Unix milliseconds, with blanks between them. The Stream Replicator writes this header
+	// too, with the name of its worker in place of the incarnation.
+	HeaderSource     = "Choria-SR-Source"
+	PrefixNATSHeader = "Nats-"
 )
 
 // Headers that the format "plain" adds.
