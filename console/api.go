@@ -91,6 +91,7 @@ func (a *api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/rejected", noParams(a.rejected))
 	mux.HandleFunc("GET /api/v1/permissions", noParams(a.permissions))
 	mux.HandleFunc("GET /api/v1/streams", noParams(a.streams))
+	mux.HandleFunc("GET /api/v1/forward", noParams(a.forward))
 	mux.HandleFunc("/api/", noEndpoint)
 	if a.opts.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", fleetDisabled)

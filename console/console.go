@@ -54,6 +54,7 @@ type Options struct {
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
 	Permissions   func() (entries []rejected.Permission, discarded uint64) // /api/v1/permissions
+	Forward       func() []ForwardStatus                                   // /api/v1/forward; nil: there is no hub
 	Registrations Registrations                                            // nil if Fleet is nil
 	Events        Events                                                   // nil if Fleet is nil
 }

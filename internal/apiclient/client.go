@@ -100,6 +100,11 @@ func (c *Client) Streams(ctx context.Context) (console.Streams, error) {
 	return getJSON[console.Streams](ctx, c, "/api/v1/streams")
 }
 
+// Forward returns how far the streams of the appliance are forwarded to its hubs.
+func (c *Client) Forward(ctx context.Context) (console.Forward, error) {
+	return getJSON[console.Forward](ctx, c, "/api/v1/forward")
+}
+
 // Server is the part of the NATS server's /varz that Muster uses.
 type Server struct {
 	Name        string    `json:"server_name"`

@@ -21,6 +21,7 @@ func TestClient_TypedAnswers(t *testing.T) {
 		"Rejected":    {func() (any, error) { return c.Rejected(ctx) }, `"forgotten":2`},
 		"Permissions": {func() (any, error) { return c.Permissions(ctx) }, `"forgotten":4`},
 		"Streams":     {func() (any, error) { return c.Streams(ctx) }, `"overlap":"A and B"`},
+		"Forward":     {func() (any, error) { return c.Forward(ctx) }, `{"hubs":[{"hub":"central"`},
 		"Server":      {func() (any, error) { return c.Server(ctx) }, `"server_name":"a1"`},
 	} {
 		t.Run(name, func(t *testing.T) {

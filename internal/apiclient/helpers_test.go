@@ -105,7 +105,8 @@ func options() console.Options {
 		Streams: func(context.Context) (console.Streams, error) {
 			return console.Streams{Streams: []jsconfig.StreamInfo{}, Overlap: "A and B"}, nil
 		},
-		Fleet: fakeFleet{}, Registrations: fakeFleet{}, Events: fakeFleet{},
+		Forward: func() []console.ForwardStatus { return []console.ForwardStatus{{Hub: "central"}} },
+		Fleet:   fakeFleet{}, Registrations: fakeFleet{}, Events: fakeFleet{},
 	}
 }
 

@@ -28,6 +28,7 @@ type fakeAppliance struct {
 	streams  console.Streams
 	rejected []rejected.Entry
 	events   []*fleet.Event
+	hubs     []console.ForwardStatus
 
 	permissions []rejected.Permission
 }
@@ -191,6 +192,7 @@ func (a *fakeAppliance) open(t *testing.T, token string) (url string) {
 			return append([]rejected.Permission{}, a.permissions...), uint64(len(a.permissions))
 		},
 		Streams: func(context.Context) (console.Streams, error) { return a.streams, nil },
+		Forward: func() []console.ForwardStatus { return a.hubs },
 		Fleet:   a, Registrations: a, Events: a,
 	})
 	if err := c.Open(t.Context()); err != nil {

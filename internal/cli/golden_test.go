@@ -168,12 +168,7 @@ func TestGolden_Commands(t *testing.T) {
 		"token":       fiveNodes().open(t, "a token that is long enough"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			var transcript strings.Builder
-			for _, line := range commandLines {
-				text := strings.ReplaceAll(transcribeCommand(t, line, server), server, "http://CONSOLE")
-				fmt.Fprintf(&transcript, "$ muster %s\n", text)
-			}
-			compare(t, "golden/"+name+".txt", transcript.String())
+			compare(t, "golden/"+name+".txt", transcribe(t, commandLines, server))
 		})
 	}
 }

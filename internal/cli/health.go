@@ -39,6 +39,8 @@ var healthFlags = []struct{ name, thresholds, help string }{
 	{"dropped", "1,1", "thresholds for messages that adapters dropped since the last check, see --state"},
 	{"rejected", "1,1000", "thresholds for messages that adapters rejected since the last check, see --state"},
 	{"refused", "", "thresholds for connections that the broker refused since the last check, see --state"},
+	{"disconnected", "60,300", "thresholds for the seconds since the connection to a hub ended; at an edge"},
+	{"lag", "300,3600", "thresholds for the lag of forwarded messages, in seconds; paused streams do not count"},
 	{"certificate", "30,7", "thresholds for the days until the certificate of the broker or the console expires"},
 }
 
@@ -95,7 +97,7 @@ func (c *healthCommand) checkAll(ctx context.Context) error {
 		return err
 	}
 	for _, check := range []func(context.Context, *apiclient.Client) error{
-		c.checkReady, c.checkNodes, c.checkMetrics,
+		c.checkReady, c.checkNodes, c.checkHubs, c.checkMetrics,
 	} {
 		if err := check(ctx, client); err != nil {
 			return err

@@ -35,6 +35,7 @@ type overview struct {
 	Refused     uint64                       `json:"refused"`                    // connections, since the start
 	Certificate *float64                     `json:"certificate_days,omitempty"` // until it expires; nil: no TLS
 	Changes     []string                     `json:"not_as_declared"`            // of streams
+	Forward     []console.ForwardStatus      `json:"forward"`                    // hubs; empty: it is not an edge
 }
 
 // storage is the disk space of the streams, in bytes.
@@ -66,7 +67,7 @@ func (c *statusCommand) run(ctx context.Context, _ []string) error {
 	}
 	var o overview
 	for _, add := range []func(context.Context, *apiclient.Client) error{
-		o.addReadiness, o.addServer, o.addNodes, o.addMetrics, o.addStreams,
+		o.addReadiness, o.addServer, o.addNodes, o.addMetrics, o.addStreams, o.addForward,
 	} {
 		if err := add(ctx, client); err != nil {
 			return err
@@ -141,6 +142,11 @@ func (o *overview) addStreams(ctx context.Context, client *apiclient.Client) err
 	return nil
 }
 
+func (o *overview) addForward(ctx context.Context, client *apiclient.Client) (err error) {
+	o.Forward, err = hubs(ctx, client)
+	return err
+}
+
 // connectionKinds are the kinds of connections, and what each is called in a list.
 var connectionKinds = []struct{ kind, plural string }{
 	{"node", "nodes"}, {"client", "clients"}, {"admin", "administrators"}, {"internal", "internal"},
@@ -181,13 +187,7 @@ func (o *overview) rows() (rows [][]string) {
 		}
 	}
 	row("connections", "%s; %s refused", o.connections(), count(o.Refused))
-	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
-		var terms []string
-		for _, m := range ledgerMetrics {
-			terms = append(terms, count(o.Adapters[name][m.term])+" "+m.term)
-		}
-		row("adapter "+name, "%s", strings.Join(terms, ", "))
-	}
+	rows = append(rows, o.ledgerRows()...)
 	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Max))
 	if o.Memory > 0 {
 		row("memory", "%s", humanize.IBytes(o.Memory))
@@ -197,6 +197,21 @@ func (o *overview) rows() (rows [][]string) {
 	}
 	for _, change := range o.Changes {
 		row("not as declared", "%s", change)
+	}
+	return rows
+}
+
+// ledgerRows returns the ledgers of the adapters, and of the streams that are forwarded.
+func (o *overview) ledgerRows() (rows [][]string) {
+	for _, name := range slices.Sorted(maps.Keys(o.Adapters)) {
+		var terms []string
+		for _, m := range ledgerMetrics {
+			terms = append(terms, count(o.Adapters[name][m.term])+" "+m.term)
+		}
+		rows = append(rows, []string{"adapter " + name, strings.Join(terms, ", ")})
+	}
+	for _, hub := range o.Forward {
+		rows = append(rows, hubRows(hub)...)
 	}
 	return rows
 }

@@ -63,6 +63,14 @@ type Stream struct {
 	Stalled        string  `json:"stalled,omitempty"` // why messages are not forwarded; empty: they are
 }
 
+// Balanced reports whether every message that was read is accounted for.
+func (s *Stream) Balanced() bool {
+	return s.Read == s.Forwarded+s.Duplicate+s.Unchanged+s.Sampled+s.Superseded+s.Rejected+s.Pending
+}
+
+// Behind returns how many messages the copy at the hub lags behind the stream.
+func (s *Stream) Behind() uint64 { return s.Unread + s.Pending }
+
 // Disk is the use of the edge's store, in bytes.
 type Disk struct {
 	Used int64 `json:"used"`
