@@ -28,6 +28,7 @@ var layers = map[string]int{
 	"internal/throttle":     0,
 	"internal/testkit/wait": 0, // imported only by tests
 	"internal/testkit/deaf": 0,
+	"internal/testkit/link": 0,
 
 	"internal/audit":      1,
 	"internal/choria":     1,
@@ -73,6 +74,7 @@ var only = map[string]string{
 	module + "/internal/testkit":               "",
 	module + "/internal/testkit/adversary":     "",
 	module + "/internal/testkit/deaf":          "internal/testkit/adversary",
+	module + "/internal/testkit/link":          "",
 	module + "/internal/testkit/authority":     "internal/testkit/adversary",
 	module + "/internal/testkit/wait":          "internal/testkit",
 }
