@@ -23,9 +23,9 @@ type Fleet interface {
 // Registrations reads what nodes of the fleet view registered. known is false for a node that
 // is not in the view.
 type Registrations interface {
-	Detail(ctx context.Context, name string) (detail fleet.Detail, known bool, err error)
-	Diff(ctx context.Context, name string) (diff fleet.Diff, known bool, err error)
-	Inventories(ctx context.Context, names []string, handle func(name string, i *choria.Inventory) error) error
+	Detail(ctx context.Context, id fleet.NodeID) (detail fleet.Detail, known bool, err error)
+	Diff(ctx context.Context, id fleet.NodeID) (diff fleet.Diff, known bool, err error)
+	Inventories(ctx context.Context, nodes []fleet.NodeID, handle func(fleet.NodeID, *choria.Inventory) error) error
 }
 
 // Events reads the stream of the fleet view's events.
@@ -107,12 +107,12 @@ func (a *api) register(mux *http.ServeMux) {
 func (a *api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.opts.Fleet.Summary()) }
 
 func (a *api) node(w http.ResponseWriter, r *http.Request) {
-	detail, known, err := a.opts.Registrations.Detail(r.Context(), r.PathValue("name"))
+	detail, known, err := a.opts.Registrations.Detail(r.Context(), fleet.NodeID{Name: r.PathValue("name")})
 	writeNode(w, r, detail, known, err)
 }
 
 func (a *api) diff(w http.ResponseWriter, r *http.Request) {
-	diff, known, err := a.opts.Registrations.Diff(r.Context(), r.PathValue("name"))
+	diff, known, err := a.opts.Registrations.Diff(r.Context(), fleet.NodeID{Name: r.PathValue("name")})
 	writeNode(w, r, diff, known, err)
 }
 

@@ -30,21 +30,21 @@ func (c *countedReaders) read() {
 	c.now.Add(-1)
 }
 
-func (c *countedReaders) Detail(ctx context.Context, name string) (fleet.Detail, bool, error) {
+func (c *countedReaders) Detail(ctx context.Context, id fleet.NodeID) (fleet.Detail, bool, error) {
 	c.read()
-	return c.twoNodes.Detail(ctx, name)
+	return c.twoNodes.Detail(ctx, id)
 }
 
-func (c *countedReaders) Diff(ctx context.Context, name string) (fleet.Diff, bool, error) {
+func (c *countedReaders) Diff(ctx context.Context, id fleet.NodeID) (fleet.Diff, bool, error) {
 	c.read()
-	return c.twoNodes.Diff(ctx, name)
+	return c.twoNodes.Diff(ctx, id)
 }
 
 func (c *countedReaders) Inventories(
-	ctx context.Context, names []string, take func(string, *choria.Inventory) error,
+	ctx context.Context, nodes []fleet.NodeID, take func(fleet.NodeID, *choria.Inventory) error,
 ) error {
 	c.read()
-	return c.twoNodes.Inventories(ctx, names, take)
+	return c.twoNodes.Inventories(ctx, nodes, take)
 }
 
 func TestAPI_FewAnswersReadRegistrationsAtOnce(t *testing.T) {

@@ -133,15 +133,15 @@ type inventoryWriter struct {
 }
 
 func (w *inventoryWriter) write(nodes []fleet.NodeStatus) error {
-	names := make([]string, len(nodes))
+	ids := make([]fleet.NodeID, len(nodes))
 	for i, n := range nodes {
-		names[i] = n.Name
+		ids[i] = n.ID()
 	}
-	return w.source.Inventories(w.ctx, names, func(name string, i *choria.Inventory) error {
+	return w.source.Inventories(w.ctx, ids, func(id fleet.NodeID, i *choria.Inventory) error {
 		if i == nil {
 			w.without++
 		}
-		return w.file.Add(name, i)
+		return w.file.Add(id.Name, i)
 	})
 }
 

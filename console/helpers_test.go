@@ -91,34 +91,36 @@ func (twoNodes) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
-func (twoNodes) Detail(_ context.Context, name string) (fleet.Detail, bool, error) {
-	if name == "db1" {
+func (twoNodes) Detail(_ context.Context, id fleet.NodeID) (fleet.Detail, bool, error) {
+	if id.Name == "db1" {
 		return fleet.Detail{}, true, errors.New("the stream is gone")
 	}
-	node := fleet.NodeStatus{Name: name, State: fleet.Up}
-	return fleet.Detail{NodeStatus: node, Registrations: []fleet.RegistrationInfo{{Sequence: 7}}}, name == "web1", nil
+	node := fleet.NodeStatus{Name: id.Name, State: fleet.Up}
+	return fleet.Detail{NodeStatus: node, Registrations: []fleet.RegistrationInfo{{Sequence: 7}}}, id.Name == "web1", nil
 }
 
-func (twoNodes) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
+func (twoNodes) Diff(_ context.Context, id fleet.NodeID) (fleet.Diff, bool, error) {
 	change := fleet.Change{
 		Kind: "fact", Name: "cores", Change: "changed", Before: json.RawMessage("4"), Now: json.RawMessage("8"),
 	}
-	return fleet.Diff{Node: name, Changes: []fleet.Change{change}}, name == "web1", nil
+	return fleet.Diff{Node: id.Name, Changes: []fleet.Change{change}}, id.Name == "web1", nil
 }
 
 // Inventories fails at the first node from web8 on; only web1 has an inventory.
-func (twoNodes) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
-	for _, name := range names {
+func (twoNodes) Inventories(
+	_ context.Context, nodes []fleet.NodeID, take func(fleet.NodeID, *choria.Inventory) error,
+) error {
+	for _, id := range nodes {
 		var i *choria.Inventory
 		switch {
-		case name >= "web8":
+		case id.Name >= "web8":
 			return errors.New("the stream is gone")
-		case name == "web1":
+		case id.Name == "web1":
 			i = &choria.Inventory{
 				Facts: json.RawMessage(`{"cores":4}`), Classes: []string{"apache"}, Collectives: []string{"web"},
 			}
 		}
-		if err := take(name, i); err != nil {
+		if err := take(id, i); err != nil {
 			return err
 		}
 	}

@@ -250,7 +250,7 @@ func TestFleet_StoresConflictsOfRealConnections(t *testing.T) {
 		})
 	}
 	await(nodeName(0))
-	n, _ := f.Node(nodeName(0))
+	n, _ := f.Node(idOf(0))
 	if n.Conflict == nil || len(n.Conflict.Connections) != 2 || n.Conflict.Connections[1].Address != "127.0.0.2" ||
 		!strings.Contains(n.Reason, "; two nodes use this identity, connected from 127.0.0.1 since ") {
 		t.Errorf("%+v", n)

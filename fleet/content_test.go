@@ -45,16 +45,16 @@ func TestFleet_DeepContentCostsLittle(t *testing.T) {
 			return nil
 		})
 		for n := range bodies {
-			status, ok := f.Node(nodeName(n))
+			status, ok := f.Node(idOf(n))
 			if !ok || len(status.Facts) != 0 {
 				t.Errorf("%s: bomb %d has facts", when, n)
 			}
-			detail, ok, err := f.Detail(t.Context(), nodeName(n))
+			detail, ok, err := f.Detail(t.Context(), idOf(n))
 			if err != nil || !ok || detail.Registration == nil || detail.Registration.Error == "" ||
 				detail.Registration.Data != nil || detail.Registration.Text != "" {
 				t.Errorf("%s: bomb %d: %v, %v", when, n, ok, err)
 			}
-			if d, ok, err := f.Diff(t.Context(), nodeName(n)); err != nil || !ok || d.Before == nil || len(d.Changes) != 0 {
+			if d, ok, err := f.Diff(t.Context(), idOf(n)); err != nil || !ok || d.Before == nil || len(d.Changes) != 0 {
 				t.Errorf("%s: bomb %d: difference %v, %v", when, n, ok, err)
 			}
 		}

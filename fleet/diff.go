@@ -51,12 +51,12 @@ type Diff struct {
 }
 
 // Diff compares a node's last two registrations. ok is false if the node is not in the view.
-func (f *Fleet) Diff(ctx context.Context, name string) (d Diff, ok bool, err error) {
-	if _, ok := f.Node(name); !ok {
+func (f *Fleet) Diff(ctx context.Context, id NodeID) (d Diff, ok bool, err error) {
+	if _, ok := f.Node(id); !ok {
 		return d, false, nil
 	}
-	d = Diff{Node: name, Changes: []Change{}}
-	last, err := f.Registrations(ctx, name, 2)
+	d = Diff{Node: id.Name, Changes: []Change{}}
+	last, err := f.Registrations(ctx, id, 2)
 	if err != nil || len(last) == 0 {
 		return d, true, err
 	}

@@ -22,7 +22,7 @@ func TestFleet_DiffListsChanges(t *testing.T) {
 			"facts":{"os":{"name":"Debian","release":{"major":"13"}},"cores":4,"uptime":9,"memory":{"used":2},
 			"disks":[ "sda", "sdb" ],"new":null,"empty":{}}}`),
 	)
-	d, ok, err := f.Diff(t.Context(), nodeName(0))
+	d, ok, err := f.Diff(t.Context(), idOf(0))
 	if err != nil || !ok || d.Before == nil || d.Now == nil || d.Now.Sequence != 3 || d.Before.Sequence != 2 ||
 		d.Volatile != 2 {
 		t.Fatalf("%+v, %v", d, err)
@@ -41,7 +41,7 @@ func TestFleet_DiffListsChanges(t *testing.T) {
 	if text != strings.Join(want, "\n") {
 		t.Errorf("changes:\n%s", text)
 	}
-	detail, _, err := f.Detail(t.Context(), nodeName(0))
+	detail, _, err := f.Detail(t.Context(), idOf(0))
 	if err != nil || detail.Registration == nil || detail.Registration.Kind != choria.ContentInventory ||
 		!strings.Contains(string(detail.Registration.Data), `"db"`) || detail.Registrations[0].Sequence != 3 ||
 		detail.Registrations[2].Sequence != 1 || detail.Registrations[0].Bytes == 0 {
@@ -57,7 +57,7 @@ func TestFleet_DiffFindsRegistrationBeforeLongSilence(t *testing.T) {
 		n := r.nodes[nodeName(0)]
 		n.Received, n.gaps = n.Received.Add(time.Hour), gapsOf(time.Minute)
 	})
-	if d, _, err := f.Diff(t.Context(), nodeName(0)); err != nil || d.Before == nil || len(d.Changes) != 1 {
+	if d, _, err := f.Diff(t.Context(), idOf(0)); err != nil || d.Before == nil || len(d.Changes) != 1 {
 		t.Errorf("%+v, %v", d, err)
 	}
 }
@@ -75,11 +75,11 @@ func TestFleet_DiffWithoutFactsHasNoChanges(t *testing.T) {
 			s := newFixture(t)
 			f := s.open(DefaultConfig())
 			s.registerNode0(f, bodies...)
-			d, ok, err := f.Diff(t.Context(), nodeName(0))
+			d, ok, err := f.Diff(t.Context(), idOf(0))
 			if err != nil || !ok || len(d.Changes) != 0 || (d.Before == nil) != (len(bodies) == 1) {
 				t.Errorf("%+v, %v", d, err)
 			}
-			detail, _, err := f.Detail(t.Context(), nodeName(0))
+			detail, _, err := f.Detail(t.Context(), idOf(0))
 			if _, failed := json.Marshal(detail); err != nil || failed != nil || detail.Registration == nil {
 				t.Errorf("%+v, %v, %v", detail, err, failed)
 			}
@@ -87,10 +87,10 @@ func TestFleet_DiffWithoutFactsHasNoChanges(t *testing.T) {
 	}
 	t.Run("unknown node", func(t *testing.T) {
 		f := newFixture(t).open(DefaultConfig())
-		if _, ok, err := f.Diff(t.Context(), "unknown"); ok || err != nil {
+		if _, ok, err := f.Diff(t.Context(), NodeID{Name: "unknown"}); ok || err != nil {
 			t.Errorf("diff: %v", err)
 		}
-		if _, ok, err := f.Detail(t.Context(), "unknown"); ok || err != nil {
+		if _, ok, err := f.Detail(t.Context(), NodeID{Name: "unknown"}); ok || err != nil {
 			t.Errorf("detail: %v", err)
 		}
 	})

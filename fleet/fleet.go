@@ -38,7 +38,7 @@ const (
 // errClosed is returned when the fleet closes while a call waits.
 var errClosed = errors.New("the fleet view is closed")
 
-// Options is what the appliance passes to the fleet. All fields but PublishPrefix are required.
+// Options is what the appliance passes to the fleet. All fields but SiteEdges and PublishPrefix are required.
 type Options struct {
 	Site          string
 	Memory        int64 // bytes that the process may use; 0: not known
@@ -70,6 +70,10 @@ type Options struct {
 
 	// Connections lists the connections to the broker that are open, and those that ended lately.
 	Connections func() ([]Conn, error)
+	// SiteEdges returns, for each site that may forward to this appliance, the name of its edge, as in
+	// [broker.sites]. The fleet does not change the map. nil: no site may.
+	SiteEdges func() map[string]string
+
 	// PublishPrefix returns what must precede a subject when the fleet publishes to it; nil: nothing.
 	PublishPrefix func(subject string) string
 }

@@ -95,7 +95,7 @@ func (s *fixture) disconnectAll(f *Fleet, nodes int) {
 	wait.Eventually(s.tb, func() error {
 		var open int
 		f.withRegistry(func(r *registry, _ time.Time) { open = len(r.connections) })
-		if n, ok := f.Node(nodeName(nodes - 1)); open > 0 || !ok || n.Connection.Connected != "no" {
+		if n, ok := f.Node(idOf(nodes - 1)); open > 0 || !ok || n.Connection.Connected != "no" {
 			return fmt.Errorf("%d connections are open", open)
 		}
 		return nil

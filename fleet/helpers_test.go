@@ -150,6 +150,9 @@ func (s *fixture) killFleet(f *Fleet) {
 // nodeName returns the name of node n.
 func nodeName(n int) string { return fmt.Sprintf("node%05d.example.net", n) }
 
+// idOf returns what identifies node n.
+func idOf(n int) NodeID { return NodeID{Name: nodeName(n)} }
+
 // adapterHeader returns the headers that an adapter adds to a registration of node n.
 func (s *fixture) adapterHeader(n int) nats.Header {
 	return nats.Header{
@@ -183,7 +186,7 @@ func (s *fixture) registerNode0(f *Fleet, bodies ...[]byte) {
 		s.register(1, func(n int) []byte { return output(n, fmt.Sprint(i), body) })
 	}
 	wait.Eventually(s.tb, func() error {
-		if d, _, err := f.Detail(s.tb.Context(), nodeName(0)); len(d.Registrations) != len(bodies) {
+		if d, _, err := f.Detail(s.tb.Context(), idOf(0)); len(d.Registrations) != len(bodies) {
 			return fmt.Errorf("%d registrations, %w", len(d.Registrations), err)
 		}
 		return nil

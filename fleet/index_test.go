@@ -36,7 +36,7 @@ func TestIndex_KeepsFactsClassesAndAgents(t *testing.T) {
 		`cores:2 os.name:"Fedora"; ; ; `,
 		`; ; ; `,
 	} {
-		status, _ := f.Node(nodeName(n))
+		status, _ := f.Node(idOf(n))
 		var facts []string
 		for _, path := range []string{"cores", "missing.fact", "os.name", "os.release.major"} {
 			if value, ok := status.Facts[path]; ok {
@@ -105,11 +105,11 @@ func TestIndex_KeepsLittleOfALargeRegistration(t *testing.T) {
 		}
 		return nil
 	})
-	first, _ := f.Node(nodeName(0))
+	first, _ := f.Node(idOf(0))
 	if len(first.Agents) != maxNames || len(first.Classes) != maxNames || len(first.Facts) != 1 {
 		t.Errorf("%d agents, %d classes, %d facts", len(first.Agents), len(first.Classes), len(first.Facts))
 	}
-	second, _ := f.Node(nodeName(1))
+	second, _ := f.Node(idOf(1))
 	if got := strings.Join(second.Classes, " "); got != "first" {
 		t.Errorf("classes %.100s", got)
 	}

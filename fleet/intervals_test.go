@@ -200,7 +200,7 @@ func TestFleet_LearnsIntervalsFromTheStream(t *testing.T) {
 		f := s.open(DefaultConfig())
 		wait.Eventually(t, func() error {
 			for n := range nodes {
-				if status, _ := f.Node(nodeName(n)); status.RegistersEverySeconds != 1200 {
+				if status, _ := f.Node(idOf(n)); status.RegistersEverySeconds != 1200 {
 					return fmt.Errorf("restart %d: node %d registers every %v s", restart, n, status.RegistersEverySeconds)
 				}
 			}
@@ -216,10 +216,10 @@ func TestFleet_RestoresIntervalsFromEvents(t *testing.T) {
 	s := newFixture(t)
 	f := s.open(DefaultConfig())
 	for range 4 {
-		before, _ := f.Node(nodeName(0))
+		before, _ := f.Node(idOf(0))
 		s.register(1, nil)
 		wait.Eventually(t, func() error {
-			if status, _ := f.Node(nodeName(0)); status.State != Up || !status.Registered.After(before.Registered) {
+			if status, _ := f.Node(idOf(0)); status.State != Up || !status.Registered.After(before.Registered) {
 				return fmt.Errorf("have %+v", status)
 			}
 			return nil
@@ -240,7 +240,7 @@ func TestFleet_RestoresIntervalsFromEvents(t *testing.T) {
 	s.register(1, nil)
 	f = s.open(DefaultConfig())
 	f.awaitIntervals(t)
-	if status, _ := f.Node(nodeName(0)); status.RegistersEverySeconds != 2400 {
+	if status, _ := f.Node(idOf(0)); status.RegistersEverySeconds != 2400 {
 		t.Errorf("have %+v", status)
 	}
 }

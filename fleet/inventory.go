@@ -11,32 +11,32 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Inventories reads the last registration of each named node and calls handle with its inventory,
-// in the order of names. The inventory is nil for a node that registers neither an inventory
+// Inventories reads the last registration of each node and calls handle with its inventory, in the
+// order given. The inventory is nil for a node that registers neither an inventory
 // nor facts, that is not in the view, or whose registration is no longer in the stream. If handle
 // returns an error, Inventories stops and returns it.
 func (f *Fleet) Inventories(
-	ctx context.Context, names []string, handle func(name string, i *choria.Inventory) error,
+	ctx context.Context, nodes []NodeID, handle func(id NodeID, i *choria.Inventory) error,
 ) error {
 	s, err := f.js.Stream(ctx, f.cfg.Stream)
 	if err != nil {
 		return fmt.Errorf("read registrations: %w", err)
 	}
-	for _, name := range names {
-		i, err := f.inventory(ctx, s, name)
+	for _, id := range nodes {
+		i, err := f.inventory(ctx, s, id)
 		if err != nil {
-			return fmt.Errorf("read the registration of %s: %w", name, err)
+			return fmt.Errorf("read the registration of %s: %w", id.Name, err)
 		}
-		if err := handle(name, i); err != nil {
+		if err := handle(id, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) (*choria.Inventory, error) {
+func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, id NodeID) (*choria.Inventory, error) {
 	var subject string
-	f.withRegistry(func(r *registry, _ time.Time) { subject = r.nodes[name].subject() })
+	f.withRegistry(func(r *registry, _ time.Time) { subject = r.nodes[id.Name].subject() })
 	if subject == "" { // not in the view, perhaps forgotten since the caller read the names
 		return nil, nil
 	}
@@ -46,8 +46,8 @@ func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, name string) 
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case m.Header.Get(contract.HeaderSender) != name: // several nodes register on this subject
-		last, err := f.Registrations(ctx, name, 1)
+	case m.Header.Get(contract.HeaderSender) != id.Name: // several nodes register on this subject
+		last, err := f.Registrations(ctx, id, 1)
 		if err != nil || len(last) == 0 {
 			return nil, err
 		}

@@ -16,13 +16,13 @@ import (
 // line.
 func (s *fixture) inventories(f *Fleet, nodes int) string {
 	s.tb.Helper()
-	names := []string{"unknown"}
+	ids := []NodeID{{Name: "unknown"}}
 	for n := range nodes {
-		names = append(names, nodeName(n))
+		ids = append(ids, idOf(n))
 	}
 	var lines []string
-	err := f.Inventories(s.tb.Context(), names, func(name string, i *choria.Inventory) error {
-		short, _, _ := strings.Cut(name, ".")
+	err := f.Inventories(s.tb.Context(), ids, func(id NodeID, i *choria.Inventory) error {
+		short, _, _ := strings.Cut(id.Name, ".")
 		if i == nil {
 			lines = append(lines, short+" -")
 		} else {
@@ -72,13 +72,12 @@ func TestFleet_InventoriesAreTheLastRegistered(t *testing.T) {
 		bodies[0] = inventoryBody(t, `{"classes":["other"],"facts":{"cores":5}}`)
 	}
 	enough := errors.New("enough")
-	names := []string{nodeName(0), nodeName(1)}
-	err := f.Inventories(t.Context(), names, func(string, *choria.Inventory) error { return enough })
+	err := f.Inventories(t.Context(), []NodeID{idOf(0), idOf(1)}, func(NodeID, *choria.Inventory) error { return enough })
 	if !errors.Is(err, enough) {
 		t.Error(err)
 	}
 	s.killFleet(f)
-	if err := f.Inventories(t.Context(), []string{nodeName(0)}, nil); err == nil {
+	if err := f.Inventories(t.Context(), []NodeID{idOf(0)}, nil); err == nil {
 		t.Error("inventories without a stream")
 	}
 }

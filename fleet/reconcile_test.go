@@ -141,12 +141,12 @@ func TestFleet_ReconcilesAfterLostSystemConnection(t *testing.T) {
 	if n := f.reconciled.Load(); n == 0 || n > 2 {
 		t.Errorf("%d differences were counted, want 1 or 2", n)
 	}
-	if n, _ := f.Node(nodeName(0)); n.Connection.Reason != "Kicked" {
+	if n, _ := f.Node(idOf(0)); n.Connection.Reason != "Kicked" {
 		t.Errorf("the reason of the end is %q", n.Connection.Reason)
 	}
 	s.ahead.Add(int64(21 * time.Second))
 	wait.Eventually(t, func() error {
-		if n, _ := f.Node(nodeName(0)); n.State != Down {
+		if n, _ := f.Node(idOf(0)); n.State != Down {
 			return fmt.Errorf("the node is %s", n.State)
 		}
 		return nil
@@ -169,7 +169,7 @@ func (s *fixture) awaitConnected(f *Fleet, want map[int]string) {
 	s.tb.Helper()
 	wait.Eventually(s.tb, func() error {
 		for n, connected := range want {
-			if status, _ := f.Node(nodeName(n)); status.Connection.Connected != connected {
+			if status, _ := f.Node(idOf(n)); status.Connection.Connected != connected {
 				return fmt.Errorf("%s: connected %q, want %q", nodeName(n), status.Connection.Connected, connected)
 			}
 		}

@@ -55,13 +55,13 @@ type Registration struct {
 
 // Registrations returns a node's last registrations that are still in the stream, the newest
 // first, at most limit. The first maxContents are unpacked. It returns none for a node that is not in the view.
-func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Registration, error) {
+func (f *Fleet) Registrations(ctx context.Context, id NodeID, limit int) ([]Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	var subject string
 	var since time.Time
 	f.withRegistry(func(r *registry, _ time.Time) {
-		n := r.nodes[name]
+		n := r.nodes[id.Name]
 		if subject = n.subject(); subject != "" {
 			interval, _ := n.gaps.interval()
 			if interval == 0 {
@@ -74,9 +74,9 @@ func (f *Fleet) Registrations(ctx context.Context, name string, limit int) ([]Re
 	if subject == "" {
 		return nil, nil
 	}
-	last := &lastRegistrations{name: name, limit: limit}
+	last := &lastRegistrations{name: id.Name, limit: limit}
 	if err := f.readRegistrations(ctx, subject, since, last); err != nil {
-		return nil, fmt.Errorf("read registrations of %s: %w", name, err)
+		return nil, fmt.Errorf("read registrations of %s: %w", id.Name, err)
 	}
 	for i := range last.found {
 		last.found[i].unpack()
@@ -191,15 +191,21 @@ type Detail struct {
 	NodeStatus
 	Registrations []RegistrationInfo `json:"arrivals"`               // the newest first, at most maxRegistrations
 	Registration  *Registration      `json:"registration,omitempty"` // the newest; nil: none is in the stream
+	AlsoAt        []string           `json:"also_at,omitempty"`      // other sites that have a node of this name
 }
 
 // Detail returns a node with its registrations that are still in the stream. ok is false if the
 // node is not in the view.
-func (f *Fleet) Detail(ctx context.Context, name string) (d Detail, ok bool, err error) {
-	if d.NodeStatus, ok = f.Node(name); !ok {
+func (f *Fleet) Detail(ctx context.Context, id NodeID) (d Detail, ok bool, err error) {
+	if d.NodeStatus, ok = f.Node(id); !ok {
 		return d, false, nil
 	}
-	registrations, err := f.Registrations(ctx, name, maxRegistrations)
+	for _, n := range f.Named(id.Name) {
+		if n.Site != d.Site {
+			d.AlsoAt = append(d.AlsoAt, n.Site)
+		}
+	}
+	registrations, err := f.Registrations(ctx, id, maxRegistrations)
 	d.Registrations = []RegistrationInfo{}
 	for i, r := range registrations {
 		d.Registrations = append(d.Registrations, r.RegistrationInfo)

@@ -35,10 +35,12 @@ type Summary struct {
 type NodeStatus struct {
 	Name       string    `json:"name"`
 	State      State     `json:"state"`
-	Since      time.Time `json:"since"`               // when the cause of State happened
-	Reason     string    `json:"reason"`              // why the node is in State, for operators
-	Site       string    `json:"site"`                // that collected its last registration
-	Registered time.Time `json:"registered,omitzero"` // when the last registration was received, by the appliance's clock
+	Since      time.Time `json:"since"`                 // when the cause of State happened
+	Reason     string    `json:"reason"`                // why the node is in State, for operators
+	Site       string    `json:"site"`                  // that collected its last registration
+	AsOf       time.Time `json:"as_of,omitzero"`        // SiteStatus.AsOf; zero: the node is of this appliance's site
+	LagSeconds float64   `json:"lag_seconds,omitempty"` // SiteStatus.LagSeconds
+	Registered time.Time `json:"registered,omitzero"`   // when the last registration was received
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // estimated; 0: not known
 	Connection            Connection `json:"connection"`
@@ -93,13 +95,21 @@ func (f *Fleet) Summary() Summary {
 }
 
 // Node returns a node; ok is false if it is not in the view.
-func (f *Fleet) Node(name string) (status NodeStatus, ok bool) {
+func (f *Fleet) Node(id NodeID) (status NodeStatus, ok bool) {
 	f.withRegistry(func(r *registry, _ time.Time) {
-		if n := r.nodes[name]; n != nil {
+		if n := r.nodes[id.Name]; n != nil {
 			status, ok = f.status(n, &r.rules), true
 		}
 	})
 	return status, ok
+}
+
+// Named returns the nodes of that name, this appliance's first, the others in the order of sites.
+func (f *Fleet) Named(name string) []NodeStatus {
+	if n, ok := f.Node(NodeID{Name: name}); ok {
+		return []NodeStatus{n}
+	}
+	return nil
 }
 
 // status returns a node as it is shown. The registry must be locked.

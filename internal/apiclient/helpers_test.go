@@ -40,17 +40,19 @@ func (fakeFleet) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
-func (fakeFleet) Detail(_ context.Context, name string) (fleet.Detail, bool, error) {
-	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: name}}, name == "web 1/a", nil
+func (fakeFleet) Detail(_ context.Context, id fleet.NodeID) (fleet.Detail, bool, error) {
+	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: id.Name}}, id.Name == "web 1/a", nil
 }
 
-func (fakeFleet) Diff(_ context.Context, name string) (fleet.Diff, bool, error) {
-	return fleet.Diff{Node: name, Volatile: 3}, name == "web 1/a", nil
+func (fakeFleet) Diff(_ context.Context, id fleet.NodeID) (fleet.Diff, bool, error) {
+	return fleet.Diff{Node: id.Name, Volatile: 3}, id.Name == "web 1/a", nil
 }
 
-func (fakeFleet) Inventories(_ context.Context, names []string, take func(string, *choria.Inventory) error) error {
-	for _, name := range names {
-		if err := take(name, nil); err != nil {
+func (fakeFleet) Inventories(
+	_ context.Context, nodes []fleet.NodeID, take func(fleet.NodeID, *choria.Inventory) error,
+) error {
+	for _, id := range nodes {
+		if err := take(id, nil); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func (a *Appliance) isAdmin(connection uint64) bool {
 
 // isDown reports whether the fleet view has shown a node as down for so long.
 func (a *Appliance) isDown(node string, atLeast time.Duration) bool {
-	status, known := a.fleet.Node(node)
+	status, known := a.fleet.Node(fleet.NodeID{Site: a.cfg.Site, Name: node})
 	return known && status.State == fleet.Down && time.Since(status.Since) >= atLeast
 }
 

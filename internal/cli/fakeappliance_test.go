@@ -264,8 +264,8 @@ func (a *fakeAppliance) Nodes(q fleet.Query) (fleet.Page, error) {
 	return page, nil
 }
 
-func (a *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, known bool, err error) {
-	i := slices.IndexFunc(a.nodes, func(n fleet.NodeStatus) bool { return n.Name == name })
+func (a *fakeAppliance) Detail(_ context.Context, id fleet.NodeID) (d fleet.Detail, known bool, err error) {
+	i := slices.IndexFunc(a.nodes, func(n fleet.NodeStatus) bool { return n.Name == id.Name })
 	if i < 0 {
 		return d, false, nil
 	}
@@ -284,9 +284,9 @@ func (a *fakeAppliance) Detail(_ context.Context, name string) (d fleet.Detail, 
 	}, true, nil
 }
 
-func (a *fakeAppliance) Diff(_ context.Context, name string) (d fleet.Diff, known bool, err error) {
+func (a *fakeAppliance) Diff(_ context.Context, id fleet.NodeID) (d fleet.Diff, known bool, err error) {
 	return fleet.Diff{
-		Node:   name,
+		Node:   id.Name,
 		Now:    &fleet.RegistrationInfo{Sequence: 12, Received: hoursAgo(1), Verified: "x509"},
 		Before: &fleet.RegistrationInfo{Sequence: 11, Received: hoursAgo(2), Verified: "x509"},
 		Changes: []fleet.Change{
@@ -299,16 +299,16 @@ func (a *fakeAppliance) Diff(_ context.Context, name string) (d fleet.Diff, know
 
 // Inventories has one of web2.
 func (a *fakeAppliance) Inventories(
-	_ context.Context, names []string, take func(string, *choria.Inventory) error,
+	_ context.Context, nodes []fleet.NodeID, take func(fleet.NodeID, *choria.Inventory) error,
 ) error {
-	for _, name := range names {
+	for _, id := range nodes {
 		var i *choria.Inventory
-		if name == "web2.example.net" {
+		if id.Name == "web2.example.net" {
 			i = &choria.Inventory{
 				Facts: json.RawMessage(`{"cores":8}`), Classes: []string{"apache"}, Collectives: []string{"mcollective", "ams"},
 			}
 		}
-		if err := take(name, i); err != nil {
+		if err := take(id, i); err != nil {
 			return err
 		}
 	}
