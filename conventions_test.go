@@ -23,6 +23,7 @@ var layers = map[string]int{
 	"internal/config":       0, // packages of layer 0 import nothing of the project
 	"internal/contract":     0,
 	"internal/host":         0,
+	"internal/retry":        0,
 	"internal/revocation":   0,
 	"internal/subject":      0,
 	"internal/throttle":     0,
@@ -36,6 +37,7 @@ var layers = map[string]int{
 	"internal/integrity":  1,
 	"internal/monitoring": 1,
 	"internal/pki":        1,
+	"internal/puback":     1,
 	"internal/rejected":   1,
 	"internal/tlsfile":    1,
 	"internal/uplink":     1,

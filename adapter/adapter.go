@@ -16,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/rejected"
+	"github.com/muster-appliance/muster/internal/retry"
 	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats.go"
 )
@@ -97,7 +98,7 @@ type Adapter struct {
 	peers          *peerQueues
 	signedTimes    *signedTimes
 	senders        *senderQueues
-	retries        retries
+	retries        retry.Queue[*message]
 	unackedRejects int    // rejected messages whose copy in MUSTER_REJECTED has no ack yet
 	fault          string // why the stream does not store messages; cleared only when a message is counted as stored
 

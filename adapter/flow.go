@@ -31,6 +31,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 )
 
 // maxUnacked and maxUnackedBytes are how many messages may be published and not yet acknowledged, and
@@ -177,16 +178,16 @@ func (a *Adapter) publish(messages []*message) {
 	for len(messages) > 0 {
 		m := messages[0]
 		messages = messages[1:]
-		err := a.streamPublisher.publish(m.out, m.publishedAt, func(ack pubAck) { a.publish(a.handleAck(m, ack)) })
+		err := a.streamPublisher.publish(m.out, m.publishedAt, func(ack puback.Ack) { a.publish(a.handleAck(m, ack)) })
 		if err != nil {
-			messages = append(messages, a.handleAck(m, pubAck{err: err})...)
+			messages = append(messages, a.handleAck(m, puback.Ack{Err: err})...)
 		}
 	}
 }
 
 // handleAck applies an ack, or the lack of one, to a message. It returns the messages that may be
 // published next.
-func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
+func (a *Adapter) handleAck(m *message, ack puback.Ack) []*message {
 	a.mu.Lock()
 	if a.phase == stopped { // the message was counted as dropped
 		a.mu.Unlock()
@@ -207,26 +208,26 @@ func (a *Adapter) handleAck(m *message, ack pubAck) []*message {
 
 // applyAck counts the outcome of a message, or schedules a retry. It reports whether the message is
 // rejected. The mutex is held.
-func (a *Adapter) applyAck(m *message, ack pubAck) (rejected bool) {
+func (a *Adapter) applyAck(m *message, ack puback.Ack) (rejected bool) {
 	switch {
-	case ack.retryable():
-		a.fault = ack.detail()
+	case ack.Retryable():
+		a.fault = ack.Detail()
 		a.ledger.stats.Retries++
-		a.retries.add(m, a.opts.Now())
+		a.retries.Add(m, m.attempts, a.opts.Now())
 		a.senders.suspend(m)
 		return false
-	case ack.inStream() && ack.Duplicate && m.attempts == 1:
+	case ack.InStream() && ack.Duplicate && m.attempts == 1:
 		a.ledger.countDuplicate(m)
 		a.peers.release(m)
 		a.recycle(m)
-	case ack.inStream(): // also if it is the duplicate of an earlier attempt
+	case ack.InStream(): // also if it is the duplicate of an earlier attempt
 		a.fault = ""
 		a.ledger.countStored(m)
 		a.peers.release(m)
 		a.recycle(m)
 	default:
 		rejected = true
-		m.reason, m.detail = ack.reason(), ack.detail()
+		m.reason, m.detail = ack.Reason(), ack.Detail()
 		a.countReject(m)
 	}
 	a.senders.advance(m)

@@ -2,12 +2,14 @@ package adapter
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/muster-appliance/muster/internal/throttle"
 )
 
@@ -100,13 +102,18 @@ func (l *localConn) reconnect() *inproc.Conn {
 	return c
 }
 
-// publish sends a message over the current connection; see inproc.Conn.Publish.
+// publish sends a message over the current connection; see inproc.Conn.Publish. It returns puback.ErrTooLarge for one
+// that the server would not accept.
 func (l *localConn) publish(out *streamMessage, reply string) error {
 	c := l.current.Load()
 	if c == nil {
 		return inproc.ErrClosed
 	}
-	return c.Publish(out.subject, reply, out.header(), out.data())
+	err := c.Publish(out.subject, reply, out.header(), out.data())
+	if errors.Is(err, inproc.ErrTooLarge) {
+		err = puback.ErrTooLarge
+	}
+	return err
 }
 
 // connected reports whether there is a connection now.

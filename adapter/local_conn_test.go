@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -95,6 +97,15 @@ func TestLocalConn_RedialsUntilItSucceeds(t *testing.T) {
 	}
 	if n := l.stats.reconnections.Load(); n != 1 {
 		t.Errorf("%d reconnections", n)
+	}
+}
+
+func TestLocalConn_ReportsWhatTheServerWouldNotAccept(t *testing.T) {
+	l, _, _ := openLocalConn(t)
+	defer l.close()
+	err := l.publish(&streamMessage{subject: "test", bytes: make([]byte, broker.DefaultConfig().MaxPayload+1)}, "")
+	if !errors.Is(err, puback.ErrTooLarge) || !l.connected() {
+		t.Errorf("have %v", err)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/nats-io/nats.go"
 )
 
@@ -31,9 +32,9 @@ type publisher struct {
 	inbox     string // prefix of the subjects that acks are sent to
 
 	mu        sync.Mutex
-	lastToken uint64                  // number of the last publish; the end of its reply subject
-	callbacks map[uint64]func(pubAck) // by token
-	deadlines []deadline              // in the order of publishing, which is the order in time
+	lastToken uint64                      // number of the last publish; the end of its reply subject
+	callbacks map[uint64]func(puback.Ack) // by token
+	deadlines []deadline                  // in the order of publishing, which is the order in time
 }
 
 // transport is a connection to NATS that reconnects. It calls ackReceived for messages to the
@@ -52,7 +53,7 @@ type deadline struct {
 
 // newPublisher returns a publisher whose transport is not set yet.
 func newPublisher() *publisher {
-	return &publisher{inbox: nats.NewInbox() + ".", callbacks: map[uint64]func(pubAck){}}
+	return &publisher{inbox: nats.NewInbox() + ".", callbacks: map[uint64]func(puback.Ack){}}
 }
 
 // openPublishers connects the publishers. Rejected messages are always published to this appliance.
@@ -112,12 +113,12 @@ func (r *ackReceiver) Memory(size int, _ inproc.Peer) []byte {
 
 // Receive hands an ack to the publisher.
 func (r *ackReceiver) Receive(in inproc.Message) {
-	r.publisher.ackReceived(in.Subject, parseAck(in.Status, in.Data))
+	r.publisher.ackReceived(in.Subject, puback.Parse(in.Status, in.Data))
 }
 
 // publish publishes a message. If it returns nil, onAck is called once, from another goroutine;
 // otherwise it is not called.
-func (p *publisher) publish(out *streamMessage, now time.Time, onAck func(pubAck)) error {
+func (p *publisher) publish(out *streamMessage, now time.Time, onAck func(puback.Ack)) error {
 	p.mu.Lock()
 	p.lastToken++
 	token := p.lastToken
@@ -133,7 +134,7 @@ func (p *publisher) publish(out *streamMessage, now time.Time, onAck func(pubAck
 
 // removeCallback removes and returns the function to call with the token's ack; nil if the
 // callback has been called.
-func (p *publisher) removeCallback(token uint64) func(pubAck) {
+func (p *publisher) removeCallback(token uint64) func(puback.Ack) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	onAck := p.callbacks[token]
@@ -142,33 +143,33 @@ func (p *publisher) removeCallback(token uint64) func(pubAck) {
 }
 
 // ackReceived handles an ack that was sent to subject, which ends with the token.
-func (p *publisher) ackReceived(subject string, ack pubAck) {
+func (p *publisher) ackReceived(subject string, ack puback.Ack) {
 	if token, err := strconv.ParseUint(strings.TrimPrefix(subject, p.inbox), 36, 64); err == nil {
 		p.finish(token, ack)
 	}
 }
 
 // finish reports the ack of a publish. An ack for a token that is finished already is ignored.
-func (p *publisher) finish(token uint64, ack pubAck) {
+func (p *publisher) finish(token uint64, ack puback.Ack) {
 	if onAck := p.removeCallback(token); onAck != nil {
 		onAck(ack)
 	}
 }
 
-// expire reports errNoAck for every publish whose deadline is over.
+// expire reports puback.ErrNoAck for every publish whose deadline is over.
 func (p *publisher) expire(now time.Time) {
 	for _, token := range p.overdue(now) {
-		p.finish(token, pubAck{err: errNoAck})
+		p.finish(token, puback.Ack{Err: puback.ErrNoAck})
 	}
 }
 
-// failAll reports errNoAck for every publish: the connection has ended.
+// failAll reports puback.ErrNoAck for every publish: the connection has ended.
 func (p *publisher) failAll() {
 	p.mu.Lock()
 	tokens := slices.Sorted(maps.Keys(p.callbacks))
 	p.mu.Unlock()
 	for _, token := range tokens {
-		p.finish(token, pubAck{err: errNoAck})
+		p.finish(token, puback.Ack{Err: puback.ErrNoAck})
 	}
 }
 

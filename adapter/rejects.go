@@ -5,6 +5,7 @@ import (
 
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/muster-appliance/muster/internal/rejected"
 )
 
@@ -29,16 +30,16 @@ func (a *Adapter) storeReject(m *message) {
 	full := a.unackedRejects > maxUnackedRejects
 	a.mu.Unlock()
 	if full || a.appliancePublisher.publish(a.rejectCopy(m), a.opts.Now(), a.rejectAcked) != nil {
-		a.rejectAcked(pubAck{err: errNoAck})
+		a.rejectAcked(puback.Ack{Err: puback.ErrNoAck})
 	}
 }
 
 // rejectAcked handles the ack of the stream of rejected messages.
-func (a *Adapter) rejectAcked(ack pubAck) {
+func (a *Adapter) rejectAcked(ack puback.Ack) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.unackedRejects--
-	if !ack.inStream() {
+	if !ack.InStream() {
 		a.ledger.stats.RejectsUnrecorded++
 	}
 	a.checkIdle()

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/muster-appliance/muster/internal/inproc"
+	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/nats-io/nats.go"
 )
 
@@ -32,7 +32,7 @@ func (a *Adapter) openRemote(p *publisher) (*remote, error) {
 		if len(m.Data) == 0 {
 			status = m.Header.Get("Status")
 		}
-		p.ackReceived(m.Subject, parseAck(status, m.Data))
+		p.ackReceived(m.Subject, puback.Parse(status, m.Data))
 	})
 	if err == nil {
 		// A pending message waits for each ack: none may be dropped.
@@ -85,7 +85,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 	return options
 }
 
-// publish sends a message; like inproc.Conn.Publish it returns inproc.ErrTooLarge.
+// publish sends a message; it returns puback.ErrTooLarge for one that the server would not accept.
 func (r *remote) publish(out *streamMessage, reply string) error {
 	header, err := nats.DecodeHeadersMsg(out.header())
 	if err != nil {
@@ -93,7 +93,7 @@ func (r *remote) publish(out *streamMessage, reply string) error {
 	}
 	err = r.nc.PublishMsg(&nats.Msg{Subject: out.subject, Reply: reply, Header: header, Data: out.data()})
 	if errors.Is(err, nats.ErrMaxPayload) {
-		err = inproc.ErrTooLarge
+		err = puback.ErrTooLarge
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func (a *Adapter) watch() {
 // publishRetries publishes the messages whose retry is due.
 func (a *Adapter) publishRetries(now time.Time) {
 	a.mu.Lock()
-	for _, m := range a.retries.takeDue(now) {
+	for _, m := range a.retries.TakeDue(now) {
 		a.senders.resume(m)
 	}
 	ready := a.takePublishable()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/puback"
 )
 
 func TestReport_LogsEachReasonOnceAMinute(t *testing.T) {
@@ -23,7 +24,7 @@ func TestReport_LogsEachReasonOnceAMinute(t *testing.T) {
 	for range 100 {
 		s.Rejected[contract.ReasonSchema]++
 		now = now.Add(100 * time.Millisecond)
-		r.update(s, errNoResponders.Error(), now)
+		r.update(s, puback.ErrNoResponders.Error(), now)
 	}
 	if lines() != 2 {
 		t.Errorf("have\n%s", &out)

@@ -1,15 +1,15 @@
-package adapter
+package puback
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/contract"
-	"github.com/muster-appliance/muster/internal/inproc"
 )
 
-func TestParseAck(t *testing.T) {
+func TestParse(t *testing.T) {
 	apiError := func(code, errCode int) string {
 		return fmt.Sprintf(`{"error":{"code":%d,"err_code":%d,"description":"x"},"stream":"S","seq":0}`, code, errCode)
 	}
@@ -22,7 +22,7 @@ func TestParseAck(t *testing.T) {
 	}{
 		"stored":                 {data: `{"stream":"S","seq":12}`, stored: true},
 		"duplicate":              {data: `{"stream":"S","seq":12,"duplicate":true}`, stored: true},
-		"no responders":          {status: inproc.NoResponders, retry: true},
+		"no responders":          {status: "503", retry: true},
 		"insufficient resources": {data: apiError(503, 10023), retry: true},
 		"a limit is reached":     {data: apiError(503, 10077), retry: true},
 		"too many requests":      {data: apiError(429, 10167), retry: true},
@@ -36,31 +36,31 @@ func TestParseAck(t *testing.T) {
 		"names no stream":        {data: `{}`, reason: contract.ReasonRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ack := parseAck(test.status, []byte(test.data))
-			if ack.inStream() != test.stored || ack.retryable() != test.retry {
-				t.Errorf("stored %v, retryable %v", ack.inStream(), ack.retryable())
+			ack := Parse(test.status, []byte(test.data))
+			if ack.InStream() != test.stored || ack.Retryable() != test.retry {
+				t.Errorf("stored %v, retryable %v", ack.InStream(), ack.Retryable())
 			}
-			if test.reason != "" && (ack.reason() != test.reason || ack.detail() == "") {
-				t.Errorf("reason %s, detail %q", ack.reason(), ack.detail())
+			if test.reason != "" && (ack.Reason() != test.reason || ack.Detail() == "") {
+				t.Errorf("reason %s, detail %q", ack.Reason(), ack.Detail())
 			}
 		})
 	}
 }
 
-func TestPubAck_WithoutAck(t *testing.T) {
-	for err, retry := range map[error]bool{errNoAck: true, inproc.ErrClosed: true, inproc.ErrTooLarge: false} {
+func TestAck_WithoutAck(t *testing.T) {
+	for err, retry := range map[error]bool{ErrNoAck: true, errors.New("connection closed"): true, ErrTooLarge: false} {
 		t.Run(err.Error(), func(t *testing.T) {
-			if ack := (pubAck{err: err}); ack.inStream() || ack.retryable() != retry {
-				t.Errorf("stored %v, retryable %v", ack.inStream(), ack.retryable())
+			if ack := (Ack{Err: err}); ack.InStream() || ack.Retryable() != retry {
+				t.Errorf("stored %v, retryable %v", ack.InStream(), ack.Retryable())
 			}
 		})
 	}
-	if ack := (pubAck{err: inproc.ErrTooLarge}); ack.reason() != contract.ReasonTooLarge {
-		t.Errorf("reason %s", ack.reason())
+	if ack := (Ack{Err: ErrTooLarge}); ack.Reason() != contract.ReasonTooLarge {
+		t.Errorf("reason %s", ack.Reason())
 	}
 }
 
-func TestParsePlainAck_AgreesWithJSON(t *testing.T) {
+func TestParsePlain_AgreesWithJSON(t *testing.T) {
 	for text, plain := range map[string]bool{
 		`{"stream":"CHORIA_REGISTRATION","seq":1}`:                     true,
 		`{"stream":"S","seq":18446744073709551615}`:                    true,
@@ -75,14 +75,14 @@ func TestParsePlainAck_AgreesWithJSON(t *testing.T) {
 		``: false,
 	} {
 		t.Run(text, func(t *testing.T) {
-			stream, sequence, ok := parsePlainAck([]byte(text))
+			stream, sequence, ok := parsePlain([]byte(text))
 			if ok != plain {
 				t.Errorf("plain is %v", ok)
 			}
 			if !ok {
 				return
 			}
-			var want pubAck
+			var want Ack
 			err := json.Unmarshal([]byte(text), &want)
 			if err != nil || want.Stream != stream || want.Sequence != sequence || want.Duplicate || want.Error != nil {
 				t.Errorf("have %s %d, want %+v, %v", stream, sequence, want, err)
