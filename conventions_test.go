@@ -64,6 +64,7 @@ var layers = map[string]int{
 	"internal/testkit": 6, // imported only by tests
 
 	"internal/testkit/adversary": 4,
+	"internal/testkit/oracle":    2,
 	"internal/testkit/authority": 2,
 
 	"packaging/bom": 7,
@@ -77,6 +78,7 @@ var only = map[string]string{
 	module + "/internal/testkit/adversary":     "",
 	module + "/internal/testkit/deaf":          "internal/testkit/adversary",
 	module + "/internal/testkit/link":          "",
+	module + "/internal/testkit/oracle":        "",
 	module + "/internal/testkit/authority":     "internal/testkit/adversary",
 	module + "/internal/testkit/wait":          "internal/testkit",
 }

@@ -144,9 +144,20 @@ func TestLink_CutResetsOldConnectionsAndRefusesNewOnes(t *testing.T) {
 	if _, err := old.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("the old connection: %v", err)
 	}
-	if err := answers(dial(t, l), "new"); err == nil || isTimeout(err) {
+	fresh, err := net.Dial("tcp", l.Address())
+	if err == nil { // otherwise it was reset while it was opened
+		err = answers(fresh, "new")
+		_ = fresh.Close()
+	}
+	if err == nil || isTimeout(err) {
 		t.Errorf("a new connection: %v", err)
 	}
+	wait.Eventually(t, func() error {
+		if l.Counts().Refused != 1 {
+			return fmt.Errorf("%+v", l.Counts())
+		}
+		return nil
+	})
 	l.Heal()
 	if err := answers(dial(t, l), "healed"); err != nil {
 		t.Error(err)
