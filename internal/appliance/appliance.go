@@ -16,6 +16,7 @@ import (
 	"github.com/muster-appliance/muster/broker"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/audit"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/governor"
@@ -45,6 +46,7 @@ type Appliance struct {
 	governors *governor.Gate // lets nodes enter governors
 	fleet     *fleet.Fleet   // nil: the fleet view is disabled
 	adapters  []*adapter.Adapter
+	forwards  []*forward.Forwarder // to each hub
 	console   *console.Console
 
 	ready     atomic.Bool     // between the end of Open and Close
@@ -94,6 +96,7 @@ func (a *Appliance) Open(ctx context.Context) error {
 		a.openFleet,
 		a.openAdapters,
 		a.openGovernors,
+		a.openForwards,
 		a.startWatching,
 		a.openConsole,
 		a.writeToken,
@@ -211,6 +214,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		Streams:  a.listStreams,
 
 		Permissions: a.broker.RefusedPermissions,
+		Forward:     a.Forwards,
 	}
 	if a.fleet != nil {
 		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet

@@ -47,6 +47,9 @@ func (a *Appliance) closeAll(ctx context.Context) error {
 	for _, ad := range a.adapters {
 		errs = append(errs, ad.Close(draining))
 	}
+	for _, f := range a.forwards {
+		errs = append(errs, f.Close(draining))
+	}
 	if a.fleet != nil {
 		errs = append(errs, a.fleet.Close(draining))
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/adapter"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -26,6 +27,9 @@ func (a *Appliance) registries() (metrics, choria *prometheus.Registry) {
 	metrics.MustRegister(a.clock.metrics()...)
 	metrics.MustRegister(a.auditMetrics()...)
 	metrics.MustRegister(a.governors.Collectors()...)
+	if len(a.forwards) > 0 {
+		metrics.MustRegister(forward.Collector(a.forwards))
+	}
 	if a.fleet != nil {
 		metrics.MustRegister(a.fleet.Collector())
 	}

@@ -1,0 +1,100 @@
+package forward
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/muster-appliance/muster/internal/tlsfile"
+	"github.com/nats-io/nats.go"
+)
+
+// hubOptions returns the options with which the hub is connected to: the credentials, and TLS.
+func (f *Forwarder) hubOptions() ([]nats.Option, error) {
+	var options []nats.Option
+	switch {
+	case f.cfg.Token != "":
+		key, err := loadSeed(f.cfg.Seed)
+		if err != nil {
+			return nil, err
+		}
+		token := strings.TrimSpace(f.cfg.Token)
+		options = append(options, nats.Token(token), nats.UserJWT(
+			func() (string, error) { return token, nil },
+			func(nonce []byte) ([]byte, error) { return ed25519.Sign(key, nonce), nil },
+		))
+	case f.cfg.Credentials != "":
+		options = append(options, nats.UserCredentials(f.cfg.Credentials))
+	default:
+		options = append(options, nats.UserInfo(cmp.Or(f.cfg.User, f.opts.Identity), f.cfg.Password))
+	}
+	if !f.usesTLS() {
+		return options, nil
+	}
+	files := f.tlsFiles()
+	if _, err := files.Load(); err != nil {
+		return nil, err
+	}
+	var certificate nats.TLSCertHandler
+	if files.Enabled() {
+		certificate = func() (tls.Certificate, error) { return loadCertificate(files) }
+	}
+	roots := func() (*x509.CertPool, error) { return loadRoots(files) }
+	return append(options, nats.ClientTLSConfig(certificate, roots)), nil
+}
+
+// usesTLS reports whether one of the servers is reached over TLS.
+func (f *Forwarder) usesTLS() bool {
+	for _, server := range f.cfg.Servers {
+		if strings.HasPrefix(server, "tls://") {
+			return true
+		}
+	}
+	return false
+}
+
+// tlsFiles returns the files of this forwarder, and those of the broker where it has none.
+func (f *Forwarder) tlsFiles() tlsfile.Files {
+	files := tlsfile.Files{Cert: f.cfg.TLS.Cert, Key: f.cfg.TLS.Key, CA: cmp.Or(f.cfg.TLS.CA, f.opts.TLS.CA)}
+	if !files.Enabled() {
+		files.Cert, files.Key = f.opts.TLS.Cert, f.opts.TLS.Key
+	}
+	return files
+}
+
+// loadCertificate reads the certificate when a connection is made, so that a renewed one is used.
+func loadCertificate(files tlsfile.Files) (tls.Certificate, error) {
+	s, err := files.Load()
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return s.Certificates[0], nil
+}
+
+// loadRoots reads the CA of the hub; nil: the CAs of the machine.
+func loadRoots(files tlsfile.Files) (*x509.CertPool, error) {
+	s, err := files.Load()
+	if err != nil {
+		return nil, err
+	}
+	return s.Roots, nil
+}
+
+// loadSeed reads the file of an ed25519 seed in Choria's form: 64 hex characters.
+func loadSeed(path string) (ed25519.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read seed: %w", err)
+	}
+	seed, err := hex.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s: %w", path, errors.New("not an ed25519 seed: expected 64 hex characters"))
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}

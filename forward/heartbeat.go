@@ -1,0 +1,209 @@
+package forward
+
+import (
+	"encoding/json"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/uplink"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// snapshotPage is how many nodes a page of a snapshot has.
+	snapshotPage = 500
+	// linkCheck is how often it is looked whether the links are up.
+	linkCheck = time.Second
+)
+
+// heartbeats counts the heartbeats, and the snapshots, that the hub has answered.
+type heartbeats struct {
+	answered  atomic.Uint64
+	last      atomic.Int64 // when the last was answered, in nanoseconds since 1970
+	snapshots atomic.Uint64
+	now       atomic.Bool // send one at once
+}
+
+// sendHeartbeats tells the hub about the site until the forwarder closes: when the link is up, and every interval.
+func (f *Forwarder) sendHeartbeats() {
+	var sent time.Time
+	ticker := time.NewTicker(linkCheck / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := f.opts.Now()
+		due := f.beat.now.Load() || now.Sub(sent) >= f.cfg.Heartbeat || now.Before(sent)
+		if !due || !f.events.isUp() {
+			continue
+		}
+		sent = now
+		f.beat.now.Store(false)
+		answer, err := f.ask(contract.SubjectHeartbeat, f.heartbeat(now))
+		if err != nil {
+			f.opts.Log.Debug("heartbeat not answered", "error", err)
+			continue
+		}
+		f.beat.answered.Add(1)
+		f.beat.last.Store(now.UnixNano())
+		f.hub.Store(&answer)
+		if answer.Snapshot {
+			f.sendSnapshot()
+		}
+	}
+}
+
+// watchLinks makes the first heartbeat follow at once when the link to the hub is up again, and ends readers that
+// have fallen behind, until the forwarder closes.
+func (f *Forwarder) watchLinks() {
+	ticker := time.NewTicker(linkCheck)
+	defer ticker.Stop()
+	wasUp := map[*link]bool{}
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, l := range []*link{f.events, f.data} {
+			up, _, lastErr := l.status()
+			switch {
+			case up && !wasUp[l]:
+				f.opts.Log.Info("connected to the hub", "connection", l.name)
+				f.beat.now.Store(true)
+				f.linkBack(l)
+			case !up && wasUp[l]:
+				f.opts.Log.Warn("no connection to the hub", "connection", l.name, "error", lastErr)
+			}
+			wasUp[l] = up
+		}
+		for _, c := range f.copiers {
+			c.refresh(f.ctx)
+		}
+	}
+}
+
+// linkBack tells the copiers of a link that it is up again.
+func (f *Forwarder) linkBack(l *link) {
+	for _, c := range f.copiers {
+		if c.link == l {
+			c.linkUp()
+		}
+	}
+}
+
+// heartbeat describes this site.
+func (f *Forwarder) heartbeat(now time.Time) uplink.Heartbeat {
+	h := uplink.Heartbeat{
+		Site: f.opts.Site, Version: f.opts.Version, Time: now.UTC(), Interval: f.cfg.Heartbeat.Seconds(),
+		Adapters: f.opts.Adapters(), Streams: map[string]uplink.Stream{}, Disk: f.opts.Disk(),
+	}
+	if f.opts.Fleet != nil {
+		var waiting int
+		h.Nodes, waiting = f.opts.Fleet.Counts()
+		h.Events = uint64(waiting)
+	}
+	if f.opts.Sites != nil {
+		h.Sites = f.opts.Sites()
+	}
+	for _, c := range f.copiers {
+		c.refresh(f.ctx)
+		s := c.status(now)
+		h.Streams[c.cfg.Name] = s
+		if !c.isData {
+			h.Incarnation = c.incarnation()
+			h.Events += s.Pending + s.Unread
+		}
+	}
+	return h
+}
+
+// errNoAnswer is returned for a request to the hub's fleet view that was not answered.
+var errNoAnswer = errors.New("the fleet view of the hub does not answer")
+
+// ask sends a request to the fleet view of the hub, and returns the answer.
+func (f *Forwarder) ask(what string, body any) (answer uplink.Answer, err error) {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return answer, err
+	}
+	replies := make(chan reply, 1)
+	subject := contract.SiteSubject(f.opts.Site, what)
+	if err := f.events.request(subject, nil, data, func(r reply) { replies <- r }); err != nil {
+		return answer, err
+	}
+	var r reply
+	select {
+	case r = <-replies:
+	case <-f.ctx.Done():
+		return answer, f.ctx.Err()
+	}
+	switch {
+	case r.err != nil:
+		return answer, r.err
+	case r.status != "":
+		return answer, errNoAnswer
+	}
+	if err := json.Unmarshal(r.data, &answer); err != nil {
+		return answer, err
+	}
+	if answer.Error != "" {
+		err = errors.New(answer.Error)
+	}
+	return answer, err
+}
+
+// sendSnapshot sends the states of all nodes, page by page. If a page is not answered, the hub asks again.
+func (f *Forwarder) sendSnapshot() {
+	if f.opts.Fleet == nil {
+		return
+	}
+	id := randomID()
+	after := ""
+	for number := 0; ; number++ {
+		page := uplink.Page{Site: f.opts.Site, ID: id, Number: number, Incarnation: f.eventIncarnation()}
+		sequence, err := f.lastEvent()
+		if err != nil {
+			f.opts.Log.Debug("snapshot not sent", "error", err)
+			return
+		}
+		page.Sequence = sequence
+		page.Nodes, after = f.opts.Fleet.SnapshotPage(after, snapshotPage)
+		page.Last = after == ""
+		if _, err := f.ask(contract.SubjectSnapshot, page); err != nil {
+			f.opts.Log.Debug("snapshot not answered", "error", err)
+			return
+		}
+		if page.Last {
+			f.beat.snapshots.Add(1)
+			return
+		}
+	}
+}
+
+// eventIncarnation returns the incarnation of the stream of events; empty if it is not forwarded.
+func (f *Forwarder) eventIncarnation() string {
+	for _, c := range f.copiers {
+		if !c.isData {
+			return c.incarnation()
+		}
+	}
+	return ""
+}
+
+// lastEvent returns the sequence of the last event of the fleet view.
+func (f *Forwarder) lastEvent() (uint64, error) {
+	s, err := f.js.Stream(f.ctx, contract.StreamFleet)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return s.CachedInfo().State.LastSeq, nil
+}

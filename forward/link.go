@@ -1,0 +1,231 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/puback"
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// answerWait is how long the hub may take to answer a request. While the answers to other requests arrive,
+	// maxAnswerWait applies: the link is slow.
+	answerWait    = 5 * time.Second
+	maxAnswerWait = 30 * time.Second
+	// deadAfter is how long a link may be silent, although a probe is under way, until it is dialed again.
+	deadAfter = 4500 * time.Millisecond
+	// probeInterval is how often a silent link is probed; checkInterval is how often the link is looked at.
+	probeInterval = 1500 * time.Millisecond
+	checkInterval = 250 * time.Millisecond
+	// dialTimeout is how long a connection may take until it is open, with TLS. writeTimeout is how long a write may
+	// hang.
+	dialTimeout  = 5 * time.Second
+	writeTimeout = 5 * time.Second
+)
+
+// link is a connection to the hub that is dialed again whenever it ends. It answers each request once: with the
+// answer of the hub, or with an error.
+//
+// The client library would notice a link that is silently dead after minutes. So the link probes the hub, and closes
+// the socket if nothing arrives.
+type link struct {
+	name  string
+	now   func() time.Time
+	pacer *pacer
+	nc    *nats.Conn
+	inbox string
+	wake  func() // called when the link is up again
+
+	active   atomic.Int64 // when something arrived last, in nanoseconds since 1970
+	answered atomic.Int64 // when an answer to a request arrived last, or a connection began
+	probing  atomic.Bool
+
+	mu       sync.Mutex
+	socket   net.Conn // the current one; nil before the first
+	since    time.Time
+	lastErr  string // why there is no connection, or what the hub refused last; empty: nothing
+	requests requests
+	wg       sync.WaitGroup
+}
+
+func newLink(name string, window int, now func() time.Time, wake func()) *link {
+	l := &link{name: name, now: now, wake: wake, inbox: nats.NewInbox() + ".", since: now()}
+	l.requests.pending = map[uint64]*request{}
+	l.pacer = newPacer(window, wake)
+	return l
+}
+
+// open starts to connect; the hub need not be reachable. It ends with ctx.
+func (l *link) open(ctx context.Context, servers []string, options []nats.Option) (err error) {
+	options = append(options,
+		nats.Name(l.name),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(500*time.Millisecond),
+		nats.ReconnectJitter(500*time.Millisecond, time.Second),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(),
+		nats.Timeout(dialTimeout),
+		nats.FlusherTimeout(writeTimeout),
+		nats.SetCustomDialer(l),
+		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.disconnected(err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.noteError(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.noteError(err) }),
+	)
+	if l.nc, err = nats.Connect(strings.Join(servers, ","), options...); err != nil {
+		return err
+	}
+	answers, err := l.nc.Subscribe(l.inbox+"*", l.receive)
+	if err == nil {
+		err = answers.SetPendingLimits(-1, -1) // none may be dropped: a message waits for each
+	}
+	if err != nil {
+		l.nc.Close()
+		return err
+	}
+	l.wg.Go(func() { l.watch(ctx) })
+	return nil
+}
+
+// Dial opens a socket, which close and the prober can end although the library waits for it.
+func (l *link) Dial(network, address string) (net.Conn, error) {
+	socket, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	l.socket = socket
+	l.mu.Unlock()
+	return socket, nil
+}
+
+// noteAnswer records that an answer arrived, or a connection began.
+func (l *link) noteAnswer() {
+	now := l.now().UnixNano()
+	l.active.Store(now)
+	l.answered.Store(now)
+}
+
+func (l *link) connected() {
+	l.noteAnswer()
+	l.mu.Lock()
+	l.since, l.lastErr = l.now(), ""
+	l.mu.Unlock()
+	l.wake()
+}
+
+func (l *link) disconnected(err error) {
+	l.mu.Lock()
+	l.since = l.now()
+	l.mu.Unlock()
+	if err != nil {
+		l.noteError(err)
+	}
+	l.answer(l.requests.all(), reply{err: puback.ErrNoAck})
+}
+
+// noteError keeps why the link does not work.
+func (l *link) noteError(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lastErr = strings.TrimPrefix(err.Error(), "nats: ")
+}
+
+// isUp reports whether there is a connection. since is when it began, or when there was one last.
+func (l *link) isUp() bool { return l.nc != nil && l.nc.IsConnected() }
+
+func (l *link) status() (up bool, since time.Time, lastErr string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.isUp(), l.since, l.lastErr
+}
+
+// watch ends requests without an answer, and the socket of a link that is dead, until ctx is done.
+func (l *link) watch(ctx context.Context) {
+	ticker := time.NewTicker(checkInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := l.now()
+		silent := now.Sub(time.Unix(0, l.active.Load()))
+		idle := now.Sub(time.Unix(0, l.answered.Load()))
+		l.answer(l.requests.overdue(now, idle), reply{err: puback.ErrNoAck})
+		switch {
+		case !l.isUp():
+		case silent >= deadAfter:
+			l.noteError(errors.New("the hub does not answer"))
+			l.closeSocket()
+		case silent >= probeInterval && l.probing.CompareAndSwap(false, true):
+			l.wg.Go(l.probe)
+		}
+	}
+}
+
+// probe sends a ping and waits for the pong.
+func (l *link) probe() {
+	defer l.probing.Store(false)
+	if l.nc.FlushTimeout(deadAfter) == nil {
+		l.active.Store(l.now().UnixNano())
+	}
+}
+
+// closeSocket ends the connection, also while the library writes to it.
+func (l *link) closeSocket() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.socket != nil {
+		_ = l.socket.Close()
+	}
+}
+
+// receive handles an answer of the hub.
+func (l *link) receive(m *nats.Msg) {
+	l.noteAnswer()
+	if r := l.requests.take(strings.TrimPrefix(m.Subject, l.inbox)); r != nil {
+		l.answer([]*request{r}, reply{status: m.Header.Get("Status"), header: m.Header, data: m.Data})
+	}
+}
+
+func (l *link) answer(requests []*request, with reply) {
+	for _, r := range requests {
+		if with.err == nil {
+			with.took = l.now().Sub(r.sent)
+		}
+		r.done(with)
+	}
+}
+
+// request sends a request. If it returns nil, done is called once, from another goroutine; otherwise it is not.
+func (l *link) request(subject string, header nats.Header, data []byte, done func(reply)) error {
+	token := l.requests.add(&request{sent: l.now(), done: done})
+	err := l.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: l.inbox + token, Header: header, Data: data})
+	if err != nil && l.requests.take(token) == nil {
+		return nil // done has been called: the connection ended meanwhile
+	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return puback.ErrTooLarge
+	}
+	return err
+}
+
+// close ends the link, and every request with an error.
+func (l *link) close() {
+	l.wg.Wait()
+	if l.nc != nil {
+		l.nc.Close()
+	}
+	l.closeSocket()
+	l.answer(l.requests.all(), reply{err: puback.ErrNoAck})
+}

@@ -1,0 +1,85 @@
+package appliance_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// hubText is the configuration of a lab that takes what edges forward.
+const hubText = `
+site = "hub"
+[stream.CHORIA_REGISTRATION]
+subjects = ["choria.node_metadata.>", "choria.sites.*.choria.node_metadata.>"]
+allow_direct = true
+[stream.MUSTER_FLEET]
+subjects = ["muster.fleet.>", "choria.sites.*.muster.fleet.>"]
+allow_direct = true
+`
+
+// edgeText returns the configuration of an edge of a hub, and forwards all registrations.
+func edgeText(hub *appliance.Appliance, site, rest string) string {
+	return fmt.Sprintf(`site = %q
+[forward.hub]
+servers = ["nats://%s"]
+user = "%s.test"
+heartbeat = "1s"
+[forward.hub.stream.CHORIA_REGISTRATION]
+mode = "all"
+catchup = "all"
+%s`, site, hub.BrokerAddress(), site, rest)
+}
+
+// forwardedIDs returns the message ids that a hub stores of a site, in order, without the site.
+func forwardedIDs(t *testing.T, hub *appliance.Appliance, site string) (ids []string) {
+	t.Helper()
+	for _, m := range testkit.Messages(t, testkit.JetStream(t, hub), contract.StreamRegistration) {
+		if of, _, ok := contract.CutSite(m.Subject()); ok && of == site {
+			ids = append(ids, strings.TrimPrefix(m.Headers().Get(jetstream.MsgIDHeader), site+"/"))
+		}
+	}
+	return ids
+}
+
+// drained waits until an appliance has forwarded everything, and returns the ledger of the registrations.
+func drained(t *testing.T, edge *appliance.Appliance) {
+	t.Helper()
+	wait.Eventually(t, func() error {
+		for _, hub := range edge.Forwards() {
+			for name, s := range hub.Streams {
+				if s.Unread+s.Pending > 0 || !s.Balanced() {
+					return fmt.Errorf("%s: %+v", name, s)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func TestForward_StoresEachMessageOnceInItsOrder(t *testing.T) {
+	hub := testkit.Appliance(t, hubText)
+	edge := testkit.Appliance(t, edgeText(hub, "ams", ""))
+	load := testkit.StartLoad(t, edge.BrokerAddress(), testkit.LoadOptions{Connections: 4, Rate: 2000})
+	time.Sleep(time.Second)
+	keys := load.Stop()
+	testkit.Settled(t, edge, "registration", uint64(len(keys)))
+	drained(t, edge)
+	var want []string
+	for _, m := range testkit.Messages(t, testkit.JetStream(t, edge), contract.StreamRegistration) {
+		want = append(want, m.Headers().Get(jetstream.MsgIDHeader))
+	}
+	have := forwardedIDs(t, hub, "ams")
+	slices.Sort(want)
+	slices.Sort(have)
+	if len(have) == 0 || !slices.Equal(have, want) {
+		t.Errorf("the hub has %d messages, the edge %d", len(have), len(want))
+	}
+}
