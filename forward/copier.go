@@ -143,12 +143,15 @@ func (c *copier) setReader(restart context.CancelCauseFunc, unread uint64) {
 	c.restart, c.unread = restart, unread
 }
 
-// linkUp is called when there is a connection to the hub. After a cut the reader may begin again, to read only the
-// last message of each subject.
+// linkUp is called when there is a connection to the hub. Retries need not wait any longer, and after a cut the reader
+// may begin again, to read only the last message of each subject.
 func (c *copier) linkUp() {
 	c.mu.Lock()
 	if c.restart != nil && c.cfg.Catchup == CatchupLast && !c.catching && c.unread > uint64(maxPending(c.f.cfg.Window)) {
 		c.restart(errCatchUp)
+	}
+	for _, waiting := range c.retries.TakeAll() {
+		c.senders.makeReady(waiting)
 	}
 	c.mu.Unlock()
 	signal(c.wake)
@@ -177,6 +180,7 @@ func (c *copier) receive(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unread = meta.NumPending
+	defer func() { c.catching = c.catching && c.unread > 0 }()
 	if read := c.window[sequence]; read != nil && !read.resolved {
 		read.ack = m
 		return

@@ -69,7 +69,7 @@ type Forwarder struct {
 	copiers  []*copier // those of events first
 
 	settings  atomic.Pointer[settings]
-	hub       atomic.Pointer[uplink.Answer] // the last answer to a heartbeat; nil: none yet
+	site      atomic.Pointer[string] // of the hub; nil: it has not told yet
 	beat      heartbeats
 	rejects   rejects
 	closeOnce sync.Once
@@ -182,10 +182,13 @@ func (f *Forwarder) paused(now time.Time) bool {
 	return s.paused || !open(s.hours, now)
 }
 
+// noteHub keeps the site of the hub.
+func (f *Forwarder) noteHub(site string) { f.site.Store(&site) }
+
 // hubSite returns the site of the hub; empty: it has not told yet.
 func (f *Forwarder) hubSite() string {
-	if answer := f.hub.Load(); answer != nil {
-		return answer.Site
+	if site := f.site.Load(); site != nil {
+		return *site
 	}
 	return ""
 }
@@ -207,8 +210,10 @@ func (f *Forwarder) Close(ctx context.Context) error {
 	return nil
 }
 
-// awaitAcks waits until nothing is on its way, or ctx is done, or the links are down.
+// awaitAcks waits until nothing is on its way, or ctx is done, or the links are down or do not answer.
 func (f *Forwarder) awaitAcks(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	onItsWay := func(c *copier) bool { return c.link.isUp() && c.onItsWay() > 0 }

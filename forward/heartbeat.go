@@ -51,7 +51,7 @@ func (f *Forwarder) sendHeartbeats() {
 		}
 		f.beat.answered.Add(1)
 		f.beat.last.Store(now.UnixNano())
-		f.hub.Store(&answer)
+		f.noteHub(answer.Site)
 		if answer.Snapshot {
 			f.sendSnapshot()
 		}

@@ -222,10 +222,10 @@ func (l *link) request(subject string, header nats.Header, data []byte, done fun
 
 // close ends the link, and every request with an error.
 func (l *link) close() {
-	l.wg.Wait()
+	l.closeSocket() // so that nothing waits for it
 	if l.nc != nil {
 		l.nc.Close()
 	}
-	l.closeSocket()
+	l.wg.Wait()
 	l.answer(l.requests.all(), reply{err: puback.ErrNoAck})
 }

@@ -22,6 +22,9 @@ type rejects struct {
 
 // storeReject publishes a copy of a rejected message.
 func (f *Forwarder) storeReject(stream string, m *message, reason, detail string) {
+	if stream == contract.StreamRejected { // its copy would be forwarded, and rejected, again
+		return
+	}
 	subject := contract.SubjectRejected + "forward-" + f.cfg.Name + "." + reason
 	copied := &nats.Msg{
 		Subject: f.opts.PublishPrefix(subject) + subject,

@@ -54,6 +54,15 @@ func (q *Queue[T]) Next() time.Time {
 	return q.scheduled[0].at
 }
 
+// TakeAll removes and returns all items, the earliest first.
+func (q *Queue[T]) TakeAll() []T {
+	var all []T
+	for len(q.scheduled) > 0 {
+		all = append(all, heap.Pop(&q.scheduled).(entry[T]).item)
+	}
+	return all
+}
+
 // Len returns the number of items.
 func (q *Queue[T]) Len() int { return len(q.scheduled) }
 
