@@ -1,12 +1,14 @@
 package appliance_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/testkit"
@@ -81,5 +83,32 @@ func TestForward_StoresEachMessageOnceInItsOrder(t *testing.T) {
 	slices.Sort(have)
 	if len(have) == 0 || !slices.Equal(have, want) {
 		t.Errorf("the hub has %d messages, the edge %d", len(have), len(want))
+	}
+}
+
+func TestForward_RestartOfTheEdgeRaisesNoWarning(t *testing.T) {
+	hub := testkit.Appliance(t, hubText)
+	cfg := testkit.Config(t, edgeText(hub, "ams", ""))
+	var all []string
+	for range 3 {
+		edge := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
+		if err := edge.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		load := testkit.StartLoad(t, edge.BrokerAddress(), testkit.LoadOptions{Connections: 1, Rate: 500, FirstID: len(all)})
+		time.Sleep(2500 * time.Millisecond) // the streams are recorded every two seconds
+		all = append(all, load.Stop()...)
+		if _, body := testkit.Get(t, edge, "/readyz"); !strings.Contains(body, `"warnings":[]`) {
+			t.Errorf("have %s", body)
+		}
+		if err := edge.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edge := testkit.Open(t, cfg)
+	drained(t, edge)
+	have := forwardedIDs(t, hub, "ams")
+	if len(have) == 0 || len(have) != len(slices.Compact(slices.Sorted(slices.Values(have)))) {
+		t.Errorf("the hub has %d messages, some of them twice", len(have))
 	}
 }
