@@ -32,7 +32,8 @@ func TestCopier_Outgoing(t *testing.T) {
 			nats.Header{"Nats-Msg-Id": {"registration/web1/1"}, "Muster-Sender": {"web1"}, "Nats-Rollup": {"all"}, "X": {"1"}},
 			"choria.sites.ams.choria.node_metadata.web1",
 			map[string]string{
-				"Nats-Msg-Id": "ams/registration/web1/1", "Muster-Sender": "web1", "Nats-Rollup": "", "X": "1", "Muster-Via": "ams",
+				"Nats-Msg-Id": "ams/registration/web1/1", "Muster-Sender": "web1", "Nats-Rollup": "", "X": "1",
+				"Muster-Via": "ams",
 				"Choria-SR-Source": "S 7 ams L.R 1800000000000",
 			},
 		},
@@ -43,7 +44,9 @@ func TestCopier_Outgoing(t *testing.T) {
 		},
 		"of another site": {
 			"choria.sites.lon.choria.node_metadata.web1",
-			nats.Header{"Nats-Msg-Id": {"lon/registration/web1/1"}, "Muster-Via": {"lon"}, "Choria-SR-Source": {"S 1 lon A.B 1"}},
+			nats.Header{
+				"Nats-Msg-Id": {"lon/registration/web1/1"}, "Muster-Via": {"lon"}, "Choria-SR-Source": {"S 1 lon A.B 1"},
+			},
 			"choria.sites.lon.choria.node_metadata.web1",
 			map[string]string{
 				"Nats-Msg-Id": "lon/registration/web1/1", "Muster-Via": "lon,ams", "Choria-SR-Source": "S 7 ams L.R 1800000000000",
@@ -84,7 +87,8 @@ func TestSenderOf(t *testing.T) {
 		"shared subject":        {"x.y", "web1", "", "/web1", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if key, alone := senderOf(test.subject, test.sender, []byte(test.data)); key != test.want || alone != test.alone {
+			key, alone := senderOf(test.subject, test.sender, []byte(test.data))
+			if key != test.want || alone != test.alone {
 				t.Errorf("have %q, %v", key, alone)
 			}
 		})
