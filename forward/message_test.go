@@ -33,7 +33,7 @@ func TestCopier_Outgoing(t *testing.T) {
 			"choria.sites.ams.choria.node_metadata.web1",
 			map[string]string{
 				"Nats-Msg-Id": "ams/registration/web1/1", "Muster-Sender": "web1", "Nats-Rollup": "", "X": "1",
-				"Muster-Via": "ams",
+				"Muster-Via":       "ams",
 				"Choria-SR-Source": "S 7 ams L.R 1800000000000",
 			},
 		},
@@ -79,7 +79,7 @@ func TestSenderOf(t *testing.T) {
 	}{
 		"registration":          {"choria.node_metadata.web1", "web1", "", "/web1", true},
 		"of a site":             {"choria.sites.lon.choria.node_metadata.web1", "web1", "", "lon/web1", true},
-		"event of a node":       {"muster.fleet.node.down.web1.example.net", "", "", "/muster.fleet.node.web1.example.net", true},
+		"event of a node":       {"muster.fleet.node.down.web1.lan", "", "", "/muster.fleet.node.web1.lan", true},
 		"event of a site":       {"muster.fleet.site.storm.ams", "", "", "/muster.fleet.site.ams", true},
 		"event of another site": {"choria.sites.lon.muster.fleet.node.up.web1", "", "", "lon/muster.fleet.node.web1", true},
 		"lifecycle event":       {"choria.lifecycle.event.startup.server", "", `{"identity":"web1"}`, "/web1", false},
