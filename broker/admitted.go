@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 // sweepInterval is how often proofs of connections that have ended are forgotten.
 const sweepInterval = 30 * time.Second
 
-// proof is what a connection has proved its identity with: a certificate, a token, or both.
+// proof is what a connection has proved its identity with: a certificate, a token, or both; neither for an edge in a
+// lab.
 type proof struct {
 	name, address string
 	certName      string              // name in the certificate that its roles follow from; empty: a token decided
@@ -113,6 +115,19 @@ func (a *admitted) byCertificate(selected func(name string) bool) (ids []uint64)
 	defer a.mu.Unlock()
 	for id, p := range a.proofs {
 		if p.certName != "" && selected(p.certName) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// byEdgeName returns the connections whose name in a certificate, or whose name in a token if they presented one, is
+// one for which selected returns true.
+func (a *admitted) byEdgeName(selected func(name string) bool) (ids []uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for id, p := range a.proofs {
+		if selected(cmp.Or(p.certName, p.name)) {
 			ids = append(ids, id)
 		}
 	}

@@ -126,6 +126,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	b.srv = srv
 	b.auth.lookupAccount = srv.LookupAccount
 	b.auth.isOpen = func(id uint64) bool { return srv.GetClient(id) != nil }
+	b.auth.disconnect = func(id uint64) { _ = srv.DisconnectClientByID(id) } // an error means that it has already closed
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	b.restoreMeta()
 	srv.Start()
@@ -138,7 +139,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	b.wg.Go(b.watchStore)
 	b.wg.Go(b.watchUnauthenticated)
 	b.wg.Go(b.watchBacklogs)
-	if b.certs != nil || b.cfg.acceptsTokens() {
+	if b.certs != nil || b.cfg.acceptsTokens() || len(b.cfg.Sites) > 0 {
 		b.wg.Go(b.watchTrust)
 	}
 	return nil

@@ -89,3 +89,10 @@ func (b *Broker) Reload(roles Roles) {
 	b.changeRoles(roles)
 	b.refreshTrust(b.opts.Now())
 }
+
+// ReloadSites applies other sites, see changeSites. If they cannot be applied, the previous ones stay in force.
+func (b *Broker) ReloadSites(sites Sites) {
+	if err := b.changeSites(sites); err != nil {
+		b.opts.Log.Error("sites not reloaded", "error", err)
+	}
+}

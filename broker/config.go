@@ -30,6 +30,7 @@ type Config struct {
 	Signers            Signers
 	RevokedTokens      string // path of a list, see revocation.ParseTokens; empty: none
 	Roles              Roles
+	Sites              Sites // which edges forward, and for which sites; none: this appliance is not a hub
 	System             System
 }
 
@@ -52,7 +53,7 @@ func DefaultConfig() Config {
 
 // Keys lists the keys of [broker].
 func (c *Config) Keys() []config.Key {
-	return []config.Key{
+	return append([]config.Key{
 		{Name: "listen", Value: config.String(&c.Listen), Help: "address and port where nodes connect; " +
 			`default: "` + networkListen + `" with TLS, "` + labListen + `" without`},
 		{Name: "plaintext", Value: config.Bool(&c.Plaintext),
@@ -80,6 +81,12 @@ func (c *Config) Keys() []config.Key {
 		{Name: "governor_release", Value: config.DurationOr("off", &c.GovernorRelease, time.Second, 30*24*time.Hour),
 			Help: "how long the fleet view must have shown a node as down before its slots in governors are freed, " +
 				"although its job may still run; off: they are not freed"},
+	}, c.peerKeys()...)
+}
+
+// peerKeys lists the keys that decide which connections are admitted, and as what.
+func (c *Config) peerKeys() []config.Key {
+	return []config.Key{
 		{Name: "tls", Value: config.SubTable(&c.TLS), Help: "certificates"},
 		{Name: "issuers", Value: issuerKeys(&c.Issuers),
 			Help: "organization issuers of tokens by name: hex ed25519 public keys"},
@@ -88,6 +95,9 @@ func (c *Config) Keys() []config.Key {
 		{Name: "revoked_tokens", Value: config.Path(&c.RevokedTokens),
 			Help: "path of the list of revoked tokens; empty: none"},
 		{Name: "roles", Value: config.SubTable(&c.Roles), Help: "roles of certificates, by patterns of their names"},
+		{Name: "sites", Value: config.Pairs((*map[string]string)(&c.Sites), checkEdge),
+			Help: "sites whose edges forward to this appliance: by site, the name in the edge's certificate, " +
+				"or the identity in its token"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 	}
 }
@@ -96,6 +106,7 @@ func (c *Config) Keys() []config.Key {
 // settings of trust that contradict each other.
 func (c *Config) Validate(check *config.Check) {
 	c.checkTrust(check)
+	c.checkSites(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
 		Example:     labListen,
 		MayBePublic: c.TLS.Enabled() || c.Plaintext,

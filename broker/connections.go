@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Conn is a connection of a node or client, open or ended.
+// Conn is a connection of a node, client or edge, open or ended.
 type Conn struct {
 	Server  string    // id of the server process
 	ID      uint64    // unique in the server process
@@ -31,7 +31,7 @@ func (b *Broker) ListConnections() ([]Conn, error) {
 	list := make([]Conn, 0, len(connections.Conns))
 	for _, c := range connections.Conns {
 		// A connection that is not admitted yet has no account, and one within this process no address.
-		admitted := c.Account == account || c.Account == systemAccount
+		admitted := c.Account == account || c.Account == systemAccount || isEdgeAccount(c.Account)
 		if !admitted || c.IP == "" || b.auth.isInternal(c.Cid) {
 			continue
 		}

@@ -113,7 +113,7 @@ func (b *syncBuffer) String() string {
 }
 
 // jetStreamOf returns JetStream over an internal connection.
-func jetStreamOf(t *testing.T, b *Broker) jetstream.JetStream {
+func jetStreamOf(t testing.TB, b *Broker) jetstream.JetStream {
 	t.Helper()
 	nc, err := b.Connect("test")
 	if err != nil {

@@ -52,6 +52,22 @@ func (i *identities) add(identity string, id uint64, open func(id uint64) bool) 
 	return nil
 }
 
+// replaceOldest adds a connection of an edge. If the edge has limit open ones, at least minEdgeConnections, it removes
+// the oldest and returns it; the caller ends it.
+func (i *identities) replaceOldest(identity string, id uint64, open func(id uint64) bool) (oldest uint64, ok bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	ids := i.ids[identity]
+	if limit := max(i.limit, minEdgeConnections); len(ids) >= limit {
+		ids = slices.DeleteFunc(ids, func(id uint64) bool { return !open(id) })
+		if ok = len(ids) >= limit; ok {
+			oldest, ids = ids[0], ids[1:]
+		}
+	}
+	i.ids[identity] = append(ids, id)
+	return oldest, ok
+}
+
 // sweep forgets connections that are not open any more.
 func (i *identities) sweep(open func(id uint64) bool) {
 	i.mu.Lock()

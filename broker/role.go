@@ -18,11 +18,12 @@ const (
 	RoleClient
 	RoleAdmin
 	RoleInternal // a connection of the appliance itself
+	RoleEdge     // an appliance that forwards to this one
 )
 
 // String returns the role as metrics and the API have it.
 func (r Role) String() string {
-	return [...]string{"none", "node", "client", "admin", "internal"}[r]
+	return [...]string{"none", "node", "client", "admin", "internal", "edge"}[r]
 }
 
 // unprovenRole returns the role of a connection in a lab, which proves nothing, by the name that it gave
@@ -66,7 +67,7 @@ func (c *connectionRoles) get(id uint64) Role {
 
 // count returns how many connections of each role are open.
 func (c *connectionRoles) count(open func(id uint64) bool) map[Role]int {
-	counts := map[Role]int{RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0}
+	counts := map[Role]int{RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0, RoleEdge: 0}
 	c.mu.Lock()
 	roles := maps.Clone(c.roles)
 	c.mu.Unlock()

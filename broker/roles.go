@@ -68,9 +68,23 @@ func (r *Roles) readerStreams(name string) (streams []string) {
 	return streams
 }
 
+// named returns the names of the roles of clients and administrators that a certificate with this name has.
+func (r *Roles) named(name string) (roles []string) {
+	if matches(r.Admin, name) {
+		roles = append(roles, "admin")
+	}
+	if r.readerStreams(name) != nil {
+		roles = append(roles, "reader")
+	}
+	if matches(r.Client, name) {
+		roles = append(roles, "client")
+	}
+	return roles
+}
+
 // OfClient reports whether a certificate with this name is that of a client or an administrator, not of a node.
 func (r *Roles) OfClient(name string) bool {
-	return matches(r.Admin, name) || matches(r.Client, name) || r.readerStreams(name) != nil
+	return len(r.named(name)) > 0
 }
 
 // Validate checks the patterns.

@@ -46,6 +46,7 @@ var rules = []rule{
 	{isSystemUser, admitSystemUser},
 	{hasVerifiableToken, admitToken},
 	{hasCertificate, admitCertificate},
+	{isUnprovenEdge, admitUnprovenEdge},
 	{isLab, admitUnproven},
 }
 
@@ -132,10 +133,17 @@ func admitSystemUser(a *authenticator, c *connectionAttempt) (admission, error) 
 	if !c.encrypted {
 		return admission{}, errNoTLS
 	}
-	if c.cert == nil {
+	if c.cert != nil {
+		if as, ok := a.admitEdge(c.certName()); ok {
+			return as, nil
+		}
+	} else {
 		claims, err := a.verifyToken(c)
 		if err != nil {
 			return admission{}, err
+		}
+		if as, ok := a.admitEdge(claims.Name()); ok {
+			return as, nil
 		}
 		allowed := claims.Permissions["system_user"] || claims.Permissions["org_admin"]
 		if claims.Purpose != choria.PurposeClient || !allowed {
@@ -169,6 +177,9 @@ func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 	if err != nil {
 		return admission{}, err
 	}
+	if as, ok := a.admitEdge(claims.Name()); ok {
+		return as, nil
+	}
 	if claims.Purpose == choria.PurposeClient {
 		as, err := a.admitClient(c, a.permissions.tokenClient(claims), claims.CallerID)
 		if claims.Permissions["org_admin"] || claims.Permissions["streams_admin"] {
@@ -182,6 +193,9 @@ func admitToken(a *authenticator, c *connectionAttempt) (admission, error) {
 // admitCertificate admits the connection in the role that the configuration gives to its name.
 func admitCertificate(a *authenticator, c *connectionAttempt) (admission, error) {
 	name, roles := c.certName(), a.roles.Load()
+	if as, ok := a.admitEdge(name); ok {
+		return as, nil
+	}
 	switch {
 	case name == "": // the connection could choose its user
 		return admission{}, fmt.Errorf("%w: the certificate has no name", choria.ErrBadSender)

@@ -162,7 +162,7 @@ func (a *Appliance) openAdapters(ctx context.Context) error {
 			Site:         a.cfg.Site,
 			Buffer:       buffers[i],
 			Now:          time.Now,
-			Stream:       a.cfg.Declared.StreamFor(cfg.Stream.Subject("sender")),
+			Stream:       a.cfg.DeclaredStreams().StreamFor(cfg.Stream.Subject("sender")),
 			Connect:      a.broker.Connect,
 			Dial:         a.broker.DialInproc,
 			DialInput:    a.dialInput(cfg.Name),

@@ -20,7 +20,7 @@ func (a *Appliance) newAudit() *audit.Log {
 		Now: time.Now, Log: a.opts.Log.Named("audit"),
 		Secrets: func() []string { return []string{a.privateToken, a.broker.AdminToken()} },
 	}
-	if a.cfg.Declared.StreamFor(contract.SubjectAudit+contract.ActionConnect) != "" {
+	if a.cfg.DeclaredStreams().StreamFor(contract.SubjectAudit+contract.ActionConnect) != "" {
 		o.Store = a.recordStore()
 	}
 	return audit.New(o)

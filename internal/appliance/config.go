@@ -203,13 +203,14 @@ func (c *Config) intakes() []broker.Intake {
 	return intakes
 }
 
-// outputSubjects returns, for each adapter, the subject that covers all that it publishes.
+// outputSubjects returns, for each adapter, the subject that covers all that it publishes, and that of what edges
+// forward.
 func (c *Config) outputSubjects() []string {
 	var topics []string
 	for _, a := range c.EnabledAdapters() {
 		topics = append(topics, subject.OfAllSenders(a.Stream.Topic))
 	}
-	return topics
+	return append(topics, c.siteOutputs()...)
 }
 
 // Keys returns the keys of [log].

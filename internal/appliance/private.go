@@ -19,7 +19,7 @@ import (
 )
 
 // privateOutputs returns the subjects that only the appliance publishes to, as far as a declared
-// stream stores them. Buckets are not private: their keys are written by clients too.
+// stream stores them, and what edges forward. Buckets are not private: their keys are written by clients too.
 func (c *Config) privateOutputs() []string {
 	outputs := []string{contract.SubjectRejected + ">", contract.SubjectFleet + ">", contract.SubjectAudit + ">"}
 	if c.Fleet.Enabled && c.Fleet.Advisories {
@@ -30,14 +30,17 @@ func (c *Config) privateOutputs() []string {
 			outputs = append(outputs, subject.OfAllSenders(a.Stream.Topic))
 		}
 	}
-	return slices.DeleteFunc(outputs, func(output string) bool { return len(c.Declared.StreamsOf(output)) == 0 })
+	declared := c.DeclaredStreams()
+	isStored := func(output string) bool { return len(declared.StreamsOf(output)) > 0 }
+	outputs = slices.DeleteFunc(outputs, func(output string) bool { return !isStored(output) })
+	return append(outputs, c.siteOutputs()...) // also if no stream stores them: the fleet view receives some of them
 }
 
 // privateStreams returns the names of the declared streams that store one of the outputs, sorted.
 func (c *Config) privateStreams(outputs []string) []string {
 	names := map[string]bool{}
 	for _, output := range outputs {
-		for _, name := range c.Declared.StreamsOf(output) {
+		for _, name := range c.DeclaredStreams().StreamsOf(output) {
 			names[name] = true
 		}
 	}
@@ -48,7 +51,7 @@ func (c *Config) privateStreams(outputs []string) []string {
 func (c *Config) checkPrivate(check *config.Check) {
 	outputs := c.privateOutputs()
 	for _, name := range c.privateStreams(outputs) {
-		s := c.Declared.Streams[name]
+		s := c.DeclaredStreams().Streams[name]
 		if err := privatestream.CheckTransform(outputs, s.Subjects, s.Transform.Source); err != nil {
 			check.Problem("stream."+name+".subject_transform", "%s", err)
 		}
@@ -63,7 +66,7 @@ func (c *Config) privateWarnings() (warnings []string) {
 		return slices.ContainsFunc(outputs, func(output string) bool { return subject.Covers(output, name) })
 	}
 	for _, name := range c.privateStreams(outputs) {
-		for _, stored := range c.Declared.Streams[name].Subjects {
+		for _, stored := range c.DeclaredStreams().Streams[name].Subjects {
 			i := slices.IndexFunc(outputs, func(output string) bool { return subject.Overlap(output, stored) })
 			if i >= 0 && !covered(stored) {
 				warnings = append(warnings, fmt.Sprintf(
@@ -102,14 +105,15 @@ func (a *Appliance) loadWriteToken(context.Context) error {
 	return nil
 }
 
-// openPrivateStreams protects the private streams. Everything that publishes is opened later.
+// openPrivateStreams protects the private streams, and lets edges publish to them. Everything that publishes is
+// opened later.
 func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 	outputs := a.cfg.privateOutputs()
 	a.private = privatestream.New(privatestream.Options{
 		Token:         a.privateToken,
 		Outputs:       outputs,
 		Streams:       a.cfg.privateStreams(outputs),
-		Declared:      a.cfg.Declared.StreamNames(),
+		Declared:      a.cfg.DeclaredStreams().StreamNames(),
 		Account:       broker.Account,
 		MaxPayload:    a.cfg.Broker.MaxPayload,
 		ConnectSystem: a.broker.ConnectSystem,
@@ -121,5 +125,8 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		Refused:       a.refusePermission,
 		Log:           a.opts.Log.Named("streams"),
 	})
-	return a.private.Open(ctx)
+	if err := a.private.Open(ctx); err != nil {
+		return err
+	}
+	return a.broker.OpenEdges(a.private.Prefix(contract.SubjectSites + ">"))
 }

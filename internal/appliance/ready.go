@@ -96,7 +96,7 @@ func LowDisk(space host.Space) string {
 // streamOf returns the stream that an adapter publishes to, or its subject if no stream is declared for it.
 func (a *Appliance) streamOf(name string) string {
 	topic := a.cfg.Adapters[name].Stream.Subject("sender")
-	if stream := a.cfg.Declared.StreamFor(topic); stream != "" {
+	if stream := a.cfg.DeclaredStreams().StreamFor(topic); stream != "" {
 		return stream
 	}
 	return a.cfg.Adapters[name].Stream.Topic

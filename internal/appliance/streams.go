@@ -48,7 +48,7 @@ func (a *Appliance) openStreams(ctx context.Context) error {
 // declaredStreams returns the declared streams. One that is created although it is recorded, because
 // it is lost, continues after its last sequence.
 func (a *Appliance) declaredStreams() []jetstream.StreamConfig {
-	declared := a.cfg.Declared.StreamConfigs()
+	declared := a.cfg.DeclaredStreams().StreamConfigs()
 	for _, recorded := range a.recorder.recorded() {
 		i := slices.IndexFunc(declared, func(c jetstream.StreamConfig) bool { return c.Name == recorded.Name })
 		// The server deletes messages before the first sequence, so none may be there.
@@ -86,7 +86,7 @@ func (a *Appliance) listStreams(ctx context.Context) (console.Streams, error) {
 	slices.SortFunc(have, func(a, b jsconfig.StreamInfo) int {
 		return strings.Compare(a.Config.Name, b.Config.Name)
 	})
-	changes, err := jsconfig.Plan(have, a.cfg.Declared.StreamConfigs(), time.Now())
+	changes, err := jsconfig.Plan(have, a.cfg.DeclaredStreams().StreamConfigs(), time.Now())
 	answer := console.Streams{
 		Streams: append([]jsconfig.StreamInfo{}, have...), // not nil: the API answers []
 		Changes: append([]jsconfig.Change{}, changes...),

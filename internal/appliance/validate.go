@@ -30,14 +30,15 @@ func (c *Config) Validate(check *config.Check) {
 	if c.Broker.ListenAddress() == c.Console.Listen && !strings.HasSuffix(c.Console.Listen, ":0") {
 		check.Problem("console.listen", "%q is also broker.listen; use another port", c.Console.Listen)
 	}
-	c.Declared.Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
+	c.DeclaredStreams().Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
 	c.checkPrivate(check)
+	c.checkSites(check)
 	if c.Broker.GovernorRelease > 0 && !c.Fleet.Enabled {
 		check.Problem("broker.governor_release", "set, but the fleet view is disabled, so no node is down; "+
 			"set fleet.enabled to true, or remove the line")
 	}
-	if c.Fleet.Enabled && c.Fleet.Advisories && c.Declared.StreamFor(contract.SubjectAdvisories) == "" {
+	if c.Fleet.Enabled && c.Fleet.Advisories && c.DeclaredStreams().StreamFor(contract.SubjectAdvisories) == "" {
 		check.Problem("fleet.advisories", "true, but no declared stream stores %s, and every event would wait; "+
 			"declare the stream, or set it to false", contract.SubjectAdvisories)
 	}
@@ -46,8 +47,8 @@ func (c *Config) Validate(check *config.Check) {
 			check.Problem("adapter."+a.Name+".bind_sender", "true, but no node proves its identity to the broker; "+
 				"configure certificates or token issuers in [broker], or remove the line")
 		}
-		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
-		if s := c.Declared.Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
+		name := c.DeclaredStreams().StreamFor(a.Stream.Subject("sender"))
+		if s := c.DeclaredStreams().Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
 			check.Problem("stream."+name+".no_ack",
 				"true, but adapter %s publishes to it and waits for acks", a.Name)
 		}
@@ -83,6 +84,9 @@ func (c *Config) notFromNodes(topic string) string {
 	if subject.Overlap(topic, contract.SubjectAudit+">") {
 		return "records of what administrators do"
 	}
+	if slices.ContainsFunc(c.siteOutputs(), func(output string) bool { return subject.Overlap(topic, output) }) {
+		return "what edges forward"
+	}
 	for _, a := range c.EnabledAdapters() {
 		for _, sender := range []string{"web1", "web1.example.net"} {
 			if len(a.Stream.Servers) == 0 && subject.Covers(topic, a.Stream.Subject(sender)) {
@@ -95,29 +99,30 @@ func (c *Config) notFromNodes(topic string) string {
 
 // keepsEvents reports whether a stream is declared for the events of the fleet view.
 func (c *Config) keepsEvents() bool {
-	return c.Declared.StreamFor(contract.SubjectFleetNode+"up.web1") == contract.StreamFleet
+	return c.DeclaredStreams().StreamFor(contract.SubjectFleetNode+"up.web1") == contract.StreamFleet
 }
 
 // Warnings returns a sentence for each setting that is valid but probably a mistake.
 func (c *Config) Warnings() []string {
 	var warnings []string
+	declared := c.DeclaredStreams()
 	for _, a := range c.EnabledAdapters() {
-		if len(a.Stream.Servers) == 0 && c.Declared.StreamFor(a.Stream.Subject("sender")) == "" {
+		if len(a.Stream.Servers) == 0 && declared.StreamFor(a.Stream.Subject("sender")) == "" {
 			warnings = append(warnings, fmt.Sprintf(
 				"adapter %s publishes to %q, which no declared stream stores; its messages wait until a stream stores it",
 				a.Name, a.Stream.Topic))
 		}
 	}
 	for _, a := range c.EnabledAdapters() {
-		name := c.Declared.StreamFor(a.Stream.Subject("sender"))
-		if s := c.Declared.Streams[name]; s != nil && s.DuplicateWindow > 0 && s.DuplicateWindow < minDuplicateWindow {
+		name := declared.StreamFor(a.Stream.Subject("sender"))
+		if s := declared.Streams[name]; s != nil && s.DuplicateWindow > 0 && s.DuplicateWindow < minDuplicateWindow {
 			warnings = append(warnings, fmt.Sprintf(
 				"stream %s forgets message ids after %s: a message whose ack was lost may be stored twice; "+
 					"set duplicate_window to %s or more",
 				name, config.FormatDuration(s.DuplicateWindow), config.FormatDuration(minDuplicateWindow)))
 		}
 	}
-	if c.Fleet.Enabled && c.Declared.Streams[c.Fleet.Stream] == nil {
+	if c.Fleet.Enabled && declared.Streams[c.Fleet.Stream] == nil {
 		warnings = append(warnings, fmt.Sprintf(
 			"fleet.stream is %q, which is not declared; the fleet view is empty until that stream exists", c.Fleet.Stream))
 	}
@@ -126,13 +131,12 @@ func (c *Config) Warnings() []string {
 			"no stream %s is declared for %s>; events of the fleet view are not stored",
 			contract.StreamFleet, contract.SubjectFleet))
 	}
-	warnings = append(warnings, c.privateWarnings()...)
-	warnings = append(warnings, c.topicWarnings()...)
-	for _, name := range c.Declared.WithoutAudit() {
+	warnings = slices.Concat(warnings, c.privateWarnings(), c.topicWarnings(), c.siteWarnings())
+	for _, name := range declared.WithoutAudit() {
 		warnings = append(warnings, fmt.Sprintf("stream %s does not store %s, which has the write token; write %q",
 			name, contract.SubjectAPIAdvisory, contract.SubjectsAdvisory))
 	}
-	for _, name := range c.Declared.Unbounded() {
+	for _, name := range declared.Unbounded() {
 		warnings = append(warnings, fmt.Sprintf(
 			"stream %s has no max_bytes; it may grow until jetstream.max_storage is reached, and then no stream can store",
 			name))

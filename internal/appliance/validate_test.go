@@ -361,6 +361,34 @@ var mistakes = []struct{ text, want string }{
 			`choria.stream.input.registration_advisories`,
 	},
 	{
+		"[broker.sites]\n'a.b' = 'x'",
+		`broker.sites.a.b: "a.b" is not a valid name of a site; use 1 to 64 of A-Z, a-z, 0-9, _ and -`,
+	},
+	{
+		"[broker.sites]\nams = 'a b'",
+		`test.toml:2: broker.sites.ams: "a b" is not a valid name of an edge; write the name in its certificate`,
+	},
+	{
+		"site = 'ams'\n[broker.sites]\nams = 'x'",
+		`test.toml:3: broker.sites.ams: "ams" is the site of this appliance; name only sites whose edges`,
+	},
+	{
+		"identity = 'ams'\n[broker.sites]\nams = 'x'",
+		`test.toml:3: broker.sites.ams: "ams" is the site of this appliance`,
+	},
+	{
+		"site = 'ams.example.net'\n[forward.hub]\nservers = 'tls://hub:4222'",
+		`test.toml:1: site: "ams.example.net" cannot be the site of an appliance that forwards; set site to 1 to 64`,
+	},
+	{
+		"[stream.X]\nsubjects = 'choria.sites.>'\nno_ack = true\n[broker.sites]\nams = 'x'",
+		`test.toml:3: stream.X.no_ack: true, but edges forward to it and wait for acks`,
+	},
+	{
+		"[adapter.registration.ingest]\ntopic = 'choria.sites.*.x'\n[broker.sites]\nams = 'x'",
+		`test.toml:2: adapter.registration.ingest.topic: "choria.sites.*.x" includes what edges forward`,
+	},
+	{
 		"identity = 'a..b'",
 		`test.toml:1: identity: "a..b" is not a valid name`,
 	},

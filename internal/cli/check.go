@@ -112,7 +112,7 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
 	}
-	for _, s := range cfg.Declared.StreamConfigs() {
+	for _, s := range cfg.DeclaredStreams().StreamConfigs() {
 		rows = append(rows, []string{"stream", s.Name + ": " + strings.Join(s.Subjects, ", ")})
 	}
 	for _, a := range cfg.EnabledAdapters() {

@@ -121,7 +121,7 @@ func (c *hostCommand) checkDisk() (monitoring.Status, string, error) {
 	if err != nil {
 		return monitoring.Unknown, "", err
 	}
-	needed := uint64(c.cfg.Declared.MaxDiskBytes(c.cfg.JetStream.MaxStorage))
+	needed := uint64(c.cfg.DeclaredStreams().MaxDiskBytes(c.cfg.JetStream.MaxStorage))
 	if available := used + space.Free; available < needed {
 		return monitoring.Warning, fmt.Sprintf("%s: streams may grow to %s, but there is room for only %s: add %s, "+
 			"or lower their max_bytes", dir, humanize.IBytes(needed), humanize.IBytes(available),

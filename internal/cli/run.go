@@ -98,7 +98,7 @@ func (p *program) reload(a *appliance.Appliance, running *appliance.Config, log 
 	}
 	log.SetLevel(hclog.LevelFromString(cfg.Log.Level))
 	a.Reload(cfg)
-	restart := slices.DeleteFunc(config.Changed(running, cfg), appliance.Reloadable)
+	restart := appliance.NeedRestart(running, cfg)
 	log.Info("configuration reloaded", "level", cfg.Log.Level, "needs_restart", restart)
 }
 

@@ -156,7 +156,7 @@ func (c *streamsCommand) plan(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	changes, err := jsconfig.Plan(answer.Streams, cfg.Declared.StreamConfigs(), time.Now())
+	changes, err := jsconfig.Plan(answer.Streams, cfg.DeclaredStreams().StreamConfigs(), time.Now())
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (c *streamsCommand) apply(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	results, err := jsconfig.Reconcile(ctx, js, cfg.Declared.StreamConfigs(), time.Now(), c.deleteMessages)
+	results, err := jsconfig.Reconcile(ctx, js, cfg.DeclaredStreams().StreamConfigs(), time.Now(), c.deleteMessages)
 	if err != nil {
 		return err
 	}
