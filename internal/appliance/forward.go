@@ -84,3 +84,12 @@ func (a *Appliance) Forwards() []forward.Status {
 	}
 	return all
 }
+
+// disconnected says in words since when there is no connection to a hub, and why.
+func disconnected(hub forward.Status) string {
+	text := "not connected since " + hub.Since.UTC().Format(time.RFC3339)
+	if hub.Error != "" {
+		text += ": " + hub.Error
+	}
+	return text + "; what this appliance stores is forwarded when the hub is reachable again"
+}

@@ -23,6 +23,8 @@ const keepAll = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n"
 type readiness struct {
 	Ready   bool
 	Reasons []struct{ Code, What, Detail string }
+
+	Warnings []struct{ Code, What, Detail string }
 }
 
 // streamConfig returns the registration stream without limits.

@@ -130,14 +130,19 @@ func (a *Appliance) subscribeIntegrity() error {
 	return err
 }
 
-// Warnings returns what is not as it was recorded. It does not make the appliance unready.
+// Warnings returns what is not as it was recorded, and the hubs that are not connected. Neither makes the
+// appliance unready.
 func (a *Appliance) Warnings() []console.Reason {
 	var warnings []console.Reason
-	if a.recorder == nil {
-		return nil
+	if a.recorder != nil {
+		for _, f := range a.recorder.findings() {
+			warnings = append(warnings, console.Reason{Code: f.Code, What: f.Subject(), Detail: f.String()})
+		}
 	}
-	for _, f := range a.recorder.findings() {
-		warnings = append(warnings, console.Reason{Code: f.Code, What: f.Subject(), Detail: f.String()})
+	for _, hub := range a.Forwards() {
+		if !hub.Connected {
+			warnings = append(warnings, console.Reason{Code: CodeHubDisconnected, What: hub.Hub, Detail: disconnected(hub)})
+		}
 	}
 	return warnings
 }

@@ -25,6 +25,9 @@ const (
 	codeLowDisk      = "disk-short"
 )
 
+// CodeHubDisconnected is the code of a warning: an appliance without its hub goes on.
+const CodeHubDisconnected = "hub-disconnected"
+
 // NotReady returns every reason why the appliance is not ready; none if it is.
 func (a *Appliance) NotReady() []console.Reason {
 	if !a.ready.Load() {

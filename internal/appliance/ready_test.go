@@ -53,6 +53,23 @@ func TestNotReady_NamesADeletedStream(t *testing.T) {
 	}
 }
 
+// An edge goes on without its hub, so a hub that is not there is a warning.
+func TestWarnings_NameAHubThatIsNotConnected(t *testing.T) {
+	t.Parallel()
+	hub := testkit.Appliance(t, hubText)
+	edge := testkit.Appliance(t, edgeText(hub, "ams", "[forward.spare]\nservers = ['nats://127.0.0.1:1']\n"))
+	wait.Eventually(t, func() error {
+		var r readiness
+		status := testkit.GetJSON(t, edge, "/readyz", &r)
+		if status != http.StatusOK || !r.Ready || len(r.Warnings) != 1 || r.Warnings[0].Code != "hub-disconnected" ||
+			r.Warnings[0].What != "spare" || !strings.HasPrefix(r.Warnings[0].Detail, "not connected since 20") ||
+			!strings.Contains(r.Warnings[0].Detail, "connection refused; ") {
+			return fmt.Errorf("%d %+v", status, r)
+		}
+		return nil
+	})
+}
+
 func TestAppliance_HoldsMessagesWhileTheStreamIsGoneOrFull(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
