@@ -99,29 +99,37 @@ func (a *api) register(mux *http.ServeMux) {
 	}
 	mux.HandleFunc("GET /api/v1/fleet", noParams(a.summary))
 	mux.HandleFunc("GET /api/v1/nodes", a.nodes)
-	mux.HandleFunc("GET /api/v1/nodes/{name}", noParams(a.inTurn(a.node)))
-	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", noParams(a.inTurn(a.diff)))
+	mux.HandleFunc("GET /api/v1/nodes/{name}", a.inTurn(a.node))
+	mux.HandleFunc("GET /api/v1/nodes/{name}/diff", a.inTurn(a.diff))
+	mux.HandleFunc("GET /api/v1/sites", noParams(a.sites))
+	mux.HandleFunc("GET /api/v1/sites/{name}", noParams(a.site))
 	mux.HandleFunc("GET /api/v1/events", a.events)
 }
 
 func (a *api) summary(w http.ResponseWriter, _ *http.Request) { writeJSON(w, a.opts.Fleet.Summary()) }
 
 func (a *api) node(w http.ResponseWriter, r *http.Request) {
-	detail, known, err := a.opts.Registrations.Detail(r.Context(), fleet.NodeID{Name: r.PathValue("name")})
-	writeNode(w, r, detail, known, err)
+	if id, ok := a.nodeID(w, r); ok {
+		detail, known, err := a.opts.Registrations.Detail(r.Context(), id)
+		writeNode(w, id, detail, known, err)
+	}
 }
 
 func (a *api) diff(w http.ResponseWriter, r *http.Request) {
-	diff, known, err := a.opts.Registrations.Diff(r.Context(), fleet.NodeID{Name: r.PathValue("name")})
-	writeNode(w, r, diff, known, err)
+	if id, ok := a.nodeID(w, r); ok {
+		diff, known, err := a.opts.Registrations.Diff(r.Context(), id)
+		writeNode(w, id, diff, known, err)
+	}
 }
 
 // writeNode answers with v, or with the error why nothing is known of the node.
-func writeNode(w http.ResponseWriter, r *http.Request, v any, known bool, err error) {
+func writeNode(w http.ResponseWriter, id fleet.NodeID, v any, known bool, err error) {
 	switch {
+	case !known && id.Site != "":
+		writeError(w, CodeNotFound, fmt.Sprintf("no node %q of site %q has registered or is connected, or it is forgotten",
+			id.Name, id.Site))
 	case !known:
-		writeError(w, CodeNotFound, fmt.Sprintf("no node %q has registered or is connected, or it is forgotten",
-			r.PathValue("name")))
+		writeError(w, CodeNotFound, fmt.Sprintf("no node %q has registered or is connected, or it is forgotten", id.Name))
 	case err != nil:
 		writeError(w, CodeUnavailable, err.Error())
 	default:

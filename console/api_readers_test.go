@@ -49,7 +49,7 @@ func (c *countedReaders) Inventories(
 
 func TestAPI_FewAnswersReadRegistrationsAtOnce(t *testing.T) {
 	c := &countedReaders{release: make(chan struct{})}
-	h := newHandler(Options{Fleet: c, Registrations: c, Events: c})
+	h := newHandler(Options{Fleet: c, Sites: c, Registrations: c, Events: c})
 	var wg sync.WaitGroup
 	for range maxReaders + 2 {
 		for _, path := range []string{"/api/v1/nodes/web1", "/api/v1/nodes/web1/diff", "/api/v1/nodes?format=inventory"} {

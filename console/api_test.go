@@ -23,6 +23,10 @@ func TestAPI_Answers(t *testing.T) {
 		"/api/v1/nodes?limit=1&after=db1":           `{"nodes":[{"name":"web1"`,
 		"/api/v1/nodes/web1":                        `"state":"up"`,
 		"/api/v1/nodes/web1/diff":                   `{"kind":"fact","name":"cores","change":"changed","before":4,"now":8}`,
+		"/api/v1/nodes/web1?site=":                  `"state":"up"`,
+		"/api/v1/nodes/web2?site=fra":               `"name":"web2","state":"up"`,
+		"/api/v1/sites":                             `{"sites":[{"site":"ams","home":true,"state":"up"`,
+		"/api/v1/sites/fra":                         `{"site":"fra","home":false,"state":"down"`,
 		"/api/v1/events":                            `"sequence":150`,
 		"/api/v1/events?after=0&limit=5":            `"sequence":5`,
 		"/api/v1/events?after=5&limit=7":            `"sequence":12`,
@@ -64,6 +68,13 @@ func TestAPI_Errors(t *testing.T) {
 		{"/api/v1/nodes?state=dead", 400, CodeBadRequest, `state="dead" is not a state`},
 		{"/api/v1/nodes/db9", 404, CodeNotFound, `no node "db9" has registered`},
 		{"/api/v1/nodes/db9/diff", 404, CodeNotFound, `no node "db9" has registered`},
+		{"/api/v1/nodes/web1?site=fra", 404, CodeNotFound, `no node "web1" of site "fra" has registered`},
+		{"/api/v1/nodes/web2", 409, CodeAmbiguousNode, `several sites have a node "web2": ams, fra`},
+		{"/api/v1/nodes/web2/diff", 409, CodeAmbiguousNode, `several sites have a node "web2": ams, fra`},
+		{"/api/v1/nodes/web2?site=ams&site=fra", 400, CodeBadRequest, `site is given 2 times`},
+		{"/api/v1/nodes/web2?sites=ams", 400, CodeBadRequest, `unknown parameter "sites"`},
+		{"/api/v1/sites/nyc", 404, CodeNotFound, `no site "nyc" forwards to this appliance`},
+		{"/api/v1/sites?state=up", 400, CodeBadRequest, `/api/v1/sites takes no parameters`},
 		{"/api/v1/nodes/db1", 503, CodeUnavailable, `the stream is gone`},
 		{"/api/v1/events?after=x", 400, CodeBadRequest, `after="x" is not a sequence number`},
 		{"/api/v1/events?limit=0", 400, CodeBadRequest, `limit="0" is not a number from 1 to 10000`},
@@ -101,7 +112,7 @@ func TestAPI_RefusesOtherMethods(t *testing.T) {
 
 func TestAPI_WithoutFleet(t *testing.T) {
 	h := newHandler(Options{})
-	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes/web1"} {
+	for _, path := range []string{"/api/v1/fleet", "/api/v1/nodes/web1", "/api/v1/sites"} {
 		t.Run(path, func(t *testing.T) {
 			w := request(h, http.MethodGet, path)
 			want := `{"code":"fleet-disabled","error":"the fleet view is disabled: fleet.enabled is false"}`

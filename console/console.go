@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,8 @@ type Options struct {
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
 	Permissions   func() (entries []rejected.Permission, discarded uint64) // /api/v1/permissions
-	Forward       func() []ForwardStatus                                   // /api/v1/forward; nil: there is no hub
+	Forward       func() []forward.Status                                  // /api/v1/forward; nil: there is no hub
+	Sites         SiteView                                                 // nil if Fleet is nil
 	Registrations Registrations                                            // nil if Fleet is nil
 	Events        Events                                                   // nil if Fleet is nil
 }

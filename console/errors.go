@@ -12,6 +12,7 @@ const (
 	CodeUnauthorized     = "unauthorized"       // the token is missing or wrong
 	CodeUnknownHost      = "unknown-host"       // the request is for a host that is not this console
 	CodeNotFound         = "not-found"          // no such node, or no such endpoint
+	CodeAmbiguousNode    = "ambiguous-node"     // several sites have a node of that name
 	CodeFleetDisabled    = "fleet-disabled"     // the appliance keeps no fleet view
 	CodeMethodNotAllowed = "method-not-allowed" // neither GET nor HEAD
 	CodeTooManyFollowers = "too-many-followers" // the maximum number of clients follows events already
@@ -29,6 +30,8 @@ func status(code string) int {
 		return http.StatusMisdirectedRequest
 	case CodeNotFound, CodeFleetDisabled:
 		return http.StatusNotFound
+	case CodeAmbiguousNode:
+		return http.StatusConflict
 	case CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case CodeTooManyFollowers, CodeUnavailable:
@@ -42,13 +45,19 @@ func status(code string) int {
 type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"error"` // a sentence
+
+	Sites []string `json:"sites,omitempty"` // with CodeAmbiguousNode: those that have such a node
 }
 
 // writeError answers with an Error and the status of its code.
 func writeError(w http.ResponseWriter, code, message string) {
+	Error{Code: code, Message: message}.write(w)
+}
+
+func (e Error) write(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status(code))
+	w.WriteHeader(status(e.Code))
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(Error{code, message}) // fails only when the client is gone
+	_ = encoder.Encode(e) // fails only when the client is gone
 }

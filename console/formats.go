@@ -37,7 +37,7 @@ func (a *api) newNodeWriter(ctx context.Context, w http.ResponseWriter, format s
 		return &csvWriter{csv: csv.NewWriter(w), facts: a.opts.Fleet.Summary().Index}
 	case "names", "flatfile": // Choria's flat file is one name a line, too
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		return nameWriter{w}
+		return &nameWriter{Writer: w}
 	case "inventory":
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Trailer", WithoutInventory)
@@ -62,11 +62,18 @@ func (w jsonlWriter) write(nodes []fleet.NodeStatus) error {
 
 func (jsonlWriter) end() error { return nil }
 
-// nameWriter writes one name a line.
-type nameWriter struct{ io.Writer }
+// nameWriter writes one name a line. A name that several sites have is written once, since they follow each other.
+type nameWriter struct {
+	io.Writer
+	last string
+}
 
-func (w nameWriter) write(nodes []fleet.NodeStatus) error {
+func (w *nameWriter) write(nodes []fleet.NodeStatus) error {
 	for _, n := range nodes {
+		if n.Name == w.last {
+			continue
+		}
+		w.last = n.Name
 		if _, err := io.WriteString(w, n.Name+"\n"); err != nil {
 			return err
 		}
@@ -74,7 +81,7 @@ func (w nameWriter) write(nodes []fleet.NodeStatus) error {
 	return nil
 }
 
-func (nameWriter) end() error { return nil }
+func (*nameWriter) end() error { return nil }
 
 // csvWriter writes a header and one row for each node.
 type csvWriter struct {
@@ -87,6 +94,7 @@ type csvWriter struct {
 // and the path of the fact.
 var columns = []string{
 	"name", "state", "since", "reason", "site", "registered", "connected", "address", "classes", "agents", "collectives",
+	"as_of",
 }
 
 func (w *csvWriter) write(nodes []fleet.NodeStatus) error {
@@ -102,7 +110,7 @@ func (w *csvWriter) write(nodes []fleet.NodeStatus) error {
 		row := []string{
 			n.Name, string(n.State), formatTime(n.Since), n.Reason, n.Site, formatTime(n.Registered),
 			n.Connection.Connected, n.Connection.Address, strings.Join(n.Classes, " "), strings.Join(n.Agents, " "),
-			strings.Join(n.Collectives, " "),
+			strings.Join(n.Collectives, " "), formatTime(n.AsOf),
 		}
 		for _, fact := range w.facts {
 			row = append(row, n.FactText(fact))

@@ -5,12 +5,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/uplink"
 )
 
 func TestAPI_Forward(t *testing.T) {
-	hubs := func() []ForwardStatus {
-		return []ForwardStatus{{
+	hubs := func() []forward.Status {
+		return []forward.Status{{
 			Hub: "central", Servers: []string{"tls://hub.example.net:4222"},
 			Streams: map[string]uplink.Stream{"S": {Mode: "all", Read: 3, Pending: 3}},
 		}}

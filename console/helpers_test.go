@@ -20,7 +20,7 @@ import (
 
 // withFleet returns options that show a fleet of two nodes.
 func withFleet() Options {
-	return Options{Fleet: twoNodes{}, Registrations: twoNodes{}, Events: twoNodes{}}
+	return Options{Fleet: twoNodes{}, Sites: twoNodes{}, Registrations: twoNodes{}, Events: twoNodes{}}
 }
 
 // newHandler returns the console's handler, with empty metrics.
@@ -91,12 +91,36 @@ func (twoNodes) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
+func (twoNodes) Sites() []fleet.SiteStatus {
+	return []fleet.SiteStatus{{Site: "ams", Home: true, State: fleet.SiteUp}, {Site: "fra", State: fleet.SiteDown}}
+}
+
+func (n twoNodes) Site(name string) (fleet.SiteStatus, bool) {
+	for _, s := range n.Sites() {
+		if s.Site == name {
+			return s, true
+		}
+	}
+	return fleet.SiteStatus{}, false
+}
+
+// Named knows a node web2 of each site.
+func (n twoNodes) Named(name string) (named []fleet.NodeStatus) {
+	if name == "web2" {
+		for _, s := range n.Sites() {
+			named = append(named, fleet.NodeStatus{Name: name, Site: s.Site})
+		}
+	}
+	return named
+}
+
 func (twoNodes) Detail(_ context.Context, id fleet.NodeID) (fleet.Detail, bool, error) {
 	if id.Name == "db1" {
 		return fleet.Detail{}, true, errors.New("the stream is gone")
 	}
-	node := fleet.NodeStatus{Name: id.Name, State: fleet.Up}
-	return fleet.Detail{NodeStatus: node, Registrations: []fleet.RegistrationInfo{{Sequence: 7}}}, id.Name == "web1", nil
+	node := fleet.NodeStatus{Name: id.Name, State: fleet.Up, Site: id.Site}
+	known := id.Name == "web1" && id.Site == "" || id == fleet.NodeID{Site: "fra", Name: "web2"}
+	return fleet.Detail{NodeStatus: node, Registrations: []fleet.RegistrationInfo{{Sequence: 7}}}, known, nil
 }
 
 func (twoNodes) Diff(_ context.Context, id fleet.NodeID) (fleet.Diff, bool, error) {

@@ -9,7 +9,6 @@ func (f *Fleet) Collector() prometheus.Collector {
 		return prometheus.NewDesc("muster_fleet_"+name, help, labels, nil)
 	}
 	return &collector{
-		sites:     newSiteMetrics(f.Sites),
 		summary:   f.Summary,
 		nodes:     desc("nodes", "Nodes by state.", "state"),
 		stored:    desc("events_stored_total", "Events of nodes and sites that were stored."),
@@ -51,15 +50,10 @@ type collector struct {
 
 	reconciled  func() uint64
 	differences *prometheus.Desc
-
-	sites *siteMetrics
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	prometheus.DescribeByCollect(c, ch)
-	c.sites.describe(ch)
-}
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
@@ -77,5 +71,4 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
 	ch <- constant(c.ignoredShutdowns, prometheus.CounterValue, float64(c.ignored()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))
-	c.sites.collect(ch)
 }

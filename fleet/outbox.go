@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -115,8 +114,7 @@ func (o *outbox) take() (batch []*Event, stopped bool) {
 	defer o.mu.Unlock()
 	siteEvents, left := takeDistinct(o.sites, maxUnacked, func(e *Event) string { return e.Site })
 	o.sites = left
-	node := func(e *Event) string { return e.Site + "/" + e.Node }
-	nodeEvents, left := takeDistinct(o.nodes, maxUnacked-len(siteEvents), node)
+	nodeEvents, left := takeDistinct(o.nodes, maxUnacked-len(siteEvents), func(e *Event) string { return e.Node })
 	o.nodes = left
 	batch = slices.Concat(siteEvents, nodeEvents)
 	o.sending = len(batch)
@@ -182,11 +180,7 @@ func (o *outbox) messages(e *Event) []*nats.Msg {
 		return nil
 	}
 	messages := []*nats.Msg{newMessage(e.Subject(), e.ID(), data)}
-	if e.correction != nil {
-		m := messages[0]
-		m.Subject = contract.SiteSubject(e.Site, m.Subject)
-		m.Header.Set(contract.HeaderSource, e.correction.source.header(e.Site, e.Since))
-	} else if o.advisory != nil {
+	if o.advisory != nil {
 		if a := o.advisory(e); a != nil {
 			messages = append(messages, a)
 		}

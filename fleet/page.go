@@ -42,59 +42,41 @@ func (f *Fleet) Nodes(q Query) (Page, error) {
 // pageByName returns a page in the order of names.
 func (f *Fleet) pageByName(selected *selection, q Query) Page {
 	page := Page{Nodes: []NodeStatus{}}
-	var last, lastFound *node // that were visited, and that are in the page
+	last := "" // name of the last node that was visited
 	f.walk(q.After, func(n *node, r *Rules) bool {
 		if selected.work >= maxWork && q.Limit > 0 {
-			page.Next = cursorBefore(last, n)
+			page.Next = last
 			return false
 		}
-		last = n
+		last = n.name
 		if !selected.matches(n) {
 			return true
 		}
 		if q.Limit > 0 && len(page.Nodes) == q.Limit {
-			page.Next = cursorBefore(lastFound, n)
+			page.Next = page.Nodes[q.Limit-1].Name
 			return false
 		}
-		lastFound = n
 		page.Nodes = append(page.Nodes, f.status(n, r))
 		return true
 	})
 	return page
 }
 
-// cursorBefore returns a position after a node and before another one: the name, if all nodes of that name are
-// before it, otherwise the name, "/", and the key of the node. Names of nodes and sites have no "/".
-func cursorBefore(n, other *node) string {
-	if n.name != other.name {
-		return n.name
-	}
-	return n.name + "/" + n.key()
-}
-
-// nextPossible returns the first node that can follow a position.
-func nextPossible(after string) *node {
-	name, key, found := strings.Cut(after, "/")
-	if !found {
-		return &node{name: name + "\x00"}
-	}
-	return &node{name: name, site: key + "\x00", remote: &forwarded{}}
-}
-
-// walk visits the nodes that follow a position, in the order of names and sites, until visit returns
+// walk visits the nodes whose names follow after, in the order of names, until visit returns
 // false. The registry is locked during visit, and unlocked after every maxPerLock nodes.
 func (f *Fleet) walk(after string, visit func(n *node, r *Rules) bool) {
-	next := nextPossible(after)
 	for more := true; more; {
 		visited := 0
 		more = false
 		f.withRegistry(func(r *registry, _ time.Time) {
+			next := &node{name: after + "\x00"} // the next possible name
 			r.byName.Ascend(next, func(n *node) bool {
 				if visited == maxPerLock {
-					next, more = n, true
+					more = true
 					return false
 				}
 				visited++
+				after = n.name
 				return visit(n, &r.rules)
 			})
 		})
@@ -124,8 +106,7 @@ var orders = map[Sort]order{
 func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	var best []ranked
 	compare := func(a, b ranked) int {
-		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name),
-			strings.Compare(a.node.key(), b.node.key()))
+		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))
 	}
 	var worst time.Time // time of the last kept node, once limit nodes are kept; zero before
 	f.walk("", func(n *node, _ *Rules) bool {
@@ -145,7 +126,7 @@ func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	f.withRegistry(func(r *registry, _ time.Time) {
 		for _, b := range best[:min(limit, len(best))] {
 			// The registry was unlocked since: the node may be gone, or match no longer.
-			if r.has(b.node) && selected.matches(b.node) {
+			if r.nodes[b.node.name] == b.node && selected.matches(b.node) {
 				page.Nodes = append(page.Nodes, f.status(b.node, &r.rules))
 			}
 		}

@@ -75,14 +75,34 @@ func (c *Client) Fleet(ctx context.Context) (fleet.Summary, error) {
 	return getJSON[fleet.Summary](ctx, c, "/api/v1/fleet")
 }
 
-// Node returns one node, its registrations and the content of the last one.
-func (c *Client) Node(ctx context.Context, name string) (fleet.Detail, error) {
-	return getJSON[fleet.Detail](ctx, c, "/api/v1/nodes/"+url.PathEscape(name))
+// Sites returns the sites that forward to the appliance, after its own.
+func (c *Client) Sites(ctx context.Context) (console.Sites, error) {
+	return getJSON[console.Sites](ctx, c, "/api/v1/sites")
+}
+
+// Site returns one site.
+func (c *Client) Site(ctx context.Context, name string) (fleet.SiteStatus, error) {
+	return getJSON[fleet.SiteStatus](ctx, c, "/api/v1/sites/"+url.PathEscape(name))
+}
+
+// Node returns one node, its registrations and the content of the last one. Without a site, the name must be
+// that of one node only.
+func (c *Client) Node(ctx context.Context, id fleet.NodeID) (fleet.Detail, error) {
+	return getJSON[fleet.Detail](ctx, c, nodePath(id, ""))
 }
 
 // Diff compares the last two registrations of a node.
-func (c *Client) Diff(ctx context.Context, name string) (fleet.Diff, error) {
-	return getJSON[fleet.Diff](ctx, c, "/api/v1/nodes/"+url.PathEscape(name)+"/diff")
+func (c *Client) Diff(ctx context.Context, id fleet.NodeID) (fleet.Diff, error) {
+	return getJSON[fleet.Diff](ctx, c, nodePath(id, "/diff"))
+}
+
+// nodePath returns the path and query of a request about one node.
+func nodePath(id fleet.NodeID, end string) string {
+	path := "/api/v1/nodes/" + url.PathEscape(id.Name) + end
+	if id.Site != "" {
+		path += "?site=" + url.QueryEscape(id.Site)
+	}
+	return path
 }
 
 // Rejected returns refused connections and rejected messages, the latest first.

@@ -28,7 +28,10 @@ func TestClient_Errors(t *testing.T) {
 		status int
 	}{
 		"unknown node": {
-			func() error { _, err := c.Node(ctx, "nosuch"); return err }, console.CodeNotFound, 404,
+			func() error { _, err := c.Node(ctx, fleet.NodeID{Name: "nosuch"}); return err }, console.CodeNotFound, 404,
+		},
+		"name of two nodes": {
+			func() error { _, err := c.Diff(ctx, fleet.NodeID{Name: "two"}); return err }, console.CodeAmbiguousNode, 409,
 		},
 		"bad request": {
 			func() error { _, err := c.Nodes(ctx, NodeQuery{States: []string{"dead"}}); return err },

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/muster-appliance/muster/jsconfig"
@@ -40,8 +42,22 @@ func (fakeFleet) Nodes(q fleet.Query) (page fleet.Page, err error) {
 	return page, nil
 }
 
+func (fakeFleet) Sites() []fleet.SiteStatus {
+	return []fleet.SiteStatus{{Site: "ams", Home: true}, {Site: "a b"}}
+}
+
+func (f fakeFleet) Site(name string) (fleet.SiteStatus, bool) { return f.Sites()[1], name == "a b" }
+
+// Named knows two nodes of each name that begins with "two".
+func (f fakeFleet) Named(name string) []fleet.NodeStatus {
+	if !strings.HasPrefix(name, "two") {
+		return nil
+	}
+	return []fleet.NodeStatus{{Name: name, Site: "ams"}, {Name: name, Site: "a b"}}
+}
+
 func (fakeFleet) Detail(_ context.Context, id fleet.NodeID) (fleet.Detail, bool, error) {
-	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: id.Name}}, id.Name == "web 1/a", nil
+	return fleet.Detail{NodeStatus: fleet.NodeStatus{Name: id.Name, Site: id.Site}}, id.Name == "web 1/a", nil
 }
 
 func (fakeFleet) Diff(_ context.Context, id fleet.NodeID) (fleet.Diff, bool, error) {
@@ -107,8 +123,8 @@ func options() console.Options {
 		Streams: func(context.Context) (console.Streams, error) {
 			return console.Streams{Streams: []jsconfig.StreamInfo{}, Overlap: "A and B"}, nil
 		},
-		Forward: func() []console.ForwardStatus { return []console.ForwardStatus{{Hub: "central"}} },
-		Fleet:   fakeFleet{}, Registrations: fakeFleet{}, Events: fakeFleet{},
+		Forward: func() []forward.Status { return []forward.Status{{Hub: "central"}} },
+		Fleet:   fakeFleet{}, Sites: fakeFleet{}, Registrations: fakeFleet{}, Events: fakeFleet{},
 	}
 }
 

@@ -217,7 +217,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 		Forward:     a.Forwards,
 	}
 	if a.fleet != nil {
-		options.Fleet, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet
+		options.Fleet, options.Sites, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet, a.fleet
 	}
 	a.console = console.New(a.cfg.Console, options)
 	metrics.MustRegister(a.console.Collector())

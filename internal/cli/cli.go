@@ -100,8 +100,8 @@ JetStream, the Choria data adapter in the same process, and a live view of every
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.statusCommand(), p.streamsCommand(), p.fleetCommand(), p.nodesCommand(),
-		p.nodeCommand(), p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(), p.enrollCommand(),
-		p.revokeCommand(), p.rotateCommand(),
+		p.nodeCommand(), p.sitesCommand(), p.eventsCommand(), p.rejectedCommand(), p.discoverCommand(), p.initCommand(),
+		p.enrollCommand(), p.revokeCommand(), p.rotateCommand(),
 		p.importCommand(), p.demoCommand(), p.benchCommand(), p.manualCommand(), p.versionCommand(),
 	)
 	root.SetUsageTemplate(usageTemplate)

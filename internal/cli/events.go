@@ -27,6 +27,7 @@ type eventsCommand struct {
 	since  string // a duration; empty: the latest events
 	limit  int    // without since
 
+	home    string // the site of the appliance
 	last    uint64 // sequence of the last event that was printed
 	started bool   // the header of the output was printed
 }
@@ -52,6 +53,11 @@ func (c *eventsCommand) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
+	summary, err := client.Fleet(ctx)
+	if err != nil {
+		return err
+	}
+	c.home = summary.Site
 	if err := c.printStored(ctx, client, query); err != nil || !c.follow {
 		return err
 	}
@@ -136,8 +142,11 @@ func (c *eventsCommand) print(e *fleet.Event) error {
 		})
 	}
 	subject := e.Node
-	if subject == "" {
+	switch {
+	case e.Node == "":
 		subject = "site " + e.Site
+	case e.Site != c.home:
+		subject += " (site " + e.Site + ")"
 	}
 	_, err := fmt.Fprintf(c.out, "%s  %-9s  %s: %s\n", timestamp(e.Since), e.Event, subject, e.Reason)
 	return err

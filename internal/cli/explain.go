@@ -20,6 +20,8 @@ func explain(err error) error {
 		}
 	case apiclient.HasCode(err, console.CodeBadRequest):
 		return usageError{err}
+	case apiclient.HasCode(err, console.CodeAmbiguousNode):
+		return fmt.Errorf("%w; name one of them with --site", err)
 	case apiclient.HasCode(err, console.CodeUnauthorized):
 		return fmt.Errorf("%w; the token is console.token in the appliance's configuration: "+
 			"give that file with --config, or the token with --token file:PATH", err)

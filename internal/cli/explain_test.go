@@ -42,6 +42,10 @@ func TestExplain_AddsHint(t *testing.T) {
 			"no token; the token is console.token in the appliance's configuration",
 		},
 		{
+			"ambiguous node", &apiclient.Error{Code: console.CodeAmbiguousNode, Message: "two"},
+			"two; name one of them with --site",
+		},
+		{
 			"incomplete", fmt.Errorf("read nodes: %w", apiclient.ErrIncomplete),
 			"read nodes: the answer ended early, and the output is incomplete",
 		},

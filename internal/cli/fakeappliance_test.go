@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/rejected"
@@ -28,7 +29,8 @@ type fakeAppliance struct {
 	streams  console.Streams
 	rejected []rejected.Entry
 	events   []*fleet.Event
-	hubs     []console.ForwardStatus
+	hubs     []forward.Status
+	sites    []fleet.SiteStatus // beside that of the appliance
 
 	permissions []rejected.Permission
 }
@@ -192,8 +194,8 @@ func (a *fakeAppliance) open(t *testing.T, token string) (url string) {
 			return append([]rejected.Permission{}, a.permissions...), uint64(len(a.permissions))
 		},
 		Streams: func(context.Context) (console.Streams, error) { return a.streams, nil },
-		Forward: func() []console.ForwardStatus { return a.hubs },
-		Fleet:   a, Registrations: a, Events: a,
+		Forward: func() []forward.Status { return a.hubs },
+		Fleet:   a, Sites: a, Registrations: a, Events: a,
 	})
 	if err := c.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -257,7 +259,8 @@ func (a *fakeAppliance) Nodes(q fleet.Query) (fleet.Page, error) {
 	for _, n := range a.nodes {
 		inState := len(q.States) == 0 || slices.Contains(q.States, n.State)
 		elsewhere := len(n.Collectives) > 0 && len(q.Collectives) > 0 && !slices.Contains(n.Collectives, q.Collectives[0])
-		if inState && !elsewhere {
+		atSite := len(q.Sites) == 0 || slices.Contains(q.Sites, n.Site)
+		if inState && atSite && !elsewhere {
 			page.Nodes = append(page.Nodes, n)
 		}
 	}
@@ -265,7 +268,9 @@ func (a *fakeAppliance) Nodes(q fleet.Query) (fleet.Page, error) {
 }
 
 func (a *fakeAppliance) Detail(_ context.Context, id fleet.NodeID) (d fleet.Detail, known bool, err error) {
-	i := slices.IndexFunc(a.nodes, func(n fleet.NodeStatus) bool { return n.Name == id.Name })
+	i := slices.IndexFunc(a.nodes, func(n fleet.NodeStatus) bool {
+		return n.Name == id.Name && (id.Site == "" || n.Site == id.Site)
+	})
 	if i < 0 {
 		return d, false, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/spf13/cobra"
 )
 
@@ -36,11 +37,15 @@ func (c *fleetCommand) run(ctx context.Context, _ []string) error {
 		}
 		return c.printCSV(rows...)
 	default:
-		return c.printSummary(summary)
+		return c.printSummary(ctx, client, summary)
 	}
 }
 
-func (c *fleetCommand) printSummary(summary fleet.Summary) error {
+func (c *fleetCommand) printSummary(ctx context.Context, client *apiclient.Client, summary fleet.Summary) error {
+	sites, err := allSites(ctx, client)
+	if err != nil {
+		return err
+	}
 	var rows [][]string
 	for _, state := range fleet.States {
 		rows = append(rows, []string{string(state), count(uint64(summary.States[state])), summary.Rules[state]})
@@ -48,6 +53,12 @@ func (c *fleetCommand) printSummary(summary fleet.Summary) error {
 	rows = append(rows, []string{"all", count(uint64(summary.Nodes)), ""})
 	if err := c.printTable([]string{"STATE", "NODES", "RULE"}, rows); err != nil {
 		return err
+	}
+	if len(sites) > 1 {
+		fmt.Fprintln(c.out)
+		if err := c.printTable(siteHeader, siteRows(sites)); err != nil {
+			return err
+		}
 	}
 	for _, site := range summary.Storms {
 		fmt.Fprintf(c.out, "\nMore than storm_share percent of the nodes of site %s went down within a minute; "+

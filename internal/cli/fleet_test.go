@@ -93,7 +93,7 @@ func node(t *testing.T, console string, index int) fleet.Detail {
 	t.Helper()
 	c := client(console)
 	defer c.Close()
-	n, err := c.Node(t.Context(), fmt.Sprintf("node%05d.example.net", index))
+	n, err := c.Node(t.Context(), fleet.NodeID{Name: fmt.Sprintf("node%05d.example.net", index)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,52 +10,63 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/console"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/apiclient"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/uplink"
 )
 
 // hubs returns the hubs that an appliance forwards to; none for an appliance of a version without edges.
-func hubs(ctx context.Context, client *apiclient.Client) ([]console.ForwardStatus, error) {
+func hubs(ctx context.Context, client *apiclient.Client) ([]forward.Status, error) {
 	answer, err := client.Forward(ctx)
 	if apiclient.HasCode(err, console.CodeNotFound) || apiclient.HasCode(err, console.CodeFleetDisabled) {
 		err = nil
 	}
-	return append([]console.ForwardStatus{}, answer.Hubs...), err
+	return append([]forward.Status{}, answer.Hubs...), err
 }
 
 // hubRows returns the rows of a table that describe a hub, and how far each stream is forwarded to it.
-func hubRows(hub console.ForwardStatus) [][]string {
+func hubRows(hub forward.Status) [][]string {
 	rows := [][]string{{"hub " + hub.Hub, hubText(hub)}}
 	for _, name := range slices.Sorted(maps.Keys(hub.Streams)) {
-		for i, text := range streamTexts(hub.Streams[name]) {
-			label := ""
-			if i == 0 {
-				label = "  " + name
-			}
-			rows = append(rows, []string{label, text})
-		}
+		rows = append(rows, forwardRows("  "+name, hub.Streams[name])...)
+	}
+	return rows
+}
+
+// forwardRows returns the rows of a table that describe how far a stream is forwarded.
+func forwardRows(label string, s uplink.Stream) (rows [][]string) {
+	for _, text := range streamTexts(s) {
+		rows = append(rows, []string{label, text})
+		label = ""
 	}
 	return rows
 }
 
 // hubText says in words whether a hub is connected.
-func hubText(hub console.ForwardStatus) string {
-	text := "NOT CONNECTED"
-	switch {
-	case hub.Connected:
-		text = "connected since " + ago(hub.Since)
-	case !hub.Since.IsZero():
+func hubText(hub forward.Status) string {
+	text, label := "connected", ", last error: "
+	if !hub.Connected {
+		text, label = "NOT CONNECTED", ": "
+	}
+	if !hub.Since.IsZero() {
 		text += " since " + ago(hub.Since)
 	}
 	text += ", " + strings.Join(hub.Servers, " ")
+	if hub.Site != "" {
+		text += ", site " + hub.Site
+	}
 	if !hub.Heartbeat.IsZero() {
 		text += ", last heartbeat answered " + ago(hub.Heartbeat)
 	}
 	if hub.Paused {
 		text += ", data is paused"
 	}
+	if hub.Unrecorded > 0 {
+		text += fmt.Sprintf(", %s rejected messages are not in %s", count(hub.Unrecorded), contract.StreamRejected)
+	}
 	if hub.Error != "" {
-		text += ": " + quoteUnsafe(hub.Error)
+		text += label + quoteUnsafe(hub.Error)
 	}
 	return text
 }
@@ -104,7 +115,7 @@ func lagText(s uplink.Stream) string {
 	}
 	text := count(s.Behind()) + " behind"
 	if s.OldestSeconds > 0 {
-		text += ", the oldest for " + secondsText(s.OldestSeconds)
+		text += ", the oldest " + secondsText(s.OldestSeconds) + " old"
 	}
 	return text
 }

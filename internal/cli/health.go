@@ -9,6 +9,7 @@ import (
 
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/apiclient"
+	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/integrity"
 	"github.com/muster-appliance/muster/internal/monitoring"
 	"github.com/spf13/cobra"
@@ -39,6 +40,7 @@ var healthFlags = []struct{ name, thresholds, help string }{
 	{"dropped", "1,1", "thresholds for messages that adapters dropped since the last check, see --state"},
 	{"rejected", "1,1000", "thresholds for messages that adapters rejected since the last check, see --state"},
 	{"refused", "", "thresholds for connections that the broker refused since the last check, see --state"},
+	{"sites", "1,1", "thresholds for sites that are down: their uplinks are lost; at a hub"},
 	{"disconnected", "60,300", "thresholds for the seconds since the connection to a hub ended; at an edge"},
 	{"lag", "300,3600", "thresholds for the lag of forwarded messages, in seconds; paused streams do not count"},
 	{"certificate", "30,7", "thresholds for the days until the certificate of the broker or the console expires"},
@@ -97,7 +99,7 @@ func (c *healthCommand) checkAll(ctx context.Context) error {
 		return err
 	}
 	for _, check := range []func(context.Context, *apiclient.Client) error{
-		c.checkReady, c.checkNodes, c.checkHubs, c.checkMetrics,
+		c.checkReady, c.checkNodes, c.checkForward, c.checkMetrics,
 	} {
 		if err := check(ctx, client); err != nil {
 			return err
@@ -118,6 +120,9 @@ func (c *healthCommand) checkReady(ctx context.Context, client *apiclient.Client
 		c.result.AddStatus("ready", text, monitoring.Critical)
 	}
 	for _, warning := range r.Warnings {
+		if warning.Code == appliance.CodeHubDisconnected {
+			continue // checkConnected judges for how long
+		}
 		status := monitoring.Warning
 		if warning.Code == integrity.CodeLost {
 			status = monitoring.Critical
@@ -163,10 +168,15 @@ func conflictText(names []string) string {
 	if len(names) > 1 {
 		text = count(uint64(len(names))) + " identities are used by two nodes each"
 	}
+	return fmt.Sprintf("%s (%s)", text, strings.Join(abbreviate(names), " "))
+}
+
+// abbreviate returns the first maxNamedNodes of some names, and … if there are more.
+func abbreviate(names []string) []string {
 	if len(names) > maxNamedNodes {
-		names = append(slices.Clone(names[:maxNamedNodes]), "…")
+		return append(slices.Clone(names[:maxNamedNodes]), "…")
 	}
-	return fmt.Sprintf("%s (%s)", text, strings.Join(names, " "))
+	return names
 }
 
 // firstNodes names the first nodes of a state. An error takes the place of the names: the counts
@@ -176,10 +186,7 @@ func firstNodes(ctx context.Context, client *apiclient.Client, state fleet.State
 	if err != nil {
 		return err.Error()
 	}
-	if len(names) > maxNamedNodes {
-		names[maxNamedNodes] = "…"
-	}
-	return strings.Join(names, " ")
+	return strings.Join(abbreviate(names), " ")
 }
 
 // healthCounters only grow while an appliance runs.

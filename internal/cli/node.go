@@ -20,15 +20,18 @@ type nodeCommand struct {
 	consoleCommand
 	facts bool
 	diff  bool
+	site  string // --site; empty: the name is that of one node only
 }
 
 func (p *program) nodeCommand() *cobra.Command {
 	c := &nodeCommand{consoleCommand: consoleCommand{program: p}}
 	cmd := c.newQuery("node NAME", "Show one node: its state, its registrations, and what the last one changed",
-		"  muster node web1.example.net\n  muster node web1.example.net --diff", oneNode, c.run)
+		"  muster node web1.example.net --diff\n  muster node web1.example.net --site ams", oneNode, c.run)
 	cmd.Flags().BoolVar(&c.facts, "facts", false, "print the content of the last registration")
 	cmd.Flags().BoolVar(&c.diff, "diff", false,
 		"print what the last registration changed, without the facts that fleet.volatile names")
+	cmd.Flags().StringVar(&c.site, "site", "", "site of the node; needed only if several sites have a node of that name")
+	c.completeSiteFlag(cmd)
 	mutuallyExclusive(cmd, "facts", "diff")
 	return cmd
 }
@@ -45,10 +48,11 @@ func (c *nodeCommand) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	id := fleet.NodeID{Site: c.site, Name: args[0]}
 	if c.diff {
-		return c.printDiff(ctx, client, args[0])
+		return c.printDiff(ctx, client, id)
 	}
-	detail, err := client.Node(ctx, args[0])
+	detail, err := client.Node(ctx, id)
 	switch {
 	case err != nil:
 		return err
@@ -57,16 +61,38 @@ func (c *nodeCommand) run(ctx context.Context, args []string) error {
 	case c.asJSON:
 		return c.printJSON(detail)
 	default:
-		return c.printTable([]string{detail.Name, ""}, detailRows(detail))
+		return c.printDetail(ctx, client, detail)
 	}
 }
 
-func detailRows(d fleet.Detail) [][]string {
-	rows := [][]string{
-		{"state", fmt.Sprintf("%s since %s: %s", d.State, ago(d.Since), d.Reason)},
-		{"site", d.Site},
-		{"registered", agoAndTimestamp(d.Registered)},
+// printDetail prints a node as a table, and how old what is known of it is if another site forwards it.
+func (c *nodeCommand) printDetail(ctx context.Context, client *apiclient.Client, d fleet.Detail) error {
+	siteText := d.Site
+	if !d.AsOf.IsZero() {
+		site, err := client.Site(ctx, d.Site)
+		if err != nil {
+			return err
+		}
+		siteText = forwardedText(site)
 	}
+	return c.printTable([]string{d.Name, ""}, detailRows(d, siteText))
+}
+
+// forwardedText says of a site that forwards to this appliance how old is what it forwarded, and how far behind.
+func forwardedText(s fleet.SiteStatus) string {
+	text := s.Site
+	if s.State != fleet.SiteUp {
+		text += fmt.Sprintf(", which is %s since %s", s.State, ago(s.Since))
+	}
+	return fmt.Sprintf("%s; as of %s, %s", text, ago(s.AsOf), siteLag(s))
+}
+
+func detailRows(d fleet.Detail, site string) [][]string {
+	rows := [][]string{{"state", fmt.Sprintf("%s since %s: %s", d.State, ago(d.Since), d.Reason)}, {"site", site}}
+	if len(d.AlsoAt) > 0 {
+		rows = append(rows, []string{"same name", "a node of another site: " + strings.Join(d.AlsoAt, ", ") + "; see --site"})
+	}
+	rows = append(rows, []string{"registered", agoAndTimestamp(d.Registered)})
 	if d.RegistersEverySeconds > 0 {
 		rows = append(rows, []string{"registers", "every " + (time.Duration(d.RegistersEverySeconds) * time.Second).String()})
 	}
@@ -130,8 +156,8 @@ func (c *nodeCommand) printRegistration(d fleet.Detail) error {
 	}
 }
 
-func (c *nodeCommand) printDiff(ctx context.Context, client *apiclient.Client, name string) error {
-	d, err := client.Diff(ctx, name)
+func (c *nodeCommand) printDiff(ctx context.Context, client *apiclient.Client, id fleet.NodeID) error {
+	d, err := client.Diff(ctx, id)
 	switch {
 	case err != nil:
 		return err

@@ -42,6 +42,7 @@ them; facts, classes, agents and collectives are kept unless fleet.index is empt
 	flags.StringArrayVar(&q.States, "state", nil,
 		"only nodes in this state: up, late, down, stopped or connected; repeatable, a node must be in one of them")
 	flags.StringArrayVar(&q.Sites, "site", nil, "only nodes of this site; repeatable, a node must be of one of them")
+	c.completeSiteFlag(cmd)
 	flags.StringArrayVar(&q.Identities, "identity", nil,
 		"only nodes with this name or a name that matches /a regular expression/; "+
 			"repeatable, a node must match one of them")
@@ -142,11 +143,23 @@ func (c *nodesCommand) copy(ctx context.Context, client *apiclient.Client, forma
 }
 
 func (c *nodesCommand) printNodes(ctx context.Context, client *apiclient.Client) error {
+	sites, err := allSites(ctx, client)
+	if err != nil {
+		return err
+	}
+	down := map[string]bool{}
+	for _, s := range sites {
+		down[s.Site] = s.State == fleet.SiteDown
+	}
+	header := []string{"NODE", "STATE", "SINCE", "REGISTERED", "CONNECTED", "SITE"}
 	var rows [][]string
-	err := client.EachNode(ctx, c.query, func(n fleet.NodeStatus) error {
-		rows = append(rows, []string{
-			n.Name, string(n.State), ago(n.Since), ago(n.Registered), n.Connection.Connected, n.Site,
-		})
+	outdated := false
+	err = client.EachNode(ctx, c.query, func(n fleet.NodeStatus) error {
+		row := []string{n.Name, string(n.State), ago(n.Since), ago(n.Registered), n.Connection.Connected, n.Site}
+		if down[n.Site] && !n.AsOf.IsZero() {
+			row, outdated = append(row, ago(n.AsOf)), true
+		}
+		rows = append(rows, row)
 		return nil
 	})
 	if err != nil {
@@ -156,7 +169,10 @@ func (c *nodesCommand) printNodes(ctx context.Context, client *apiclient.Client)
 		_, err := fmt.Fprintln(c.err, "no nodes")
 		return err
 	}
-	return c.printTable([]string{"NODE", "STATE", "SINCE", "REGISTERED", "CONNECTED", "SITE"}, rows)
+	if outdated { // nodes of sites that are down: their states may have changed since
+		header = append(header, "AS OF")
+	}
+	return c.printTable(header, rows)
 }
 
 // redraw draws the table every watchInterval, from the top of the terminal, until ctx is done.

@@ -11,6 +11,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/muster-appliance/muster/console"
 	"github.com/muster-appliance/muster/fleet"
+	"github.com/muster-appliance/muster/forward"
 	"github.com/muster-appliance/muster/internal/apiclient"
 	"github.com/spf13/cobra"
 )
@@ -35,7 +36,8 @@ type overview struct {
 	Refused     uint64                       `json:"refused"`                    // connections, since the start
 	Certificate *float64                     `json:"certificate_days,omitempty"` // until it expires; nil: no TLS
 	Changes     []string                     `json:"not_as_declared"`            // of streams
-	Forward     []console.ForwardStatus      `json:"forward"`                    // hubs; empty: it is not an edge
+	Sites       *siteCounts                  `json:"sites,omitempty"`            // nil: no site forwards to it
+	Forward     []forward.Status             `json:"forward"`                    // hubs; empty: it is not an edge
 }
 
 // storage is the disk space of the streams, in bytes.
@@ -67,7 +69,7 @@ func (c *statusCommand) run(ctx context.Context, _ []string) error {
 	}
 	var o overview
 	for _, add := range []func(context.Context, *apiclient.Client) error{
-		o.addReadiness, o.addServer, o.addNodes, o.addMetrics, o.addStreams, o.addForward,
+		o.addReadiness, o.addServer, o.addNodes, o.addSites, o.addMetrics, o.addStreams, o.addForward,
 	} {
 		if err := add(ctx, client); err != nil {
 			return err
@@ -142,6 +144,14 @@ func (o *overview) addStreams(ctx context.Context, client *apiclient.Client) err
 	return nil
 }
 
+func (o *overview) addSites(ctx context.Context, client *apiclient.Client) (err error) {
+	sites, err := allSites(ctx, client)
+	if len(sites) > 1 {
+		o.Sites = countSites(sites)
+	}
+	return err
+}
+
 func (o *overview) addForward(ctx context.Context, client *apiclient.Client) (err error) {
 	o.Forward, err = hubs(ctx, client)
 	return err
@@ -185,6 +195,9 @@ func (o *overview) rows() (rows [][]string) {
 		if len(o.Nodes.Conflicts) > 0 {
 			row("conflict", "%s; see muster node", conflictText(o.Nodes.Conflicts))
 		}
+	}
+	if o.Sites != nil {
+		row("sites", "%s; see muster sites", o.Sites)
 	}
 	row("connections", "%s; %s refused", o.connections(), count(o.Refused))
 	rows = append(rows, o.ledgerRows()...)
