@@ -22,12 +22,11 @@ func TestAPI_Forward(t *testing.T) {
 	}{
 		"not an edge": {Options{}, `{"hubs":[]}`},
 		"an edge without a fleet view": {Options{Forward: hubs},
-			`{"hubs":[{"hub":"central","servers":["tls://hub.example.net:4222"],"connected":false,"paused":false,"streams":` +
-				`{"S":{"mode":"all","read":3,`},
+			`"streams":{"S":{"mode":"all","read":3,"forwarded":0,`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := request(newHandler(test.opts), http.MethodGet, "/api/v1/forward")
-			if have := w.Body.String(); w.Code != http.StatusOK || !strings.HasPrefix(have, test.want) {
+			if have := w.Body.String(); w.Code != http.StatusOK || !strings.Contains(have, test.want) {
 				t.Errorf("%d %s; want %s", w.Code, have, test.want)
 			}
 		})
