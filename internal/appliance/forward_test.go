@@ -13,6 +13,7 @@ import (
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/muster-appliance/muster/internal/uplink"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -110,5 +111,60 @@ func TestForward_RestartOfTheEdgeRaisesNoWarning(t *testing.T) {
 	have := forwardedIDs(t, hub, "ams")
 	if len(have) == 0 || len(have) != len(slices.Compact(slices.Sorted(slices.Values(have)))) {
 		t.Errorf("the hub has %d messages, some of them twice", len(have))
+	}
+}
+
+func TestForward_PausedForwardsEventsOnly(t *testing.T) {
+	hub := testkit.Appliance(t, hubText)
+	cfg := testkit.Config(t, edgeText(hub, "ams", ""))
+	cfg.Forward["hub"].Paused = true
+	edge := testkit.Open(t, cfg)
+	load := testkit.StartLoad(t, edge.BrokerAddress(), testkit.LoadOptions{Connections: 1, Rate: 200})
+	time.Sleep(200 * time.Millisecond)
+	keys := load.Stop()
+	testkit.Settled(t, edge, "registration", uint64(len(keys)))
+	streams := func() map[string]uplink.Stream { return edge.Forwards()[0].Streams }
+	wait.Eventually(t, func() error {
+		if events := streams()[contract.StreamFleet]; events.Forwarded < 10 {
+			return fmt.Errorf("events: %+v", events)
+		}
+		return nil
+	})
+	if s := streams()[contract.StreamRegistration]; s.Forwarded > 0 || !s.Paused {
+		t.Errorf("registrations are forwarded: %+v", s)
+	}
+	cfg.Forward["hub"].Paused = false
+	if !appliance.Reloadable("forward.hub.paused") || appliance.Reloadable("forward.hub.servers") {
+		t.Error("other keys than paused, hours and rate are applied")
+	}
+	edge.Reload(cfg)
+	drained(t, edge)
+	if s := streams()[contract.StreamRegistration]; s.Forwarded == 0 || s.Paused {
+		t.Errorf("registrations are not forwarded: %+v", s)
+	}
+}
+
+func TestForward_RateLimitsData(t *testing.T) {
+	hub := testkit.Appliance(t, hubText)
+	cfg := testkit.Config(t, edgeText(hub, "ams", ""))
+	cfg.Forward["hub"].Paused, cfg.Forward["hub"].Rate = true, 100<<10
+	edge := testkit.Open(t, cfg)
+	load := testkit.StartLoad(t, edge.BrokerAddress(), testkit.LoadOptions{Connections: 4, Content: 8 << 10, Rate: 400})
+	time.Sleep(300 * time.Millisecond)
+	keys := load.Stop()
+	testkit.Settled(t, edge, "registration", uint64(len(keys)))
+	forwarded := func() uint64 { return edge.Forwards()[0].Streams[contract.StreamRegistration].BytesForwarded }
+	cfg.Forward["hub"].Paused = false
+	edge.Reload(cfg)
+	time.Sleep(time.Second)
+	limited := forwarded()
+	if limited == 0 || limited > 400<<10 {
+		t.Errorf("%d bytes in about a second", limited)
+	}
+	cfg.Forward["hub"].Rate = 0
+	edge.Reload(cfg)
+	drained(t, edge)
+	if all := forwarded(); all < 2*limited {
+		t.Errorf("%d bytes were forwarded in all, so the limit is not shown", all)
 	}
 }
