@@ -87,6 +87,9 @@ func (r *registry) moveTimes(step clockStep) {
 			move(&s.downTimes[i])
 		}
 	}
+	for _, s := range r.remotes { // not those of their nodes: they are of other clocks
+		move(&s.since, &s.heard, &s.asOf, &s.ended, &s.snapshot.applied)
+	}
 	r.schedule.move(step.by)
 }
 

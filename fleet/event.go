@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 )
 
@@ -21,6 +22,9 @@ const (
 
 	eventConflict    = "conflict" // two nodes use one identity
 	eventConflictEnd = "conflict-end"
+
+	eventSiteUp   = "up"   // a site that forwards here is heard of, again
+	eventSiteDown = "down" // it is not heard of
 )
 
 // Event is one change of a node or a site, as it is stored.
@@ -37,6 +41,7 @@ type Event struct {
 	Address    string    `json:"address,omitempty"`                 // of the node's newest connection
 	Interval   float64   `json:"registers_every_seconds,omitempty"` // of the node; absent: not known
 	Site       string    `json:"site"`                              // of the node, or the site itself
+	Via        string    `json:"via,omitempty"`                     // the site that forwarded it, if not Site; not stored
 	Storm      string    `json:"storm,omitempty"`                   // id, the same for a storm and its calm
 	Nodes      int       `json:"nodes,omitempty"`                   // that went down in the storm so far
 	Of         int       `json:"of,omitempty"`                      // registered nodes of the site
@@ -44,9 +49,18 @@ type Event struct {
 	Stream     string    `json:"stream,omitempty"`                  // that lost messages
 	Lost       uint64    `json:"lost,omitempty"`                    // messages of the stream
 	Sequence   uint64    `json:"sequence,omitempty"`                // in the stream of events; not stored
+
+	forwarded  bool        // an edge forwarded it
+	correction *correction // nil: this appliance, or an edge, noticed the change
 }
 
-// Subject returns the subject of the event.
+// correction is why this appliance stores an event of a node of another site: it was in a snapshot.
+type correction struct {
+	snapshot string // its ID
+	source   source
+}
+
+// Subject returns the subject of the event where it was noticed.
 func (e *Event) Subject() string {
 	if e.Node == "" {
 		return contract.SubjectFleetSite + e.Event + "." + e.Site
@@ -58,7 +72,9 @@ func (e *Event) Subject() string {
 // that is found again after a restart is stored once.
 func (e *Event) ID() string {
 	switch {
-	case e.Event == eventClockStep:
+	case e.correction != nil:
+		return fmt.Sprintf("%s/snapshot/%s/%s", e.Site, e.correction.snapshot, e.Node)
+	case e.Event == eventClockStep, e.Node == "" && (e.Event == eventSiteUp || e.Event == eventSiteDown):
 		return fmt.Sprintf("%s/%s/%d", e.Event, e.Site, e.Since.UnixNano())
 	case e.Event == eventLost:
 		return fmt.Sprintf("%s/%s/%d", e.Event, e.Stream, e.Since.UnixNano())
@@ -79,31 +95,61 @@ func (e *Event) interval() time.Duration {
 const maxEvent = 16 << 10
 
 // parseEvent parses a stored event. It returns an error for anything that this package does
-// not store.
+// not store. The site of a forwarded event is that of its subject, whatever the event says: only that is
+// checked when it is forwarded. If the event is about another site than the one that
+// forwarded it, that one is Via.
 func parseEvent(subject string, data []byte) (*Event, error) {
+	site, subject, forwarded := contract.CutSite(subject)
 	if !strings.HasPrefix(subject, contract.SubjectFleetNode) && !strings.HasPrefix(subject, contract.SubjectFleetSite) {
 		return nil, fmt.Errorf("%q is not the subject of an event", subject)
 	}
-	if len(data) > maxEvent {
-		return nil, fmt.Errorf("event on %s has %d bytes, more than %d", subject, len(data), maxEvent)
-	}
-	e := new(Event)
-	if err := json.Unmarshal(data, e); err != nil {
-		return nil, fmt.Errorf("read event on %s: %w", subject, err)
+	e, err := decodeEvent(data)
+	if err != nil {
+		return nil, fmt.Errorf("event on %s: %w", subject, err)
 	}
 	if e.Subject() != subject {
 		return nil, fmt.Errorf("event on %s belongs on %s", subject, e.Subject())
 	}
-	if !e.known() {
-		return nil, fmt.Errorf("event on %s: unknown event %q to state %q", subject, e.Event, e.To)
+	e.forwarded = forwarded
+	switch {
+	case !forwarded || site == e.Site:
+	case e.Node == "":
+		e.Via = site
+	default:
+		e.Site = site
 	}
 	return e, nil
+}
+
+// decodeEvent parses the JSON of an event.
+func decodeEvent(data []byte) (*Event, error) {
+	if len(data) > maxEvent {
+		return nil, fmt.Errorf("it has %d bytes, more than %d", len(data), maxEvent)
+	}
+	e := new(Event)
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, err
+	}
+	e.Via, e.Sequence = "", 0
+	if e.Node != "" {
+		if err := choria.CheckSender(e.Node); err != nil {
+			return nil, err
+		}
+	}
+	if !e.known() {
+		return nil, fmt.Errorf("unknown event %q to state %q", e.Event, e.To)
+	}
+	return e, nil
+}
+
+func siteEvents() []string {
+	return []string{eventStorm, eventCalm, eventClockStep, eventLost, eventSiteUp, eventSiteDown}
 }
 
 // known reports whether the event is one that this package stores.
 func (e *Event) known() bool {
 	if e.Node == "" {
-		return slices.Contains([]string{eventStorm, eventCalm, eventClockStep, eventLost}, e.Event)
+		return slices.Contains(siteEvents(), e.Event)
 	}
 	if e.Event == eventConflict || e.Event == eventConflictEnd {
 		return true

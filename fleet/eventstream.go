@@ -166,7 +166,9 @@ func (f *Fleet) restore(ctx context.Context) error {
 	}
 	storms := map[string]*Event{}    // the last storm or calm of each site
 	conflicts := map[string]*Event{} // the last beginning or end of a conflict of each node
-	err = f.readStored(ctx, s, lastOfEachSubject(false), 0, func(m jetstream.Msg, _ uint64) {
+	last := lastOfEachSubject(false)
+	last.FilterSubject = contract.SubjectFleet + ">"
+	err = f.readStored(ctx, s, last, 0, func(m jetstream.Msg, sequence uint64) {
 		e, err := parseEvent(m.Subject(), m.Data())
 		switch {
 		case err != nil:
@@ -176,6 +178,7 @@ func (f *Fleet) restore(ctx context.Context) error {
 		case e.Event == eventConflict || e.Event == eventConflictEnd:
 			conflicts[e.Node] = e
 		case e.Node == "":
+			f.registry.applySiteEvent(e, position{sequence: sequence})
 		default:
 			f.registry.restore(e)
 		}
@@ -183,15 +186,21 @@ func (f *Fleet) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
+	f.registry.restoreLasting(storms, conflicts)
+	return nil
+}
+
+// restoreLasting continues the storms and conflicts that had not ended when the previous process did. The events
+// are the last of each site and node.
+func (r *registry) restoreLasting(storms, conflicts map[string]*Event) {
 	for _, e := range storms {
 		if e.Event == eventStorm {
-			f.registry.restoreStorm(e)
+			r.restoreStorm(e)
 		}
 	}
 	for _, e := range conflicts {
 		if e.Event == eventConflict {
-			f.registry.restoreConflict(e)
+			r.restoreConflict(e)
 		}
 	}
-	return nil
 }

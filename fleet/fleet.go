@@ -92,6 +92,7 @@ type Fleet struct {
 	unread     *throttle.Throttle // of log lines about registrations that are not read
 	omissions  *throttle.Throttle // of log lines about values that are not indexed
 	foreign    *throttle.Throttle // of log lines about ignored shutdown events
+	refused    *throttle.Throttle // of log lines about requests of edges
 	readers    chan struct{}      // holds one element for each call that reads with a consumer
 	checkEvery time.Duration      // how often a feed checks its stream; checkInterval, or less in tests
 	patience   time.Duration      // how long a feed waits for a stored message; loadTimeout, or less in tests
@@ -102,6 +103,9 @@ type Fleet struct {
 	reconciled  atomic.Uint64 // differences that reconciliation found
 	omitted     atomic.Uint64 // facts, classes and agents of registrations that are beyond the index's limits
 	ignored     atomic.Uint64 // shutdown events that the node they name did not publish
+
+	sitesAdded chan struct{}                   // has an element when events of new sites must be read
+	edgeNames  atomic.Pointer[map[string]bool] // names of edges
 
 	shared       atomic.Int64  // registry.shared
 	budget       indexBudget   // of the index
@@ -123,6 +127,7 @@ func New(cfg Config, o Options) *Fleet {
 		cfg: cfg, opts: o, index: newIndex(cfg.Index),
 		unreadable: throttle.New(unreadableInterval), unread: throttle.New(unreadInterval),
 		omissions: throttle.New(unreadableInterval), foreign: throttle.New(foreignInterval),
+		refused: throttle.New(unreadableInterval), sitesAdded: make(chan struct{}, 1),
 		readers: make(chan struct{}, maxReaders), checkEvery: checkInterval, patience: loadTimeout,
 		reconnected: make(chan struct{}, 1),
 	}
@@ -133,7 +138,9 @@ func New(cfg Config, o Options) *Fleet {
 // Open rebuilds the view from the streams and keeps it up to date from then on. The appliance
 // must accept nodes only after Open has returned, so that no connect event is missed.
 func (f *Fleet) Open(ctx context.Context) error {
-	steps := []func(context.Context) error{f.connect, f.restore, f.followRegistrations, f.subscribe, f.followShutdowns}
+	steps := []func(context.Context) error{
+		f.connect, f.restore, f.followForwarded, f.followRegistrations, f.subscribe, f.followShutdowns, f.receiveHeartbeats,
+	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return errors.Join(err, f.Close(ctx))
@@ -173,6 +180,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 	now, f.stepped = f.opts.Clock()
 	f.registry = newRegistry(f.rules(f.cfg, now), f.opts.Site, f.cfg.StormShare, emit)
 	f.registry.learning = true
+	f.updateSites()
 	return nil
 }
 
@@ -202,6 +210,7 @@ func (f *Fleet) tick() {
 		case <-f.ctx.Done():
 			return
 		case <-ticker.C:
+			f.updateSites()
 			f.withRegistry(func(r *registry, now time.Time) { r.tick(now) })
 		}
 	}

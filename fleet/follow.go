@@ -84,7 +84,7 @@ func (f *Fleet) keepFollowing(feed *feed) {
 			feed = nil
 			f.opts.Log.Debug("registrations are read anew", "stream", f.cfg.Stream, "error", err)
 		} else if f.ctx.Err() == nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-			f.logNotRead(err)
+			f.logNotRead(f.cfg.Stream, err)
 		}
 		select {
 		case <-f.ctx.Done():
@@ -93,10 +93,10 @@ func (f *Fleet) keepFollowing(feed *feed) {
 	}
 }
 
-// logNotRead logs that registrations cannot be read, at most once a minute.
-func (f *Fleet) logNotRead(err error) {
-	if count, log := f.unread.Add("", 1, f.opts.Now()); log {
-		f.opts.Log.Warn("registrations not read", "stream", f.cfg.Stream, "count", count, "error", err)
+// logNotRead logs that registrations or forwarded events cannot be read, at most once a minute for each stream.
+func (f *Fleet) logNotRead(stream string, err error) {
+	if count, log := f.unread.Add(stream, 1, f.opts.Now()); log {
+		f.opts.Log.Warn("stream not read", "stream", stream, "count", count, "error", err)
 	}
 }
 
@@ -105,7 +105,7 @@ func (f *Fleet) logNotRead(err error) {
 func (f *Fleet) handleRegistration(m jetstream.Msg, replayed bool) {
 	u, err := newUpdate(m.Subject(), m.Headers().Get)
 	u.replayed = replayed
-	if u.name != "" && (replayed && !f.index.empty() || f.readsFacts(u.name)) {
+	if u.name != "" && (replayed && !f.index.empty() || f.readsFacts(u)) {
 		began := f.opts.Now()
 		u.facts, err = f.index.indexContent(m.Headers().Get(contract.HeaderContent), m.Data())
 		u.factsRead = true

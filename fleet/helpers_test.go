@@ -32,6 +32,8 @@ type fixture struct {
 
 	conflictAfter time.Duration // Options.ConflictAfter
 
+	edges atomic.Pointer[map[string]string] // Options.SiteEdges; nil: no site may forward
+
 	shutdowns atomic.Pointer[inproc.Conn] // receives shutdown events
 }
 
@@ -61,15 +63,16 @@ func newFixture(tb testing.TB) *fixture {
 	if s.js, err = jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(1000)); err != nil {
 		tb.Fatal(err)
 	}
-	s.createStream(contract.StreamRegistration, contract.SubjectNodeMetadata+">")
-	s.createStream(contract.StreamFleet, contract.SubjectFleet+">")
+	s.createStream(contract.StreamRegistration, contract.SubjectNodeMetadata+">",
+		contract.SiteSubject("*", contract.SubjectNodeMetadata+">"))
+	s.createStream(contract.StreamFleet, contract.SubjectFleet+">", subjectsForwarded)
 	s.createStream(contract.StreamAdvisories, contract.SubjectAdvisories)
 	return s
 }
 
-func (s *fixture) createStream(name, subject string) {
+func (s *fixture) createStream(name string, subjects ...string) {
 	s.tb.Helper()
-	cfg := jetstream.StreamConfig{Name: name, Subjects: []string{subject}}
+	cfg := jetstream.StreamConfig{Name: name, Subjects: subjects, AllowDirect: true}
 	if _, err := s.js.CreateStream(s.tb.Context(), cfg); err != nil {
 		s.tb.Fatal(err)
 	}
@@ -92,7 +95,15 @@ func (s *fixture) newFleet(cfg Config) *Fleet {
 		Identities: !s.lab, DialShutdowns: s.dialShutdowns, ConflictAfter: s.conflictAfter,
 		IsNode:       func(id uint64) bool { return s.broker.RoleOf(id) == broker.RoleNode },
 		LastRejected: func(string) (Rejection, bool) { return Rejection{}, false },
+		SiteEdges:    s.siteEdges,
 	})
+}
+
+func (s *fixture) siteEdges() map[string]string {
+	if edges := s.edges.Load(); edges != nil {
+		return *edges
+	}
+	return nil
 }
 
 func (s *fixture) dialShutdowns(receiver inproc.Receiver) (*inproc.Conn, error) {

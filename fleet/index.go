@@ -62,7 +62,11 @@ func newUpdate(subject string, header func(key string) string) (update, error) {
 	if err := errors.Join(err, choria.CheckSender(name), choria.CheckSender(site)); err != nil {
 		return update{}, fmt.Errorf("headers are not those of an adapter: %w", err)
 	}
-	return update{name: name, site: site, received: received, subject: subjectTemplate(subject, name)}, nil
+	u := update{name: name, site: unique.Make(site).Value(), received: received, subject: subjectTemplate(subject, name)}
+	if of, _, forwarded := contract.CutSite(subject); forwarded {
+		u.site, u.forwarded = unique.Make(of).Value(), true
+	}
+	return u, nil
 }
 
 // indexContent returns the indexed facts of a registration; nil if it has no facts.

@@ -42,7 +42,7 @@ func (b *indexBudget) spend(used time.Duration) {
 }
 
 // readsFacts reports whether the facts of a registration that was just received are read.
-func (f *Fleet) readsFacts(node string) bool {
+func (f *Fleet) readsFacts(u update) bool {
 	if f.index.empty() {
 		return false
 	}
@@ -51,7 +51,7 @@ func (f *Fleet) readsFacts(node string) bool {
 	}
 	skipped := false
 	f.withRegistry(func(r *registry, now time.Time) {
-		n := r.nodes[node]
+		n := r.find(u)
 		skipped = n != nil && n.factsRead > 0 && now.Sub(time.Unix(n.factsRead, 0)) < maxFactsAge
 	})
 	if skipped {

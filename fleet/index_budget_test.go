@@ -37,7 +37,7 @@ func TestFleet_ReadsFactsWithinItsBudget(t *testing.T) {
 	})
 	f.registry = newRegistry(f.rules(f.cfg, now), "lab", 20, func(*Event) {})
 	register := func(node string) bool {
-		read := f.readsFacts(node)
+		read := f.readsFacts(update{name: node})
 		f.withRegistry(func(r *registry, now time.Time) {
 			r.registered(update{name: node, site: "lab", received: now, factsRead: read}, now)
 		})

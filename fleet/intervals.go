@@ -43,7 +43,7 @@ func (f *Fleet) readGaps(ctx context.Context) (map[string]*storedGaps, error) {
 	}
 	found := map[string]*storedGaps{}
 	err = f.readStored(ctx, s, from, 0, func(m jetstream.Msg, _ uint64) {
-		if u, err := newUpdate(m.Subject(), m.Headers().Get); err == nil {
+		if u, err := newUpdate(m.Subject(), m.Headers().Get); err == nil && !u.forwarded {
 			addStored(found, u)
 		}
 	})

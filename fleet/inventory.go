@@ -36,7 +36,7 @@ func (f *Fleet) Inventories(
 
 func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, id NodeID) (*choria.Inventory, error) {
 	var subject string
-	f.withRegistry(func(r *registry, _ time.Time) { subject = r.nodes[id.Name].subject() })
+	f.withRegistry(func(r *registry, _ time.Time) { subject = r.lookup(id).subject() })
 	if subject == "" { // not in the view, perhaps forgotten since the caller read the names
 		return nil, nil
 	}

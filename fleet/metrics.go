@@ -9,6 +9,7 @@ func (f *Fleet) Collector() prometheus.Collector {
 		return prometheus.NewDesc("muster_fleet_"+name, help, labels, nil)
 	}
 	return &collector{
+		sites:     newSiteMetrics(f.Sites),
 		summary:   f.Summary,
 		nodes:     desc("nodes", "Nodes by state.", "state"),
 		stored:    desc("events_stored_total", "Events of nodes and sites that were stored."),
@@ -50,10 +51,15 @@ type collector struct {
 
 	reconciled  func() uint64
 	differences *prometheus.Desc
+
+	sites *siteMetrics
 }
 
 // Describe implements prometheus.Collector.
-func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	prometheus.DescribeByCollect(c, ch)
+	c.sites.describe(ch)
+}
 
 // Collect implements prometheus.Collector.
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
@@ -71,4 +77,5 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- constant(c.beyond, prometheus.CounterValue, float64(c.omitted()))
 	ch <- constant(c.ignoredShutdowns, prometheus.CounterValue, float64(c.ignored()))
 	ch <- constant(c.differences, prometheus.CounterValue, float64(c.reconciled()))
+	c.sites.collect(ch)
 }

@@ -22,6 +22,25 @@ type node struct {
 	registeredOn  interned      // template of the subject of its registrations
 	conflict      time.Time     // when both nodes that use the identity were connected; zero: no conflict
 	stored        time.Time     // Received of its last registration as the stream has it
+	remote        *forwarded    // nil: it is a node of this appliance
+}
+
+// noteRegistration keeps what a registration tells beside the time: its subject and facts. isNew is that it is
+// neither the last one that was read nor older.
+func (n *node) noteRegistration(u update, isNew bool, now time.Time) {
+	if isNew || n.registeredOn == (interned{}) {
+		n.registeredOn = u.subject
+	}
+	if !isNew && !u.received.Equal(n.stored) {
+		return
+	}
+	n.stored = u.received // if equal, the node may be restored from an event, which has no facts
+	if u.facts != nil {
+		n.facts = u.facts
+	}
+	if u.factsRead {
+		n.factsRead = now.Unix()
+	}
 }
 
 // isNew reports whether a registration is neither the last one that was read nor older. If the last

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -114,7 +115,8 @@ func (o *outbox) take() (batch []*Event, stopped bool) {
 	defer o.mu.Unlock()
 	siteEvents, left := takeDistinct(o.sites, maxUnacked, func(e *Event) string { return e.Site })
 	o.sites = left
-	nodeEvents, left := takeDistinct(o.nodes, maxUnacked-len(siteEvents), func(e *Event) string { return e.Node })
+	node := func(e *Event) string { return e.Site + "/" + e.Node }
+	nodeEvents, left := takeDistinct(o.nodes, maxUnacked-len(siteEvents), node)
 	o.nodes = left
 	batch = slices.Concat(siteEvents, nodeEvents)
 	o.sending = len(batch)
@@ -180,7 +182,11 @@ func (o *outbox) messages(e *Event) []*nats.Msg {
 		return nil
 	}
 	messages := []*nats.Msg{newMessage(e.Subject(), e.ID(), data)}
-	if o.advisory != nil {
+	if e.correction != nil {
+		m := messages[0]
+		m.Subject = contract.SiteSubject(e.Site, m.Subject)
+		m.Header.Set(contract.HeaderSource, e.correction.source.header(e.Site, e.Since))
+	} else if o.advisory != nil {
 		if a := o.advisory(e); a != nil {
 			messages = append(messages, a)
 		}

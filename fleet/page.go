@@ -42,41 +42,59 @@ func (f *Fleet) Nodes(q Query) (Page, error) {
 // pageByName returns a page in the order of names.
 func (f *Fleet) pageByName(selected *selection, q Query) Page {
 	page := Page{Nodes: []NodeStatus{}}
-	last := "" // name of the last node that was visited
+	var last, lastFound *node // that were visited, and that are in the page
 	f.walk(q.After, func(n *node, r *Rules) bool {
 		if selected.work >= maxWork && q.Limit > 0 {
-			page.Next = last
+			page.Next = cursorBefore(last, n)
 			return false
 		}
-		last = n.name
+		last = n
 		if !selected.matches(n) {
 			return true
 		}
 		if q.Limit > 0 && len(page.Nodes) == q.Limit {
-			page.Next = page.Nodes[q.Limit-1].Name
+			page.Next = cursorBefore(lastFound, n)
 			return false
 		}
+		lastFound = n
 		page.Nodes = append(page.Nodes, f.status(n, r))
 		return true
 	})
 	return page
 }
 
-// walk visits the nodes whose names follow after, in the order of names, until visit returns
+// cursorBefore returns a position after a node and before another one: the name, if all nodes of that name are
+// before it, otherwise the name, "/", and the key of the node. Names of nodes and sites have no "/".
+func cursorBefore(n, other *node) string {
+	if n.name != other.name {
+		return n.name
+	}
+	return n.name + "/" + n.key()
+}
+
+// nextPossible returns the first node that can follow a position.
+func nextPossible(after string) *node {
+	name, key, found := strings.Cut(after, "/")
+	if !found {
+		return &node{name: name + "\x00"}
+	}
+	return &node{name: name, site: key + "\x00", remote: &forwarded{}}
+}
+
+// walk visits the nodes that follow a position, in the order of names and sites, until visit returns
 // false. The registry is locked during visit, and unlocked after every maxPerLock nodes.
 func (f *Fleet) walk(after string, visit func(n *node, r *Rules) bool) {
+	next := nextPossible(after)
 	for more := true; more; {
 		visited := 0
 		more = false
 		f.withRegistry(func(r *registry, _ time.Time) {
-			next := &node{name: after + "\x00"} // the next possible name
 			r.byName.Ascend(next, func(n *node) bool {
 				if visited == maxPerLock {
-					more = true
+					next, more = n, true
 					return false
 				}
 				visited++
-				after = n.name
 				return visit(n, &r.rules)
 			})
 		})
@@ -106,7 +124,8 @@ var orders = map[Sort]order{
 func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	var best []ranked
 	compare := func(a, b ranked) int {
-		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name))
+		return cmp.Or(-o.direction*a.by.Compare(b.by), strings.Compare(a.node.name, b.node.name),
+			strings.Compare(a.node.key(), b.node.key()))
 	}
 	var worst time.Time // time of the last kept node, once limit nodes are kept; zero before
 	f.walk("", func(n *node, _ *Rules) bool {
@@ -126,7 +145,7 @@ func (f *Fleet) firstPage(selected *selection, o order, limit int) Page {
 	f.withRegistry(func(r *registry, _ time.Time) {
 		for _, b := range best[:min(limit, len(best))] {
 			// The registry was unlocked since: the node may be gone, or match no longer.
-			if r.nodes[b.node.name] == b.node && selected.matches(b.node) {
+			if r.has(b.node) && selected.matches(b.node) {
 				page.Nodes = append(page.Nodes, f.status(b.node, &r.rules))
 			}
 		}

@@ -25,7 +25,7 @@ type Query struct {
 	Collectives []string
 
 	Sort  Sort
-	After string // only names that follow this one; only with Sort "name" or empty
+	After string // a name, or Page.Next: only nodes that follow; only with Sort "name" or empty
 	Limit int    // at most this many nodes; 0: all
 }
 

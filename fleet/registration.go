@@ -61,7 +61,7 @@ func (f *Fleet) Registrations(ctx context.Context, id NodeID, limit int) ([]Regi
 	var subject string
 	var since time.Time
 	f.withRegistry(func(r *registry, _ time.Time) {
-		n := r.nodes[id.Name]
+		n := r.lookup(id)
 		if subject = n.subject(); subject != "" {
 			interval, _ := n.gaps.interval()
 			if interval == 0 {

@@ -6,18 +6,18 @@ import (
 	"github.com/tidwall/btree"
 )
 
-// registry has every node of the view, and updates states when a signal arrives or time passes.
+// registry has every node and site of the view, and updates states when a signal arrives or time passes.
 // Values go in and events come out: it does not read streams and has no clock. It is not safe
 // for concurrent use; Fleet locks it.
 type registry struct {
 	rules       Rules
-	home        string // site of this appliance, and of nodes that have not registered
-	stormShare  int64  // percent
-	nodes       map[string]*node
-	byName      *btree.BTreeG[*node]    // the same nodes, for pages
+	home        string                  // site of this appliance, and of nodes that have not registered
+	stormShare  int64                   // percent
+	nodes       map[string]*node        // of this appliance, by name
+	byName      *btree.BTreeG[*node]    // these, and those of other sites, for pages
 	connections map[string]*connections // by the name of the connected node or client
 	sites       map[string]*site
-	counts      map[State]int // nodes by state
+	counts      map[State]int // nodes of this appliance by state
 	schedule    schedule
 	lastTick    time.Time
 	learning    bool             // restored nodes keep their states until learnGaps is called
@@ -26,6 +26,13 @@ type registry struct {
 	shared      int              // names of which several connections may be in conflict
 	ended       map[connID]bool  // connections that ended since a listing began; nil: there is none
 	emit        func(*Event)     // must not call the registry
+
+	remotes   map[string]*remoteSite   // sites that forward here
+	edges     map[string][]*remoteSite // the same sites, by the name of their edge
+	snapshots uint64                   // of all sites that began since the start
+	purged    time.Time                // when hidden nodes were last removed
+
+	eventsCreated time.Time // when the stream was created whose events of sites were read
 }
 
 func newRegistry(rules Rules, home string, stormShare int64, emit func(*Event)) *registry {
@@ -33,19 +40,21 @@ func newRegistry(rules Rules, home string, stormShare int64, emit func(*Event)) 
 		rules: rules, home: home, stormShare: stormShare, emit: emit,
 		nodes: map[string]*node{}, byName: newNameTree(), connections: map[string]*connections{},
 		sites: map[string]*site{}, counts: map[State]int{}, conflicts: map[string]*node{},
+		remotes: map[string]*remoteSite{}, edges: map[string][]*remoteSite{},
 	}
 }
 
-// newNameTree returns an empty tree of nodes in the order of their names. It has no lock: the
-// fleet's mutex guards it.
+// newNameTree returns an empty tree of nodes in the order of their names; of the same name, that of this
+// appliance first, the others in the order of sites. It has no lock: the fleet's mutex guards it.
 func newNameTree() *btree.BTreeG[*node] {
-	byName := func(a, b *node) bool { return a.name < b.name }
+	byName := func(a, b *node) bool { return a.name < b.name || a.name == b.name && a.key() < b.key() }
 	return btree.NewBTreeGOptions(byName, btree.Options{NoLocks: true})
 }
 
 // update is what one registration reports about its node.
 type update struct {
 	name, site string
+	forwarded  bool          // the edge of the site forwarded it
 	received   time.Time     // as stored
 	subject    interned      // see subjectTemplate
 	facts      *indexedFacts // nil: the registration has none, or they were not read
@@ -55,24 +64,17 @@ type update struct {
 
 // registered records a registration. One that was read before, or is older, changes no state.
 func (r *registry) registered(u update, now time.Time) {
+	if u.forwarded {
+		r.registeredForwarded(u, now)
+		return
+	}
 	n := r.nodes[u.name]
 	if n == nil {
 		n = r.add(&node{name: u.name, connections: r.connections[u.name]})
 		n.copyConnection()
 	}
 	isNew := n.isNew(u, now)
-	if isNew || n.registeredOn == (interned{}) {
-		n.registeredOn = u.subject
-	}
-	if isNew || u.received.Equal(n.stored) { // if equal, the node may be restored from an event, which has no facts
-		n.stored = u.received
-		if u.facts != nil {
-			n.facts = u.facts
-		}
-		if u.factsRead {
-			n.factsRead = now.Unix()
-		}
-	}
+	n.noteRegistration(u, isNew, now)
 	received := r.adjust(u.received, now)
 	if !isNew || !received.After(n.Received) {
 		return
@@ -140,6 +142,7 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 }
 
 func (r *registry) connectionsChanged(name string, cs *connections, now time.Time) {
+	r.edgeConnectionsChanged(name, cs, now)
 	n := r.nodes[name]
 	if n == nil {
 		return
@@ -173,6 +176,7 @@ func (r *registry) tick(now time.Time) {
 		r.updateState(n, now)
 	}
 	r.updateStorms(now)
+	r.tickSites(now)
 }
 
 // setRules applies other limits and updates every state.

@@ -54,21 +54,65 @@ func (n *NodeStatus) ID() NodeID { return NodeID{n.Site, n.Name} }
 
 // Sites returns the status of every site, that of this appliance first, the others in the order of names.
 func (f *Fleet) Sites() []SiteStatus {
-	home, _ := f.Site(f.opts.Site)
-	return []SiteStatus{home}
+	var all []SiteStatus
+	f.withRegistry(func(r *registry, now time.Time) {
+		all = append(all, r.homeStatus(now))
+		for _, s := range r.sortedSites() {
+			all = append(all, s.status())
+		}
+	})
+	return all
 }
 
 // Site returns the status of a site; ok is false if it is neither this appliance's nor listed.
 func (f *Fleet) Site(name string) (status SiteStatus, ok bool) {
-	if name != f.opts.Site {
-		return SiteStatus{}, false
-	}
-	s := SiteStatus{Site: name, Home: true, State: SiteUp, Reason: "the site of this appliance", Nodes: map[State]int{}}
 	f.withRegistry(func(r *registry, now time.Time) {
-		s.Since, s.AsOf = r.rules.Started, now
-		for state, n := range r.counts {
-			s.Nodes[state] = n
+		if s := r.remotes[name]; s != nil {
+			status, ok = s.status(), true
+		} else if name == r.home {
+			status, ok = r.homeStatus(now), true
 		}
 	})
-	return s, true
+	return status, ok
+}
+
+func (r *registry) homeStatus(now time.Time) SiteStatus {
+	return SiteStatus{
+		Site: r.home, Home: true, State: SiteUp, Since: r.rules.Started, AsOf: now, Connected: true,
+		Reason: "the site of this appliance", Nodes: allStates(r.counts),
+	}
+}
+
+// allStates returns the number of nodes in each state.
+func allStates(counts map[State]int) map[State]int {
+	all := map[State]int{}
+	for _, state := range States {
+		all[state] = counts[state]
+	}
+	return all
+}
+
+// status returns the site as it is shown.
+func (s *remoteSite) status() SiteStatus {
+	status := SiteStatus{
+		Site: s.name, State: s.state, Since: s.since, Reason: s.reason, AsOf: s.asOf, Edge: s.edge,
+		Nodes: allStates(s.counts), Connected: s.connected, Address: s.address, Corrections: s.corrections,
+		LagMessages: s.lagMessages, LagSeconds: s.lagSeconds,
+	}
+	if s.state == SiteWaiting {
+		status.Reason = "no heartbeat yet"
+	}
+	if s.via != nil {
+		status.Via = s.via.name
+		if s.via.state == SiteDown {
+			status.State, status.Since = SiteDown, s.via.since
+			status.Reason = "site " + s.via.name + ", through which it forwards, is down"
+		}
+	}
+	if hb := s.heartbeat; hb != nil {
+		status.Version, status.Incarnation = printableText(hb.Version, maxAddress), printableText(hb.Incarnation, maxAddress)
+		status.ClockSeconds = hb.Time.Sub(s.heard).Seconds()
+		status.Streams, status.Adapters, status.Disk = hb.Streams, hb.Adapters, hb.Disk
+	}
+	return status
 }

@@ -58,9 +58,10 @@ func peerName(user, name string) (peer string, verified bool) {
 	return name, false
 }
 
-// proven returns the user of a connection, or nothing in a lab: there a connection can choose its user.
+// proven returns the user of a connection, or nothing in a lab: there a connection can choose its user. Only edges
+// are known by it there.
 func (f *Fleet) proven(user string) string {
-	if !f.opts.Identities {
+	if !f.opts.Identities && !f.isEdge(user) {
 		return ""
 	}
 	return user

@@ -3,6 +3,7 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -72,32 +73,46 @@ func (f *Fleet) Summary() Summary {
 	}
 	f.withRegistry(func(r *registry, now time.Time) {
 		s.At, s.Rules = now, r.rules.Descriptions()
-		for _, state := range States {
-			s.States[state] = r.counts[state]
-			s.Nodes += r.counts[state]
-		}
+		s.addNodes(r.counts, "")
 		for name, site := range r.sites {
-			s.Sites[name] = site.nodes
+			s.Sites[name] += site.nodes
 			if site.storm.id != "" {
 				s.Storms = append(s.Storms, name)
 			}
 		}
-		for name := range r.conflicts {
-			s.Conflicts = append(s.Conflicts, name)
+		s.Conflicts = slices.AppendSeq(s.Conflicts, maps.Keys(r.conflicts))
+		for name, site := range r.remotes {
+			s.addNodes(site.counts, name)
+			if site.storm {
+				s.Storms = append(s.Storms, name)
+			}
+			s.Conflicts = slices.AppendSeq(s.Conflicts, maps.Keys(site.conflicts))
 		}
 	})
 	slices.Sort(s.Storms)
 	slices.Sort(s.Conflicts)
+	s.Storms, s.Conflicts = slices.Compact(s.Storms), slices.Compact(s.Conflicts)
 	if f.outbox != nil {
 		s.Events.Stored, s.Events.Dropped, s.Events.Waiting = f.outbox.counts()
 	}
 	return s
 }
 
+// addNodes adds nodes by state, which are of a site if that is not empty.
+func (s *Summary) addNodes(counts map[State]int, site string) {
+	for _, state := range States {
+		s.States[state] += counts[state]
+		s.Nodes += counts[state]
+		if site != "" {
+			s.Sites[site] += counts[state]
+		}
+	}
+}
+
 // Node returns a node; ok is false if it is not in the view.
 func (f *Fleet) Node(id NodeID) (status NodeStatus, ok bool) {
 	f.withRegistry(func(r *registry, _ time.Time) {
-		if n := r.nodes[id.Name]; n != nil {
+		if n := r.lookup(id); n != nil {
 			status, ok = f.status(n, &r.rules), true
 		}
 	})
@@ -106,24 +121,37 @@ func (f *Fleet) Node(id NodeID) (status NodeStatus, ok bool) {
 
 // Named returns the nodes of that name, this appliance's first, the others in the order of sites.
 func (f *Fleet) Named(name string) []NodeStatus {
-	if n, ok := f.Node(NodeID{Name: name}); ok {
-		return []NodeStatus{n}
-	}
-	return nil
+	var nodes []NodeStatus
+	f.withRegistry(func(r *registry, _ time.Time) {
+		if n := r.nodes[name]; n != nil {
+			nodes = append(nodes, f.status(n, &r.rules))
+		}
+		for _, s := range r.sortedSites() {
+			if n := s.nodes[name]; n != nil {
+				nodes = append(nodes, f.status(n, &r.rules))
+			}
+		}
+	})
+	return nodes
 }
 
 // status returns a node as it is shown. The registry must be locked.
 func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 	interval, _ := n.gaps.interval()
 	status := NodeStatus{
-		Name: n.name, State: n.announced, Since: n.since, Reason: n.reason(n.announced, rules), Site: n.site,
+		Name: n.name, State: n.announced, Since: n.since, Reason: n.shownReason(rules), Site: n.site,
 		Registered: n.Received, RegistersEverySeconds: interval.Round(time.Second).Seconds(),
-		Connection: n.connections.status(), ShutdownAt: n.ShutdownAt,
+		Connection: n.shownConnection(), ShutdownAt: n.ShutdownAt,
+	}
+	if n.remote != nil {
+		status.AsOf, status.LagSeconds = n.remote.site.asOf, n.remote.site.lagSeconds
 	}
 	if status.Conflict = n.conflictOf(); status.Conflict != nil {
 		status.Reason += "; " + status.Conflict.String()
 	}
-	f.addRejected(&status)
+	if n.remote == nil {
+		f.addRejected(&status)
+	}
 	if n.facts == nil {
 		return status
 	}
