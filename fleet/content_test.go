@@ -1,9 +1,7 @@
 package fleet
 
 import (
-	"encoding/json"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -19,7 +17,7 @@ func bombs(t *testing.T) [][]byte {
 	arrays := strings.Repeat("[", 400_000) + strings.Repeat("]", 400_000)
 	return [][]byte{
 		fileBody(t, "/facts", strings.Repeat("[", 4<<20)),
-		fileBody(t, "/facts", strings.Repeat("[", maxUnpacked)),
+		fileBody(t, "/facts", strings.Repeat("[", choria.MaxContent)),
 		fileBody(t, "/facts", objects),
 		fileBody(t, "/facts", `{"a":`+arrays+`}`),
 		inventoryBody(t, `{"classes":["base"],"facts":`+objects+`}`),
@@ -65,38 +63,5 @@ func TestFleet_DeepContentCostsLittle(t *testing.T) {
 			_ = f.Close(t.Context())
 			f = s.open(cfg)
 		}
-	}
-}
-
-// TestContent_FactsLimitPaths has facts whose paths would be 100 times as long as the registration.
-func TestContent_FactsLimitPaths(t *testing.T) {
-	var members []string
-	for n := range 1000 {
-		members = append(members, fmt.Sprintf(`"m%d":1`, n))
-	}
-	facts := fmt.Sprintf(`{"%s":{%s},"z":{"y":2}}`, strings.Repeat("k", 100_000), strings.Join(members, ","))
-	c := content{inventory: &choria.Inventory{Facts: json.RawMessage(facts)}}
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	found := c.facts()
-	runtime.ReadMemStats(&after)
-	if len(found) != 2 || string(found["z.y"]) != "2" {
-		t.Errorf("%d facts", len(found))
-	}
-	if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
-		t.Errorf("%d MiB allocated", used>>20)
-	}
-}
-
-func TestContent_FactsLimitTheirNumber(t *testing.T) {
-	var members []string
-	for n := range maxFacts {
-		members = append(members, fmt.Sprintf(`"m%d":1`, n))
-	}
-	c := content{inventory: &choria.Inventory{
-		Facts: json.RawMessage(`{"a":{"b":1},"m":{` + strings.Join(members, ",") + `}}`),
-	}}
-	if found := c.facts(); len(found) != 2 || string(found["a.b"]) != "1" || len(found["m"]) < maxFacts {
-		t.Errorf("%d facts", len(found))
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 )
@@ -66,7 +65,7 @@ func (f *Fleet) Diff(ctx context.Context, id NodeID) (d Diff, ok bool, err error
 	}
 	d.Before = &last[1].RegistrationInfo
 	for _, c := range compare(last[1].content, last[0].content) {
-		if c.Kind == "fact" && isVolatile(c.Name, f.cfg.Volatile) {
+		if c.Kind == "fact" && choria.Volatile(f.cfg.Volatile).Contains(c.Name) {
 			d.Volatile++
 			continue
 		}
@@ -75,37 +74,30 @@ func (f *Fleet) Diff(ctx context.Context, id NodeID) (d Diff, ok bool, err error
 	return d, true, nil
 }
 
-// isVolatile reports whether a fact is one of the volatile facts or below one of them.
-func isVolatile(name string, volatile []string) bool {
-	return slices.ContainsFunc(volatile, func(fact string) bool {
-		return name == fact || strings.HasPrefix(name, fact+".")
-	})
-}
-
 // compare returns the differences between two registrations: facts, then classes, then agents,
 // each in the order of names.
-func compare(before, now content) []Change {
+func compare(before, now choria.StoredContent) []Change {
 	classes, agents := (*choria.Inventory).ClassNames, (*choria.Inventory).AgentNames
 	return slices.Concat(
-		changes("fact", before.facts(), now.facts()),
-		changes("class", before.names(classes), now.names(classes)),
-		changes("agent", before.names(agents), now.names(agents)))
+		changes("fact", factsOf(before), factsOf(now)),
+		changes("class", namesOf(before, classes), namesOf(now, classes)),
+		changes("agent", namesOf(before, agents), namesOf(now, agents)))
 }
 
-// facts returns the values of all facts by path.
-func (c content) facts() map[string]json.RawMessage {
+// factsOf returns the values of all facts by path.
+func factsOf(c choria.StoredContent) map[string]json.RawMessage {
 	facts := map[string]json.RawMessage{}
-	if c.inventory != nil {
-		(&flattener{facts, maxPaths, maxFacts}).flatten("", c.inventory.Facts, maxDepth)
+	if c.Inventory != nil {
+		(&flattener{facts, maxPaths, maxFacts}).flatten("", c.Inventory.Facts, maxDepth)
 	}
 	return facts
 }
 
-// names returns the names that get returns, as the keys of a map with nil values.
-func (c content) names(get func(*choria.Inventory) []string) map[string]json.RawMessage {
+// namesOf returns the names that get returns, as the keys of a map with nil values.
+func namesOf(c choria.StoredContent, get func(*choria.Inventory) []string) map[string]json.RawMessage {
 	names := map[string]json.RawMessage{}
-	if c.inventory != nil {
-		for _, name := range get(c.inventory) {
+	if c.Inventory != nil {
+		for _, name := range get(c.Inventory) {
 			names[name] = nil
 		}
 	}

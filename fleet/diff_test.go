@@ -3,6 +3,9 @@ package fleet
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,10 +99,93 @@ func TestFleet_DiffWithoutFactsHasNoChanges(t *testing.T) {
 	})
 }
 
-func TestContent_FactsLimitsDepth(t *testing.T) {
+func TestFactsOf_LimitsDepth(t *testing.T) {
 	facts := strings.Repeat(`{"a":`, 5000) + "1" + strings.Repeat("}", 5000)
-	deep := content{inventory: &choria.Inventory{Facts: json.RawMessage(facts)}}
-	if facts := deep.facts(); len(facts) != 1 {
+	deep := choria.StoredContent{Inventory: &choria.Inventory{Facts: json.RawMessage(facts)}}
+	if facts := factsOf(deep); len(facts) != 1 {
 		t.Errorf("%d facts", len(facts))
+	}
+}
+
+// TestFactsOf_LimitsPaths has facts whose paths would be 100 times as long as the registration.
+func TestFactsOf_LimitsPaths(t *testing.T) {
+	var members []string
+	for n := range 1000 {
+		members = append(members, fmt.Sprintf(`"m%d":1`, n))
+	}
+	facts := fmt.Sprintf(`{"%s":{%s},"z":{"y":2}}`, strings.Repeat("k", 100_000), strings.Join(members, ","))
+	c := choria.StoredContent{Inventory: &choria.Inventory{Facts: json.RawMessage(facts)}}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	found := factsOf(c)
+	runtime.ReadMemStats(&after)
+	if len(found) != 2 || string(found["z.y"]) != "2" {
+		t.Errorf("%d facts", len(found))
+	}
+	if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 {
+		t.Errorf("%d MiB allocated", used>>20)
+	}
+}
+
+func TestFactsOf_LimitsTheirNumber(t *testing.T) {
+	var members []string
+	for n := range maxFacts {
+		members = append(members, fmt.Sprintf(`"m%d":1`, n))
+	}
+	c := choria.StoredContent{Inventory: &choria.Inventory{
+		Facts: json.RawMessage(`{"a":{"b":1},"m":{` + strings.Join(members, ",") + `}}`),
+	}}
+	if found := factsOf(c); len(found) != 2 || string(found["a.b"]) != "1" || len(found["m"]) < maxFacts {
+		t.Errorf("%d facts", len(found))
+	}
+}
+
+// randomFacts returns an object with few names and values, so that two of them often have the same facts.
+func randomFacts(r *rand.Rand, depth int) map[string]any {
+	facts := map[string]any{}
+	for _, name := range []string{"os", "uptime", "load"} {
+		switch n := r.IntN(6); {
+		case n < 2 && depth > 0:
+			facts[name] = randomFacts(r, depth-1)
+		case n < 5:
+			facts[name] = n % 2
+		}
+	}
+	return facts
+}
+
+// TestDiff_AgreesWithDigest compares facts in two ways: the fleet view lists what changed, and a forwarder leaves out
+// registrations with the same digest.
+func TestDiff_AgreesWithDigest(t *testing.T) {
+	volatile := choria.Volatile{"uptime", "os.load", "load.os.uptime"}
+	r := rand.New(rand.NewPCG(1, 2))
+	equal := 0
+	for range 20_000 {
+		var contents [2]choria.StoredContent
+		var digests [2][32]byte
+		for i := range contents {
+			text, err := json.Marshal(randomFacts(r, 2))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if contents[i], err = choria.UnpackStored(choria.ContentFile, text); err != nil {
+				t.Fatal(err)
+			}
+			if digests[i], err = choria.Digest(choria.ContentFile, text, volatile); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changed := slices.ContainsFunc(compare(contents[0], contents[1]), func(c Change) bool {
+			return !volatile.Contains(c.Name)
+		})
+		if changed == (digests[0] == digests[1]) {
+			t.Fatalf("changed is %v:\n%s\n%s", changed, contents[0].Data, contents[1].Data)
+		}
+		if !changed {
+			equal++
+		}
+	}
+	if equal < 100 {
+		t.Errorf("only %d pairs were equal", equal)
 	}
 }

@@ -13,10 +13,6 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// maxUnpacked is the largest registration that is read, in bytes when unpacked: as large as an adapter
-// unpacks by default. Real inventories have tens of kilobytes.
-const maxUnpacked = 1 << 20
-
 // What is kept of a node for queries: facts, classes, agents and collectives beyond these limits are not
 // kept, as if the node did not have them.
 const (
@@ -71,11 +67,11 @@ func newUpdate(subject string, header func(key string) string) (update, error) {
 
 // indexContent returns the indexed facts of a registration; nil if it has no facts.
 func (i *index) indexContent(kind string, data []byte) (*indexedFacts, error) {
-	c, err := unpack(kind, data)
-	if err != nil || c.inventory == nil {
+	c, err := choria.UnpackStored(kind, data)
+	if err != nil || c.Inventory == nil {
 		return nil, err
 	}
-	return i.indexInventory(c.inventory), nil
+	return i.indexInventory(c.Inventory), nil
 }
 
 // indexInventory returns the indexed facts of an inventory.

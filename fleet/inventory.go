@@ -51,11 +51,11 @@ func (f *Fleet) inventory(ctx context.Context, s jetstream.Stream, id NodeID) (*
 		if err != nil || len(last) == 0 {
 			return nil, err
 		}
-		return last[0].content.inventory, nil
+		return last[0].content.Inventory, nil
 	}
-	c, err := unpack(m.Header.Get(contract.HeaderContent), m.Data)
+	c, err := choria.UnpackStored(m.Header.Get(contract.HeaderContent), m.Data)
 	if err != nil { // the node exists all the same
 		return nil, nil
 	}
-	return c.inventory, nil
+	return c.Inventory, nil
 }

@@ -85,11 +85,11 @@ func TestFleet_InventoriesAreTheLastRegistered(t *testing.T) {
 // formatInventory returns the body of inventoryBody as inventories does.
 func formatInventory(t *testing.T, body []byte) string {
 	t.Helper()
-	c, err := unpack("", output(0, "1", body))
+	c, err := choria.UnpackStored("", output(0, "1", body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%s %v %v", c.inventory.Facts, c.inventory.Classes, c.inventory.Collectives)
+	return fmt.Sprintf("%s %v %v", c.Inventory.Facts, c.Inventory.Classes, c.Inventory.Collectives)
 }
 
 func TestFleet_InventoriesOfNodesThatShareSubject(t *testing.T) {

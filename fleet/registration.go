@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -47,7 +48,7 @@ type Registration struct {
 	Text  string          `json:"text,omitempty"` // the content, if it is other text
 	Error string          `json:"error,omitempty"`
 
-	content content
+	content choria.StoredContent
 	packed  bool   // to be unpacked from the two fields below
 	stored  []byte // the message
 	packing string // kind of its content; empty: Choria's format
@@ -171,16 +172,16 @@ func (r *Registration) unpack() {
 		return
 	}
 	var err error
-	if r.content, err = unpack(r.packing, r.stored); err != nil {
+	if r.content, err = choria.UnpackStored(r.packing, r.stored); err != nil {
 		r.Error = err.Error()
 	}
 	r.packed, r.stored = false, nil
-	switch r.Kind = r.content.kind; {
-	case r.content.data == nil && r.Error != "":
-	case json.Valid(r.content.data):
-		r.Data = r.content.data
-	case utf8.Valid(r.content.data):
-		r.Text = string(r.content.data)
+	switch r.Kind = r.content.Kind; {
+	case r.content.Data == nil && r.Error != "":
+	case json.Valid(r.content.Data):
+		r.Data = r.content.Data
+	case utf8.Valid(r.content.Data):
+		r.Text = string(r.content.Data)
 	default:
 		r.Error = "neither JSON nor text"
 	}

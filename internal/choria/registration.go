@@ -105,11 +105,16 @@ func gunzip(compressed []byte, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: registration zcontent: %w", ErrMalformed, err)
 	}
-	content, err := io.ReadAll(io.LimitReader(reader, limit+1))
-	if err != nil {
+	return readUnpacked(nil, reader, limit)
+}
+
+// readUnpacked appends up to limit+1 bytes that a reader unpacks.
+func readUnpacked(into []byte, reader io.Reader, limit int64) ([]byte, error) {
+	content := bytes.NewBuffer(into)
+	if _, err := content.ReadFrom(io.LimitReader(reader, limit+1)); err != nil {
 		return nil, fmt.Errorf("%w: registration zcontent: %w", ErrMalformed, err)
 	}
-	return content, checkSize(int64(len(content)), limit)
+	return content.Bytes(), checkSize(int64(content.Len()), limit)
 }
 
 func checkSize(size, limit int64) error {
