@@ -20,7 +20,7 @@ import (
 const maxIdentities = 500
 
 // discoverOptions are the keys that --do of a Choria client may set. Choria itself uses command.
-var discoverOptions = []string{"command", "server", "state"}
+var discoverOptions = []string{"command", "server", "state", "site"}
 
 // discoverStates are the states of nodes that are found unless the client chooses others. A node in another
 // state does not answer, or has not registered, so that nothing is known of it.
@@ -38,8 +38,9 @@ func (p *program) discoverCommand() *cobra.Command {
 command with two files, one with the request and one for the reply, and with an
 environment in which only PATH is set. Nodes are matched as Choria matches them, among
 those that are up or late: a request to any other node only costs a time-out. Choose
-other states with "--do state=up,late,down". A request that cannot be matched here gets
-an error: one with compound filters, or with facts that fleet.index does not name.`,
+other states with "--do state=up,late,down". At a hub, nodes of other sites are found only
+with "--do site=ams,fra". A request that cannot be matched here gets an error: one with
+compound filters, or with facts that fleet.index does not name.`,
 		Example: `  choria discover -W os.name=Debian --dm external --do command="muster discover"
   choria req rpcutil ping --dm external --do command="muster discover" --do state=up`,
 		Args: cobra.MaximumNArgs(3),
@@ -97,6 +98,19 @@ func (c *discoverCommand) discover(ctx context.Context, file string) ([]string, 
 	return findNodes(ctx, client, request)
 }
 
+// discoverSites returns the sites whose nodes are found: those that the client chooses, otherwise that of the
+// appliance. A request does not reach nodes of the sites that only forward to it. None: of every site.
+func discoverSites(ctx context.Context, client *apiclient.Client, chosen string) (names []string, err error) {
+	if chosen != "" {
+		return strings.Split(chosen, ","), nil
+	}
+	sites, err := allSites(ctx, client)
+	if len(sites) > 1 {
+		names = []string{sites[0].Site}
+	}
+	return names, err
+}
+
 // findNodes asks the console for the nodes of a request, in batches of maxIdentities.
 func findNodes(ctx context.Context, client *apiclient.Client, request *choria.DiscoveryRequest) ([]string, error) {
 	query := apiclient.NodeQuery{
@@ -107,6 +121,10 @@ func findNodes(ctx context.Context, client *apiclient.Client, request *choria.Di
 	}
 	if states := request.Options["state"]; states != "" {
 		query.States = strings.Split(states, ",")
+	}
+	var err error
+	if query.Sites, err = discoverSites(ctx, client, request.Options["site"]); err != nil {
+		return nil, err
 	}
 	for _, f := range request.Filter.Facts {
 		query.Where = append(query.Where, f.String())

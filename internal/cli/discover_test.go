@@ -344,7 +344,7 @@ func testDiscoverErrors(t *testing.T, console string) {
 		{request(`{"fact":[{"fact":"os.name","operator":"","value":"x"}]}`, `null`), notFilter},
 		{request(`{"fact":[{"fact":"","operator":"==","value":"x"}]}`, `null`), notFilter},
 		{request(`{"fact":"os.name=x"}`, `null`), `cannot unmarshal string`},
-		{request(`{}`, `{"sate":"up"}`), `--do sate is unknown; give one of [command server state]`},
+		{request(`{}`, `{"sate":"up"}`), `--do sate is unknown; give one of [command server state site]`},
 		{request(`{"identity":[""]}`, `null`), `a filter of the kind "identity" is empty`},
 		{request(`{"cf_class":["apache",""]}`, `null`), `a filter of the kind "cf_class" is empty`},
 		{request(`{"agent":[""]}`, `null`), `a filter of the kind "agent" is empty`},
@@ -357,6 +357,24 @@ func testDiscoverErrors(t *testing.T, console string) {
 			nodes, failure := discovered(t, test.request, "--server", console)
 			if len(nodes) > 0 || !strings.Contains(failure, test.want) {
 				t.Errorf("%d nodes, error %q; want %q", len(nodes), failure, test.want)
+			}
+		})
+	}
+}
+
+// A request reaches only nodes that are connected to this appliance.
+func TestDiscover_FindsNodesOfOtherSitesOnlyIfChosen(t *testing.T) {
+	server := aHub().open(t, "")
+	for options, want := range map[string]string{
+		`{}`:                     "web1.example.net web2.example.net",
+		`{"site":"fra"}`:         "web2.example.net",
+		`{"site":"fra,ams,nyc"}`: "web1.example.net web2.example.net web5.example.net",
+	} {
+		t.Run(options, func(t *testing.T) {
+			nodes, failure := discovered(t, request(factFilter(), options), "--server", server)
+			slices.Sort(nodes)
+			if have := strings.Join(slices.Compact(nodes), " "); have != want || failure != "" {
+				t.Errorf("%s %s; want %s", have, failure, want)
 			}
 		})
 	}
