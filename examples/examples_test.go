@@ -5,6 +5,7 @@ package examples
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -17,9 +18,11 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/cli"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -154,6 +157,68 @@ func TestTLS_NodesAndClientsConnect(t *testing.T) {
 	}
 	compare(t, filepath.Join("tls", "server.conf"), read(t, nodeDir, "server.conf"))
 	compare(t, filepath.Join("tls", "client.conf"), read(t, clientDir, "client.conf"))
+}
+
+// edge is the edge of the site ams.
+const edge = "collector1.ams.example.net"
+
+// enrollEdge returns the directory of the files for the edge.
+func enrollEdge(t *testing.T, site *enroll.Site) string {
+	t.Helper()
+	dir, err := site.EnrollEdge(enroll.Edge{
+		Identity: edge, Site: "ams", Hub: broker + ":4222", Listen: "0.0.0.0:4222", InstallDir: "/etc/muster",
+		Data: "/var/lib/muster",
+	}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// register publishes a registration that is signed with the certificate in a directory.
+func register(t *testing.T, nc *nats.Conn, name, dir string) {
+	t.Helper()
+	body, err := choria.FileBody("facts.json", time.Now(), false, []byte(`{"os":{"name":"Debian"}}`), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := choria.NewRegistration(strings.Repeat("7", 32), name, "mcollective", time.Now(), body)
+	request.Caller = "choria=" + name
+	raw, err := request.EncodeV1(pair.PrivateKey.(*rsa.PrivateKey), read(t, dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("mcollective.broadcast.agent.registration", raw); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEdge_HubGetsWhatNodesRegister(t *testing.T) {
+	const name = "web1.ams.example.net"
+	site := newSite(t, false)
+	edgeDir, nodeDir := enrollEdge(t, site), enrollNode(t, site, name)
+	compare(t, filepath.Join("edge", "edge.toml"), read(t, edgeDir, "appliance.toml"))
+	hub := start(t, site, read(t, "edge", "hub.toml"))
+	a := start(t, &enroll.Site{Dir: edgeDir},
+		strings.Replace(read(t, "edge", "edge.toml"), broker+":4222", hub.BrokerAddress(), 1))
+	register(t, testkit.Connect(t, a, certificateOf(t, nodeDir), choriaOptions), name, nodeDir)
+	js, err := jetstream.New(testkit.Connect(t, hub, nats.RootCAs(site.Files().CA),
+		nats.Token(strings.TrimSpace(read(t, hub.DataDir(), "admin.token")))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), "CHORIA_REGISTRATION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait.Eventually(t, func() error {
+		_, err := stream.GetLastMsgForSubject(t.Context(), "choria.sites.ams.choria.node_metadata."+name)
+		return err
+	})
 }
 
 // publicKey matches a public key in hex.

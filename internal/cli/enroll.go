@@ -2,10 +2,12 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"path"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -24,24 +26,31 @@ type enrollment struct {
 	name                        string
 	dir, installDir, collective string
 	client, force               bool
-
-	broker string // host and port, from the appliance's configuration
+	site                        string // of the edge; empty: a node or client
+	broker                      string // host and port; by default from the appliance's configuration
 }
 
 func (p *program) enrollCommand() *cobra.Command {
 	var e enrollment
 	cmd := &cobra.Command{
 		Use:   "enroll NAME",
-		Short: "Create the certificate or token, and the configuration, of a node or client",
+		Short: "Create the certificate or token, and the configuration, of a node, client or edge",
 		Long: `Create the files with which a node registers: its certificate, or its token if the
 directory was made by "muster init --issuer", and a server.conf for its Choria server. Copy
 them to the node.
 
 With --client, create those with which a user runs Choria's commands, such as "choria ping":
 a certificate or token, and a client.conf. NAME is the name of the user, such as rip, or of
-the certificate, such as rip.mcollective.`,
+the certificate, such as rip.mcollective.
+
+With --site, create those of an edge: an appliance that collects for this site and forwards to the
+one whose directory this is, its hub. NAME is the host name of the edge. The hub's configuration
+gets the site. Nodes and clients that are enrolled in the directory can connect to the edge: name it
+with --broker when you enroll them.`,
 		Example: `  muster enroll web1.example.net --dir /etc/muster
-  muster enroll --client rip --dir /etc/muster`,
+  muster enroll --client rip --dir /etc/muster
+  muster enroll --site ams collector1.ams.example.net --dir /etc/muster
+  muster enroll web1.ams.example.net --broker collector1.ams.example.net:4222 --dir /etc/muster`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			e.name = args[0]
@@ -50,8 +59,11 @@ the certificate, such as rip.mcollective.`,
 	}
 	cmd.Flags().StringVar(&e.dir, "dir", "", "directory that \"muster init\" wrote; required")
 	cmd.Flags().BoolVar(&e.client, "client", false, "enroll a client, that is, a user of Choria's commands")
+	cmd.Flags().StringVar(&e.site, "site", "", "enroll the edge of this site")
+	cmd.Flags().StringVar(&e.broker, "broker", "", "host and port of the broker that the node, client or edge connects to; "+
+		"default: that of the directory")
 	cmd.Flags().StringVar(&e.installDir, "install-dir", "", "directory on the other machine to which you copy the files; "+
-		"default: "+nodeDir+" for nodes, "+clientDir+" for clients")
+		"default: "+nodeDir+" for nodes, "+clientDir+" for clients, /etc/muster for edges")
 	cmd.Flags().StringVar(&e.collective, "collective", "",
 		"collective of the node or client; default: mcollective, or choria with tokens")
 	cmd.Flags().BoolVar(&e.force, "force", false, "overwrite existing files")
@@ -59,8 +71,11 @@ the certificate, such as rip.mcollective.`,
 	return cmd
 }
 
-// enroll creates the files of a node or client and prints the next step.
+// enroll creates the files of a node, client or edge and prints the next step.
 func (p *program) enroll(e enrollment) error {
+	if err := e.validate(); err != nil {
+		return err
+	}
 	s, err := openSite(e.dir)
 	if err != nil {
 		return err
@@ -69,11 +84,17 @@ func (p *program) enroll(e enrollment) error {
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(cfg.Broker.ListenAddress())
-	if err != nil {
-		return err
+	if e.broker == "" {
+		e.broker = net.JoinHostPort(cfg.Identity, portOf(cfg.Broker.ListenAddress()))
 	}
-	e.broker = net.JoinHostPort(cfg.Identity, port)
+	if e.site != "" {
+		return p.enrollEdge(s, cfg, e)
+	}
+	return p.enrollNodeOrClient(s, cfg, e)
+}
+
+// enrollNodeOrClient creates the files of a node or client, if the broker would admit its certificate as such.
+func (p *program) enrollNodeOrClient(s *enroll.Site, cfg *appliance.Config, e enrollment) error {
 	if !s.IssuesTokens() && e.collective != "" && !cfg.Broker.AllowsCollective(e.collective) {
 		return fmt.Errorf("certificates may not use --collective %s: broker.collectives in %s is %v; add it there first",
 			e.collective, s.Config(), cfg.Broker.Collectives)
@@ -90,6 +111,20 @@ func (p *program) enroll(e enrollment) error {
 	default:
 		return p.enrollClient(s, e)
 	}
+}
+
+// validate checks the flags.
+func (e enrollment) validate() error {
+	_, port, err := net.SplitHostPort(e.broker)
+	switch n, bad := strconv.Atoi(port); {
+	case e.broker != "" && (err != nil || bad != nil || n < 1 || n > 65535):
+		return usageError{fmt.Errorf("--broker %q is not a host and a port, such as collector1.example.net:4222", e.broker)}
+	case e.site != "" && e.client:
+		return usageError{errors.New("--site and --client cannot be used together: --site is for an edge")}
+	case e.site != "" && e.collective != "":
+		return usageError{errors.New("--collective is for nodes and clients, not for an edge")}
+	}
+	return nil
 }
 
 func (p *program) enrollNode(s *enroll.Site, e enrollment) error {

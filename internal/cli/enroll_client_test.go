@@ -168,6 +168,9 @@ func TestEnroll_Transcript(t *testing.T) {
 		for _, args := range []string{
 			"web1.example.net", "web1.example.net", "--client rip", "--client ops.choria --install-dir /opt/choria",
 			"rip.mcollective", "--client web2.example.net",
+			"--site ams collector1.ams.example.net", "--site fra collector1.fra.example.net --install-dir /opt/muster",
+			"--site rack1 rack1.ams.example.net --broker collector1.ams.example.net:4222",
+			"web1.ams.example.net --broker collector1.ams.example.net:4222", "--site ams collector2.ams.example.net",
 		} {
 			status, out, errOut := muster(t, append(append([]string{"enroll"}, strings.Fields(args)...), "--dir", dir)...)
 			fmt.Fprintf(&transcript, "$ muster enroll %s --dir DIR   # init %s\n%sexit status: %d\n\n",

@@ -3,19 +3,15 @@ package cli
 import (
 	"crypto/ed25519"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
-	"regexp"
-	"syscall"
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/choria"
 )
 
-// issuersHeader matches the header of the table of issuers.
-var issuersHeader = regexp.MustCompile(`(?m)^\[broker\.issuers\][ \t]*(#.*)?\n`)
+// issuersTable is the table of issuers.
+const issuersTable = "broker.issuers"
 
 // trustIssuer makes a configuration file trust an issuer, beside those that it trusts. It reports false
 // if it does not find where; an operator must then add the line.
@@ -27,11 +23,8 @@ func trustIssuer(file, name, key string) (trusted bool, line string, err error) 
 	}
 	trusted, err = editIssuers(file, func(text string, issuers choria.Issuers) string {
 		issuers[name] = public
-		header := issuersHeader.FindStringIndex(text)
-		if header == nil {
-			return text
-		}
-		return text[:header[1]] + line + "\n" + text[header[1]:]
+		after, _ := addLine(text, issuersTable, line)
+		return after
 	})
 	return trusted, line, err
 }
@@ -39,18 +32,9 @@ func trustIssuer(file, name, key string) (trusted bool, line string, err error) 
 // distrustIssuer makes a configuration file trust an issuer no more. It reports false if it does not
 // find the line; an operator must then remove it.
 func distrustIssuer(file, name string) (removed bool, err error) {
-	line := regexp.MustCompile(`(?m)^[ \t]*"?` + regexp.QuoteMeta(name) + `"?[ \t]*=.*\n`)
 	return editIssuers(file, func(text string, issuers choria.Issuers) string {
 		delete(issuers, name)
-		header := issuersHeader.FindStringIndex(text)
-		if header == nil {
-			return text
-		}
-		at := line.FindStringIndex(text[header[1]:])
-		if at == nil {
-			return text
-		}
-		return text[:header[1]+at[0]] + text[header[1]+at[1]:]
+		return removeLine(text, issuersTable, name)
 	})
 }
 
@@ -69,46 +53,12 @@ func editIssuers(file string, edit func(text string, issuers choria.Issuers) str
 	if want == nil {
 		want = choria.Issuers{}
 	}
-	has := func(issuers choria.Issuers) bool {
-		return maps.EqualFunc(issuers, want, func(a, b ed25519.PublicKey) bool { return a.Equal(b) })
+	has := func(c *appliance.Config) bool {
+		return maps.EqualFunc(c.Broker.Issuers, want, func(a, b ed25519.PublicKey) bool { return a.Equal(b) })
 	}
 	after := edit(string(before), want)
-	if has(cfg.Broker.Issuers) {
+	if has(cfg) {
 		return true, nil
 	}
-	changed, err := appliance.Parse(file, []byte(after))
-	if err != nil || !has(changed.Broker.Issuers) {
-		return false, nil //nolint:nilerr // an operator must edit the file
-	}
-	return true, replaceFile(file, after)
-}
-
-// replaceFile replaces the content of a file at once, and keeps its mode and its group.
-func replaceFile(file, text string) error {
-	info, err := os.Stat(file)
-	if err != nil {
-		return err
-	}
-	next, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(next.Name()) }() // gone already, if it was renamed
-	_, err = next.WriteString(text)
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && err == nil && os.Getuid() == 0 {
-		err = next.Chown(int(stat.Uid), int(stat.Gid))
-	}
-	if err == nil {
-		err = next.Chmod(info.Mode() & fs.ModePerm)
-	}
-	if err == nil {
-		err = next.Sync()
-	}
-	if closed := next.Close(); err == nil {
-		err = closed
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(next.Name(), file)
+	return editConfig(file, after, has)
 }

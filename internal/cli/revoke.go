@@ -16,8 +16,8 @@ func (p *program) revokeCommand() *cobra.Command {
 	var serials []string
 	cmd := &cobra.Command{
 		Use:   "revoke NAME",
-		Short: "Revoke the certificates or tokens of a node or client",
-		Long: `Revoke all certificates or tokens that "muster enroll" has issued for a node or client until
+		Short: "Revoke the certificates or tokens of a node, client or edge",
+		Long: `Revoke all certificates or tokens that "muster enroll" has issued for a node, client or edge until
 now: add them to crl.pem or revoked.txt in the directory. A client with a token is named by its
 caller id, such as choria=rip. The appliance reads these files again when they have changed,
 ends the connections, and rejects the messages. A node or client that is enrolled again
@@ -65,8 +65,11 @@ func (p *program) revoke(dir, name string, serials []string) error {
 	}
 	p.printApplied(s)
 	flags := "--force"
-	if s.HasClient(name) {
+	switch {
+	case s.HasClient(name):
 		flags = "--client --force"
+	case s.HasEdge(name):
+		flags = "--site SITE --force"
 	}
 	fmt.Fprintf(p.out, "To admit it again:\n\n  %s enroll %s --dir %s %s\n", commandName(), name, dir, flags)
 	return nil

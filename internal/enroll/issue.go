@@ -23,6 +23,15 @@ func (s *Site) brokerPair(name string, now time.Time) (certificate, key string, 
 	if err != nil {
 		return "", "", err
 	}
+	if certificate, err = s.authority.Issue(brokerTemplate(name, now), private.Public()); err != nil {
+		return "", "", err
+	}
+	key, err = pki.KeyPEM(private)
+	return certificate, key, err
+}
+
+// brokerTemplate returns the template of a broker's certificate.
+func brokerTemplate(name string, now time.Time) *x509.Certificate {
 	template := leaf(name, x509.ExtKeyUsageServerAuth, now)
 	for _, other := range []string{name, "localhost", "127.0.0.1", "::1"} {
 		if ip := net.ParseIP(other); ip != nil {
@@ -31,11 +40,7 @@ func (s *Site) brokerPair(name string, now time.Time) (certificate, key string, 
 			template.DNSNames = append(template.DNSNames, other)
 		}
 	}
-	if certificate, err = s.authority.Issue(template, private.Public()); err != nil {
-		return "", "", err
-	}
-	key, err = pki.KeyPEM(private)
-	return certificate, key, err
+	return template
 }
 
 // Certificate issues a node's certificate for its public key, as PEM. Choria signs with RSA keys.

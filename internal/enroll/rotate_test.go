@@ -54,6 +54,12 @@ func newPeer(t *testing.T, s *Site, trusted string) peer {
 // handshake connects the node to a server with the files of the broker, which verifies the node.
 func (p peer) handshake(t *testing.T, dir string) error {
 	t.Helper()
+	return p.handshakeWith(t, dir, "collector1.example.net")
+}
+
+// handshakeWith does what handshake does, with a broker of another name.
+func (p peer) handshakeWith(t *testing.T, dir, name string) error {
+	t.Helper()
 	own, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +77,7 @@ func (p peer) handshake(t *testing.T, dir string) error {
 		}).Handshake()
 	}()
 	err = tls.Client(client, &tls.Config{
-		RootCAs: p.roots, Certificates: []tls.Certificate{p.pair}, ServerName: "collector1.example.net",
+		RootCAs: p.roots, Certificates: []tls.Certificate{p.pair}, ServerName: name,
 		MinVersion: tls.VersionTLS12,
 	}).Handshake()
 	_ = client.Close()

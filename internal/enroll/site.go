@@ -28,7 +28,7 @@ const (
 )
 
 // Files in a site's directory. The files of each node are in nodes/NODE/, those of a client in
-// clients/CLIENT/.
+// clients/CLIENT/, those of an edge in edges/EDGE/.
 const (
 	fileCA           = "ca.pem"
 	fileCAKey        = "ca.key"
@@ -222,11 +222,13 @@ func (s *Site) Files() (f struct{ Cert, Key, CA string }) {
 	return f
 }
 
-// dirOf returns the directory with the files of a node or client. It may not exist.
+// dirOf returns the directory with the files of a node, client or edge. It may not exist.
 func (s *Site) dirOf(name string) string {
 	name = filepath.Base(name)
-	if dir := filepath.Join(s.Dir, clientsDir, name); isDir(dir) {
-		return dir
+	for _, parent := range []string{clientsDir, edgesDir} {
+		if dir := filepath.Join(s.Dir, parent, name); isDir(dir) {
+			return dir
+		}
 	}
 	return filepath.Join(s.Dir, nodesDir, name)
 }

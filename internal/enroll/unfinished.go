@@ -89,7 +89,7 @@ func readToken(dir string) (string, error) {
 // directories the condition holds.
 func (s *Site) enrolledWith(condition func(dir string) bool) (names []string) {
 	revoked := s.revokedDirs()
-	for _, parent := range []string{nodesDir, clientsDir} {
+	for _, parent := range []string{nodesDir, clientsDir, edgesDir} {
 		entries, _ := os.ReadDir(filepath.Join(s.Dir, parent)) // there may be none
 		for _, e := range entries {
 			if dir := filepath.Join(s.Dir, parent, e.Name()); condition(dir) && !revoked(dir) {
