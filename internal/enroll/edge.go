@@ -48,8 +48,8 @@ func (e Edge) check() error {
 	return nil
 }
 
-// EnrollEdge issues the certificate with which an edge serves its nodes, and with which it connects to its hub unless
-// the site issues tokens: then it also issues a token for that. It writes them with an appliance.toml for the edge to
+// EnrollEdge issues the certificate with which an edge serves its nodes and connects to its hub. If the site issues
+// tokens, it issues one for that connection. It writes them with an appliance.toml for the edge to
 // a directory under edges/ in the site's directory, and returns that directory. The edge admits the nodes and clients
 // that are enrolled in the same directory.
 func (s *Site) EnrollEdge(e Edge, now time.Time) (dir string, err error) {
@@ -96,9 +96,7 @@ func (s *Site) edgePair(name string, now time.Time) (files, error) {
 		return nil, err
 	}
 	template := brokerTemplate(name, now)
-	if !s.IssuesTokens() {
-		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
-	}
+	template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	certificate, err := s.authority.Issue(template, private.Public())
 	if err != nil {
 		return nil, err

@@ -59,10 +59,7 @@ func TestSite_EnrollEdgeWithCertificate(t *testing.T) {
 func TestSite_EnrollEdgeWithToken(t *testing.T) {
 	s := newSite(t, true)
 	dir := enrollCollector1(t, s, false)
-	leaf := leafOf(t, s, x509.ExtKeyUsageServerAuth, dir, "cert.pem")
-	if len(leaf.ExtKeyUsage) != 1 {
-		t.Errorf("the certificate has the usages %v", leaf.ExtKeyUsage)
-	}
+	leafOf(t, s, x509.ExtKeyUsageServerAuth, dir, "cert.pem")
 	issuer, err := choria.PublicKey(s.IssuerKey())
 	if err != nil {
 		t.Fatal(err)
