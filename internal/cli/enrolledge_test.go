@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -68,9 +69,20 @@ func sitesOf(t *testing.T, file string) map[string]string {
 }
 
 func TestEnroll_EdgesMayForward(t *testing.T) {
+	t.Run("with the table that init writes", func(t *testing.T) { testEdgesMayForward(t, true) })
+	t.Run("without", func(t *testing.T) { testEdgesMayForward(t, false) })
+}
+
+func testEdgesMayForward(t *testing.T, hasTable bool) {
 	s := &madeSite{t: t, dir: filepath.Join(t.TempDir(), "site")}
 	config := filepath.Join(s.dir, "appliance.toml")
 	s.muster("init", "--name", "hub.example.net")
+	if text, err := os.ReadFile(config); err != nil || !bytes.Contains(text, []byte("\n[broker.sites]\n")) {
+		t.Fatalf("%s %v", text, err)
+	} else if !hasTable {
+		before, _, _ := bytes.Cut(text, []byte("\n# Appliances that forward"))
+		write(t, config, string(before))
+	}
 	out := s.muster("enroll", "--site", "ams", "collector1.ams.example.net")
 	if !strings.Contains(out, "Restart the hub") {
 		t.Errorf("the first site needs a restart:\n%s", out)
@@ -101,6 +113,7 @@ func TestEnroll_SitesAreForTheOperatorToAdd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, _, _ = bytes.Cut(text, []byte("[broker.sites]"))
 	edited := strings.Replace(string(text), "[broker]\n", "[broker]\nsites = {fra = \"collector1.fra.example.net\"}\n", 1)
 	write(t, config, edited)
 	out := s.muster("enroll", "--site", "ams", "collector1.ams.example.net")
@@ -120,7 +133,7 @@ func TestEnroll_EdgesThatAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, config, "site = \"lhr\"\n"+string(text)+"\n[broker.sites]\nams = \"collector1.ams.example.net\"\n")
+	write(t, config, "site = \"lhr\"\n"+string(text)+"ams = \"collector1.ams.example.net\"\n")
 	for name, test := range map[string]struct {
 		args   []string
 		status int

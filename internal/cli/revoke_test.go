@@ -273,6 +273,7 @@ func TestRotate_IssuerLeavesOtherConfigurationsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, key, _ := strings.Cut(string(text), "\nchoria = ")
+	key, _, _ = strings.Cut(key, "\n")
 	inline := strings.Replace(string(text), "[broker.issuers]\nchoria = "+key, "", 1)
 	inline = strings.Replace(inline, "[broker]\n", "[broker]\nissuers = {choria = "+strings.TrimSpace(key)+"}\n", 1)
 	write(t, file, inline)

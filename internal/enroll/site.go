@@ -158,10 +158,14 @@ listen = %q
 		// Without a CA here the broker accepts no client certificates: nodes have tokens.
 		fmt.Fprintf(&b, "revoked_tokens = %q\n\n[broker.tls]\ncert = %q\nkey = %q\n\n[broker.issuers]\n%s = %q\n",
 			s.RevokedTokens(), filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), s.issuerName, s.IssuerKey())
-		return b.String()
+	} else {
+		fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\nca = %q\ncrl = %q\n",
+			filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA), s.CRL())
 	}
-	fmt.Fprintf(&b, "\n[broker.tls]\ncert = %q\nkey = %q\nca = %q\ncrl = %q\n",
-		filepath.Join(s.Dir, fileCert), filepath.Join(s.Dir, fileKey), filepath.Join(s.Dir, fileCA), s.CRL())
+	b.WriteString(`
+# Appliances that forward to this one: the name of the edge of each site. "muster enroll --site" adds them.
+[broker.sites]
+`)
 	return b.String()
 }
 
