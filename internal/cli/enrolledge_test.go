@@ -10,6 +10,8 @@ import (
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // enrollEdge enrolls the edge localhost of a site, copies its files to a directory of the edge, and returns the
@@ -31,7 +33,9 @@ func (s *madeSite) enrollEdge(site string, flags ...string) (config string) {
 	return config
 }
 
-func TestEnroll_EdgeRunsAndAdmitsNodesOfTheHub(t *testing.T) {
+// TestEnroll_EdgeForwardsWhatNodesRegister follows what enroll prints: a node that is enrolled at the hub registers at the
+// edge, and its registration arrives at the hub.
+func TestEnroll_EdgeForwardsWhatNodesRegister(t *testing.T) {
 	for verified, flags := range map[string][]string{"x509": nil, "jwt": {"--issuer"}} {
 		t.Run(verified, func(t *testing.T) {
 			hub := newMadeSite(t, flags...)
@@ -40,6 +44,7 @@ func TestEnroll_EdgeRunsAndAdmitsNodesOfTheHub(t *testing.T) {
 			if status != statusOK || strings.Contains(out+errOut, "warning") {
 				t.Fatalf("%d %s%s", status, out, errOut)
 			}
+			hub.restart() // for the first site
 			edge := startProcess(t, config)
 			node := hub.enroll("web1.ams.example.net", "--broker", edge.broker)
 			if have := node.keys["plugin.choria.middleware_hosts"]; have != "nats://"+edge.broker {
@@ -54,8 +59,32 @@ func TestEnroll_EdgeRunsAndAdmitsNodesOfTheHub(t *testing.T) {
 				}
 				return nil
 			})
+			wait.Eventually(t, func() error { return hub.has("choria.sites.ams.choria.node_metadata.web1.ams.example.net") })
 		})
 	}
+}
+
+// has returns an error unless the stream of registrations has a message on a subject.
+func (s *madeSite) has(subject string) error {
+	token, err := os.ReadFile(filepath.Join(s.dir, "data", "admin.token"))
+	if err != nil {
+		return err
+	}
+	nc, err := nats.Connect(s.broker, nats.Token(string(token)), nats.RootCAs(filepath.Join(s.dir, "ca.pem")))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	stream, err := js.Stream(s.t.Context(), "CHORIA_REGISTRATION")
+	if err != nil {
+		return err
+	}
+	_, err = stream.GetLastMsgForSubject(s.t.Context(), subject)
+	return err
 }
 
 // sitesOf returns [broker.sites] of a configuration file.
