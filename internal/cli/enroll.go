@@ -60,8 +60,8 @@ with --broker when you enroll them.`,
 	cmd.Flags().StringVar(&e.dir, "dir", "", "directory that \"muster init\" wrote; required")
 	cmd.Flags().BoolVar(&e.client, "client", false, "enroll a client, that is, a user of Choria's commands")
 	cmd.Flags().StringVar(&e.site, "site", "", "enroll the edge of this site")
-	cmd.Flags().StringVar(&e.broker, "broker", "", "host and port of the broker that the node, client or edge connects to; "+
-		"default: that of the directory")
+	cmd.Flags().StringVar(&e.broker, "broker", "", "host and port of the broker to which the node, client or edge "+
+		"connects; default: that of the directory")
 	cmd.Flags().StringVar(&e.installDir, "install-dir", "", "directory on the other machine to which you copy the files; "+
 		"default: "+nodeDir+" for nodes, "+clientDir+" for clients, /etc/muster for edges")
 	cmd.Flags().StringVar(&e.collective, "collective", "",

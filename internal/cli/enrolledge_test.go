@@ -33,8 +33,8 @@ func (s *madeSite) enrollEdge(site string, flags ...string) (config string) {
 	return config
 }
 
-// TestEnroll_EdgeForwardsWhatNodesRegister follows what enroll prints: a node that is enrolled at the hub registers at the
-// edge, and its registration arrives at the hub.
+// TestEnroll_EdgeForwardsWhatNodesRegister follows what enroll prints: a node that is enrolled at the hub registers at
+// the edge, and its registration arrives at the hub.
 func TestEnroll_EdgeForwardsWhatNodesRegister(t *testing.T) {
 	for verified, flags := range map[string][]string{"x509": nil, "jwt": {"--issuer"}} {
 		t.Run(verified, func(t *testing.T) {
@@ -146,7 +146,8 @@ func TestEnroll_SitesAreForTheOperatorToAdd(t *testing.T) {
 	edited := strings.Replace(string(text), "[broker]\n", "[broker]\nsites = {fra = \"collector1.fra.example.net\"}\n", 1)
 	write(t, config, edited)
 	out := s.muster("enroll", "--site", "ams", "collector1.ams.example.net")
-	if !strings.Contains(out, "Add this line to [broker.sites] in "+config+":\n\n  ams = \"collector1.ams.example.net\"\n") {
+	want := "Add this line to [broker.sites] in " + config + ":\n\n  ams = \"collector1.ams.example.net\"\n"
+	if !strings.Contains(out, want) {
 		t.Errorf("the line is not printed:\n%s", out)
 	}
 	if after, err := os.ReadFile(config); err != nil || string(after) != edited {
@@ -219,8 +220,10 @@ func TestEnroll_EdgeAdmitsAsTheHubDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	have := fmt.Sprintf("%+v %v %s", edge.Broker.Roles, edge.Broker.Collectives, edge.Broker.MainCollective)
-	if want := fmt.Sprintf("%+v %v %s", hub.Broker.Roles, hub.Broker.Collectives, hub.Broker.MainCollective); have != want {
+	admission := func(c *appliance.Config) string {
+		return fmt.Sprintf("%+v %v %s", c.Broker.Roles, c.Broker.Collectives, c.Broker.MainCollective)
+	}
+	if have, want := admission(edge), admission(hub); have != want {
 		t.Errorf("have %s\nwant %s", have, want)
 	}
 }

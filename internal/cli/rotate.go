@@ -66,8 +66,8 @@ func (p *program) rotateCA(s *enroll.Site, r rotation) error {
 		fmt.Fprintln(p.out, "The CA is being rotated: the old one counts beside the new one.")
 	}
 	if edges := s.Edges(); len(edges) > 0 {
-		fmt.Fprintf(p.out, "Begin with the edges (%s): enroll them again with --site, copy their files to them, and restart\n"+
-			"them. An edge without the new ca.pem refuses certificates of the new CA.\n", strings.Join(edges, " "))
+		fmt.Fprintf(p.out, "Begin with the edges (%s): enroll them again with --site, copy their files to them, and\n"+
+			"restart them. An edge without the new ca.pem refuses certificates of the new CA.\n", strings.Join(edges, " "))
 	}
 	next := "Enroll each node and client again and copy its files to it; clients with --client:"
 	command := r.enrollAgain()
