@@ -143,9 +143,10 @@ func (l *link) noteError(err error) {
 func (l *link) isUp() bool { return l.nc != nil && l.nc.IsConnected() }
 
 func (l *link) status() (up bool, since time.Time, lastErr string) {
+	up = l.isUp() // before the lock: the library calls Dial with its own lock held
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.isUp(), l.since, l.lastErr
+	return up, l.since, l.lastErr
 }
 
 // watch ends requests without an answer, and the socket of a link that is dead, until ctx is done.
