@@ -48,9 +48,7 @@ one whose directory this is, its hub. NAME is the host name of the edge. The hub
 gets the site. Nodes and clients that are enrolled in the directory can connect to the edge: name it
 with --broker when you enroll them.`,
 		Example: `  muster enroll web1.example.net --dir /etc/muster
-  muster enroll --client rip --dir /etc/muster
-  muster enroll --site ams collector1.ams.example.net --dir /etc/muster
-  muster enroll web1.ams.example.net --broker collector1.ams.example.net:4222 --dir /etc/muster`,
+  muster enroll --site ams collector1.ams.example.net --dir /etc/muster`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			e.name = args[0]
