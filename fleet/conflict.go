@@ -23,6 +23,7 @@ import (
 type Conflict struct {
 	Since       time.Time       `json:"since"`       // when both were connected
 	Connections []ConflictParty `json:"connections"` // two; none until both are connected again after a restart
+	reason      string          // of a node of another site: as its edge describes the conflict
 }
 
 // ConflictParty is one of the connections in a conflict.
@@ -33,6 +34,9 @@ type ConflictParty struct {
 
 // String describes the conflict.
 func (c *Conflict) String() string {
+	if c.reason != "" {
+		return c.reason
+	}
 	if len(c.Connections) < 2 {
 		return "two nodes used this identity before the appliance was restarted"
 	}
@@ -83,6 +87,9 @@ func (n *node) conflictOf() *Conflict {
 		return nil
 	}
 	c := &Conflict{Since: n.conflict, Connections: []ConflictParty{}}
+	if n.remote != nil {
+		c.reason = n.remote.rivals.Value()
+	}
 	for _, rival := range n.connections.rivals() {
 		c.Connections = append(c.Connections, ConflictParty{rival.address, rival.since})
 	}

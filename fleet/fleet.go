@@ -107,6 +107,8 @@ type Fleet struct {
 	sitesAdded chan struct{}                   // has an element when events of new sites must be read
 	edgeNames  atomic.Pointer[map[string]bool] // names of edges
 
+	storesForwarded atomic.Bool // the stream of events has the subject of forwarded ones
+
 	shared       atomic.Int64  // registry.shared
 	budget       indexBudget   // of the index
 	skippedFacts atomic.Uint64 // registrations whose facts were not read, see readsFacts
@@ -174,7 +176,7 @@ func (f *Fleet) connect(context.Context) (err error) {
 			f.outbox.limit = int(min(memory/waitingMemory, maxWaiting))
 		}
 		f.wg.Go(f.outbox.run)
-		emit = f.outbox.put
+		emit = f.emitStored
 	}
 	var now time.Time
 	now, f.stepped = f.opts.Clock()

@@ -24,6 +24,7 @@ type forwarded struct {
 	sequence uint64 // of its last event, in the stream of events; 0: none was read
 	source   source // of its last event
 	reason   interned
+	rivals   interned // reason of its conflict
 	address  string
 	snapshot uint64    // number of the last snapshot that had the node
 	hidden   time.Time // since when it is hidden; zero: it is in the view
@@ -85,29 +86,47 @@ func (r *registry) applyNodeEvent(s *remoteSite, e *Event, at position, now time
 	n.remote.source = at.source
 	switch e.Event {
 	case eventConflict:
-		n.conflict = e.Since
-		s.conflicts[n.name] = n
+		n.conflict, n.remote.rivals = e.Since, unique.Make(printableText(e.Reason, maxReason))
 	case eventConflictEnd:
-		n.conflict = time.Time{}
-		delete(s.conflicts, n.name)
+		n.conflict, n.remote.rivals = time.Time{}, interned{}
 	default:
 		r.setForwarded(n, e, now)
 	}
+	s.noteConflict(n)
 }
+
+// noteConflict keeps the list of nodes that are in the view and in conflict.
+func (s *remoteSite) noteConflict(n *node) {
+	if n.conflict.IsZero() || !n.isShown() {
+		delete(s.conflicts, n.name)
+	} else {
+		s.conflicts[n.name] = n
+	}
+}
+
+// isShown reports whether a node of another site is in the view.
+func (n *node) isShown() bool { return n.remote.hidden.IsZero() }
 
 // setForwarded makes the state of a node that of an event.
 func (r *registry) setForwarded(n *node, e *Event, now time.Time) {
-	r.hide(n, now)
+	s := n.remote.site
+	if n.isShown() {
+		s.counts[n.announced]--
+	}
 	n.Received, n.Ended, n.ShutdownAt = latest(n.Received, e.Received), e.Ended, e.ShutdownAt
 	n.gaps = gapsOf(e.interval())
 	n.announced, n.since = e.To, e.Since
 	n.remote.reason = unique.Make(printableText(e.Reason, maxReason))
 	n.remote.address = printableText(e.Address, maxAddress)
-	if e.To == Forgotten {
-		n.facts, n.factsRead, n.conflict = nil, 0, time.Time{}
-		return
+	switch {
+	case e.To != Forgotten:
+		s.counts[e.To]++
+		if !n.isShown() {
+			r.show(n)
+		}
+	case n.isShown():
+		r.hide(n, now)
 	}
-	r.show(n)
 }
 
 // show adds a hidden node to the view.
@@ -116,20 +135,15 @@ func (r *registry) show(n *node) {
 	delete(s.hidden, n.name)
 	n.remote.hidden = time.Time{}
 	s.nodes[n.name] = n
-	s.counts[n.announced]++
 	r.byName.Set(n)
 }
 
 // hide removes a node from the view and remembers its position, so that an older event does not bring it back.
 func (r *registry) hide(n *node, now time.Time) {
 	s := n.remote.site
-	if s.nodes[n.name] != n {
-		return
-	}
 	delete(s.nodes, n.name)
-	delete(s.conflicts, n.name)
-	s.counts[n.announced]--
 	r.byName.Delete(n)
+	n.facts, n.factsRead, n.conflict = nil, 0, time.Time{}
 	n.remote.hidden = now
 	s.hidden[n.name] = n
 }

@@ -3,10 +3,12 @@ package fleet
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/subject"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -51,8 +53,8 @@ func (f *Fleet) followForwarded(ctx context.Context) error {
 		fd, err = f.openForwarded(ctx)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("read forwarded events: %w", err)
+	if err != nil && ctx.Err() == nil {
+		f.logNotRead(contract.StreamFleet, err) // keepForwarded tries again
 	}
 	f.wg.Go(func() { f.keepForwarded(fd) })
 	return nil
@@ -73,6 +75,11 @@ func (f *Fleet) openForwarded(ctx context.Context) (*feed, error) {
 	if err != nil {
 		return nil, err
 	}
+	stores := f.hasForwarded(s.CachedInfo().Config.Subjects)
+	f.storesForwarded.Store(stores)
+	if !stores {
+		return nil, errNoForwarded
+	}
 	last := lastOfEachSubject(false)
 	last.FilterSubject = subjectsForwarded
 	fd, err := f.newFeed(ctx, s, last)
@@ -86,6 +93,27 @@ func (f *Fleet) openForwarded(ctx context.Context) (*feed, error) {
 		return nil, err
 	}
 	return fd, nil
+}
+
+// errNoForwarded is why forwarded events are not read.
+var errNoForwarded = errors.New("the stream does not have the subject " + subjectsForwarded)
+
+// hasForwarded reports whether a stream with these subjects stores forwarded events.
+func (f *Fleet) hasForwarded(subjects []string) bool {
+	stored := subjectsForwarded
+	if f.opts.PublishPrefix != nil {
+		stored = f.opts.PublishPrefix(strings.Replace(stored, "*", "x", 1)) + stored
+	}
+	return slices.ContainsFunc(subjects, func(s string) bool {
+		return subject.Overlap(s, stored) || subject.Overlap(s, subjectsForwarded)
+	})
+}
+
+// emitStored passes an event to the outbox, unless the stream of events would not store it.
+func (f *Fleet) emitStored(e *Event) {
+	if e.correction == nil || f.storesForwarded.Load() {
+		f.outbox.put(e)
+	}
 }
 
 // readsEventsOf notes when the stream was created whose events are applied from now on. The sequences of another

@@ -28,6 +28,7 @@ type registry struct {
 	emit        func(*Event)     // must not call the registry
 
 	remotes   map[string]*remoteSite   // sites that forward here
+	listed    map[string]string        // the names of their edges
 	edges     map[string][]*remoteSite // the same sites, by the name of their edge
 	snapshots uint64                   // of all sites that began since the start
 	purged    time.Time                // when hidden nodes were last removed

@@ -52,6 +52,10 @@ type remoteSite struct {
 // setSites makes the sites those that are listed, each with the name of its edge. The nodes of a site that is not
 // listed any more leave the view. It reports whether a site is new.
 func (r *registry) setSites(edges map[string]string, now time.Time) (added bool) {
+	if maps.Equal(r.listed, edges) {
+		return false
+	}
+	r.listed = maps.Clone(edges)
 	for name, s := range r.remotes {
 		if _, listed := edges[name]; !listed {
 			r.removeSite(s)

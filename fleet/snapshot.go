@@ -29,7 +29,7 @@ func (p *snapshot) begin(page *uplink.Page, number uint64) error {
 	switch {
 	case page.ID == "" || len(page.Incarnation) > maxIncarnation:
 		return fmt.Errorf("the page of a snapshot has no id, or a long incarnation")
-	case page.Number == 1 && page.ID != p.id:
+	case page.Number == 0 && page.ID != p.id:
 		*p = snapshot{id: page.ID, number: number, first: newSource(page.Incarnation, page.Sequence)}
 	case page.ID != p.id || page.Number != p.page && page.Number != p.page+1:
 		return fmt.Errorf("page %d of a snapshot does not follow the last one: begin again", page.Number)
@@ -45,7 +45,7 @@ func (r *registry) applyPage(page *uplink.Page, now time.Time) error {
 	if err := s.snapshot.begin(page, r.snapshots+1); err != nil {
 		return err
 	}
-	if page.Number == 1 {
+	if page.Number == 0 {
 		r.snapshots++
 	}
 	s.snapshot.applied = now
@@ -87,11 +87,12 @@ func (r *registry) forgetMissing(s *remoteSite, p *snapshot, now time.Time) {
 // correct makes the state of a node that of an event which a snapshot has. It emits the event if the state changed.
 func (r *registry) correct(n *node, e *Event, p *snapshot, source source, now time.Time) {
 	from := n.announced
-	if !n.remote.hidden.IsZero() {
+	if !n.isShown() {
 		from = ""
 	}
 	n.remote.source = source
 	r.setForwarded(n, e, now)
+	n.remote.site.noteConflict(n)
 	if from == e.To {
 		return
 	}

@@ -130,13 +130,13 @@ func (e *testEdge) sendSnapshot(id string, size int) {
 	page := uplink.Page{Site: e.site, ID: id, Incarnation: e.incarnation, Sequence: e.sequence}
 	left := len(e.states)
 	send := func() {
-		page.Number++
 		page.Last = left == 0
 		a := e.s.request(contract.SiteSubject(e.site, contract.SubjectSnapshot), page)
 		if a.Error != "" {
 			e.s.tb.Fatal(a.Error)
 		}
 		page.Nodes = nil
+		page.Number++
 	}
 	for node, state := range e.states {
 		data, _ := json.Marshal(e.event(node, state, e.s.now()))
@@ -325,4 +325,174 @@ func TestFleet_SameNameAtTwoSitesIsTwoNodes(t *testing.T) {
 	if s := f.Summary(); s.Nodes != 4 || s.Sites["fra"] != 2 || s.States[Late] != 2 || s.Sites["ams"] != 1 {
 		t.Errorf("summary %+v", s)
 	}
+}
+
+// After a restart of the hub, its nodes and sites are what they were, without another event.
+func TestFleet_RestoresForwardedNodesAndSites(t *testing.T) {
+	s, edges := newHub(t, "ams1", "fra")
+	f, ams, fra := s.open(DefaultConfig()), edges[0], edges[1]
+	ams.change(Up, s.now(), names(50)...)
+	fra.change(Up, s.now(), names(50)...)
+	first := fra.message(fra.event(nodeName(49), Down, s.now()))
+	fra.change(Down, s.now(), names(20)...)
+	fra.change(Forgotten, s.now(), names(10)...)
+	fra.store(first)
+	first.Header.Del(contract.HeaderMsgID)
+	fra.change(Late, s.now(), nodeName(49))
+	fra.store(first) // a second time, after a later event of the node
+	ams.beat()
+	fra.beat()
+	s.ahead.Add(int64(91 * time.Second))
+	ams.beat()
+	s.awaitSite(f, "fra", SiteDown)
+	ams.awaitNodes(f)
+	fra.awaitNodes(f)
+	f.awaitOutbox(t)
+	before, last := s.storedEvents(f, 0)
+	asOf, _ := f.Site("fra")
+	s.killFleet(f)
+
+	f = s.open(DefaultConfig())
+	ams.awaitNodes(f)
+	fra.awaitNodes(f)
+	status, _ := f.Site("fra")
+	if status.State != SiteDown || !status.AsOf.Equal(asOf.AsOf) || status.Nodes[Down] != 10 {
+		t.Errorf("%+v, want as of %s", status, asOf.AsOf)
+	}
+	s.ahead.Add(int64(60 * time.Second))
+	if status, _ := f.Site("ams1"); status.State != SiteUp {
+		t.Errorf("%+v", status)
+	}
+	fra.beat()
+	ams.beat()
+	s.awaitSite(f, "fra", SiteUp)
+	f.awaitOutbox(t)
+	if after, _ := s.storedEvents(f, last); len(after) != 1 || after[0].Event != eventSiteUp || after[0].Site != "fra" {
+		t.Errorf("%d events before the restart, and %d after it", len(before), len(after))
+	}
+}
+
+// An event that was lost, and a node that the edge forgot without one, are repaired by a snapshot, also at the next
+// start.
+func TestFleet_SnapshotRepairsLostEvents(t *testing.T) {
+	s, edges := newHub(t, "ams1")
+	f, ams := s.open(DefaultConfig()), edges[0]
+	ams.change(Up, s.now(), names(100)...)
+	ams.awaitNodes(f)
+	if ams.beat() || ams.beat() {
+		t.Fatal("the hub wants a snapshot")
+	}
+	ams.message(ams.event(nodeName(0), Down, s.now())) // never arrives
+	ams.states[nodeName(0)] = Down
+	delete(ams.states, nodeName(1))
+	ams.states[nodeName(100)] = Late
+	if ams.beat() || !ams.beat() {
+		t.Fatal("the hub does not want a snapshot")
+	}
+	ams.sendSnapshot("s1", 30)
+	ams.awaitNodes(f)
+	f.awaitOutbox(t)
+	if status, _ := f.Site("ams1"); status.Corrections != 3 {
+		t.Errorf("%d corrections, want 3", status.Corrections)
+	}
+	if ams.beat() || ams.beat() {
+		t.Error("the hub wants another snapshot")
+	}
+	events, last := s.storedEvents(f, 0)
+	for _, e := range events[len(events)-3:] {
+		if e.Site != "ams1" || e.Node == "" {
+			t.Errorf("%+v", e)
+		}
+	}
+	s.killFleet(f)
+	f = s.open(DefaultConfig())
+	ams.awaitNodes(f)
+	ams.change(Up, s.now(), nodeName(0), nodeName(1)) // later events win
+	ams.awaitNodes(f)
+	if after, _ := s.storedEvents(f, last); len(after) != 2 {
+		t.Errorf("%d events", len(after))
+	}
+}
+
+// A site that is listed while the hub runs is shown with what it has forwarded before.
+func TestFleet_ListsSitesWhileItRuns(t *testing.T) {
+	s, edges := newHub(t, "ams1", "fra")
+	s.edges.Store(nil)
+	f := s.open(DefaultConfig())
+	edges[1].change(Up, s.now(), names(10)...)
+	request := contract.SiteSubject("fra", contract.SubjectHeartbeat)
+	if a := s.request(request, edges[1].heartbeat()); !strings.Contains(a.Error, "not listed") {
+		t.Errorf("answer %+v", a)
+	}
+	if _, ok := f.Site("fra"); ok {
+		t.Error("the site is known")
+	}
+	s.edges.Store(&map[string]string{"fra": "fra.example.net"})
+	edges[1].awaitNodes(f)
+	edges[1].change(Down, s.now(), names(5)...)
+	edges[1].awaitNodes(f)
+	s.edges.Store(&map[string]string{"ams1": "ams1.example.net"})
+	waitForNodes(t, f, 0)
+	other := edges[0].heartbeat()
+	other.Site = "fra"
+	if a := s.request(contract.SiteSubject("ams1", contract.SubjectHeartbeat), other); a.Error == "" {
+		t.Error("a heartbeat that names another site is accepted")
+	}
+	if a := s.request(contract.SiteSubject("ams1", contract.SubjectSnapshot), "x"); a.Error == "" {
+		t.Error("a page that cannot be read is accepted")
+	}
+}
+
+// The stream of events may not have the subjects of sites; the view opens all the same, and snapshots fill it.
+func TestFleet_OpensWithoutForwardedEvents(t *testing.T) {
+	s, edges := newHub(t, "ams1")
+	if err := s.js.DeleteStream(t.Context(), contract.StreamFleet); err != nil {
+		t.Fatal(err)
+	}
+	s.createStream(contract.StreamFleet, contract.SubjectFleet+">")
+	f, ams := s.open(DefaultConfig()), edges[0]
+	ams.states[nodeName(0)] = Down
+	ams.beat()
+	ams.beat()
+	ams.sendSnapshot("s1", 10)
+	ams.awaitNodes(f)
+}
+
+// Registrations of other sites have facts of their nodes and no others; their times are not those of nodes here.
+func TestFleet_ReadsForwardedRegistrations(t *testing.T) {
+	s, edges := newHub(t, "fra")
+	f, fra := s.open(DefaultConfig()), edges[0]
+	forwarded := func(text string) *nats.Msg {
+		m := nats.NewMsg(contract.SiteSubject("fra", contract.SubjectNodeMetadata+nodeName(0)))
+		m.Header = s.adapterHeader(0)
+		m.Data = output(0, "1", inventoryBody(t, `{"facts":{"os":{"name":"`+text+`"}}}`))
+		return m
+	}
+	s.register(1, func(n int) []byte { return output(n, "1", inventoryBody(t, `{"facts":{"os":{"name":"Debian"}}}`)) })
+	fra.store(forwarded("Fedora"), forwarded("Alpine"))
+	fra.change(Down, s.now(), nodeName(0), nodeName(1))
+	id := NodeID{"fra", nodeName(0)}
+	check := func() error {
+		own, _, err := f.Detail(t.Context(), NodeID{"ams", nodeName(0)})
+		if err != nil || len(own.Registrations) != 1 || own.FactText("os.name") != "Debian" {
+			return fmt.Errorf("own: %+v %w", own, err)
+		}
+		other, _, err := f.Detail(t.Context(), id)
+		if err != nil || len(other.Registrations) != 2 || other.FactText("os.name") != "Alpine" || other.State != Down {
+			return fmt.Errorf("other: %+v %w", other, err)
+		}
+		d, _, err := f.Diff(t.Context(), id)
+		if err != nil || len(d.Changes) != 1 {
+			return fmt.Errorf("%+v %w", d, err)
+		}
+		return nil
+	}
+	wait.Eventually(t, check)
+	page, err := f.Nodes(Query{Where: parseWhere(t, "os.name=Alpine")})
+	if err != nil || len(page.Nodes) != 1 || page.Nodes[0].ID() != id {
+		t.Errorf("%+v, %v", page, err)
+	}
+	s.killFleet(f)
+	f = s.open(DefaultConfig())
+	wait.Eventually(t, check)
 }

@@ -89,7 +89,7 @@ type Answer struct {
 type Page struct {
 	Site        string `json:"site"`
 	ID          string `json:"id"`     // of the snapshot: the same on all its pages
-	Number      int    `json:"number"` // counts the pages of a snapshot, from 1
+	Number      int    `json:"number"` // counts the pages of a snapshot, from 0
 	Last        bool   `json:"last"`
 	Incarnation string `json:"incarnation"`
 	// Sequence is that of the last event in the stream MUSTER_FLEET of the edge before the page was made. The page
