@@ -58,6 +58,8 @@ type copier struct {
 	lineage  lineage
 	started  uint64                  // messages up to this one may have been forwarded by an earlier process
 	known    map[string]*hubMessage  // last messages at the hub, by subject, while there are such messages
+	numbered uint64                  // messages that were published
+	latest   map[string]sentMessage  // that the hub stored last, by subject; only of subjects of several senders
 	opened   bool                    // the stream was opened before
 	catching bool                    // the reader gets only the last message of each subject
 	restart  context.CancelCauseFunc // ends the reader; nil: it does not read
@@ -72,7 +74,8 @@ func newCopier(f *Forwarder, cfg *Stream, l *link) *copier {
 		f: f, cfg: cfg, link: l, isData: cfg.Name != contract.StreamFleet, limiter: rate.NewLimiter(rate.Inf, 0),
 		selector: newSelector(cfg, f.opts.Volatile), reads: throttle.New(time.Minute),
 		wake: make(chan struct{}, 1), room: make(chan struct{}, 1),
-		senders: newSenders(), window: map[uint64]*message{}, known: map[string]*hubMessage{}, hubName: cfg.Name,
+		senders: newSenders(), window: map[uint64]*message{}, known: map[string]*hubMessage{},
+		latest: map[string]sentMessage{}, hubName: cfg.Name,
 	}
 }
 
@@ -150,9 +153,7 @@ func (c *copier) linkUp() {
 	if c.restart != nil && c.cfg.Catchup == CatchupLast && !c.catching && c.unread > uint64(maxPending(c.f.cfg.Window)) {
 		c.restart(errCatchUp)
 	}
-	for _, waiting := range c.retries.TakeAll() {
-		c.senders.makeReady(waiting)
-	}
+	c.senders.makeReadyFirst(c.retries.TakeAll()) // before what is new on the same subjects, see isStored
 	c.mu.Unlock()
 	signal(c.wake)
 }
@@ -232,6 +233,7 @@ func (c *copier) finish(m *message, o outcome) {
 	defer c.mu.Unlock()
 	if o == forwarded {
 		c.sent.add(m.size(), c.f.opts.Now())
+		c.noteLatest(m)
 	}
 	if o != rejected {
 		c.problem = ""

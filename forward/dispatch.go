@@ -135,6 +135,7 @@ func (c *copier) publish(m *message) {
 	if m.out == nil {
 		m.out = c.outgoing(m)
 	}
+	c.number(m)
 	err := c.link.request(m.target, m.out, m.data, func(r reply) { c.acked(m, r) })
 	switch {
 	case err == nil:
@@ -145,6 +146,14 @@ func (c *copier) publish(m *message) {
 		c.release(m, 0)
 		c.retry(m, err.Error())
 	}
+}
+
+// number notes where a message is published.
+func (c *copier) number(m *message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.numbered++
+	m.sent = place{c.link.connections.Load(), c.numbered}
 }
 
 // acked handles the ack of a message, or that there is none.

@@ -80,9 +80,52 @@ func (c *copier) isStored(m *message, last *hubMessage) bool {
 		return true
 	}
 	c.mu.Lock()
-	known := c.lineage
-	c.mu.Unlock()
-	return m.alone && known.precedes(m.sequence, m.stored, last.source)
+	defer c.mu.Unlock()
+	if m.alone {
+		return c.lineage.precedes(m.sequence, m.stored, last.source)
+	}
+	return m.published && c.sentBefore(m, last.id)
+}
+
+// sentMessage is a message that the hub has stored, and where it was published.
+type sentMessage struct {
+	id   string
+	sent place
+}
+
+// maxLatest is how many subjects of several senders are remembered.
+const maxLatest = 10_000
+
+// noteLatest remembers m as the last message that the hub stored on a subject of several senders. The mutex must be
+// locked.
+func (c *copier) noteLatest(m *message) {
+	if m.alone {
+		return
+	}
+	if len(c.latest) >= maxLatest {
+		clear(c.latest)
+	}
+	if c.latest[m.target].sent.number < m.sent.number {
+		c.latest[m.target] = sentMessage{c.messageID(m), m.sent}
+	}
+}
+
+// sentBefore reports whether m was published before the message with that id, over the same connection: then the hub
+// has it too. Messages of several senders on one subject are not published in the order of their sequences. The
+// mutex must be locked.
+func (c *copier) sentBefore(m *message, id string) bool {
+	before := func(sent place) bool {
+		return sent.connection == m.sent.connection && m.sent.number <= sent.number
+	}
+	if latest := c.latest[m.target]; latest.id == id {
+		return before(latest.sent)
+	}
+	for _, other := range c.order {
+		if !other.resolved && other.target == m.target && c.messageID(other) == id {
+			return before(other.sent)
+		}
+	}
+	return false
 }
 
 // storedBefore returns the outcome of a message that the hub has already.

@@ -46,6 +46,8 @@ type link struct {
 	answered atomic.Int64 // when an answer to a request arrived last, or a connection began
 	probing  atomic.Bool
 
+	connections atomic.Uint64 // that were made
+
 	mu       sync.Mutex
 	socket   net.Conn // the current one; nil before the first
 	since    time.Time
@@ -116,6 +118,7 @@ func (l *link) noteAnswer() {
 
 func (l *link) connected() {
 	l.noteAnswer()
+	l.connections.Add(1)
 	l.mu.Lock()
 	l.since, l.lastErr = l.now(), ""
 	l.mu.Unlock()

@@ -28,6 +28,7 @@ type message struct {
 	attempts  int  // without success
 	published bool // by this process, at least once, and there was no ack
 	resolved  bool
+	sent      place // where it was published last
 
 	// uncertain is true while the hub may have the message: an attempt had no ack, or an earlier process may have
 	// forwarded it. The hub is then asked for the last message on the subject.
@@ -36,6 +37,10 @@ type message struct {
 	last      *hubMessage
 	asked     int // how often the hub refused to answer
 }
+
+// place is where in the order of all that was published a message is. The hub receives what was published over one
+// connection in this order.
+type place struct{ connection, number uint64 }
 
 // newMessage returns the message that was read from the stream.
 func (c *copier) newMessage(m jetstream.Msg, meta *jetstream.MsgMetadata) *message {

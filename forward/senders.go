@@ -27,6 +27,12 @@ func (s *senders) push(m *message) {
 // makeReady makes the first message of a sender one of those that are published next.
 func (s *senders) makeReady(m *message) { s.ready = append(s.ready, m) }
 
+// makeReadyFirst makes the first messages of some senders those that are published next.
+func (s *senders) makeReadyFirst(messages []*message) {
+	s.ready = append(messages, s.ready[s.begin:]...)
+	s.begin = 0
+}
+
 // peek returns the message to publish next; nil: none is ready.
 func (s *senders) peek() *message {
 	if s.begin == len(s.ready) {
