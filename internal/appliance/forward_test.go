@@ -20,12 +20,9 @@ import (
 // hubText is the configuration of a lab that takes what edges forward.
 const hubText = `
 site = "hub"
-[stream.CHORIA_REGISTRATION]
-subjects = ["choria.node_metadata.>", "choria.sites.*.choria.node_metadata.>"]
-allow_direct = true
-[stream.MUSTER_FLEET]
-subjects = ["muster.fleet.>", "choria.sites.*.muster.fleet.>"]
-allow_direct = true
+[broker.sites]
+ams = "ams.test"
+lon = "lon.test"
 `
 
 // edgeText returns the configuration of an edge of a hub, and forwards all registrations.
