@@ -78,6 +78,9 @@ func admitUnprovenEdge(a *authenticator, c *connectionAttempt) (admission, error
 	return as, nil
 }
 
+// Sites returns the sites in force, with the names of their edges. The caller must not change the map.
+func (b *Broker) Sites() map[string]string { return b.auth.edges.Load().sites }
+
 // SitesOf returns the sites that a connection which is admitted as an edge with that name forwards for, sorted; none:
 // no edge has the name.
 func (b *Broker) SitesOf(name string) []string { return b.auth.edges.Load().sites.of(name) }

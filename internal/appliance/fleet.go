@@ -36,6 +36,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		LastRejected:  a.lastRejected,
 		DialShutdowns: a.dialShutdowns,
 		Connections:   a.listConnections,
+		SiteEdges:     a.broker.Sites,
 		PublishPrefix: a.private.Prefix,
 		Log:           a.opts.Log.Named("fleet"),
 	})

@@ -31,6 +31,9 @@ func (a *Appliance) openForwards(ctx context.Context) error {
 			Disk:          a.disk,
 			Log:           a.opts.Log.Named("forward").Named(cfg.Name),
 		}
+		if a.fleet != nil {
+			options.Fleet, options.Sites = a.fleet, a.fleet.SiteHeartbeats
+		}
 		f := forward.New(*cfg, options)
 		if err := f.Open(ctx); err != nil {
 			return fmt.Errorf("forward %s: %w", cfg.Name, err)

@@ -3,17 +3,20 @@ package appliance_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/muster-appliance/muster/internal/uplink"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -164,4 +167,50 @@ func TestForward_RateLimitsData(t *testing.T) {
 	if all := forwarded(); all < 2*limited {
 		t.Errorf("%d bytes were forwarded in all, so the limit is not shown", all)
 	}
+}
+
+// nodeAt returns the state of a node as an appliance shows it; empty: it does not.
+func nodeAt(t *testing.T, a *appliance.Appliance, site, name string) string {
+	t.Helper()
+	var node struct {
+		State string `json:"state"`
+		Site  string `json:"site"`
+	}
+	if status := testkit.GetJSON(t, a, "/api/v1/nodes/"+name+"?site="+site, &node); status != http.StatusOK {
+		return ""
+	}
+	return node.State
+}
+
+func TestForward_HubShowsWhatTheEdgeDecided(t *testing.T) {
+	hub := testkit.Appliance(t, hubText)
+	edge := testkit.Appliance(t, edgeText(hub, "ams", "")+"[fleet]\ndisconnect_grace = \"1s\"\n")
+	nc := testkit.Connect(t, edge, nats.Name("web1.example.net"))
+	_, raw := testkit.Registration(t, "web1.example.net", 1, 100)
+	if err := nc.Publish(testkit.Subject, raw); err != nil {
+		t.Fatal(err)
+	}
+	shown := func(state string) {
+		t.Helper()
+		wait.Eventually(t, func() error {
+			if have := nodeAt(t, hub, "ams", "web1.example.net"); have != state {
+				return fmt.Errorf("the node is %q, not %q", have, state)
+			}
+			return nil
+		})
+	}
+	shown("up")
+	nc.Close()
+	shown("down")
+	if have := nodeAt(t, hub, "hub", "web1.example.net"); have != "" {
+		t.Errorf("the node is %s at the hub's own site", have)
+	}
+	wait.Eventually(t, func() error {
+		var site fleet.SiteStatus
+		testkit.GetJSON(t, hub, "/api/v1/sites/ams", &site)
+		if site.State != fleet.SiteUp || site.Nodes[fleet.Down] != 1 || site.Streams[contract.StreamFleet].Forwarded != 2 {
+			return fmt.Errorf("have %+v", site)
+		}
+		return nil
+	})
 }
