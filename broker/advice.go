@@ -36,6 +36,7 @@ const (
 	adviceSystem         = "the user of [broker.system]"
 	advicePubSubjects    = "role admin, or pub_subjects in its token"
 	adviceSubSubjects    = "role admin, or sub_subjects in its token"
+	adviceSites          = "broker.sites, for an edge of that site"
 )
 
 // adviceRule is a row of a table: what allows the subjects that match the pattern.
@@ -138,6 +139,14 @@ var clientAdvice = []adviceRule{
 	{rejected.Subscribe, ">", adviceSubSubjects},
 }
 
+// edgeAdvice is for edges, in the same way: they have no roles.
+var edgeAdvice = []adviceRule{
+	{rejected.Publish, contract.SubjectSites + "*.>", adviceSites},
+	{rejected.Publish, contract.PrefixAPI + "DIRECT.GET.>", adviceSites},
+	{rejected.Publish, ">", adviceNothing},
+	{rejected.Subscribe, ">", adviceNothing},
+}
+
 // advice returns what would allow the publish or subscription that was refused to a connection.
 func (b permissionBuilder) advice(p rejected.Permission) string {
 	covers := func(pattern string) bool { return subject.Covers(pattern, p.Subject) }
@@ -151,8 +160,11 @@ func (b permissionBuilder) advice(p rejected.Permission) string {
 		return adviceAdmin
 	}
 	rules := clientAdvice
-	if isNode {
+	switch {
+	case isNode:
 		rules = nodeAdvice
+	case p.Role == RoleEdge.String():
+		rules = edgeAdvice
 	}
 	for _, r := range slices.Concat(serverAdvice, rules) {
 		if r.kind == p.Kind && matchesSubject(r.pattern, p.Subject) {

@@ -70,6 +70,13 @@ var adviceTests = []adviceTest{
 	{RoleNode, rejected.Publish, "$JS.API.CONSUMER.CREATE.KV_CONFIG", adviceStreams},
 	{RoleNode, rejected.Publish, "$JS.FC.KV_CONFIG.>", adviceStreams},
 	{RoleNode, rejected.Subscribe, "choria.republish.x", adviceStreams},
+	{RoleEdge, rejected.Publish, "choria.sites.bru.>", adviceSites},
+	{RoleEdge, rejected.Publish, "$JS.API.DIRECT.GET.CHORIA_REGISTRATION.choria.sites.bru.>", adviceSites},
+	{RoleEdge, rejected.Publish, "$JS.API.STREAM.NAMES", adviceNothing},
+	{RoleEdge, rejected.Publish, "choria.node_metadata.web1", adviceNothing},
+	{RoleEdge, rejected.Reply, "_R_.x", adviceNothing},
+	{RoleEdge, rejected.Subscribe, "_INBOX_0123.>", adviceNothing},
+	{RoleEdge, rejected.Subscribe, ">", adviceNothing},
 	{RoleClient, rejected.Publish, "mcollective.broadcast.service.x", adviceFleet},
 	{RoleClient, rejected.Publish, "choria.federation.x.federation", adviceFleet},
 	{RoleClient, rejected.Publish, "choria.lifecycle.event.governor.x", adviceClientGovernor},
@@ -128,6 +135,7 @@ func TestPermissionBuilder_AdviceHolds(t *testing.T) {
 	without := map[Role]*server.Permissions{RoleNode: node(), RoleClient: client(), RoleAdmin: client()}
 	certNode := func(r Roles) *server.Permissions { return b.certNode(name, []string{"mcollective"}, &r) }
 	certClient := func(r Roles) *server.Permissions { return b.certClient(name, &r) }
+	without[RoleEdge] = edgePermissions([]string{"ams"})
 	only := []string{name}
 	for advice, with := range map[string][]*server.Permissions{
 		adviceStreams:        {node("streams"), certNode(Roles{Streams: only})},
@@ -146,6 +154,7 @@ func TestPermissionBuilder_AdviceHolds(t *testing.T) {
 		adviceBackup:         {client("streams_admin")},
 		adviceClientGovernor: {client("governor", "streams_user"), certClient(Roles{Governor: only})},
 		adviceClientSubmits:  {certClient(Roles{Submission: only})},
+		adviceSites:          {edgePermissions([]string{"ams", "bru"})},
 	} {
 		for _, test := range adviceTests {
 			governorLeave := strings.Contains(test.subject, "MSG.DELETE.GOVERNOR_") // the appliance decides

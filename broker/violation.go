@@ -102,6 +102,10 @@ func keptTokens(kind string, tokens []string) int {
 	switch {
 	case strings.HasPrefix(token(0), "_INBOX"):
 		return 1
+	case token(0) == "choria" && token(1) == "sites":
+		return 3 // site
+	case api && token(2) == "DIRECT" && token(5) == "choria" && token(6) == "sites":
+		return 8 // stream and site
 	case token(1) == "reply", token(1) == "node" && kind == rejected.Publish:
 		return 2
 	case token(0) == "$JS" && (token(1) == "ACK" || token(1) == "FC"):

@@ -97,6 +97,8 @@ func TestGeneralize(t *testing.T) {
 		"$JS.API.CONSUMER.CREATE.KV_X.kHq3sT9a.$KV.X.>": "$JS.API.CONSUMER.CREATE.KV_X.>",
 		"$JS.API.CONSUMER.MSG.NEXT.S.kHq3sT9a":          "$JS.API.CONSUMER.MSG.NEXT.S.>",
 		"$JS.API.DIRECT.GET.KV_X.$KV.X.color":           "$JS.API.DIRECT.GET.KV_X.>",
+		"choria.sites.bru.choria.node_metadata.web1":    "choria.sites.bru.>",
+		"$JS.API.DIRECT.GET.S.choria.sites.bru.x.y":     "$JS.API.DIRECT.GET.S.choria.sites.bru.>",
 		"$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1":         "$JS.API.STREAM.MSG.DELETE.GOVERNOR_G1",
 		"cmdb.registration.node1":                       "cmdb.registration.node1",
 		"cmdb." + nuid + ".x":                           "cmdb.*.x",

@@ -60,8 +60,15 @@ func columns() []column {
 		{"compatible client", "old.mcollective", nil},
 		{"reader", "replicator.example.net", nil},
 		{"admin", "root.example.net", nil},
+		{"edge", edgeOfTable, nil},
 	}
 }
+
+// edgeOfTable is the edge of the site ams, and edgeOfBru that of the site bru.
+const (
+	edgeOfTable = "edge1.example.net"
+	edgeOfBru   = "edge2.example.net"
+)
 
 // permissionSite is an appliance with certificates and tokens, and what it takes to connect to it.
 type permissionSite struct {
@@ -77,6 +84,9 @@ type permissionSite struct {
 const permissionRoles = `
 [jetstream]
 domain = "hub"
+[broker.sites]
+ams = "edge1.example.net"
+bru = "edge2.example.net"
 [broker.roles]
 admin = ["root.*"]
 compatible = ["old*"]
@@ -120,15 +130,24 @@ func openPermissionSite(t *testing.T) *permissionSite {
 		t.Fatal(err)
 	}
 	wantMessages(t, s.js, contract.StreamRejected, 1)
+	for edge, site := range map[string]string{edgeOfTable: "ams", edgeOfBru: "bru"} {
+		if _, err := s.connect(t, column{name: edge}).Request(forwardedBy(site), nil, wait.Limit); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return s
 }
 
 // connect connects as the column says. Errors of permissions are ignored.
 func (s *permissionSite) connect(t *testing.T, c column, options ...nats.Option) *nats.Conn {
 	t.Helper()
+	inbox := broker.InboxPrefix(c.name)
+	if c.name == edgeOfTable || c.name == edgeOfBru {
+		inbox = nats.InboxPrefix + "edge"
+	}
 	options = append([]nats.Option{
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), nats.Name(c.name),
-		nats.CustomInboxPrefix(broker.InboxPrefix(c.name)),
+		nats.CustomInboxPrefix(inbox),
 	}, options...)
 	if c.token == nil {
 		return testkit.Connect(t, s.Appliance, append(options, nats.Secure(s.ca.Client(nil, c.name)))...)
@@ -183,6 +202,44 @@ func publishing(name string) attempt {
 		flush(t, nc, s.verifier)
 		_, err = sub.NextMsg(time.Millisecond)
 		return err == nil
+	}
+}
+
+// forwardedBy returns a subject to which the edge of a site has forwarded a message.
+func forwardedBy(site string) string {
+	return contract.SiteSubject(site, contract.SubjectNodeMetadata+"web1")
+}
+
+// forwarding is an attempt to publish to a subject, to which also private streams may listen.
+func forwarding(name string) attempt {
+	return func(t *testing.T, s *permissionSite, nc *nats.Conn, _ column) bool {
+		subject := strings.NewReplacer("UNIQUE", s.unique()).Replace(name)
+		received := make(chan *nats.Msg, 2)
+		for _, prefix := range []string{"", contract.SubjectWrite + "*."} {
+			sub, err := s.verifier.ChanSubscribe(prefix+subject, received)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = sub.Unsubscribe() }()
+		}
+		flush(t, s.verifier)
+		if err := nc.Publish(subject, []byte("tried")); err != nil {
+			t.Fatal(err)
+		}
+		flush(t, nc, s.verifier)
+		return len(received) == 1
+	}
+}
+
+// directGetOf is an attempt to read the last message that a site has forwarded.
+func directGetOf(site string) attempt {
+	subject := contract.PrefixAPI + "DIRECT.GET." + contract.StreamRegistration + "." + forwardedBy(site)
+	return func(t *testing.T, s *permissionSite, nc *nats.Conn, c column) bool {
+		if c.name != edgeOfTable || site != "ams" {
+			return requesting(subject, "")(t, s, nc, c)
+		}
+		m, err := nc.Request(subject, nil, wait.Limit) // the answer can only come to the edge
+		return err == nil && m.Header.Get("Status") == ""
 	}
 }
 
