@@ -314,8 +314,9 @@ func TestHub_AnEdgeDoesNotLearnTheWriteToken(t *testing.T) {
 // hostileReplies publishes to what the edge may, with the targets as reply subjects.
 func (at *attacker) hostileReplies(t *testing.T, targets []string) {
 	t.Helper()
+	own := []string{web1OfAms, directGet + web1OfAms, directGet + ofAms + "missing", ofAms + "not.stored"}
 	for _, target := range targets {
-		for _, subject := range []string{web1OfAms, directGet + web1OfAms, directGet + ofAms + "missing", ofAms + "not.stored"} {
+		for _, subject := range own {
 			for _, data := range []string{"", "+NXT"} {
 				if err := at.nc.PublishRequest(subject, target, []byte(data)); err != nil {
 					t.Fatal(err)
