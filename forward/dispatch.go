@@ -148,6 +148,17 @@ func (c *copier) publish(m *message) {
 	}
 }
 
+// notPermitted rejects a message of another site that this edge may not forward. Messages of its own site wait: it is
+// the configuration of the hub that must change.
+func (c *copier) notPermitted(m *message, err error) bool {
+	site, _, isOther := contract.CutSite(m.subject)
+	if !isOther || !errors.Is(err, errNotPermitted) {
+		return false
+	}
+	c.reject(m, contract.ReasonRefused, "the hub does not permit this edge to forward for the site "+site)
+	return true
+}
+
 // number notes where a message is published.
 func (c *copier) number(m *message) {
 	c.mu.Lock()
@@ -159,6 +170,9 @@ func (c *copier) number(m *message) {
 // acked handles the ack of a message, or that there is none.
 func (c *copier) acked(m *message, r reply) {
 	c.release(m, r.took)
+	if c.notPermitted(m, r.err) {
+		return
+	}
 	ack := puback.Ack{Err: r.err}
 	if r.err == nil {
 		ack = puback.Parse(r.status, r.data)

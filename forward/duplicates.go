@@ -37,6 +37,8 @@ func (c *copier) ask(m *message) {
 func (c *copier) answered(m *message, r reply) {
 	c.release(m, r.took)
 	switch {
+	case c.notPermitted(m, r.err):
+		return
 	case r.err != nil:
 		c.retry(m, c.explain(puback.Ack{Err: r.err}))
 		return

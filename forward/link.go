@@ -80,7 +80,7 @@ func (l *link) open(ctx context.Context, servers []string, options []nats.Option
 		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.disconnected(err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.noteError(err) }),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.noteError(err) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.handleError(err) }),
 	)
 	if l.nc, err = nats.Connect(strings.Join(servers, ","), options...); err != nil {
 		return err
@@ -133,6 +133,20 @@ func (l *link) disconnected(err error) {
 		l.noteError(err)
 	}
 	l.answer(l.requests.all(), reply{err: puback.ErrNoAck})
+}
+
+// errNotPermitted is the error of a request to a subject on which the hub permits this edge nothing.
+var errNotPermitted = errors.New("the hub does not permit this edge to publish there")
+
+// handleError keeps an error that the hub reported. The requests that it refused have no answer.
+func (l *link) handleError(err error) {
+	l.noteError(err)
+	_, quoted, found := strings.Cut(err.Error(), `for Publish to "`)
+	if !found || !errors.Is(err, nats.ErrPermissionViolation) {
+		return
+	}
+	subject, _, _ := strings.Cut(quoted, `"`)
+	l.answer(l.requests.on(subject), reply{err: errNotPermitted})
 }
 
 // noteError keeps why the link does not work.
@@ -213,7 +227,7 @@ func (l *link) answer(requests []*request, with reply) {
 
 // request sends a request. If it returns nil, done is called once, from another goroutine; otherwise it is not.
 func (l *link) request(subject string, header nats.Header, data []byte, done func(reply)) error {
-	token := l.requests.add(&request{sent: l.now(), done: done})
+	token := l.requests.add(&request{subject: subject, sent: l.now(), done: done})
 	err := l.nc.PublishMsg(&nats.Msg{Subject: subject, Reply: l.inbox + token, Header: header, Data: data})
 	if err != nil && l.requests.take(token) == nil {
 		return nil // done has been called: the connection ended meanwhile

@@ -20,8 +20,9 @@ type requests struct {
 
 // request is a request to the hub.
 type request struct {
-	sent time.Time
-	done func(reply) // called once
+	subject string
+	sent    time.Time
+	done    func(reply) // called once
 }
 
 // reply is the answer to a request, or an error if there is none.
@@ -66,6 +67,19 @@ func (r *requests) all() (all []*request) {
 	clear(r.pending)
 	r.order = nil
 	return all
+}
+
+// on removes and returns the requests on a subject.
+func (r *requests) on(subject string) (found []*request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for token, q := range r.pending {
+		if q.subject == subject {
+			found = append(found, q)
+			delete(r.pending, token)
+		}
+	}
+	return found
 }
 
 // overdue removes and returns the requests that have waited too long for their answer. idle is how long ago the last
