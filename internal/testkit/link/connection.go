@@ -55,12 +55,6 @@ func (c *connection) connect() {
 	both.Wait()
 }
 
-// swallow reads and forgets until the connection ends.
-func (c *connection) swallow() {
-	n, _ := io.Copy(io.Discard, struct{ io.Reader }{c.near})
-	c.link.count(func(counts *Counts) { counts.Swallowed[Up] += n })
-}
-
 // reset ends the connection with a TCP reset, both ways. What was not delivered is lost. It may be called twice.
 func (c *connection) reset() { c.end(true) }
 
@@ -228,5 +222,5 @@ func (p *pipe) wait(due time.Time) bool {
 			return false
 		}
 	}
-	return p.connection.link.waitHealed(p.connection)
+	return p.connection.link.waitStalled(p.connection)
 }

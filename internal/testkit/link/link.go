@@ -36,7 +36,7 @@ type Counts struct {
 	Connections int      // that reached the target
 	Reset       int      // connections that Cut ended
 	Refused     int      // new connections that were reset at once, because of Cut or because the target refused
-	Hung        int      // new connections that got no answer
+	Hung        int      // new connections that got no answer before Heal
 	Bytes       [2]int64 // delivered, by Direction
 	Swallowed   [2]int64 // bytes, by Direction
 	Held        [2]int64 // bytes that arrived while the link was stalled, by Direction
@@ -93,8 +93,8 @@ func (l *Link) SetRate(bytes int64) {
 func (l *Link) Cut() { l.set(cut) }
 
 // Hole makes the link silent: bytes are lost, connections stay open, new connections get no answer. A connection that
-// lost bytes, or that was opened meanwhile, stays silent after Heal until one of its ends closes it, as it does behind
-// a firewall that has lost its state.
+// lost bytes stays silent after Heal until one of its ends closes it, as it does behind a firewall that has lost its
+// state. One that was opened meanwhile reaches the target after Heal: TCP repeats what opens it.
 func (l *Link) Hole() { l.set(hole) }
 
 // Half does what Hole does in one direction.
@@ -170,13 +170,11 @@ func (l *Link) serve(near *net.TCPConn) {
 	case cut:
 		l.count(func(n *Counts) { n.Refused++ })
 		c.reset()
-	case stalled:
+	default:
+		l.count(func(n *Counts) { n.Hung++ })
 		if l.waitHealed(c) {
 			c.connect()
 		}
-	default:
-		l.count(func(n *Counts) { n.Hung++ })
-		c.swallow()
 	}
 }
 
@@ -201,11 +199,21 @@ func (l *Link) count(add func(*Counts)) {
 	add(&l.counts)
 }
 
-// waitHealed waits while the link is stalled. It returns false if the connection ended.
+// waitHealed waits until a new connection can reach the target. It returns false if the connection ended.
 func (l *Link) waitHealed(c *connection) bool {
+	return l.waitWhile(c, func() bool { return l.fault != healthy && l.fault != corrupt })
+}
+
+// waitStalled waits while the link is stalled. It returns false if the connection ended.
+func (l *Link) waitStalled(c *connection) bool {
+	return l.waitWhile(c, func() bool { return l.fault == stalled })
+}
+
+// waitWhile waits while a fault, which condition tells, has the link.
+func (l *Link) waitWhile(c *connection, condition func() bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.fault == stalled && !c.isEnded() {
+	for condition() && !c.isEnded() {
 		l.healed.Wait()
 	}
 	return !c.isEnded()

@@ -4,6 +4,7 @@ package oracle
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,7 +44,19 @@ func (m *Message) sender() string {
 	if sender := m.Header.Get(contract.HeaderSender); sender != "" {
 		return sender
 	}
+	var event struct{ Identity string }
+	if json.Unmarshal(m.Data, &event) == nil && event.Identity != "" {
+		return event.Identity
+	}
 	return m.Subject
+}
+
+// via returns the sites that a message at the hub has passed.
+func (m *Message) via() string {
+	if earlier := m.Header.Get(contract.HeaderVia); earlier != "" {
+		return earlier + "," + m.Site
+	}
+	return m.Site
 }
 
 // Gap is a time in which an edge stored what it lost later, because its store was wiped, or restored from a backup.
@@ -179,7 +192,7 @@ func differs(edge, hub *Message) string {
 		return fmt.Sprintf("the subject was %s of %s", edge.Subject, edge.Site)
 	case !bytes.Equal(hub.Data, edge.Data):
 		return fmt.Sprintf("%d bytes, at the edge %d", len(hub.Data), len(edge.Data))
-	case hub.Header.Get(contract.HeaderVia) != edge.Site:
+	case hub.Header.Get(contract.HeaderVia) != edge.via():
 		return fmt.Sprintf("it came via %q", hub.Header.Get(contract.HeaderVia))
 	}
 	if _, ok := sourceTime(hub); !ok {
