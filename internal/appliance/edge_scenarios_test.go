@@ -103,7 +103,8 @@ func recordStream(t *testing.T, a *appliance.Appliance, site, stream string) *or
 	return r
 }
 
-// recorded waits until everything that the streams store is recorded, and returns it. Lives of different streams differ.
+// recorded waits until everything that the streams store is recorded, and returns it. Lives of different streams
+// differ.
 func recorded(t *testing.T, recorders ...*oracle.Recorder) (all []oracle.Message) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)

@@ -296,7 +296,8 @@ func (s *sites) recreate(stream int) (create func()) {
 func (s *sites) check() *oracle.Check {
 	c := &oracle.Check{Gaps: s.gaps, Excused: s.rejected(), Foreign: func(m *oracle.Message) bool {
 		// Events of the hub itself, and those that follow from a snapshot.
-		return m.Site == "" || strings.HasPrefix(m.Subject, contract.SubjectFleet) && m.Header.Get(contract.HeaderSource) == ""
+		fleetEvent := strings.HasPrefix(m.Subject, contract.SubjectFleet)
+		return m.Site == "" || fleetEvent && m.Header.Get(contract.HeaderSource) == ""
 	}}
 	for i := range copies {
 		for _, e := range s.edges {
