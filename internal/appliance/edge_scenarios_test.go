@@ -40,6 +40,7 @@ type linked struct {
 type linkedOptions struct {
 	hub, edge string // more configuration
 	stream    string // more keys of the hub's streams
+	forward   string // more keys of the edge's forwarder
 
 	// With an authority, they are connected over TLS. files is the directory of the files of the edge.
 	authority *authority.Authority
@@ -69,7 +70,7 @@ func newLinked(t *testing.T, o linkedOptions) *linked {
 	t.Cleanup(l.Close)
 	edge := testkit.Appliance(t, fmt.Sprintf("site = 'ams'\n[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n"+
 		"[stream.APP]\nsubjects = 'app.>'\n[forward.hub]\nservers = ['%s://%s']\nuser = 'edge-ams'\nheartbeat = '1s'\n"+
-		"[forward.hub.stream.CHORIA_REGISTRATION]\nmode = 'all'\ncatchup = 'all'\n[forward.hub.stream.APP]\n",
+		o.forward+"[forward.hub.stream.CHORIA_REGISTRATION]\nmode = 'all'\ncatchup = 'all'\n[forward.hub.stream.APP]\n",
 		scheme, l.Address())+o.edge)
 	p := &linked{hub: hub, edge: edge, link: l, rejects: recordStream(t, edge, "ams", contract.StreamRejected)}
 	p.connectHub = func() (*nats.Conn, error) { return connectAdmin(hub, o.authority) }
