@@ -78,8 +78,10 @@ func (f *Fleet) newFeed(ctx context.Context, s jetstream.Stream, cfg jetstream.C
 		patience: f.patience,
 	}
 	fd.opened = fd.reconnects()
+	creating, cancel := context.WithTimeout(ctx, loadTimeout) // with many subjects it takes seconds
+	defer cancel()
 	var err error
-	if fd.consumer, err = s.CreateConsumer(ctx, cfg); err != nil {
+	if fd.consumer, err = s.CreateConsumer(creating, cfg); err != nil {
 		return nil, err
 	}
 	fd.unread = fd.consumer.CachedInfo().NumPending
