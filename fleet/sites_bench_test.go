@@ -62,7 +62,7 @@ func BenchmarkSites(b *testing.B) {
 	size := float64(heap()-before)/benchNodes - float64(len(nodeName(0)))
 	hb := uplink.Heartbeat{
 		Site: benchSite(0), Version: "1", Incarnation: "i", Interval: 30,
-		Nodes: map[string]int{"up": benchNodes / benchSites},
+		Nodes:   map[string]int{"up": benchNodes / benchSites},
 		Streams: map[string]uplink.Stream{}, Adapters: map[string]uplink.Ledger{},
 	}
 	for _, name := range []string{"CHORIA_REGISTRATION", "MUSTER_FLEET", "CHORIA_EVENTS", "CHORIA_MACHINE"} {
