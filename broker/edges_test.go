@@ -294,18 +294,56 @@ func TestEdge_LeavesNoResponsesBehind(t *testing.T) {
 	if err := p.nc.FlushTimeout(wait.Limit); err != nil {
 		t.Fatal(err)
 	}
+	wantNoResponses(t, s.broker)
+}
+
+// TestEdge_ForgetsResponsesThatDoNotArrive publishes where something listens that does not answer.
+func TestEdge_ForgetsResponsesThatDoNotArrive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes as long as answers may take")
+	}
+	t.Parallel()
+	s := openHub(t, nil)
+	p := s.edge(t)
+	silent := contract.SiteSubject("ams", "silent")
+	if _, err := p.internalConn.SubscribeSync(contract.WritePrefix(writeToken) + silent); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.internalConn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := p.nc.PublishRequest(silent, "_INBOX.x", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.nc.FlushTimeout(wait.Limit); err != nil {
+		t.Fatal(err)
+	}
+	if pendingResponses(t, s.broker) == 0 {
+		t.Error("no response is awaited")
+	}
+	wantNoResponses(t, s.broker)
+}
+
+// pendingResponses returns how many answers to the edge of ams and lon the accounts wait for.
+func pendingResponses(t *testing.T, b *Broker) (count int) {
+	t.Helper()
+	for _, name := range []string{account, forwardedAccount, edgeAccount(edgeName, []string{"ams", "lon"})} {
+		acc, err := b.srv.LookupAccount(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count += acc.NumPendingAllResponses() + acc.NumPendingReverseResponses()
+	}
+	return count
+}
+
+func wantNoResponses(t *testing.T, b *Broker) {
+	t.Helper()
 	wait.Eventually(t, func() error {
-		for _, name := range []string{account, forwardedAccount, edgeAccount(edgeName, []string{"ams", "lon"})} {
-			acc, err := s.broker.srv.LookupAccount(name)
-			if err != nil {
-				return err
-			}
-			if n := acc.NumPendingAllResponses(); n > 0 {
-				return fmt.Errorf("%d responses in %s", n, name)
-			}
-			if n := acc.NumPendingReverseResponses(); n > 0 {
-				return fmt.Errorf("%d reverse responses in %s", n, name)
-			}
+		if n := pendingResponses(t, b); n > 0 {
+			return fmt.Errorf("%d responses are awaited", n)
 		}
 		return nil
 	})
@@ -468,7 +506,7 @@ func benchmarkPublish(b *testing.B, hub *Broker, user, subject string) {
 	before := processorTime(b)
 	b.ResetTimer()
 	for b.Loop() {
-		if _, err := js.PublishAsync(subject, data); err != nil {
+		if _, err := js.PublishAsync(subject, data, jetstream.WithStallWait(wait.Limit)); err != nil {
 			b.Fatal(err)
 		}
 	}
