@@ -81,6 +81,9 @@ func (l *siteLoad) publish(ctx context.Context, interval time.Duration) {
 	}
 }
 
+// sharedSubject begins the subjects that several senders use.
+const sharedSubject = "app.event"
+
 // appMessage returns a message of a program: with and without an id, a body, and an identity.
 func appMessage(n int) *nats.Msg {
 	m := &nats.Msg{Subject: fmt.Sprintf("app.%d", n%3), Data: make([]byte, rand.N(4000)), Header: nats.Header{}}
@@ -93,7 +96,7 @@ func appMessage(n int) *nats.Msg {
 	case 1:
 		m.Header = nats.Header{"lower": {"a", "b"}, "Empty": {""}, "Nats-Expected-Stream": {"APP"}}
 	case 2: // several senders with two subjects
-		m.Subject = fmt.Sprintf("app.event%d", rand.N(2))
+		m.Subject = fmt.Sprintf("%s%d", sharedSubject, rand.N(2))
 		m.Data = fmt.Appendf(nil, `{"identity":"web%d","n":%d}`, rand.N(4), n)
 	case 3:
 		m.Subject, m.Data = "app.empty", nil

@@ -299,6 +299,9 @@ func (s *sites) check() *oracle.Check {
 		fleetEvent := strings.HasPrefix(m.Subject, contract.SubjectFleet)
 		return m.Site == "" || fleetEvent && m.Header.Get(contract.HeaderSource) == ""
 	}}
+	// Several senders use the subject, so that the hub's last message there does not tell an edge that was killed, or
+	// restored, what it has forwarded.
+	c.Repeats = func(m *oracle.Message) bool { return strings.HasPrefix(m.Subject, sharedSubject) }
 	for i := range copies {
 		for _, e := range s.edges {
 			c.Edges = append(c.Edges, e.recorders[i].Messages()...)

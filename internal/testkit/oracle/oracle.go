@@ -78,6 +78,8 @@ type Check struct {
 	Gaps  []Gap
 	// Excused reports whether the edge's ledger names a message that the hub does not have; nil: no message.
 	Excused func(m *Message) bool
+	// Repeats reports whether the hub may have a message more than once; nil: none.
+	Repeats func(m *Message) bool
 	// Foreign reports whether the hub may have a message that no edge stored; nil: none.
 	Foreign func(m *Message) bool
 }
@@ -152,7 +154,9 @@ func (c *Check) checkHub(position map[string]int, p *problems) {
 		m := &c.Hub[i]
 		id := m.Header.Get(contract.HeaderMsgID)
 		if stored[place{m.Life, id}] {
-			p.add("stored twice", m, id)
+			if c.Repeats == nil || !c.Repeats(m) {
+				p.add("stored twice", m, id)
+			}
 			continue
 		}
 		stored[place{m.Life, id}] = true

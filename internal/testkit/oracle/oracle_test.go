@@ -103,6 +103,16 @@ func TestCheck_FindsWhatAForwarderDoesWrong(t *testing.T) {
 	}
 }
 
+func TestCheck_AcceptsRepeatsOfNamedMessagesOnly(t *testing.T) {
+	edge := edgeMessages("ams")
+	hub := forward(edge)
+	check := Check{Edges: edge, Hub: append(hub, hub[7], hub[8])}
+	check.Repeats = func(m *Message) bool { return m.Header.Get(contract.HeaderMsgID) == edge[7].ID() }
+	if have := check.Problems(); len(have) != 1 || !strings.Contains(have[0], edge[8].ID()) {
+		t.Errorf("have %q", have)
+	}
+}
+
 func TestCheck_AcceptsWhatTheLedgerOrAWipeExplains(t *testing.T) {
 	edge := edgeMessages("ams")
 	hub := forward(edge)
