@@ -266,10 +266,9 @@ func (p *linked) updateStream(t *testing.T, name string, change func(*jetstream.
 func (p *linked) awaitStalled(t *testing.T, stream string) (why string) {
 	t.Helper()
 	wait.Eventually(t, func() error {
-		if _, s := p.state(stream); s.Stalled == "" || s.Pending == 0 {
+		_, s := p.state(stream)
+		if why = s.Stalled; why == "" || s.Pending == 0 {
 			return fmt.Errorf("%+v", s)
-		} else {
-			why = s.Stalled
 		}
 		return nil
 	})
