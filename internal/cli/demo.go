@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,6 +31,7 @@ type demo struct {
 	duration time.Duration // 0: until the context is done
 	tls      bool
 	chaos    bool // nodes disconnect and reconnect at random
+	sites    int  // that forward to a hub; 0: there is no hub
 	terminal bool // standard output is a terminal
 }
 
@@ -41,8 +43,12 @@ func (p *program) demoCommand() *cobra.Command {
 		Long: `Run an appliance on loopback with its data in a temporary directory, and simulated nodes
 that connect over TCP and register their facts: half of them with version 1 of Choria's
 protocol, half with version 2. At the end, compare the appliance's ledger with what the
-nodes sent. The exit status is 1 if one message is unaccounted for.`,
+nodes sent. The exit status is 1 if one message is unaccounted for.
+
+With --sites, run a hub and an appliance at each site, its edge: the nodes register with the edge of
+their site, which forwards to the hub.`,
 		Example: `  muster demo
+  muster demo --sites 3 --chaos
   muster demo --nodes 1000 --interval 10s --for 1m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
@@ -52,7 +58,8 @@ nodes sent. The exit status is 1 if one message is unaccounted for.`,
 		"time between two registrations of a node, at least 10ms")
 	cmd.Flags().DurationVar(&d.duration, "for", 0, "how long to run, such as 1m; 0: until Ctrl-C")
 	cmd.Flags().BoolVar(&d.tls, "tls", false, "use TLS: give nodes certificates and tokens, and verify every signature")
-	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "stop and disconnect nodes at random, and let them return")
+	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "stop and disconnect nodes at random, and let them return; with --sites, also cut links to the hub")
+	cmd.Flags().IntVar(&d.sites, "sites", 0, "number of sites, each with an edge that forwards to a hub; 0: no hub")
 	return cmd
 }
 
@@ -64,6 +71,12 @@ func (d *demo) validate() error {
 			d.nodes)}
 	case d.interval < 10*time.Millisecond:
 		return usageError{fmt.Errorf("--interval %s is less than 10ms", d.interval)}
+	case d.sites < 0 || d.sites > maxSites:
+		return usageError{fmt.Errorf("--sites %d is not between 0 and %d", d.sites, maxSites)}
+	case d.nodes < d.sites:
+		return usageError{fmt.Errorf("--nodes %d is less than one for each of %d sites", d.nodes, d.sites)}
+	case d.sites > 0 && d.tls:
+		return usageError{errors.New("--tls and --sites cannot be used together")}
 	case d.duration < 0:
 		return usageError{fmt.Errorf("--for %s is negative; give 0 or more", d.duration)}
 	}
@@ -79,6 +92,9 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if d.sites > 0 {
+		return d.runSites(ctx, dir)
+	}
 	cfg := d.labConfig(dir)
 	var o simnode.NodeOptions
 	if d.tls {
@@ -175,10 +191,7 @@ func (d *demo) connect(ctx context.Context, nodes *simnode.Nodes) error {
 
 // register lets the nodes register and shows the ledger, until d.duration has passed or ctx is done.
 func (d *demo) register(ctx context.Context, a *appliance.Appliance, nodes *simnode.Nodes) error {
-	running, stop := context.WithCancel(ctx)
-	if d.duration > 0 {
-		running, stop = context.WithTimeout(ctx, d.duration)
-	}
+	running, stop := d.until(ctx)
 	defer stop()
 	registered := make(chan error, 1)
 	go func() { registered <- nodes.Register(running) }()
@@ -187,18 +200,16 @@ func (d *demo) register(ctx context.Context, a *appliance.Appliance, nodes *simn
 		chaos.Go(func() { nodes.DisconnectAtRandom(running) })
 	}
 	defer chaos.Wait()
-	line := d.newLedgerLine(a)
-	ticker := time.NewTicker(line.interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-registered:
-			line.finish()
-			return err
-		case now := <-ticker.C:
-			line.show(now)
-		}
+	stats := func() adapter.Stats { return total(a) }
+	return d.newLedgerLine(stats, a.States, func() string { return "" }).until(registered)
+}
+
+// until returns a context that is done when the nodes must stop.
+func (d *demo) until(ctx context.Context) (running context.Context, stop context.CancelFunc) {
+	if d.duration > 0 {
+		return context.WithTimeout(ctx, d.duration)
 	}
+	return context.WithCancel(ctx)
 }
 
 // printLedger prints the ledger. The exit status is 1 if it does not account for every message that

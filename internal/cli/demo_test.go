@@ -58,6 +58,34 @@ func TestDemo_EndsWhenCanceled(t *testing.T) {
 	}
 }
 
+// TestDemo_SitesForwardEverything runs a hub and two edges. Nodes register several times and their facts do not change,
+// so that each is forwarded once.
+func TestDemo_SitesForwardEverything(t *testing.T) {
+	status, out, errOut := muster(t, "demo", "--sites", "2", "--nodes", "11", "--interval", "300ms", "--for", "3s")
+	if status != 0 || !strings.Contains(out, "the ledger balances") || errOut != "" {
+		t.Errorf("status %d\n%s\n%s", status, out, errOut)
+	}
+	m := regexp.MustCompile(`CHORIA_REGISTRATION (\d+) read = (\d+) forwarded`).FindStringSubmatch(out)
+	stored := regexp.MustCompile(`= (\d+) stored`).FindStringSubmatch(out)
+	if m == nil || stored == nil || m[1] != stored[1] || m[2] != "11" {
+		t.Errorf("%v of %v stored in\n%s", m, stored, out)
+	}
+	for _, want := range []string{"the edge of ams", "the edge of fra", "sites --server", "11 nodes of 2 sites"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
+
+func TestDemo_RefusesInvalidSites(t *testing.T) {
+	for _, args := range [][]string{{"--sites", "21"}, {"--sites", "-1"}, {"--sites", "3", "--nodes", "2"},
+		{"--sites", "3", "--tls"}} {
+		if status, _, errOut := muster(t, append([]string{"demo"}, args...)...); status != statusUsage {
+			t.Errorf("%v: status %d %s", args, status, errOut)
+		}
+	}
+}
+
 func TestDemo_FailsIfAMessageIsUnaccountedFor(t *testing.T) {
 	for name, test := range map[string]struct {
 		stats  adapter.Stats

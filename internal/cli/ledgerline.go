@@ -6,7 +6,6 @@ import (
 
 	"github.com/muster-appliance/muster/adapter"
 	"github.com/muster-appliance/muster/fleet"
-	"github.com/muster-appliance/muster/internal/appliance"
 )
 
 const (
@@ -21,15 +20,17 @@ type ledgerLine struct {
 	interval time.Duration
 	stats    func() adapter.Stats
 	states   func() map[fleet.State]int
+	links    func() string // which links are cut
 	start    time.Time
 	last     adapter.Stats // as shown before
 	lastTime time.Time
 }
 
-func (d *demo) newLedgerLine(a *appliance.Appliance) *ledgerLine {
+func (d *demo) newLedgerLine(
+	stats func() adapter.Stats, states func() map[fleet.State]int, links func() string,
+) *ledgerLine {
 	l := &ledgerLine{
-		demo: d, interval: printInterval, start: time.Now(),
-		stats: func() adapter.Stats { return total(a) }, states: a.States,
+		demo: d, interval: printInterval, start: time.Now(), stats: stats, states: states, links: links,
 	}
 	if d.terminal {
 		l.interval = drawInterval
@@ -49,9 +50,24 @@ func (l *ledgerLine) show(now time.Time) {
 	}
 	n := l.states()
 	fmt.Fprintf(l.out, "%s%d up  %d late  %d down  %d stopped  "+
-		"received %s  stored %s  %.0f/s  pending %d  rejected %d  dropped %d%s",
+		"received %s  stored %s  %.0f/s  pending %d  rejected %d  dropped %d%s%s",
 		start, n[fleet.Up], n[fleet.Late], n[fleet.Down], n[fleet.Stopped],
-		count(s.Received), count(s.Stored), rate, s.Pending, s.AllRejected(), s.AllDropped(), end)
+		count(s.Received), count(s.Stored), rate, s.Pending, s.AllRejected(), s.AllDropped(), l.links(), end)
+}
+
+// until shows the line until the nodes have registered for the last time, and returns their error.
+func (l *ledgerLine) until(registered <-chan error) error {
+	ticker := time.NewTicker(l.interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-registered:
+			l.finish()
+			return err
+		case now := <-ticker.C:
+			l.show(now)
+		}
+	}
 }
 
 // finish shows the line a last time, with the rate of the whole run.

@@ -3,6 +3,7 @@
 package simnode
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
@@ -45,6 +46,8 @@ type NodeOptions struct {
 	Size     int64           // approximate bytes of a registration; 0: realistic facts
 	Site     *enroll.Site    // issues certificates and tokens; nil: no site trusts the nodes
 	RSA      *rsa.PrivateKey // shared by all nodes of protocol 1 with a certificate, because making a key is slow
+	Domain   string          // of their names; empty: example.net
+	First    int             // index of the first node
 }
 
 // NewCredentials returns the credentials of an identity. Without a site, those of protocol 1 are
@@ -75,7 +78,7 @@ func (o NodeOptions) NewCredentials(identity string, protocol choria.Protocol) (
 // NewNode makes the node with that index. The same index gives the same node, with new keys.
 // Half of the nodes of each protocol register a file of facts, the others an inventory.
 func NewNode(index int, o NodeOptions) (*Node, error) {
-	n := &Node{Identity: fmt.Sprintf("node%05d.example.net", index), Protocol: o.Protocol}
+	n := &Node{Identity: fmt.Sprintf("node%05d.%s", index, cmp.Or(o.Domain, "example.net")), Protocol: o.Protocol}
 	if n.Protocol == 0 {
 		n.Protocol = choria.Protocol(1 + index%2)
 	}

@@ -46,7 +46,7 @@ func NewNodes(url string, nodes int, o NodeOptions, interval time.Duration) (*No
 		s.roots = o.Site.Roots()
 	}
 	for i := range nodes {
-		n, err := NewNode(i, o)
+		n, err := NewNode(o.First+i, o)
 		if err != nil {
 			return nil, fmt.Errorf("make node %d: %w", i, err)
 		}
