@@ -58,7 +58,8 @@ their site, which forwards to the hub.`,
 		"time between two registrations of a node, at least 10ms")
 	cmd.Flags().DurationVar(&d.duration, "for", 0, "how long to run, such as 1m; 0: until Ctrl-C")
 	cmd.Flags().BoolVar(&d.tls, "tls", false, "use TLS: give nodes certificates and tokens, and verify every signature")
-	cmd.Flags().BoolVar(&d.chaos, "chaos", false, "stop and disconnect nodes at random, and let them return; with --sites, also cut links to the hub")
+	cmd.Flags().BoolVar(&d.chaos, "chaos", false,
+		"stop and disconnect nodes at random, and let them return; with --sites, also cut links to the hub")
 	cmd.Flags().IntVar(&d.sites, "sites", 0, "number of sites, each with an edge that forwards to a hub; 0: no hub")
 	return cmd
 }
