@@ -47,8 +47,7 @@ nodes sent. The exit status is 1 if one message is unaccounted for.
 
 With --sites, run a hub and an appliance at each site, its edge: the nodes register with the edge of
 their site, which forwards to the hub.`,
-		Example: `  muster demo
-  muster demo --sites 3 --chaos
+		Example: `  muster demo --sites 3 --chaos
   muster demo --nodes 1000 --interval 10s --for 1m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
