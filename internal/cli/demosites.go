@@ -47,8 +47,8 @@ type siteDemo struct {
 	sites []*demoSite
 }
 
-// siteNames returns the names of the sites of the demo.
-func siteNames(count int) []string {
+// demoSiteNames returns the names of the sites of the demo.
+func demoSiteNames(count int) []string {
 	names := []string{"ams", "fra", "lhr", "nyc", "sin", "syd"}
 	for i := len(names); i < count; i++ {
 		names = append(names, fmt.Sprintf("site%d", i+1))
@@ -84,7 +84,7 @@ func (d *demo) runSites(ctx context.Context, dir string) error {
 
 // open starts the hub and the edges, and makes the nodes.
 func (s *siteDemo) open(ctx context.Context, dir string) (err error) {
-	names := siteNames(s.demo.sites)
+	names := demoSiteNames(s.demo.sites)
 	cfg := s.labConfig(filepath.Join(dir, "hub"))
 	cfg.Identity, cfg.Site = "hub.example.net", "hub"
 	cfg.Broker.Sites = broker.Sites{}
