@@ -295,9 +295,9 @@ func (s *sites) recreate(stream int) (create func()) {
 // check returns what is compared once everything is recorded.
 func (s *sites) check() *oracle.Check {
 	c := &oracle.Check{Gaps: s.gaps, Excused: s.rejected(), Foreign: func(m *oracle.Message) bool {
-		// Events of the hub itself, and those that follow from a snapshot.
-		fleetEvent := strings.HasPrefix(m.Subject, contract.SubjectFleet)
-		return m.Site == "" || fleetEvent && m.Header.Get(contract.HeaderSource) == ""
+		// Events of the hub itself, and those that follow from a snapshot: after a wipe, an edge knows no nodes.
+		id := m.Header.Get(contract.HeaderMsgID)
+		return m.Site == "" || strings.HasPrefix(m.Subject, contract.SubjectFleet) && strings.Contains(id, "/snapshot/")
 	}}
 	// Several senders use the subject, so that the hub's last message there does not tell an edge that was killed, or
 	// restored, what it has forwarded.
