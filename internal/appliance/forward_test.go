@@ -208,7 +208,8 @@ func TestForward_HubShowsWhatTheEdgeDecided(t *testing.T) {
 	wait.Eventually(t, func() error {
 		var site fleet.SiteStatus
 		testkit.GetJSON(t, hub, "/api/v1/sites/ams", &site)
-		if site.State != fleet.SiteUp || site.Nodes[fleet.Down] != 1 || site.Streams[contract.StreamFleet].Forwarded != 2 {
+		if site.State != fleet.SiteUp || site.Nodes[fleet.Down] != 1 || site.Streams[contract.StreamFleet].Forwarded != 2 ||
+			!site.Connected || site.Corrections != 0 { // events told of it, not a snapshot
 			return fmt.Errorf("have %+v", site)
 		}
 		return nil
