@@ -27,6 +27,7 @@ var layers = map[string]int{
 	"internal/revocation":   0,
 	"internal/subject":      0,
 	"internal/throttle":     0,
+	"internal/translate":    0,
 	"internal/testkit/wait": 0, // imported only by tests
 	"internal/testkit/deaf": 0,
 	"internal/testkit/link": 0,
@@ -51,7 +52,7 @@ var layers = map[string]int{
 	"internal/governor":      2,
 	"jsconfig":               2,
 
-	"console":             3,
+	"console":                 3,
 	"internal/brokerconf": 3,
 	"internal/simnode":    3,
 

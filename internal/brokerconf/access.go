@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+
+	"github.com/muster-appliance/muster/internal/translate"
 )
 
 // loopback are the client_hosts of a broker whose list has host names only. An empty list would
@@ -29,7 +31,7 @@ func (t *translation) clientHosts() {
 	if len(hosts) == 0 {
 		hosts, comment = loopback, "no address in Choria's list; add those of the clients"
 	}
-	t.out.set("broker", "client_hosts", quoteAll(hosts), comment)
+	t.out.Set("broker", "client_hosts", translate.QuoteAll(hosts), comment)
 }
 
 // isHostName reports whether an entry of client_hosts is neither an address nor a network.
@@ -50,11 +52,11 @@ func (t *translation) tokens() {
 		public := t.get(key)
 		switch {
 		case public == "":
-			t.addRemark(Remark{Key: key, Reason: "not set, although plugin.security.issuer.names lists the issuer"})
+			t.addRemark(translate.Remark{Key: key, Reason: "not set, although plugin.security.issuer.names lists the issuer"})
 		case !publicKey.MatchString(public):
 			t.remarkOn(key, "not imported: it is not an ed25519 public key in hex")
 		default:
-			t.out.set("broker.issuers", quoteKey(name), quote(public), "")
+			t.out.Set("broker.issuers", translate.QuoteKey(name), translate.Quote(public), "")
 		}
 	}
 	if t.get(security+"choria.trusted_signers") != "" {
@@ -66,10 +68,10 @@ func (t *translation) tokens() {
 		"server": network + "server_signer_cert", "client": network + "client_signer_cert",
 	} {
 		if signers := list(t.get(key)); len(signers) > 0 {
-			t.out.set("broker.signers", kind, quoteAll(signers), "")
+			t.out.Set("broker.signers", kind, translate.QuoteAll(signers), "")
 		}
 	}
-	slices.Sort(t.out.tables["broker.signers"])
+	t.out.Sort("broker.signers")
 	// Nodes with tokens of signers have no certificate to sign protocol 1 with.
 	t.unsigned = len(issuers) == 0 && t.get(network+"server_signer_cert") != "" && t.provider() != "choria"
 }
@@ -87,7 +89,7 @@ func (t *translation) roles() {
 		patterns = append(patterns, p)
 	}
 	if len(patterns) > 0 {
-		t.out.set("broker.roles", "client", quoteAll(patterns), "all other certificates are those of nodes")
+		t.out.Set("broker.roles", "client", translate.QuoteAll(patterns), "all other certificates are those of nodes")
 	}
 	t.compatible()
 }
@@ -95,13 +97,13 @@ func (t *translation) roles() {
 // compatible keeps allowed what Choria's broker does not restrict: without issuers, signers and client_hosts,
 // certificates may do everything. The comments in the file say how to restrict them step by step.
 func (t *translation) compatible() {
-	restricted := len(t.out.tables["broker.issuers"])+len(t.out.tables["broker.signers"]) > 0 ||
+	restricted := t.out.Has("broker.issuers") || t.out.Has("broker.signers") ||
 		t.entries[network+"client_hosts"].value != ""
-	if t.out.tables["broker.tls"] == nil || restricted {
+	if !t.out.Has("broker.tls") || restricted {
 		return
 	}
 	const table = "broker.roles"
-	t.out.set(table, "compatible", `["*"]`, "certificates may do what they do on Choria's broker")
+	t.out.Set(table, "compatible", `["*"]`, "certificates may do what they do on Choria's broker")
 	for _, line := range []string{
 		"# To restrict them step by step, name only the certificates that are not restricted yet, give the others",
 		"# what they need, and look at \"muster rejected --permissions\" after each step (docs/migrate.md):",
@@ -112,9 +114,9 @@ func (t *translation) compatible() {
 		`# service_host = ["aaa*"]  # nodes with service agents`,
 		`# streams_admin = ["ops.mcollective"]  # clients that make streams, buckets and governors`,
 	} {
-		t.out.line(table, line)
+		t.out.Line(table, line)
 	}
-	t.addRemark(Remark{Key: "broker.roles.compatible", Value: `["*"]`, Reason: "as in Choria, certificates may do " +
+	t.addRemark(translate.Remark{Key: "broker.roles.compatible", Value: `["*"]`, Reason: "as in Choria, certificates may do " +
 		"almost everything; docs/migrate.md says how to restrict them step by step"})
 }
 
@@ -124,12 +126,12 @@ func (t *translation) system() {
 	switch {
 	case user == "" && password == "":
 	case user == "" || password == "":
-		t.addRemark(Remark{Key: network + "system",
+		t.addRemark(translate.Remark{Key: network + "system",
 			Reason: "not imported: access to the system account needs both a user and a password, and one is missing"})
-	case t.out.tables["broker.tls"] == nil:
+	case !t.out.Has("broker.tls"):
 		t.remarkOn(network+"system.user", "not imported: the system account requires [broker.tls]")
 	default:
-		t.out.set("broker.system", "user", quote(user), "")
-		t.out.set("broker.system", "password", quote(password), `better: "file:PATH"`)
+		t.out.Set("broker.system", "user", translate.Quote(user), "")
+		t.out.Set("broker.system", "password", translate.Quote(password), `better: "file:PATH"`)
 	}
 }

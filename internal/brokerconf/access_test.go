@@ -5,10 +5,12 @@ import (
 	"testing"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/muster-appliance/muster/internal/translate"
 )
 
 // translated returns the tables of the appliance.toml that a configuration becomes.
-func translated(t *testing.T, text string) (tables map[string]any, remarks []Remark) {
+func translated(t *testing.T, text string) (tables map[string]any, remarks []translate.Remark) {
 	t.Helper()
 	out, remarks := read(t, text).Translate("choria1.example.net")
 	if _, err := toml.Decode(out, &tables); err != nil {
@@ -37,7 +39,7 @@ func TestTranslate_HostNamesDoNotWidenClientHosts(t *testing.T) {
 			for name := range strings.SplitSeq(given, ", ") {
 				left := strings.Contains(want, name)
 				for _, remark := range remarks {
-					left = left || remark.Class == Caution && strings.HasPrefix(remark.Reason, name+" is left out")
+					left = left || remark.Class == translate.Caution && strings.HasPrefix(remark.Reason, name+" is left out")
 				}
 				if !left {
 					t.Errorf("%s disappears without a remark: %v", name, remarks)

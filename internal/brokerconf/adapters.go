@@ -12,6 +12,7 @@ import (
 	"github.com/muster-appliance/muster/fleet"
 	"github.com/muster-appliance/muster/internal/contract"
 	"github.com/muster-appliance/muster/internal/subject"
+	"github.com/muster-appliance/muster/internal/translate"
 	"github.com/muster-appliance/muster/jsconfig"
 )
 
@@ -36,7 +37,7 @@ func (t *translation) adapters() {
 	var streams []newStream
 	for _, name := range list(t.get("plugin.choria.adapters")) {
 		if !contract.ValidName(name) {
-			t.addRemark(Remark{Key: "plugin.choria.adapters", Value: name,
+			t.addRemark(translate.Remark{Key: "plugin.choria.adapters", Value: name,
 				Reason: "not imported: not a valid name of an adapter; use A-Z, a-z, 0-9, _ and -"})
 			continue
 		}
@@ -52,7 +53,7 @@ func (t *translation) recordUnsigned(name string) {
 	if !t.unsigned {
 		return
 	}
-	t.out.set("adapter."+name, "verify", `"record"`, "nodes with tokens of signers do not sign")
+	t.out.Set("adapter."+name, "verify", `"record"`, "nodes with tokens of signers do not sign")
 	t.remarkOn(network+"server_signer_cert", "nodes that have a token of a signer and no certificate do not sign, "+
 		"so adapter "+name+" has verify = \"record\": it stores their messages, and Muster-Verified has the result")
 }
@@ -64,32 +65,32 @@ func (t *translation) adapter(name string, streams []newStream) []newStream {
 	kind, topic := t.get(prefix+"type"), t.get(prefix+"ingest.topic")
 	switch {
 	case !slices.Contains(adapterTypes, kind) && !slices.Contains(streamingTypes, kind):
-		t.leaveOut(prefix, Remark{Key: prefix + "type", Value: kind,
+		t.leaveOut(prefix, translate.Remark{Key: prefix + "type", Value: kind,
 			Reason: "not a type of Choria's adapters; the adapter is left out"})
 		return streams
 	case topic == "":
-		t.leaveOut(prefix, Remark{Key: prefix + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
+		t.leaveOut(prefix, translate.Remark{Key: prefix + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
 		return streams
 	case slices.Contains(streamingTypes, kind):
-		t.out.set(table, "type", `"jetstream"`, "was "+kind+"; NATS Streaming no longer exists")
+		t.out.Set(table, "type", `"jetstream"`, "was "+kind+"; NATS Streaming no longer exists")
 		t.remarkOn(prefix+"type", "changed to jetstream: NATS Streaming no longer exists; "+
 			"programs that read its stream must read from JetStream")
 	default:
-		t.out.set(table, "type", quote(kind), "")
+		t.out.Set(table, "type", translate.Quote(kind), "")
 	}
 	if n := t.number(prefix+"queue_len", 0); n < 0 {
 		t.remarkOn(prefix+"queue_len", "not imported: it is negative")
 	} else if n > 0 {
-		t.out.set(table, "queue_len", strconv.Itoa(n), "default: as many messages as the buffer holds")
+		t.out.Set(table, "queue_len", strconv.Itoa(n), "default: as many messages as the buffer holds")
 	}
 	protocol := t.protocol(prefix + "ingest.protocol")
-	t.out.set(table+".ingest", "topic", quote(topic), "")
+	t.out.Set(table+".ingest", "topic", translate.Quote(topic), "")
 	if what := broker.TopicWarning(topic); what != "" {
 		t.caution(prefix+"ingest.topic", what)
 	}
-	t.out.set(table+".ingest", "protocol", quote(protocol), "")
+	t.out.Set(table+".ingest", "protocol", translate.Quote(protocol), "")
 	out := cmp.Or(t.get(prefix+"stream.topic"), name)
-	t.out.set(table+".stream", "topic", quote(out), "")
+	t.out.Set(table+".stream", "topic", translate.Quote(out), "")
 	t.servers(prefix, table)
 	t.unneeded(prefix)
 	stream, streams := t.streamFor(name, out, streams)
@@ -119,12 +120,12 @@ func (t *translation) servers(prefix, table string) {
 		t.remarkOn(prefix+"stream.servers", "without effect in Choria: its broker runs in the same process; "+
 			"in Muster an adapter with stream.servers publishes to those servers")
 	default:
-		t.out.set(table+".stream", "servers", quoteAll(servers), "Choria ran no broker in the same process")
+		t.out.Set(table+".stream", "servers", translate.QuoteAll(servers), "Choria ran no broker in the same process")
 	}
 }
 
 // leaveOut leaves out all keys of an adapter and adds the remark.
-func (t *translation) leaveOut(prefix string, why Remark) {
+func (t *translation) leaveOut(prefix string, why translate.Remark) {
 	t.addRemark(why)
 	for key := range t.entries {
 		if strings.HasPrefix(key, prefix) {
@@ -170,18 +171,18 @@ func (t *translation) streamFor(name, topic string, streams []newStream) (string
 		taken = taken || declared.Name == s.name || slices.ContainsFunc(declared.Subjects, overlaps)
 	}
 	if taken || subject.Check(s.subject) != nil {
-		t.addRemark(Remark{Key: adapterKeys + name + ".stream.topic", Value: topic,
+		t.addRemark(translate.Remark{Key: adapterKeys + name + ".stream.topic", Value: topic,
 			Reason: "declare a stream for this topic, or the adapter waits; " +
 				"none was made because its subject " + s.subject + " would overlap another stream"})
 		return "", streams
 	}
 	table := "stream." + s.name
-	t.out.line(table, "# Choria expects this stream to exist; Muster declares it. Check how much it should keep.")
-	t.out.set(table, "subjects", quoteAll([]string{s.subject}), "")
-	t.out.set(table, "max_age", `"7d"`, "")
-	t.out.set(table, "max_bytes", `"1GiB"`, "")
+	t.out.Line(table, "# Choria expects this stream to exist; Muster declares it. Check how much it should keep.")
+	t.out.Set(table, "subjects", translate.QuoteAll([]string{s.subject}), "")
+	t.out.Set(table, "max_age", `"7d"`, "")
+	t.out.Set(table, "max_bytes", `"1GiB"`, "")
 	if strings.Contains(topic, "%s") {
-		t.out.set(table, "max_msgs_per_subject", "5", "")
+		t.out.Set(table, "max_msgs_per_subject", "5", "")
 	}
 	return s.name, append(streams, s)
 }
@@ -193,7 +194,7 @@ func (t *translation) registrations(name, topic, protocol, stream string) {
 	overlaps := func(other string) bool { return subject.Overlap(topic, other) }
 	takes := protocol == "request" && slices.ContainsFunc(own.Ingest.Topics, overlaps)
 	if name == own.Name && !takes {
-		t.addRemark(Remark{Key: adapterKeys + name,
+		t.addRemark(translate.Remark{Key: adapterKeys + name,
 			Reason: "replaces the default adapter of the same name, which takes " + strings.Join(own.Ingest.Topics, " and ")})
 	}
 	if !takes {
@@ -201,16 +202,16 @@ func (t *translation) registrations(name, topic, protocol, stream string) {
 	}
 	t.recordUnsigned(name)
 	if t.registrationAdapter != "" {
-		t.addRemark(Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
+		t.addRemark(translate.Remark{Key: adapterKeys + name + ".ingest.topic", Value: topic, Reason: fmt.Sprintf(
 			"adapter %s takes registrations too; the fleet view follows its stream, not that of %s",
 			t.registrationAdapter, name)})
 		return
 	}
 	t.registrationAdapter = name
 	if name != own.Name {
-		t.out.set("adapter."+own.Name, "enabled", "false", "adapter "+name+" takes the registrations")
+		t.out.Set("adapter."+own.Name, "enabled", "false", "adapter "+name+" takes the registrations")
 	}
 	if stream != "" && stream != fleet.DefaultConfig().Stream {
-		t.out.set("fleet", "stream", quote(stream), "where adapter "+name+" stores registrations")
+		t.out.Set("fleet", "stream", translate.Quote(stream), "where adapter "+name+" stores registrations")
 	}
 }

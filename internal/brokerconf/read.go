@@ -10,7 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode"
+
+	"github.com/muster-appliance/muster/internal/translate"
 )
 
 // maxLine is the length of a line, in bytes, beyond which Choria's parser stops without an error.
@@ -27,7 +28,7 @@ type entry struct {
 type File struct {
 	Path    string
 	entries map[string]entry // by key
-	remarks []Remark
+	remarks []translate.Remark
 }
 
 // Read reads a configuration as Choria does: a line is a key, "=" and a value; there are no
@@ -59,13 +60,13 @@ func Read(path string) (*File, error) {
 // parse adds the entries of a file, and replaces those of earlier files.
 func (f *File) parse(file, prefix, text string) {
 	if strings.HasPrefix(text, "\ufeff") {
-		f.addRemark(Remark{Key: file, Class: Caution,
+		f.addRemark(translate.Remark{Key: file, Class: translate.Caution,
 			Reason: "the file begins with a byte order mark, which Choria reads as part of the first key"})
 	}
 	for number, line := range strings.Split(text, "\n") {
 		if len(line) > maxLine {
 			reason := fmt.Sprintf("line %d is longer than 64 KiB; Choria ignores it and everything after it", number+1)
-			f.addRemark(Remark{Key: file, Reason: reason})
+			f.addRemark(translate.Remark{Key: file, Reason: reason})
 			return
 		}
 		line = strings.TrimSpace(line)
@@ -97,52 +98,7 @@ func (f *File) add(e entry) {
 	f.entries[e.key] = e
 }
 
-// Class says how much a remark matters; a higher one matters more.
-type Class int
-
-// Classes of remarks.
-const (
-	Note    Class = iota // the operator may want to know
-	Caution              // Choria does not do what the name of the setting suggests, or the file must be changed
-	Loss                 // what the setting does for nodes, clients or other programs stops working
-)
-
-// Remark informs the operator about a setting that was not imported or needs attention.
-type Remark struct {
-	Key    string
-	Value  string // empty if the key is not set
-	Reason string // a clause in lower case, without a period
-	Class  Class
-}
-
-// String returns the remark as one line.
-func (r Remark) String() string {
-	text := r.Key
-	if r.Value != "" {
-		text += " = " + r.Value
-	}
-	switch r.Class {
-	case Loss:
-		text = "LOSS " + text
-	case Caution:
-		text = "CAUTION " + text
-	case Note:
-	}
-	return printable(text + ": " + r.Reason)
-}
-
-// printable returns the text with control characters and invalid UTF-8 replaced: safe for a terminal
-// and valid in a TOML comment.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "?"))
-}
-
-func (f *File) addRemark(r Remark) { f.remarks = append(f.remarks, r) }
+func (f *File) addRemark(r translate.Remark) { f.remarks = append(f.remarks, r) }
 
 var (
 	// secretKey matches keys whose value may be a secret, login a name and password in a URL.
@@ -151,10 +107,10 @@ var (
 )
 
 // remark returns a remark about an entry. It does not show a value that may be a secret.
-func (e entry) remark(reason string) Remark {
+func (e entry) remark(reason string) translate.Remark {
 	value := login.ReplaceAllString(e.value, "://…@")
 	if secretKey.MatchString(e.key) {
 		value = "…"
 	}
-	return Remark{Key: e.key, Value: value, Reason: reason}
+	return translate.Remark{Key: e.key, Value: value, Reason: reason}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/translate"
 )
 
 // retentions are the keys for how long Choria's own streams keep messages.
@@ -31,7 +32,7 @@ func (t *translation) streams() {
 			t.remarkOn(key, "not imported: Choria cannot read this duration; the stream keeps its default")
 			continue
 		}
-		t.out.set(r.table, r.name, quote(config.FormatDuration(d)), "")
+		t.out.Set(r.table, r.name, translate.Quote(config.FormatDuration(d)), "")
 	}
 	for _, kind := range []string{"event", "machine", "executor", "advisory", "leader_election"} {
 		if key := network + "stream." + kind + "_replicas"; t.number(key, -1) > 1 {
@@ -70,5 +71,5 @@ func (t *translation) stats() {
 		return
 	}
 	listen := net.JoinHostPort(address, strconv.Itoa(port))
-	t.out.set("console", "listen", quote(listen), "serves /choria/prometheus as before")
+	t.out.Set("console", "listen", translate.Quote(listen), "serves /choria/prometheus as before")
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/muster-appliance/muster/internal/translate"
 )
 
 const (
@@ -21,7 +23,7 @@ const (
 type translation struct {
 	*File
 	host string // the host's name, Choria's default identity
-	out  output
+	out  translate.Output
 	used map[string]bool // keys that were translated or remarked on
 
 	port                int    // on which nodes connect
@@ -32,20 +34,20 @@ type translation struct {
 // Translate returns the text of an appliance.toml that does what the broker's configuration does,
 // and remarks, those of the highest class first. host is the host's name, which Choria uses as identity if
 // none is set.
-func (f *File) Translate(host string) (text string, remarks []Remark) {
+func (f *File) Translate(host string) (text string, remarks []translate.Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
 	for _, part := range []func(){
 		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.unused,
 	} {
 		part()
 	}
-	slices.SortStableFunc(t.remarks, func(a, b Remark) int {
+	slices.SortStableFunc(t.remarks, func(a, b translate.Remark) int {
 		return cmp.Or(cmp.Compare(b.Class, a.Class), strings.Compare(a.Key, b.Key))
 	})
 	head := fmt.Sprintf("# Made by \"muster import\" from %s\n"+
 		"# Keys that are not set have their defaults; the appliance.toml that Muster ships lists every key.\n",
-		printable(f.Path))
-	return t.out.text(head, t.remarks), t.remarks
+		translate.Printable(f.Path))
+	return t.out.Text(head, "Choria", t.remarks), t.remarks
 }
 
 // get returns the value of a key, or "" if it is not set, and marks the key as used.
@@ -60,7 +62,7 @@ func (t *translation) remarkOn(key, reason string) { t.addRemark(t.entries[key].
 // caution adds a remark of the class Caution on a key that is set.
 func (t *translation) caution(key, reason string) {
 	r := t.entries[key].remark(reason)
-	r.Class = Caution
+	r.Class = translate.Caution
 	t.addRemark(r)
 }
 
@@ -68,7 +70,7 @@ func (t *translation) caution(key, reason string) {
 func (t *translation) loss(key, reason string) {
 	t.used[key] = true
 	r := t.entries[key].remark(reason)
-	r.Class = Loss
+	r.Class = translate.Loss
 	t.addRemark(r)
 }
 
@@ -110,7 +112,7 @@ func (t *translation) checkBool(key string) bool {
 // general translates the identity, the log level and the main collective.
 func (t *translation) general() {
 	if identity := t.get("identity"); identity != "" {
-		t.out.set("", "identity", quote(identity), "")
+		t.out.Set("", "identity", translate.Quote(identity), "")
 	}
 	levels := map[string]string{"debug": "debug", "info": "info", "warn": "warn", "error": "error", "fatal": "error"}
 	if level := t.get("loglevel"); level != "" {
@@ -121,11 +123,11 @@ func (t *translation) general() {
 		if !known {
 			t.remarkOn("loglevel", "not a level that Choria knows; the appliance uses info")
 		} else if word != "info" {
-			t.out.set("log", "level", quote(word), "")
+			t.out.Set("log", "level", translate.Quote(word), "")
 		}
 	}
 	if main := t.mainCollective(); main != "mcollective" {
-		t.out.set("broker", "main_collective", quote(main), "")
+		t.out.Set("broker", "main_collective", translate.Quote(main), "")
 	}
 	if key := "plugin.choria.broker_network"; !t.enabled(key) && t.get(key) != "" {
 		t.remarkOn(key, "not imported: this Choria runs no network broker, but an appliance always does")
@@ -180,8 +182,8 @@ func (t *translation) revocationList() {
 	if _, err := os.Stat(crl); err != nil {
 		return
 	}
-	t.out.set("broker.tls", "crl", quote(crl), "")
-	t.addRemark(Remark{Key: "broker.tls.crl", Value: crl,
+	t.out.Set("broker.tls", "crl", translate.Quote(crl), "")
+	t.addRemark(translate.Remark{Key: "broker.tls.crl", Value: crl,
 		Reason: "Puppet's list of revoked certificates, which Choria does not read; an appliance refuses what is in it"})
 }
 
@@ -197,25 +199,25 @@ func (t *translation) listen() {
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
-		t.addRemark(Remark{Key: "broker.tls", Class: Caution,
+		t.addRemark(translate.Remark{Key: "broker.tls", Class: translate.Caution,
 			Reason: "no certificate is set, so the appliance listens on loopback only; set files in [broker.tls]"})
 	} else {
 		for name, file := range map[string]string{"cert": cert, "key": key, "ca": ca} {
 			if strings.HasPrefix(file, "~") || file != "" && !path.IsAbs(file) {
-				t.addRemark(Remark{Key: "broker.tls." + name, Value: file, Reason: "not an absolute path; " +
+				t.addRemark(translate.Remark{Key: "broker.tls." + name, Value: file, Reason: "not an absolute path; " +
 					"set the absolute one: Choria starts from its working directory or the home directory"})
 			}
 		}
-		t.out.set("broker.tls", "cert", quote(cert), "")
-		t.out.set("broker.tls", "key", quote(key), "")
+		t.out.Set("broker.tls", "cert", translate.Quote(cert), "")
+		t.out.Set("broker.tls", "key", translate.Quote(key), "")
 		if ca != "" {
-			t.out.set("broker.tls", "ca", quote(ca), "")
+			t.out.Set("broker.tls", "ca", translate.Quote(ca), "")
 		}
 		t.revocationList()
 	}
-	t.out.set("broker", "listen", quote(net.JoinHostPort(host, port)), "")
+	t.out.Set("broker", "listen", translate.Quote(net.JoinHostPort(host, port)), "")
 	if t.enabled(network + "deny_server_connections") {
-		t.out.set("broker", "deny_servers", "true", "")
+		t.out.Set("broker", "deny_servers", "true", "")
 	}
 	t.clientHosts()
 }

@@ -1,7 +1,6 @@
 package brokerconf
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -10,35 +9,6 @@ import (
 	"strings"
 	"time"
 )
-
-// quote returns a text as a TOML string.
-func quote(text string) string {
-	var b strings.Builder
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // encoding a string cannot fail
-	return strings.ReplaceAll(strings.TrimSpace(b.String()), "\x7f", `\u007f`)
-}
-
-// quoteAll returns texts as a TOML array.
-func quoteAll(texts []string) string {
-	quoted := make([]string, len(texts))
-	for i, text := range texts {
-		quoted[i] = quote(text)
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
-}
-
-// bareKey matches keys that TOML allows without quotes.
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-
-// quoteKey returns a name as a TOML key.
-func quoteKey(name string) string {
-	if bareKey.MatchString(name) {
-		return name
-	}
-	return quote(name)
-}
 
 // list splits a value at commas, as Choria does, and drops duplicates.
 func list(value string) (texts []string) {

@@ -11,6 +11,7 @@ import (
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/brokerconf"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/translate"
 	"github.com/spf13/cobra"
 )
 
@@ -57,11 +58,11 @@ func (p *program) importBroker(path string, acceptLosses bool) error {
 	text, remarks := file.Translate(defaults.Identity)
 	text, repairs := repair(text)
 	remarks = append(repairs, remarks...)
-	slices.SortStableFunc(remarks, func(a, b brokerconf.Remark) int { return cmp.Compare(b.Class, a.Class) })
+	slices.SortStableFunc(remarks, func(a, b translate.Remark) int { return cmp.Compare(b.Class, a.Class) })
 	losses := 0
 	for _, remark := range remarks {
 		fmt.Fprintln(p.err, remark)
-		if remark.Class == brokerconf.Loss {
+		if remark.Class == translate.Loss {
 			losses++
 		}
 	}
@@ -78,8 +79,8 @@ const maxRepairs = 100
 // repair comments out the lines that an appliance would refuse, one at a time, and writes the
 // reason above each: a broker's configuration may name files that do not exist here, or contain
 // mistakes of its own. A problem that no line causes stays, with a remark at the top of the file.
-func repair(text string) (string, []brokerconf.Remark) {
-	var remarks []brokerconf.Remark
+func repair(text string) (string, []translate.Remark) {
+	var remarks []translate.Remark
 	for range maxRepairs {
 		_, err := appliance.Parse("appliance.toml", []byte(text))
 		var problems config.Problems
@@ -92,7 +93,7 @@ func repair(text string) (string, []brokerconf.Remark) {
 			left := unrepaired(problems)
 			return insertRemarks(lines, left), append(remarks, left...)
 		}
-		remark := brokerconf.Remark{Key: problem.Key, Class: brokerconf.Caution, Reason: "left out: " + problem.Text}
+		remark := translate.Remark{Key: problem.Key, Class: translate.Caution, Reason: "left out: " + problem.Text}
 		adapter := adapterName(problem.Key)
 		if adapter != "" {
 			remark.Reason += "; so the adapter is disabled"
@@ -120,11 +121,11 @@ func firstWithLine(problems config.Problems, lines []string) (config.Problem, bo
 }
 
 // unrepaired returns a remark for each problem that the operator has to solve.
-func unrepaired(problems config.Problems) []brokerconf.Remark {
-	remarks := make([]brokerconf.Remark, len(problems))
+func unrepaired(problems config.Problems) []translate.Remark {
+	remarks := make([]translate.Remark, len(problems))
 	for i, problem := range problems {
-		remarks[i] = brokerconf.Remark{
-			Key: problem.Key, Class: brokerconf.Caution,
+		remarks[i] = translate.Remark{
+			Key: problem.Key, Class: translate.Caution,
 			Reason: problem.Text + "; change this before you run an appliance with this file",
 		}
 	}
@@ -132,7 +133,7 @@ func unrepaired(problems config.Problems) []brokerconf.Remark {
 }
 
 // insertRemarks returns the text with the remarks below the comment that it begins with.
-func insertRemarks(lines []string, remarks []brokerconf.Remark) string {
+func insertRemarks(lines []string, remarks []translate.Remark) string {
 	at := max(0, slices.IndexFunc(lines, func(line string) bool { return !strings.HasPrefix(line, "#") }))
 	comments := make([]string, len(remarks))
 	for i, remark := range remarks {
@@ -143,7 +144,7 @@ func insertRemarks(lines []string, remarks []brokerconf.Remark) string {
 
 // commentOut returns the text with one line, or the whole table whose header that line is, turned
 // into a comment below the remark.
-func commentOut(lines []string, at int, remark brokerconf.Remark) string {
+func commentOut(lines []string, at int, remark translate.Remark) string {
 	end := at + 1
 	for strings.HasPrefix(lines[at], "[") && end < len(lines) && lines[end] != "" {
 		end++

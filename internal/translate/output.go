@@ -1,18 +1,19 @@
-package brokerconf
+package translate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// output collects the lines of an appliance.toml by table.
-type output struct {
+// Output collects the lines of an appliance.toml by table.
+type Output struct {
 	tables map[string][]string // lines by the name of the table
 	order  []string            // names of the tables in the order of their first line
 }
 
-// line adds a line to a table.
-func (o *output) line(table, text string) {
+// Line adds a line to a table.
+func (o *Output) Line(table, text string) {
 	if o.tables == nil {
 		o.tables = map[string][]string{}
 	}
@@ -22,18 +23,18 @@ func (o *output) line(table, text string) {
 	o.tables[table] = append(o.tables[table], text)
 }
 
-// set adds a key to a table, with a comment unless that is empty. The value is TOML.
-func (o *output) set(table, key, value, comment string) {
+// Set adds a key to a table, with a comment unless that is empty. The value is TOML.
+func (o *Output) Set(table, key, value, comment string) {
 	line := key + " = " + value
 	if comment != "" {
 		line += "  # " + comment
 	}
-	o.line(table, line)
+	o.Line(table, line)
 }
 
 // tableOrder lists the tables in the order of the file. A name that ends in a dot stands for all
 // tables that begin with it.
-var tableOrder = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "fleet", "console"}
+var tableOrder = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "forward.", "fleet", "console"}
 
 // rank returns the place of a table in tableOrder.
 func rank(table string) int {
@@ -45,8 +46,14 @@ func rank(table string) int {
 	return 0
 }
 
-// text returns the whole file: the head, the tables, and the remarks as comments.
-func (o *output) text(head string, remarks []Remark) string {
+// Has reports whether a table has lines.
+func (o *Output) Has(table string) bool { return len(o.tables[table]) > 0 }
+
+// Sort sorts the lines of a table.
+func (o *Output) Sort(table string) { slices.Sort(o.tables[table]) }
+
+// Text returns the whole file: the head, the tables, and the remarks about settings of a program as comments.
+func (o *Output) Text(head, program string, remarks []Remark) string {
 	var b strings.Builder
 	b.WriteString(head)
 	for place := range tableOrder {
@@ -61,7 +68,7 @@ func (o *output) text(head string, remarks []Remark) string {
 		}
 	}
 	if len(remarks) > 0 {
-		b.WriteString("\n# Settings of Choria that were not imported, or that need your attention:\n#\n")
+		fmt.Fprintf(&b, "\n# Settings of %s that were not imported, or that need your attention:\n#\n", program)
 		for _, r := range remarks {
 			fmt.Fprintf(&b, "# %s\n", r)
 		}
