@@ -53,8 +53,9 @@ var layers = map[string]int{
 	"jsconfig":               2,
 
 	"console":                 3,
-	"internal/brokerconf": 3,
-	"internal/simnode":    3,
+	"internal/brokerconf":     3,
+	"internal/replicatorconf": 3,
+	"internal/simnode":        3,
 
 	"internal/apiclient": 4,
 	"internal/appliance": 4,

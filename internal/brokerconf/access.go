@@ -116,8 +116,8 @@ func (t *translation) compatible() {
 	} {
 		t.out.Line(table, line)
 	}
-	t.addRemark(translate.Remark{Key: "broker.roles.compatible", Value: `["*"]`, Reason: "as in Choria, certificates may do " +
-		"almost everything; docs/migrate.md says how to restrict them step by step"})
+	t.addRemark(translate.Remark{Key: "broker.roles.compatible", Value: `["*"]`, Reason: "as in Choria, certificates " +
+		"may do almost everything; docs/migrate.md says how to restrict them step by step"})
 }
 
 // system translates the user of the system account.

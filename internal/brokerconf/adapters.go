@@ -69,7 +69,9 @@ func (t *translation) adapter(name string, streams []newStream) []newStream {
 			Reason: "not a type of Choria's adapters; the adapter is left out"})
 		return streams
 	case topic == "":
-		t.leaveOut(prefix, translate.Remark{Key: prefix + "ingest.topic", Reason: "not set, but required; the adapter is left out"})
+		t.leaveOut(prefix, translate.Remark{
+			Key: prefix + "ingest.topic", Reason: "not set, but required; the adapter is left out",
+		})
 		return streams
 	case slices.Contains(streamingTypes, kind):
 		t.out.Set(table, "type", `"jetstream"`, "was "+kind+"; NATS Streaming no longer exists")

@@ -5,22 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/brokerconf"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/replicatorconf"
 	"github.com/muster-appliance/muster/internal/translate"
 	"github.com/spf13/cobra"
 )
 
-func (p *program) importCommand() *cobra.Command {
-	var acceptLosses bool
-	cmd := &cobra.Command{
-		Use:   "import BROKER.CONF",
-		Short: "Convert the configuration of a Choria broker to an appliance.toml",
-		Long: `Read the configuration of a Choria broker, with the files of plugin.d beside it, and
+const importHelp = `Read the configuration of a Choria broker, with the files of plugin.d beside it, and
 print an appliance.toml that does the same. Each setting that has no equivalent is listed
 with the reason, in a comment at the end and on standard error. The list begins with what
 matters most:
@@ -30,32 +27,76 @@ matters most:
            file before you run an appliance with it
 
 If there is a LOSS, the exit status is 3, unless --accept-losses is given. The
-appliance.toml is printed in both cases. No file is changed.`,
+appliance.toml is printed in both cases. No file is changed.
+
+With --replicator, FILE is the configuration of the Stream Replicator. What is printed is
+for the appliance that has the streams, the edge: copy it into the appliance.toml there.`
+
+func (p *program) importCommand() *cobra.Command {
+	var acceptLosses, replicator bool
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Convert the configuration of a Choria broker, or of the Stream Replicator",
+		Long:  importHelp,
 		Example: `  muster import /etc/choria/broker.conf > appliance.toml
-  muster import /etc/choria/broker.conf --accept-losses | muster check --config /dev/stdin`,
+  muster import /etc/choria/broker.conf --accept-losses | muster check --config /dev/stdin
+  muster import --replicator /etc/stream-replicator/sr.yaml > forward.toml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
 				return errors.New("name one file, for example: muster import /etc/choria/broker.conf")
 			}
 			return nil
 		},
-		RunE: func(_ *cobra.Command, args []string) error { return p.importBroker(args[0], acceptLosses) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			read := readBroker
+			if replicator {
+				read = readReplicator
+			}
+			text, remarks, err := read(args[0])
+			if err != nil {
+				return err
+			}
+			return p.printImport(text, remarks, acceptLosses)
+		},
 	}
 	cmd.Flags().BoolVar(&acceptLosses, "accept-losses", false, "exit with status 0 although there is a LOSS")
+	cmd.Flags().BoolVar(&replicator, "replicator", false, "FILE is the configuration of the Stream Replicator")
 	return cmd
 }
 
-func (p *program) importBroker(path string, acceptLosses bool) error {
+// readBroker translates the configuration of a Choria broker.
+func readBroker(path string) (text string, remarks []translate.Remark, err error) {
 	file, err := brokerconf.Read(path)
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	defaults, _ := appliance.Parse("", nil) // the defaults are valid
+	text, remarks = file.Translate(defaults.Identity)
+	return text, remarks, nil
+}
+
+// readReplicator translates the configuration of the Stream Replicator.
+func readReplicator(path string) (text string, remarks []translate.Remark, err error) {
+	file, err := replicatorconf.Read(path)
+	if err != nil {
+		return "", nil, unreadable(err)
+	}
+	defaults, _ := appliance.Parse("", nil) // the defaults are valid
+	text, remarks = file.Translate(slices.Collect(maps.Keys(defaults.DeclaredStreams().Streams)))
+	return text, remarks, nil
+}
+
+// unreadable returns an error without the name of the system call.
+func unreadable(err error) error {
 	var cause *fs.PathError
 	if errors.As(err, &cause) {
 		return fmt.Errorf("%s: %w", cause.Path, cause.Err)
 	}
-	if err != nil {
-		return err
-	}
-	defaults, _ := appliance.Parse("", nil) // the defaults are valid
-	text, remarks := file.Translate(defaults.Identity)
+	return err
+}
+
+// printImport prints what was translated, after it is made to pass the check.
+func (p *program) printImport(text string, remarks []translate.Remark, acceptLosses bool) error {
 	text, repairs := repair(text)
 	remarks = append(repairs, remarks...)
 	slices.SortStableFunc(remarks, func(a, b translate.Remark) int { return cmp.Compare(b.Class, a.Class) })
@@ -66,7 +107,7 @@ func (p *program) importBroker(path string, acceptLosses bool) error {
 			losses++
 		}
 	}
-	if _, err = fmt.Fprint(p.out, text); err != nil || losses == 0 || acceptLosses {
+	if _, err := fmt.Fprint(p.out, text); err != nil || losses == 0 || acceptLosses {
 		return err
 	}
 	fmt.Fprintf(p.err, "muster: remarks with LOSS: %d; --accept-losses accepts them\n", losses)

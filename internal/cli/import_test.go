@@ -85,23 +85,7 @@ func TestImport_OutputMatchesGoldenFileAndPassesCheck(t *testing.T) {
 		name := filepath.Base(filepath.Dir(conf))
 		t.Run(name, func(t *testing.T) {
 			copied := copyBroker(t, conf, dir)
-			status, out, errOut := muster(t, "import", copied, "--accept-losses")
-			if status != 0 {
-				t.Errorf("%d %s", status, errOut)
-			}
-			checkLosses(t, copied, out, errOut)
-			config := filepath.Join(filepath.Dir(copied), "appliance.toml")
-			write(t, config, out)
-			if status, _, problems := muster(t, "check", "--config", config); status != 0 {
-				t.Errorf("it does not pass the check: %s\n%s", problems, out)
-			}
-			compare(t, filepath.Join("import", name, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
-			compare(t, filepath.Join("import", name, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
-			for _, line := range strings.Split(strings.TrimSpace(errOut), "\n") {
-				if line != "" && !strings.Contains(out, "\n# "+line+"\n") {
-					t.Errorf("the file does not contain the remark %q", line)
-				}
-			}
+			out, errOut := checkImport(t, filepath.Join("import", name), dir, copied)
 			for _, password := range passwords {
 				if strings.Contains(out+errOut, password) {
 					t.Errorf("the password %s is shown", password)
@@ -111,9 +95,58 @@ func TestImport_OutputMatchesGoldenFileAndPassesCheck(t *testing.T) {
 	}
 }
 
+// checkImport imports a file below dir with the arguments, compares what is printed with the golden files in the
+// directory of testdata, and returns it.
+func checkImport(t *testing.T, golden, dir string, args ...string) (out, errOut string) {
+	t.Helper()
+	status, out, errOut := muster(t, append([]string{"import", "--accept-losses"}, args...)...)
+	if status != 0 {
+		t.Errorf("%d %s", status, errOut)
+	}
+	checkLosses(t, args, out, errOut)
+	config := filepath.Join(t.TempDir(), "appliance.toml")
+	write(t, config, out)
+	if status, _, problems := muster(t, "check", "--config", config); status != 0 {
+		t.Errorf("it does not pass the check: %s\n%s", problems, out)
+	}
+	compare(t, filepath.Join(golden, "appliance.toml"), strings.ReplaceAll(out, dir, "@DIR@"))
+	compare(t, filepath.Join(golden, "remarks.txt"), strings.ReplaceAll(errOut, dir, "@DIR@"))
+	for _, line := range strings.Split(strings.TrimSpace(errOut), "\n") {
+		if line != "" && !strings.Contains(out, "\n# "+line+"\n") {
+			t.Errorf("the file does not contain the remark %q", line)
+		}
+	}
+	return out, errOut
+}
+
+func TestImport_OfReplicatorMatchesGoldenFileAndPassesCheck(t *testing.T) {
+	dir := certificates(t)
+	write(t, filepath.Join(dir, "sr.jwt"), "x.y.z")
+	write(t, filepath.Join(dir, "sr.seed"), strings.Repeat("00", 32))
+	files, err := filepath.Glob("testdata/replicator/*/sr.yaml")
+	if err != nil || len(files) < 3 {
+		t.Fatalf("%d configurations, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := filepath.Base(filepath.Dir(file))
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			copied := filepath.Join(dir, name, "sr.yaml")
+			write(t, copied, strings.ReplaceAll(string(text), "@DIR@", dir))
+			_, errOut := checkImport(t, filepath.Join("replicator", name), dir, "--replicator", copied)
+			if strings.Contains(errOut, "targetsecret") {
+				t.Error("the password is shown")
+			}
+		})
+	}
+}
+
 // checkLosses checks that the import of a configuration lists the losses first and that, without
 // --accept-losses, it prints the same and its exit status says whether there is one.
-func checkLosses(t *testing.T, conf, out, errOut string) {
+func checkLosses(t *testing.T, args []string, out, errOut string) {
 	t.Helper()
 	losses := 0
 	for at, line := range strings.Split(errOut, "\n") {
@@ -129,7 +162,7 @@ func checkLosses(t *testing.T, conf, out, errOut string) {
 		wantStatus = statusLosses
 		last = fmt.Sprintf("muster: remarks with LOSS: %d; --accept-losses accepts them\n", losses)
 	}
-	status, sameOut, sameErr := muster(t, "import", conf)
+	status, sameOut, sameErr := muster(t, append([]string{"import"}, args...)...)
 	if status != wantStatus || sameOut != out || sameErr != errOut+last {
 		t.Errorf("without --accept-losses: status %d, want %d; standard error:\n%s", status, wantStatus, sameErr)
 	}

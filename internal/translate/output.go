@@ -34,7 +34,9 @@ func (o *Output) Set(table, key, value, comment string) {
 
 // tableOrder lists the tables in the order of the file. A name that ends in a dot stands for all
 // tables that begin with it.
-var tableOrder = []string{"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "forward.", "fleet", "console"}
+var tableOrder = []string{
+	"", "log", "broker", "broker.", "stream.", "bucket.", "adapter.", "forward.", "fleet", "console",
+}
 
 // rank returns the place of a table in tableOrder.
 func rank(table string) int {
