@@ -39,7 +39,6 @@ func (p *program) importCommand() *cobra.Command {
 		Short: "Convert the configuration of a Choria broker, or of the Stream Replicator",
 		Long:  importHelp,
 		Example: `  muster import /etc/choria/broker.conf > appliance.toml
-  muster import /etc/choria/broker.conf --accept-losses | muster check --config /dev/stdin
   muster import --replicator /etc/stream-replicator/sr.yaml > forward.toml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
