@@ -93,7 +93,7 @@ func (p *program) printSite(s *enroll.Site, cfg *appliance.Config, line string, 
 		fmt.Fprintf(p.out, "Add this line to [broker.sites] in %s:\n\n  %s\n\n", s.Config(), line)
 	}
 	if len(cfg.Broker.Sites) == 0 {
-		fmt.Fprintln(p.out, "Restart the hub: with the first site, its streams get a subject more. "+
+		fmt.Fprintln(p.out, "Restart the hub: with the first site, its streams get one more subject. "+
 			"Further sites apply with SIGHUP.")
 		return
 	}
