@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -66,6 +67,7 @@ type copier struct {
 	unread   uint64                  // messages that the reader has not got, as far as known
 	problem  string                  // why messages wait for a retry; empty: they do not
 	hubName  string                  // of the stream at the hub
+	hubNoted bool                    // this process has kept it
 	sent     rateMeter
 }
 
@@ -103,6 +105,7 @@ func (c *copier) begin(info *jetstream.StreamInfo, position uint64) (catchUp boo
 			position = 0
 		}
 		c.lineage, c.started = kept.next(info.Created, state.LastSeq), state.LastSeq
+		c.hubName = cmp.Or(c.lineage.HubStream, c.hubName)
 		err = c.f.lineages.put(c.cfg.Name, c.lineage)
 		c.done = min(position, state.LastSeq)
 		c.lastRead = c.done

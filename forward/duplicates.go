@@ -158,4 +158,11 @@ func (c *copier) noteHubStream(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.hubName = name
+	if c.hubNoted || c.lineage.HubStream == name {
+		return
+	}
+	c.hubNoted, c.lineage.HubStream = true, name // once: several streams of the hub may take turns
+	if err := c.f.lineages.put(c.cfg.Name, c.lineage); err != nil {
+		c.f.opts.Log.Warn("state of forwarding not kept", "stream", c.cfg.Name, "error", err)
+	}
 }

@@ -26,6 +26,10 @@ type lineage struct {
 	Created time.Time `json:"created"` // when the stream was created
 	Begun   bool      `json:"begun"`   // a consumer was made
 	Runs    []run     `json:"runs"`    // the last is the current one
+
+	// HubStream is the name of the stream at the hub, as its acks have it; empty: there was no ack yet. It is kept
+	// because a process that may have forwarded messages before must ask that stream for them.
+	HubStream string `json:"hub_stream,omitempty"`
 }
 
 // run is a process that forwards the stream.
@@ -40,7 +44,7 @@ const maxRuns = 1000
 // next returns the lineage with a run more, for a stream with that last sequence.
 func (l lineage) next(created time.Time, last uint64) lineage {
 	if l.ID == "" || !l.Created.Equal(created) {
-		l = lineage{ID: randomID(), Created: created}
+		l = lineage{ID: randomID(), Created: created, HubStream: l.HubStream}
 	}
 	l.Runs = append(slices.Clone(l.Runs[max(0, len(l.Runs)-maxRuns+1):]), run{randomID(), last})
 	return l

@@ -76,25 +76,40 @@ func TestEdge_TwoHubsInACircle(t *testing.T) {
 				sent[i] = len(load.Stop())
 			}
 			for i, hub := range hubs {
-				drained(t, hub)
-				own, foreign := 0, 0
-				for _, m := range testkit.Messages(t, testkit.JetStream(t, hub), contract.StreamRegistration) {
-					site, _, forwarded := contract.CutSite(m.Subject())
-					switch {
-					case !forwarded:
-						own++
-					case site == []string{"right", "left"}[i]:
-						foreign++
-					default:
-						t.Errorf("%s came back", m.Subject())
+				other := []string{"right", "left"}[i]
+				wait.Eventually(t, func() error {
+					own, foreign := registrationsOf(t, hub, other)
+					if own != sent[i] || foreign != sent[1-i] {
+						return fmt.Errorf("%d of %d, and %d of %d of the other one", own, sent[i], foreign, sent[1-i])
 					}
-				}
+					return nil
+				})
+			}
+			for i, hub := range hubs { // nothing comes later
+				drained(t, hub)
+				own, foreign := registrationsOf(t, hub, []string{"right", "left"}[i])
 				if own != sent[i] || foreign != sent[1-i] {
 					t.Errorf("%d of %d, and %d of %d of the other one", own, sent[i], foreign, sent[1-i])
 				}
 			}
 		})
 	}
+}
+
+// registrationsOf counts the registrations that an appliance stores, its own and those of another site.
+func registrationsOf(t *testing.T, a *appliance.Appliance, other string) (own, foreign int) {
+	t.Helper()
+	for _, m := range testkit.Messages(t, testkit.JetStream(t, a), contract.StreamRegistration) {
+		switch site, _, forwarded := contract.CutSite(m.Subject()); {
+		case !forwarded:
+			own++
+		case site == other:
+			foreign++
+		default:
+			t.Errorf("%s came back", m.Subject())
+		}
+	}
+	return own, foreign
 }
 
 // An edge of the edge, which the hub does not list, does not hold up what the edge itself forwards.
@@ -120,10 +135,12 @@ func TestEdge_ASiteThatTheHubDoesNotList(t *testing.T) {
 	stop := p.load(t, 50)
 	p.awaitForwarded(t, 50)
 	stop()
-	drained(t, p.edge)
-	if _, s := p.state(contract.StreamRegistration); s.Rejected != 600 {
-		t.Errorf("%+v", s)
-	}
+	wait.Eventually(t, func() error {
+		if _, s := p.state(contract.StreamRegistration); s.Rejected != 600 || s.Pending > 0 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
 }
 
 // The stream at the hub has another name than the one at the edge, and the edge is restarted after acks were lost.
@@ -173,7 +190,12 @@ func TestEdge_ARestartWithAStreamOfAnotherNameAtTheHub(t *testing.T) {
 	}
 	l.Heal()
 	again := testkit.Open(t, cfg)
-	drained(t, again)
+	wait.Eventually(t, func() error {
+		if s := again.Forwards()[0].Streams["APP"]; s.Position < 100 {
+			return fmt.Errorf("%+v", s)
+		}
+		return nil
+	})
 	if n := len(testkit.Messages(t, testkit.JetStream(t, hub), "EVERYTHING")); n != 100 {
 		t.Errorf("the hub stores %d messages, want 100", n)
 	}

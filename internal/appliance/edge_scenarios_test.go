@@ -122,12 +122,11 @@ func recorded(t *testing.T, recorders ...*oracle.Recorder) (all []oracle.Message
 	return all
 }
 
-// compare waits until everything is forwarded, and compares what both have.
-func (p *linked) compare(t *testing.T) {
+// check returns what is compared, once everything is recorded.
+func (p *linked) check(t *testing.T) *oracle.Check {
 	t.Helper()
-	drained(t, p.edge)
 	rejects := recorded(t, p.rejects)
-	check := oracle.Check{
+	return &oracle.Check{
 		Edges: recorded(t, p.atEdge...), Hub: recorded(t, p.atHub...),
 		Foreign: func(m *oracle.Message) bool { return m.Site == "" },
 		Excused: func(m *oracle.Message) bool {
@@ -136,6 +135,20 @@ func (p *linked) compare(t *testing.T) {
 			})
 		},
 	}
+}
+
+// compare waits until everything is forwarded, and compares what both have.
+func (p *linked) compare(t *testing.T) {
+	t.Helper()
+	check := p.check(t)
+	wait.Eventually(t, func() error {
+		check = p.check(t)
+		if missing := check.Missing(); len(missing) > 0 {
+			return fmt.Errorf("%d messages are missing at the hub, such as %s", len(missing), missing[0].ID())
+		}
+		return nil
+	})
+	drained(t, p.edge)
 	for _, problem := range check.Problems() {
 		t.Error(problem)
 	}
