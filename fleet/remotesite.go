@@ -40,6 +40,9 @@ type remoteSite struct {
 	ended     time.Time // when the number of open connections last became 0; zero: not since the start
 	endReason string
 
+	lineage    string    // of the streams of its edge: the first part of the incarnation in the last heartbeat
+	relearning time.Time // until when the edge may know fewer nodes, because it has lost its data; zero: it has not
+
 	heartbeat   *uplink.Heartbeat // the last one; nil: none
 	lagMessages uint64            // in it, of all streams: unread and pending
 	lagSeconds  float64           // in it, the age of the oldest message without an outcome

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/uplink"
@@ -55,6 +56,11 @@ func (r *registry) heardVia(s, via *remoteSite, hb *uplink.Heartbeat, now time.T
 
 func (s *remoteSite) hear(hb *uplink.Heartbeat, now time.Time) {
 	s.heard, s.asOf = now, now
+	lineage, _, _ := strings.Cut(hb.Incarnation, ".")
+	if s.lineage != "" && lineage != s.lineage {
+		s.relearning = now.Add(relearnTime)
+	}
+	s.lineage = lineage
 	kept := *hb
 	kept.Sites = nil
 	s.heartbeat = &kept
@@ -65,10 +71,15 @@ func (s *remoteSite) hear(hb *uplink.Heartbeat, now time.Time) {
 	}
 }
 
+// relearnTime is how long an edge that has lost its data has to learn of its nodes again: most of them register
+// within an hour. Until then the hub keeps those that the edge does not know.
+const relearnTime = 2 * time.Hour
+
 // differs reports whether a heartbeat has other numbers of nodes than the registry. Connected nodes do not count:
-// they have no event. A heartbeat without numbers is of an edge without a fleet view.
+// they have no event. A heartbeat without numbers is of an edge without a fleet view, and one of an edge that has
+// lost its data says nothing about the nodes that it has not learned of again.
 func (s *remoteSite) differs(hb *uplink.Heartbeat) bool {
-	if hb.Nodes == nil {
+	if hb.Nodes == nil || s.heard.Before(s.relearning) {
 		return false
 	}
 	for _, state := range States {

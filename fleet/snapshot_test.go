@@ -133,6 +133,30 @@ func TestRegistry_SnapshotHasNodesOfSitesBehindTheEdge(t *testing.T) {
 }
 
 // The hub asks for a snapshot when two heartbeats in a row have other numbers and no event is on its way.
+func TestRegistry_KeepsNodesOfAnEdgeThatLostItsData(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	r := newHubRegistry(now, "ams")
+	r.setSites(map[string]string{"ams": "a"}, now)
+	r.forward("web1", Up, 1, 1, "old", now)
+	asks := func(incarnation string, up int, at time.Duration) bool {
+		return r.heard(&uplink.Heartbeat{
+			Site: "ams", Incarnation: incarnation, Nodes: map[string]int{"up": up},
+		}, now.Add(at))
+	}
+	for name, asked := range map[string]bool{
+		"before":         asks("old.1", 1, 0) || asks("old.1", 1, time.Minute),
+		"after the loss": asks("new.1", 0, 2*time.Minute) || asks("new.1", 0, 3*time.Minute) || asks("new.2", 0, time.Hour),
+	} {
+		if asked {
+			t.Errorf("asks for a snapshot %s", name)
+		}
+	}
+	asks("new.2", 0, 3*time.Hour)
+	if !asks("new.2", 0, 3*time.Hour+time.Minute) {
+		t.Error("does not ask for a snapshot when the nodes have not registered again")
+	}
+}
+
 func TestRegistry_AsksForASnapshot(t *testing.T) {
 	now := time.Unix(1_000_000, 0)
 	hb := func(up, events int) *uplink.Heartbeat {

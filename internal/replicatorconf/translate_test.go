@@ -64,7 +64,7 @@ func TestTranslate_KeysOfAStream(t *testing.T) {
 		"at the target": {[]string{"target_initiated: true"}, all, "CAUTION target_initiated = true: the"},
 		"at the source": {[]string{"target_initiated: false"}, all, ""},
 		"upper case":    {[]string{"Max_Age: 1d"}, all + catchup + "max_age = \"1d\"\n", ""},
-		"unknown":       {[]string{"colour: red"}, all, "colour = red: not imported: the Stream Replicator"},
+		"unknown":       {[]string{"shade: red"}, all, "shade = red: not imported: the Stream Replicator"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, remarks := translated(t, entry(test.keys...))
