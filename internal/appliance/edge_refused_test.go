@@ -180,8 +180,16 @@ func TestEdge_ARestartWithAStreamOfAnotherNameAtTheHub(t *testing.T) {
 			return nil
 		})
 	}
+	position := func(a *appliance.Appliance, want uint64) {
+		wait.Eventually(t, func() error {
+			if s := a.Forwards()[0].Streams["APP"]; s.Position < want {
+				return fmt.Errorf("%+v", s)
+			}
+			return nil
+		})
+	}
 	publish(edge)
-	stored(50)
+	position(edge, 50) // all acks have arrived: the next message of a sender does not wait
 	l.Half(link.Down)
 	publish(edge)
 	stored(100) // the acks are lost
@@ -190,12 +198,7 @@ func TestEdge_ARestartWithAStreamOfAnotherNameAtTheHub(t *testing.T) {
 	}
 	l.Heal()
 	again := testkit.Open(t, cfg)
-	wait.Eventually(t, func() error {
-		if s := again.Forwards()[0].Streams["APP"]; s.Position < 100 {
-			return fmt.Errorf("%+v", s)
-		}
-		return nil
-	})
+	position(again, 100)
 	if n := len(testkit.Messages(t, testkit.JetStream(t, hub), "EVERYTHING")); n != 100 {
 		t.Errorf("the hub stores %d messages, want 100", n)
 	}

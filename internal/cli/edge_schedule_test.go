@@ -50,6 +50,22 @@ func TestEdge_LosesNothingInARandomSchedule(t *testing.T) {
 	}
 }
 
+// TestEdge_LosesNothingInOneFault runs each fault alone: it begins under load, and ends after a second.
+func TestEdge_LosesNothingInOneFault(t *testing.T) {
+	if os.Getenv(edgeTests) == "" || raceDetector {
+		t.Skip("takes a minute; set " + edgeTests)
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			s := newSchedule(t, 1, 1)
+			time.Sleep(500 * time.Millisecond)
+			s.begin(0, f)
+			time.Sleep(time.Second)
+			s.finish()
+		})
+	}
+}
+
 // schedule is a random sequence of faults.
 type schedule struct {
 	*sites
@@ -78,11 +94,14 @@ func newSchedule(t *testing.T, seed uint64, edges int) *schedule {
 	return s
 }
 
-// faults are what may happen to an edge or its link, by name. Each returns what ends it, nil if nothing has to.
-var faults = []struct {
+// fault is what may happen to an edge, its link or the hub. begin returns what ends it, nil if nothing has to.
+type fault struct {
 	name  string
 	begin func(s *schedule, e *edge, load *siteLoad) (end func())
-}{
+}
+
+// faults are those of schedules.
+var faults = []fault{
 	{"cut", func(_ *schedule, e *edge, _ *siteLoad) func() { e.link.Cut(); return e.link.Heal }},
 	{"hole", func(_ *schedule, e *edge, _ *siteLoad) func() { e.link.Hole(); return e.link.Heal }},
 	{"half", func(s *schedule, e *edge, _ *siteLoad) func() {
@@ -117,12 +136,17 @@ var faults = []struct {
 	}},
 }
 
-// run runs so many steps of the schedule, ends all faults, and compares what the edges and the hub have stored.
+// run runs so many steps of the schedule, and finishes it.
 func (s *schedule) run(steps int) {
 	for range steps {
 		s.step()
 		time.Sleep(time.Duration(s.random.IntN(1500)) * time.Millisecond)
 	}
+	s.finish()
+}
+
+// finish ends all faults and the load, and compares what the edges and the hub have stored.
+func (s *schedule) finish() {
 	s.endFaults()
 	for _, load := range s.loads {
 		load.stop()
@@ -131,17 +155,21 @@ func (s *schedule) run(steps int) {
 	s.t.Logf("faults: %v; %d messages of edges, %d at the hub", s.fired, len(s.check().Edges), len(s.check().Hub))
 }
 
-// step begins a fault, and ends the one that its edge, or the hub, had.
+// step begins a random fault.
 func (s *schedule) step() {
-	i, fault := s.random.IntN(len(s.edges)), faults[s.random.IntN(len(faults))]
+	s.begin(s.random.IntN(len(s.edges)), faults[s.random.IntN(len(faults))])
+}
+
+// begin begins a fault of an edge, and ends the one that the edge, or the hub, had.
+func (s *schedule) begin(i int, f fault) {
 	e, what := s.edges[i], s.edges[i].site
-	if fault.name == "kill the hub" || fault.name == "restart the hub" {
+	if f.name == "kill the hub" || f.name == "restart the hub" {
 		what = "hub"
 	}
 	s.endFault(what)
-	s.t.Logf("%s %s: %s", time.Since(s.started).Round(time.Millisecond), what, fault.name)
-	s.fired[fault.name]++
-	if end := fault.begin(s, e, s.loads[i]); end != nil {
+	s.t.Logf("%s %s: %s", time.Since(s.started).Round(time.Millisecond), what, f.name)
+	s.fired[f.name]++
+	if end := f.begin(s, e, s.loads[i]); end != nil {
 		s.heal[what] = end
 	}
 }
