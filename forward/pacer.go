@@ -7,7 +7,7 @@ import (
 
 const (
 	// minPaced and firstPaced are how many bytes may be on their way on a slow link, and on a new one.
-	minPaced   = 16 << 10
+	minPaced   = 64 << 10
 	firstPaced = 256 << 10
 	maxPaced   = 64 << 20
 	// slowAck is how long an ack may take until fewer bytes may be on their way.

@@ -39,6 +39,7 @@ func (f *Forwarder) Status() Status {
 		s.Heartbeat = time.Unix(0, last).UTC()
 	}
 	for _, c := range f.copiers {
+		c.refresh(f.ctx)
 		s.Streams[c.cfg.Name] = c.status(now)
 	}
 	return s

@@ -28,12 +28,18 @@ func (s *siteDemo) settle() error {
 	return err
 }
 
-// drain waits until the edges have forwarded everything, at most drainTimeout.
+// drain waits until the edges have forwarded everything, and received nothing new for several ticks, at most
+// drainTimeout.
 func (s *siteDemo) drain() {
 	timeout := time.After(drainTimeout)
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	for s.waiting() {
+	received, still := s.total().Received, 0
+	for still < drainedTicks {
+		still++
+		if now := s.total().Received; s.waiting() || now != received {
+			received, still = now, 0
+		}
 		select {
 		case <-timeout:
 			return
@@ -41,6 +47,9 @@ func (s *siteDemo) drain() {
 		}
 	}
 }
+
+// drainedTicks is after how many ticks without a message everything that nodes have sent has arrived.
+const drainedTicks = 3
 
 // waiting reports whether a message is on its way into a stream of an edge, or to the hub.
 func (s *siteDemo) waiting() bool {

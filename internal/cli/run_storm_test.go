@@ -93,7 +93,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	case !long():
 		nodes = 1000
 	}
-	config := fastLabConfig(t, "late_after = '10s'\ndown_after = '12s'\n")
+	config := fastLabConfig(t, "late_after = '15s'\ndown_after = '17s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
 	wait.Eventually(t, func() error {
