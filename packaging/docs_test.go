@@ -86,12 +86,20 @@ muster init --dir /root/ca --name choria1.example.net
 cp /root/ca/cert.pem $ssl/certs/choria1.example.net.pem
 cp /root/ca/key.pem $ssl/private_keys/choria1.example.net.pem
 cp /root/ca/ca.pem $ssl/certs/ca.pem
-mkdir -p /var/lib/choria/jetstream`)
+mkdir -p /var/lib/choria/jetstream /etc/stream-replicator`)
 	h.write("/etc/choria/broker.conf", `identity = choria1.example.net
 plugin.choria.broker_network = true
 plugin.security.provider = puppet
 plugin.choria.stats_port = 8222
 plugin.choria.network.stream.store = /var/lib/choria
+`, 0o644)
+	h.write("/etc/stream-replicator/sr.yaml", `name: ams
+streams:
+  - stream: CHORIA_REGISTRATION
+    source_url: nats://127.0.0.1:4222
+    target_url: nats://hub.example.net:4222
+    inspect_field: sender
+    inspect_duration: 1h
 `, 0o644)
 	h.calls()
 	out := h.follow(t, commands(t, "migrate.md", ""))

@@ -200,8 +200,11 @@ func TestForward_HubShowsWhatTheEdgeDecided(t *testing.T) {
 		})
 	}
 	shown("up")
+	closed := time.Now()
 	nc.Close()
 	shown("down")
+	took := time.Since(closed).Round(time.Millisecond)
+	t.Logf("down at the hub %s after the end of the connection, with a grace of 1 s", took)
 	if have := nodeAt(t, hub, "hub", "web1.example.net"); have != "" {
 		t.Errorf("the node is %s at the hub's own site", have)
 	}
