@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/muster-appliance/muster/internal/host"
 	"github.com/muster-appliance/muster/internal/revocation"
 )
 
@@ -49,7 +50,7 @@ func (r *crlRecord) keep(lists *revocation.Lists) {
 	}
 	text, err := json.MarshalIndent(marks, "", "  ")
 	if err == nil {
-		err = replaceFile(r.path, append(text, '\n'))
+		err = host.ReplaceFile(r.path, append(text, '\n'))
 	}
 	if err == nil {
 		r.marks, r.lastError = marks, ""
@@ -59,18 +60,4 @@ func (r *crlRecord) keep(lists *revocation.Lists) {
 		r.lastError = err.Error()
 		r.log.Warn("record of the revocation lists not written", "error", err)
 	}
-}
-
-// replaceFile replaces a file in one step, once its new content is on the disk. No other process writes it.
-func replaceFile(path string, content []byte) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(next, path)
 }

@@ -21,7 +21,7 @@ type Config struct {
 	Token       string // Choria's token of the edge, a JWT; it needs Seed
 	Seed        string // path of the ed25519 seed of the token
 	Credentials string // path of a NATS credentials file
-	TLS         tlsfile.Files
+	TLS         tlsfile.ClientFiles
 	Window      int64 // messages that are published and have no ack yet
 	Rate        int64 // bytes per second of data; 0: no limit
 	Hours       []Hours

@@ -58,16 +58,16 @@ type copier struct {
 	lastRead uint64
 	lineage  lineage
 	started  uint64                  // messages up to this one may have been forwarded by an earlier process
-	known    map[string]*hubMessage  // last messages at the hub, by subject, while there are such messages
+	known    map[string]*hubMessage  // last messages at the hub, by subject, until the position is at started
 	numbered uint64                  // messages that were published
 	latest   map[string]sentMessage  // that the hub stored last, by subject; only of subjects of several senders
 	opened   bool                    // the stream was opened before
 	catching bool                    // the reader gets only the last message of each subject
 	restart  context.CancelCauseFunc // ends the reader; nil: it does not read
 	unread   uint64                  // messages that the reader has not got, as far as known
-	problem  string                  // why messages wait for a retry; empty: they do not
+	problem  string                  // why messages wait for a retry; empty: none does
 	hubName  string                  // of the stream at the hub
-	hubNoted bool                    // this process has kept it
+	hubNoted bool                    // this process has written it to the disk
 	sent     rateMeter
 }
 
@@ -89,49 +89,56 @@ func signal(c chan struct{}) {
 	}
 }
 
-// begin notes that the stream is about to be read: the first time, again, or anew because it was created again.
-// position is that of an earlier process. catchUp is whether only the last message of each subject shall be read.
-func (c *copier) begin(info *jetstream.StreamInfo, position uint64) (catchUp bool, err error) {
+// begin prepares for reading the stream: for the first time, again, or from its beginning because it was created
+// again. position is that of its consumer. It returns whether only the last message of each subject is read.
+func (c *copier) begin(info *jetstream.StreamInfo, position uint64) (catchUp bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	state := info.State
-	recreated := c.opened && !c.lineage.Created.Equal(info.Created)
-	if !c.opened || recreated || state.LastSeq < c.lastRead {
-		kept := c.lineage
-		if !c.opened {
-			kept = c.f.lineages.get(c.cfg.Name)
-		}
-		if !kept.Created.Equal(info.Created) {
-			position = 0
-		}
-		c.lineage, c.started = kept.next(info.Created, state.LastSeq), state.LastSeq
-		c.hubName = cmp.Or(c.lineage.HubStream, c.hubName)
-		err = c.f.lineages.put(c.cfg.Name, c.lineage)
-		c.done = min(position, state.LastSeq)
-		c.lastRead = c.done
-		if !kept.Begun || recreated { // what was deleted before is not counted
+	kept := c.lineage
+	if !c.opened {
+		kept = c.f.lineages.get(c.cfg.Name)
+	}
+	isSame := kept.Created.Equal(info.Created)
+	if !c.opened || !isSame || state.LastSeq < c.lastRead {
+		c.beginRun(kept, info, min(position, state.LastSeq))
+		if !kept.Begun || !isSame { // what was deleted before is not counted
 			c.lastRead = max(c.done, state.FirstSeq-min(1, state.FirstSeq))
 		}
-		c.window, c.order, c.opened = map[uint64]*message{}, nil, true
-	}
-	if err != nil {
-		c.f.opts.Log.Warn("state of forwarding not kept", "stream", c.cfg.Name, "error", err)
 	}
 	behind := state.LastSeq - min(state.LastSeq, c.lastRead)
 	c.catching = c.cfg.Catchup == CatchupLast && behind > uint64(maxPending(c.f.cfg.Window))
-	return c.catching, nil
+	return c.catching
 }
 
-// begun notes that there is a consumer.
+// beginRun begins a run of the stream behind a position. Messages of an earlier run that have no outcome are still
+// forwarded, but not acknowledged: their sequences may be those of other messages now. The mutex must be locked.
+func (c *copier) beginRun(kept lineage, info *jetstream.StreamInfo, position uint64) {
+	last := info.State.LastSeq
+	c.lineage, c.started = kept.next(info.Created, last), last
+	c.hubName = cmp.Or(c.lineage.HubStream, c.hubName)
+	c.keepLineage()
+	for _, earlier := range c.order {
+		earlier.ack = nil
+	}
+	c.done, c.lastRead = position, position
+	c.window, c.order, c.opened = map[uint64]*message{}, nil, true
+}
+
+// keepLineage writes the lineage to the disk. The mutex must be locked.
+func (c *copier) keepLineage() {
+	if err := c.f.lineages.put(c.cfg.Name, c.lineage); err != nil {
+		c.f.opts.Log.Warn("state of forwarding not kept", "stream", c.cfg.Name, "error", err)
+	}
+}
+
+// begun notes that the stream has a consumer.
 func (c *copier) begun() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lineage.Begun {
-		return
-	}
-	c.lineage.Begun = true
-	if err := c.f.lineages.put(c.cfg.Name, c.lineage); err != nil {
-		c.f.opts.Log.Warn("state of forwarding not kept", "stream", c.cfg.Name, "error", err)
+	if !c.lineage.Begun {
+		c.lineage.Begun = true
+		c.keepLineage()
 	}
 }
 
@@ -142,7 +149,7 @@ func (c *copier) position() uint64 {
 	return c.done
 }
 
-// setReader notes the reader that can be ended, and what it has not read; nil: there is none.
+// setReader sets the function that ends the reader, nil without a reader, and how many messages it has not read.
 func (c *copier) setReader(restart context.CancelCauseFunc, unread uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,7 +224,9 @@ func (c *copier) resolve(m *message, o outcome) {
 	c.ledger.resolve(o, len(m.data))
 	c.held -= m.size()
 	m.header, m.data, m.out = nil, nil, nil
-	_ = m.ack.Ack() // an error ends the reader, which begins again
+	if m.ack != nil {
+		_ = m.ack.Ack() // an error ends the reader, which begins again
+	}
 	for len(c.order) > 0 && c.order[0].resolved {
 		c.done = c.order[0].sequence
 		delete(c.window, c.done)

@@ -37,7 +37,7 @@ func (f *Forwarder) hubOptions() ([]nats.Option, error) {
 	if !f.usesTLS() {
 		return options, nil
 	}
-	files := f.tlsFiles()
+	files := f.cfg.TLS.Or(f.opts.TLS)
 	if _, err := files.Load(); err != nil {
 		return nil, err
 	}
@@ -57,15 +57,6 @@ func (f *Forwarder) usesTLS() bool {
 		}
 	}
 	return false
-}
-
-// tlsFiles returns the files of this forwarder, and those of the broker where it has none.
-func (f *Forwarder) tlsFiles() tlsfile.Files {
-	files := tlsfile.Files{Cert: f.cfg.TLS.Cert, Key: f.cfg.TLS.Key, CA: cmp.Or(f.cfg.TLS.CA, f.opts.TLS.CA)}
-	if !files.Enabled() {
-		files.Cert, files.Key = f.opts.TLS.Cert, f.opts.TLS.Key
-	}
-	return files
 }
 
 // loadCertificate reads the certificate when a connection is made, so that a renewed one is used.

@@ -138,7 +138,7 @@ func storedBefore(m *message) outcome {
 	return duplicate
 }
 
-// explain returns why there is no ack, for operators.
+// explain returns why a message was not acknowledged, for operators.
 func (c *copier) explain(ack puback.Ack) string {
 	switch {
 	case errors.Is(ack.Err, puback.ErrNoResponders):
@@ -162,7 +162,5 @@ func (c *copier) noteHubStream(name string) {
 		return
 	}
 	c.hubNoted, c.lineage.HubStream = true, name // once: several streams of the hub may take turns
-	if err := c.f.lineages.put(c.cfg.Name, c.lineage); err != nil {
-		c.f.opts.Log.Warn("state of forwarding not kept", "stream", c.cfg.Name, "error", err)
-	}
+	c.keepLineage()
 }

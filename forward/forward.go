@@ -21,6 +21,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/throttle"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/muster-appliance/muster/internal/uplink"
 	"github.com/nats-io/nats.go"
@@ -31,7 +32,7 @@ import (
 // Options is what the appliance passes to a Forwarder. All fields are required, except Fleet and Sites.
 type Options struct {
 	Site      string
-	Identity  string // user name at the hub, if there is no other
+	Identity  string // user name at the hub, unless the configuration has credentials
 	Version   string
 	Directory string        // where the state of forwarding is kept
 	TLS       tlsfile.Files // used where the configuration has no certificate or CA of its own
@@ -71,7 +72,7 @@ type Forwarder struct {
 	settings  atomic.Pointer[settings]
 	site      atomic.Pointer[string] // of the hub; nil: it has not told yet
 	beat      heartbeats
-	rejects   rejects
+	rejects   *rejects
 	closeOnce sync.Once
 	ctx       context.Context // done once Close is called
 	cancel    context.CancelFunc
@@ -86,11 +87,12 @@ type settings struct {
 
 // New returns a Forwarder; Open starts it.
 func New(cfg Config, o Options) *Forwarder {
-	f := &Forwarder{cfg: cfg, opts: o}
+	f := &Forwarder{cfg: cfg, opts: o, rejects: newRejects()}
+	f.beat.unanswered = throttle.New(unansweredInterval)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	window := int(cfg.Window)
-	f.data = newLink("muster forward "+o.Site, window, o.Now, f.linkUp)
-	f.events = newLink("muster forward "+o.Site+" events", window, o.Now, f.linkUp)
+	f.data = newLink("muster forward "+o.Site, window, o.Now, f.wake)
+	f.events = newLink("muster forward "+o.Site+" events", window, o.Now, f.wake)
 	for _, name := range slices.Sorted(maps.Keys(cfg.Streams)) {
 		if s := cfg.Streams[name]; s.Enabled {
 			l := f.data
@@ -104,8 +106,8 @@ func New(cfg Config, o Options) *Forwarder {
 	return f
 }
 
-// linkUp wakes the copiers: a link has a connection, or room for another message.
-func (f *Forwarder) linkUp() {
+// wake wakes the copiers: a link is up, or has room for another message.
+func (f *Forwarder) wake() {
 	for _, c := range f.copiers {
 		signal(c.wake)
 	}
@@ -129,7 +131,8 @@ func (f *Forwarder) open() (err error) {
 	if f.conn, err = f.opts.Connect("forward " + f.cfg.Name); err != nil {
 		return err
 	}
-	if f.js, err = jetstream.New(f.conn); err != nil {
+	f.js, err = jetstream.New(f.conn, jetstream.WithPublishAsyncErrHandler(f.noteUnrecorded))
+	if err != nil {
 		return err
 	}
 	options, err := f.hubOptions()
@@ -153,7 +156,7 @@ func (f *Forwarder) open() (err error) {
 // Reload applies paused, hours and rate of a configuration.
 func (f *Forwarder) Reload(cfg Config) {
 	f.apply(cfg)
-	f.linkUp()
+	f.wake()
 }
 
 func (f *Forwarder) apply(cfg Config) {
@@ -179,7 +182,7 @@ func Reloadable(key string) bool { return slices.Contains([]string{"paused", "ho
 // paused reports whether data must not be forwarded at a time.
 func (f *Forwarder) paused(now time.Time) bool {
 	s := f.settings.Load()
-	return s.paused || !open(s.hours, now)
+	return s.paused || !isWithin(s.hours, now)
 }
 
 // noteHub keeps the site of the hub.

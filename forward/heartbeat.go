@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/throttle"
 	"github.com/muster-appliance/muster/internal/uplink"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -14,8 +15,11 @@ import (
 const (
 	// snapshotPage is how many nodes a page of a snapshot has.
 	snapshotPage = 500
-	// linkCheck is how often it is looked whether the links are up.
-	linkCheck = time.Second
+	// heartbeatCheck is how often it is checked whether a heartbeat is due.
+	heartbeatCheck = 250 * time.Millisecond
+	// unansweredInterval is how often it is logged at most that heartbeats are not answered: a hub whose fleet view is
+	// disabled answers none.
+	unansweredInterval = time.Hour
 )
 
 // heartbeats counts the heartbeats, and the snapshots, that the hub has answered.
@@ -23,13 +27,15 @@ type heartbeats struct {
 	answered  atomic.Uint64
 	last      atomic.Int64 // when the last was answered, in nanoseconds since 1970
 	snapshots atomic.Uint64
-	now       atomic.Bool // send one at once
+	due       atomic.Bool // send one at once
+
+	unanswered *throttle.Throttle // of log lines
 }
 
 // sendHeartbeats tells the hub about the site until the forwarder closes: when the link is up, and every interval.
 func (f *Forwarder) sendHeartbeats() {
 	var sent time.Time
-	ticker := time.NewTicker(linkCheck / 4)
+	ticker := time.NewTicker(heartbeatCheck)
 	defer ticker.Stop()
 	for {
 		select {
@@ -38,15 +44,17 @@ func (f *Forwarder) sendHeartbeats() {
 		case <-ticker.C:
 		}
 		now := f.opts.Now()
-		due := f.beat.now.Load() || now.Sub(sent) >= f.cfg.Heartbeat || now.Before(sent)
+		due := f.beat.due.Load() || now.Sub(sent) >= f.cfg.Heartbeat || now.Before(sent)
 		if !due || !f.events.isUp() {
 			continue
 		}
 		sent = now
-		f.beat.now.Store(false)
+		f.beat.due.Store(false)
 		answer, err := f.ask(contract.SubjectHeartbeat, f.heartbeat(now))
 		if err != nil {
-			f.opts.Log.Debug("heartbeat not answered", "error", err)
+			if count, log := f.beat.unanswered.Add("", 1, now); log {
+				f.opts.Log.Warn("heartbeat not answered by the hub", "error", err, "count", count)
+			}
 			continue
 		}
 		f.beat.answered.Add(1)
@@ -54,45 +62,6 @@ func (f *Forwarder) sendHeartbeats() {
 		f.noteHub(answer.Site)
 		if answer.Snapshot {
 			f.sendSnapshot()
-		}
-	}
-}
-
-// watchLinks makes the first heartbeat follow at once when the link to the hub is up again, and ends readers that
-// have fallen behind, until the forwarder closes.
-func (f *Forwarder) watchLinks() {
-	ticker := time.NewTicker(linkCheck)
-	defer ticker.Stop()
-	wasUp := map[*link]bool{}
-	for {
-		select {
-		case <-f.ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for _, l := range []*link{f.events, f.data} {
-			up, _, lastErr := l.status()
-			switch {
-			case up && !wasUp[l]:
-				f.opts.Log.Info("connected to the hub", "connection", l.name)
-				f.beat.now.Store(true)
-				f.linkBack(l)
-			case !up && wasUp[l]:
-				f.opts.Log.Warn("no connection to the hub", "connection", l.name, "error", lastErr)
-			}
-			wasUp[l] = up
-		}
-		for _, c := range f.copiers {
-			c.refresh(f.ctx)
-		}
-	}
-}
-
-// linkBack tells the copiers of a link that it is up again.
-func (f *Forwarder) linkBack(l *link) {
-	for _, c := range f.copiers {
-		if c.link == l {
-			c.linkUp()
 		}
 	}
 }

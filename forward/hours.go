@@ -45,8 +45,8 @@ func (h Hours) contains(now time.Time) bool {
 	return at >= h.from || at < h.to
 }
 
-// open reports whether data may be forwarded at a time: within one of the hours, or always if there are none.
-func open(hours []Hours, now time.Time) bool {
+// isWithin reports whether a time is within one of the hours. Every time is if none are configured.
+func isWithin(hours []Hours, now time.Time) bool {
 	for _, h := range hours {
 		if h.contains(now.Local()) {
 			return true

@@ -68,10 +68,10 @@ func TestOpen_WithinHours(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := time.Date(2026, 11, 26, clock.Hour(), clock.Minute(), 59, 0, time.Local)
-			if have := open(hours, now); have != test.want {
+			if have := isWithin(hours, now); have != test.want {
 				t.Errorf("in local time: have %v", have)
 			}
-			if have := open(hours, now.UTC()); have != test.want {
+			if have := isWithin(hours, now.UTC()); have != test.want {
 				t.Errorf("the same moment in UTC: have %v", have)
 			}
 		})

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/muster-appliance/muster/internal/host"
 )
 
 // lineage tells the lives of a stream apart. Sequences alone do not identify messages: a stream that was deleted or
@@ -27,8 +29,8 @@ type lineage struct {
 	Begun   bool      `json:"begun"`   // a consumer was made
 	Runs    []run     `json:"runs"`    // the last is the current one
 
-	// HubStream is the name of the stream at the hub, as its acks have it; empty: there was no ack yet. It is kept
-	// because a process that may have forwarded messages before must ask that stream for them.
+	// HubStream is the name of the stream at the hub, from its acks; empty: no ack has arrived yet. After a restart the
+	// hub is asked for messages of that stream.
 	HubStream string `json:"hub_stream,omitempty"`
 }
 
@@ -41,7 +43,7 @@ type run struct {
 // maxRuns is how many runs are kept: older ones are told apart by time.
 const maxRuns = 1000
 
-// next returns the lineage with a run more, for a stream with that last sequence.
+// next returns the lineage with one more run, for a stream with that time of creation and last sequence.
 func (l lineage) next(created time.Time, last uint64) lineage {
 	if l.ID == "" || !l.Created.Equal(created) {
 		l = lineage{ID: randomID(), Created: created, HubStream: l.HubStream}
@@ -130,17 +132,5 @@ func (l *lineages) put(stream string, kept lineage) error {
 	if err := os.MkdirAll(filepath.Dir(l.path), 0o700); err != nil {
 		return err
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(l.path), filepath.Base(l.path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = temporary.Write(text)
-	err = errors.Join(err, temporary.Sync(), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), l.path)
-	}
-	if err != nil {
-		_ = os.Remove(temporary.Name())
-	}
-	return err
+	return host.ReplaceFile(l.path, text)
 }

@@ -51,7 +51,7 @@ type link struct {
 	mu       sync.Mutex
 	socket   net.Conn // the current one; nil before the first
 	since    time.Time
-	lastErr  string // why there is no connection, or what the hub refused last; empty: nothing
+	lastErr  string // why the link is down, or what the hub refused last; empty: nothing
 	requests requests
 	wg       sync.WaitGroup
 }
@@ -97,7 +97,7 @@ func (l *link) open(ctx context.Context, servers []string, options []nats.Option
 	return nil
 }
 
-// Dial opens a socket, which close and the prober can end although the library waits for it.
+// Dial opens a socket, which close and watch can end although the library waits for it.
 func (l *link) Dial(network, address string) (net.Conn, error) {
 	socket, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
 	if err != nil {
@@ -135,7 +135,7 @@ func (l *link) disconnected(err error) {
 	l.answer(l.requests.all(), reply{err: puback.ErrNoAck})
 }
 
-// errNotPermitted is the error of a request to a subject on which the hub permits this edge nothing.
+// errNotPermitted is the error of a request on which the hub returned a permission violation.
 var errNotPermitted = errors.New("the hub does not permit this edge to publish there")
 
 // handleError keeps an error that the hub reported. The requests that it refused have no answer.
@@ -156,9 +156,10 @@ func (l *link) noteError(err error) {
 	l.lastErr = strings.TrimPrefix(err.Error(), "nats: ")
 }
 
-// isUp reports whether there is a connection. since is when it began, or when there was one last.
+// isUp reports whether the link has a connection to the hub.
 func (l *link) isUp() bool { return l.nc != nil && l.nc.IsConnected() }
 
+// status returns whether the link is up, since when it is up or down, and the last error.
 func (l *link) status() (up bool, since time.Time, lastErr string) {
 	up = l.isUp() // before the lock: the library calls Dial with its own lock held
 	l.mu.Lock()
@@ -216,6 +217,7 @@ func (l *link) receive(m *nats.Msg) {
 	}
 }
 
+// answer passes a reply to requests that have been removed from those without an answer.
 func (l *link) answer(requests []*request, with reply) {
 	for _, r := range requests {
 		if with.err == nil {

@@ -22,11 +22,12 @@ type message struct {
 	header   nats.Header
 	data     []byte
 	stored   time.Time
-	ack      jetstream.Msg // is acknowledged when the message has its outcome
+	readIn   string        // incarnation of the stream when it was read
+	ack      jetstream.Msg // is acknowledged when the message has its outcome; nil: its stream is gone
 	out      nats.Header   // as it is published; nil before the first attempt
 
 	attempts  int  // without success
-	published bool // by this process, at least once, and there was no ack
+	published bool // by this process, at least once, and its ack did not arrive
 	resolved  bool
 	sent      place // where it was published last
 
@@ -42,11 +43,11 @@ type message struct {
 // connection in this order.
 type place struct{ connection, number uint64 }
 
-// newMessage returns the message that was read from the stream.
+// newMessage returns the message that was read from the stream. The mutex must be locked.
 func (c *copier) newMessage(m jetstream.Msg, meta *jetstream.MsgMetadata) *message {
 	read := &message{
 		sequence: meta.Sequence.Stream, subject: m.Subject(), header: m.Headers(), data: m.Data(), stored: meta.Timestamp,
-		ack: m,
+		readIn: c.lineage.incarnation(), ack: m,
 	}
 	read.target = c.target(read.subject)
 	read.sender, read.alone = senderOf(read.subject, read.header.Get(contract.HeaderSender), read.data)
@@ -104,7 +105,7 @@ func (c *copier) outgoing(m *message) nats.Header {
 	}
 	out[contract.HeaderVia] = []string{via}
 	out[contract.HeaderSource] = []string{source{
-		stream: c.cfg.Name, sequence: m.sequence, site: c.f.opts.Site, incarnation: c.incarnation(), stored: m.stored,
+		stream: c.cfg.Name, sequence: m.sequence, site: c.f.opts.Site, incarnation: m.readIn, stored: m.stored,
 	}.String()}
 	return out
 }

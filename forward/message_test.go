@@ -55,7 +55,7 @@ func TestCopier_Outgoing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := testCopier(t, "S")
-			m := &message{sequence: 7, subject: test.subject, header: test.header, stored: at(0)}
+			m := &message{sequence: 7, subject: test.subject, header: test.header, stored: at(0), readIn: "L.R"}
 			if have := c.target(test.subject); have != test.target {
 				t.Errorf("subject %s", have)
 			}

@@ -46,7 +46,7 @@ func (c *copier) read(ctx context.Context) {
 	}
 }
 
-// readOnce opens a consumer behind the last message with an outcome, and reads until it ends.
+// readOnce opens a consumer behind the position, and reads until that ends.
 func (c *copier) readOnce(ctx context.Context) error {
 	reading, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -80,8 +80,8 @@ func (c *copier) readOnce(ctx context.Context) error {
 	}
 }
 
-// openConsumer replaces the durable consumer by one that begins behind the last message with an outcome. It is
-// replaced because JetStream delivers a message that was not acknowledged only after ackWait.
+// openConsumer replaces the durable consumer by one that begins behind the position. It is replaced because JetStream
+// delivers a message that was not acknowledged only after ackWait.
 func (c *copier) openConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
@@ -94,11 +94,7 @@ func (c *copier) openConsumer(ctx context.Context) (jetstream.Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := s.CachedInfo()
-	catchUp, err := c.begin(info, position)
-	if err != nil {
-		return nil, err
-	}
+	catchUp := c.begin(s.CachedInfo(), position)
 	cfg := jetstream.ConsumerConfig{
 		Durable: name, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: maxPending(c.f.cfg.Window),
 		Description: "forwards to " + c.f.cfg.Name,

@@ -15,7 +15,7 @@ type Status struct {
 	Servers   []string  `json:"servers"`
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since"`              // when the connection began, or ended
-	Error     string    `json:"error,omitempty"`    // why there is no connection, or what the hub refused last
+	Error     string    `json:"error,omitempty"`    // why it is not connected, or what the hub refused last
 	Paused    bool      `json:"paused,omitempty"`   // data is not forwarded, by the configuration
 	Heartbeat time.Time `json:"heartbeat,omitzero"` // when the hub answered the last one
 	Snapshots uint64    `json:"snapshots"`          // that the hub asked for
@@ -85,7 +85,7 @@ func (c *copier) status(now time.Time) uplink.Stream {
 	switch {
 	case s.Pending+s.Unread == 0 || s.Paused:
 	case !up:
-		s.Stalled = strings.TrimSuffix("no connection to the hub: "+lastErr, ": ")
+		s.Stalled = strings.TrimSuffix("not connected to the hub: "+lastErr, ": ")
 	default:
 		s.Stalled = c.problem
 	}
