@@ -241,7 +241,7 @@ func TestEdge_AcksLostForLongerThanTheDuplicateWindow(t *testing.T) {
 func TestEdge_ASilentLinkIsNoticedAndDialedAgain(t *testing.T) {
 	t.Parallel()
 	p := newLinked(t, linkedOptions{})
-	stop := p.load(t, 100)
+	stop := p.load(t, 30) // few senders, each with one message on its way: what waits takes as long as the silence
 	p.awaitForwarded(t, 50)
 	p.link.Hole()
 	noticed := p.awaitConnected(t, false)
