@@ -55,7 +55,7 @@ type Options struct {
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
 	Permissions   func() (entries []rejected.Permission, discarded uint64) // /api/v1/permissions
-	Forward       func() []forward.Status                                  // /api/v1/forward; nil: there is no hub
+	Forward       func() []forward.Status                                  // /api/v1/forward; nil: no [forward.NAME]
 	Sites         SiteView                                                 // nil if Fleet is nil
 	Registrations Registrations                                            // nil if Fleet is nil
 	Events        Events                                                   // nil if Fleet is nil

@@ -167,7 +167,7 @@ func (c *copier) number(m *message) {
 	m.sent = place{c.link.connections.Load(), c.numbered}
 }
 
-// acked handles the ack of a message, or that there is none.
+// acked handles the ack of a message, or the error of a publish without an ack.
 func (c *copier) acked(m *message, r reply) {
 	c.release(m, r.took)
 	if c.notPermitted(m, r.err) {

@@ -25,7 +25,7 @@ type request struct {
 	done    func(reply) // called once
 }
 
-// reply is the answer to a request, or an error if there is none.
+// reply is the answer to a request, or the error of a request without an answer.
 type reply struct {
 	status string // of a message without data: an error of NATS, such as 503
 	header nats.Header

@@ -57,7 +57,7 @@ func startLoad(t *testing.T, e *edge, o loadOptions) *siteLoad {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.wg.Go(func() { _ = l.nodes.Register(ctx) }) // an edge that is away is no error here
+	l.wg.Go(func() { _ = l.nodes.Register(ctx) }) // an error means that the edge is not running, as scheduled
 	l.wg.Go(func() { l.publish(ctx, o.interval) })
 	t.Cleanup(func() { l.stop(); l.nodes.Close(); l.nc.Close() })
 	return l

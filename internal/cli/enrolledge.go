@@ -66,10 +66,13 @@ func checkSite(s *enroll.Site, cfg *appliance.Config, e enrollment, forwarder st
 
 // printEdge prints what to do on the edge.
 func (p *program) printEdge(e enroll.Edge, files string) {
-	fmt.Fprintf(p.out, "%s is enrolled as the edge of the site %s. ", e.Identity, e.Site)
+	fmt.Fprintf(p.out, "%s is enrolled as the edge of the site %s.\n\n", e.Identity, e.Site)
 	if e.Data == appliance.InstalledDir {
-		fmt.Fprintf(p.out, `Copy the files in %[1]s to the
-edge, and run there, with the package installed:
+		fmt.Fprintf(p.out, `Copy to the edge the files in
+
+  %[1]s
+
+and run there, with the package installed:
 
   install -g muster -m 640 -t %[2]s %[3]s/*
   systemctl enable --now muster
@@ -77,8 +80,11 @@ edge, and run there, with the package installed:
 `, files, e.InstallDir, e.Identity)
 		return
 	}
-	fmt.Fprintf(p.out, `Copy the files in %[1]s to %[2]s on the
-edge, and run there:
+	fmt.Fprintf(p.out, `Copy to %[2]s on the edge the files in
+
+  %[1]s
+
+and run there:
 
   muster run --config %[3]s
 
@@ -93,8 +99,8 @@ func (p *program) printSite(s *enroll.Site, cfg *appliance.Config, line string, 
 		fmt.Fprintf(p.out, "Add this line to [broker.sites] in %s:\n\n  %s\n\n", s.Config(), line)
 	}
 	if len(cfg.Broker.Sites) == 0 {
-		fmt.Fprintln(p.out, "Restart the hub: with the first site, its streams get one more subject. "+
-			"Further sites apply with SIGHUP.")
+		fmt.Fprintln(p.out, "Restart the hub: with the first site, its streams get one more subject."+
+			"\nFurther sites apply with SIGHUP.")
 		return
 	}
 	fmt.Fprintln(p.out, "The hub applies it on SIGHUP, without a restart.")

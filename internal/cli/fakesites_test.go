@@ -108,7 +108,7 @@ func aHub() *fakeAppliance {
 			Site: "nyc", State: fleet.SiteDown, Since: hoursAgo(5),
 			Reason: "the connection of its edge ended and did not return within 20s", AsOf: hoursAgo(6),
 			Edge: "collector1.nyc.example.net", Nodes: map[fleet.State]int{fleet.Up: 1}, Version: "1.2.3", Incarnation: "x9",
-			LagSeconds: 9000, LagMessages: 5,
+			LagSeconds: 9000, LagMessages: 1,
 		},
 		{
 			Site: "sin", State: fleet.SiteWaiting, Reason: "not heard of yet", Edge: "collector1.sin.example.net",

@@ -63,7 +63,7 @@ func hubText(hub forward.Status) string {
 		text += ", data is paused"
 	}
 	if hub.Unrecorded > 0 {
-		text += fmt.Sprintf(", %s rejected messages are not in %s", count(hub.Unrecorded), contract.StreamRejected)
+		text += fmt.Sprintf(", %s missing from %s", counted(hub.Unrecorded, "rejected message"), contract.StreamRejected)
 	}
 	if hub.Error != "" {
 		text += label + quoteUnsafe(hub.Error)

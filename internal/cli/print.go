@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/dustin/go-humanize"
+	"github.com/dustin/go-humanize/english"
 	"golang.org/x/term"
 )
 
@@ -51,6 +52,11 @@ func isTerminal(w io.Writer) bool {
 
 // count formats a number for people, as 1,234.
 func count(n uint64) string { return humanize.Comma(int64(n)) }
+
+// counted formats a number of things for people: "1 message", "2,000 messages".
+func counted(n uint64, singular string) string {
+	return count(n) + " " + english.PluralWord(int(min(n, 2)), singular, "")
+}
 
 // ago formats a time for people, as "3 hours ago"; the zero time is "never".
 func ago(t time.Time) string {

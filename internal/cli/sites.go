@@ -131,7 +131,7 @@ func siteRows(sites []fleet.SiteStatus) (rows [][]string) {
 		case s.State == fleet.SiteWaiting:
 			lag = ""
 		case s.LagMessages > 0:
-			lag = fmt.Sprintf("%s messages, %s", count(s.LagMessages), secondsText(s.LagSeconds))
+			lag = fmt.Sprintf("%s, %s", counted(s.LagMessages, "message"), secondsText(s.LagSeconds))
 		}
 		rows = append(rows, append(row, lag, asOf, s.Version))
 	}

@@ -10,7 +10,7 @@ import (
 // edgeConf holds the settings of an edge.
 type edgeConf struct {
 	Edge
-	revocations string   // name of the file with CRLs or revoked tokens; empty: there is none
+	revocations string   // name of the file with CRLs or revoked tokens; empty: the site has none
 	issuers     []issuer // of tokens; none: nodes have certificates
 }
 

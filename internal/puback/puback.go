@@ -31,14 +31,14 @@ const (
 	codeInProcess        = 10158 // the message of an earlier attempt is being stored
 )
 
-// Ack is JetStream's ack of a published message, or why there is none. Its zero value is not an ack.
+// Ack is JetStream's ack of a published message, or the error of a publish without one. Its zero value is not an ack.
 type Ack struct {
 	Stream    string `json:"stream"`
 	Sequence  uint64 `json:"seq"`
 	Duplicate bool   `json:"duplicate"` // the stream has the message id already
 	Error     *Error `json:"error"`     // the stream did not store the message
 
-	Err error `json:"-"` // there is no ack; the other fields are empty
+	Err error `json:"-"` // the publish had no ack; the other fields are empty
 }
 
 // Error is an error that JetStream's API returned.

@@ -85,8 +85,8 @@ func (t *translation) writeHub(h *hub) {
 		"%s = \"NAME\" with the name in the certificate, or in the token, of this edge; messages arrive there on %s",
 		cmp.Or(t.site, "SITE"), contract.SiteSubject(cmp.Or(t.site, "SITE"), ">"))))
 	if h.tls.cert == "" && h.token == "" {
-		t.remark(h.remark(translate.Caution, "there is no certificate and no token for the hub: "+
-			"\"muster enroll --site\" at the hub makes one"))
+		t.remark(h.remark(translate.Caution, "neither a certificate nor a token for the hub is set: "+
+			"\"muster enroll --site\" at the hub makes what it needs"))
 	}
 	if !slices.ContainsFunc(h.streams, func(s *stream) bool { return s.name == contract.StreamRegistration }) {
 		t.out.Set(table+".stream."+contract.StreamRegistration, "enabled", "false",

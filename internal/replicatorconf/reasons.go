@@ -29,8 +29,8 @@ var generalReasons = map[string]reason{
 	"heartbeats": {translate.Loss, "programs that read these messages get none: an edge sends heartbeats to its hub, " +
 		"where \"muster sites\" shows them and \"muster check health\" judges them"},
 	"choria.collective": {translate.Note, "not needed: an edge is not in a collective of its hub"},
-	"choria.seed_file":  {translate.Note, "not imported: each hub has credentials of its own, or there is no hub"},
-	"choria.jwt_file":   {translate.Note, "not imported: each hub has credentials of its own, or there is no hub"},
+	"choria.seed_file":  {translate.Note, "not imported: each hub has credentials of its own, or no stream is forwarded"},
+	"choria.jwt_file":   {translate.Note, "not imported: each hub has credentials of its own, or no stream is forwarded"},
 }
 
 // streamReasons are those of keys in the entry of a stream.

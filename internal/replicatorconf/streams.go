@@ -64,7 +64,7 @@ func (t *translation) accepts(m *mapping, name string) bool {
 		t.remark(m.remark("stream", translate.Loss,
 			"the stream is not forwarded: its name is not one of 1 to 64 of A-Z, a-z, 0-9, _ and -"))
 	case m.peek("target_url") == "":
-		t.remark(m.remark("target_url", translate.Loss, "the stream is not forwarded: there is no target"))
+		t.remark(m.remark("target_url", translate.Loss, "the stream is not forwarded: no target is set"))
 	case source != t.sourceURL:
 		t.remark(m.remark("source_url", translate.Loss, "the stream is not forwarded: it is at another source than the "+
 			"first one, and an appliance forwards its own streams; run an appliance there, and import the entries of that "+

@@ -78,7 +78,7 @@ func (t *translation) general(top *mapping) {
 // invalid matches what is not allowed in names.
 var invalid = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
 
-// validName returns a valid name that is like a text; empty if there is none.
+// validName returns a valid name that is like a text; empty if the text has no valid character.
 func validName(text string) string {
 	if contract.ValidName(text) {
 		return text

@@ -93,7 +93,7 @@ func TestTranslate_Targets(t *testing.T) {
 		want   []string // lines of the output
 		remark string
 	}{
-		"address":     {"hub:4222", nil, []string{`servers = ["nats://hub:4222"]`}, "there is no certificate"},
+		"address":     {"hub:4222", nil, []string{`servers = ["nats://hub:4222"]`}, "neither a certificate nor a token"},
 		"several":     {"nats://a:1,tls://b:2 , c", nil, []string{`servers = ["nats://a:1", "tls://b:2", "nats://c"]`}, ""},
 		"user":        {"nats://u:p%21@a", nil, []string{`user = "u"`, `password = "p!"  # better: "file:PATH"`}, ""},
 		"credentials": {"nats://a?credentials=/c.creds", nil, []string{`credentials = "/c.creds"`}, ""},

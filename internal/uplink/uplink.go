@@ -56,7 +56,7 @@ type Stream struct {
 	Position       uint64  `json:"position"`       // every message up to this sequence has its outcome
 	Last           uint64  `json:"last"`           // sequence of the last message of the stream
 	Unread         uint64  `json:"unread"`         // messages that are not read yet
-	OldestSeconds  float64 `json:"oldest_seconds"` // age of the oldest message without an outcome; 0: there is none
+	OldestSeconds  float64 `json:"oldest_seconds"` // age of the oldest message without an outcome; 0: all have one
 	BytesForwarded uint64  `json:"bytes_forwarded"`
 	BytesPerSecond float64 `json:"bytes_per_second"`  // of late
 	Paused         bool    `json:"paused,omitempty"`  // by the configuration: paused, or outside hours
