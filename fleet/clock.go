@@ -53,16 +53,19 @@ func (r *registry) adjust(t, now time.Time) time.Time {
 	return t
 }
 
+// move moves those of the times that are set.
+func (s clockStep) move(times ...*time.Time) {
+	for _, t := range times {
+		if !t.IsZero() {
+			*t = t.Add(s.by)
+		}
+	}
+}
+
 // moveTimes moves every time of the registry by a step of the clock. No state changes.
 func (r *registry) moveTimes(step clockStep) {
 	r.step = step
-	move := func(times ...*time.Time) {
-		for _, t := range times {
-			if !t.IsZero() {
-				*t = t.Add(step.by)
-			}
-		}
-	}
+	move := step.move
 	move(&r.rules.Started, &r.lastTick)
 	moved := map[*connections]bool{}
 	moveConnections := func(cs *connections) {
@@ -80,6 +83,12 @@ func (r *registry) moveTimes(step clockStep) {
 	for _, n := range r.nodes {
 		moveConnections(n.connections)
 		move(&n.Received, &n.Ended, &n.ShutdownAt, &n.since, &n.conflict)
+	}
+	for _, n := range r.provisioning {
+		if n != nil {
+			moveConnections(n.connections)
+			move(&n.since)
+		}
 	}
 	for _, s := range r.sites {
 		move(&s.storm.since, &s.storm.until)

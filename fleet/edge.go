@@ -12,7 +12,7 @@ const maxSnapshotBytes = 256 << 10
 
 // Counts returns how many nodes of this appliance are in each state, and how many events of changes wait to be
 // stored: all changes that the counts have are stored, or wait. Connected nodes are left out, since they have no
-// events.
+// events; those in provisioning have none, too, and are counted apart from the nodes.
 func (f *Fleet) Counts() (states map[string]int, waiting int) {
 	states = map[string]int{}
 	f.withRegistry(func(r *registry, _ time.Time) {
@@ -30,12 +30,12 @@ func (f *Fleet) Counts() (states map[string]int, waiting int) {
 
 // SnapshotPage returns the states of nodes, of this appliance and of the sites that forward to it, in the form of
 // events and in a fixed order, at most limit and about 256 KiB. It begins with the first node after a position,
-// and returns the position for the next page; both are empty at the ends. Connected nodes are left out.
+// and returns the position for the next page; both are empty at the ends. Nodes without events are left out.
 func (f *Fleet) SnapshotPage(after string, limit int) (nodes []json.RawMessage, next string) {
 	bytes := 0
 	var last *node
 	f.walk(after, func(n *node, r *Rules) bool {
-		if n.announced == Connected {
+		if !n.announced.HasEvents() {
 			return true
 		}
 		if last != nil && (len(nodes) == limit || bytes >= maxSnapshotBytes) {

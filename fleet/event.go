@@ -154,5 +154,6 @@ func (e *Event) known() bool {
 	if e.Event == eventConflict || e.Event == eventConflictEnd {
 		return true
 	}
-	return (e.Event == eventNew || e.Event == string(e.To)) && (e.To == Forgotten || slices.Contains(States, e.To))
+	ofNode := e.To == Forgotten || slices.Contains(States, e.To) && e.To != Provisioning
+	return ofNode && (e.Event == eventNew || e.Event == string(e.To))
 }

@@ -58,8 +58,8 @@ type Options struct {
 	// ConflictAfter is Rules.Conflict.
 	ConflictAfter time.Duration
 
-	// IsNode reports whether the broker admitted a connection as a node's, by its id.
-	IsNode func(connection uint64) bool
+	// KindOf returns as what the broker admitted a connection, by its id.
+	KindOf func(connection uint64) Kind
 
 	// LastRejected returns the last message that an adapter rejected of those that came over connections
 	// of a name. It must not call the fleet.

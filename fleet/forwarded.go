@@ -200,23 +200,27 @@ func (n *node) shownConnection() Connection {
 	return c
 }
 
-// key returns the site of a node in the order of nodes: empty for those of this appliance.
+// key returns what distinguishes nodes of the same name in the order of nodes: the site, or empty for the node of this
+// appliance.
 func (n *node) key() string {
 	if n.remote == nil {
-		return ""
+		return n.provisioning
 	}
 	return n.site
 }
 
 // has reports whether a node is in the view.
 func (r *registry) has(n *node) bool {
-	if n.remote == nil {
+	switch {
+	case n.provisioning != "":
+		return r.provisioning[n.connections.open[0].id] == n
+	case n.remote == nil:
 		return r.nodes[n.name] == n
 	}
 	return n.remote.site.nodes[n.name] == n
 }
 
-// lookup returns the node with an ID; nil: there is none.
+// lookup returns the node with an ID, or else an entry of a node in provisioning; nil: there is none.
 func (r *registry) lookup(id NodeID) *node {
 	local := r.nodes[id.Name]
 	switch s := r.remotes[id.Site]; {
@@ -224,6 +228,8 @@ func (r *registry) lookup(id NodeID) *node {
 		return s.nodes[id.Name]
 	case local != nil && (id.Site == "" || id.Site == r.home || id.Site == local.site):
 		return local
+	case id.Site == r.home:
+		return r.provisioningNamed(id.Name)
 	case id.Site != "":
 		return nil
 	}
@@ -232,7 +238,7 @@ func (r *registry) lookup(id NodeID) *node {
 			return n
 		}
 	}
-	return nil
+	return r.provisioningNamed(id.Name)
 }
 
 // printableText returns the first bytes of a text from another appliance, without control characters.

@@ -93,7 +93,7 @@ func (s *fixture) newFleet(cfg Config) *Fleet {
 		Site: "ams", StoreEvents: true, Now: s.now, Clock: s.readClock, Log: hclog.NewNullLogger(),
 		Connect: s.broker.Connect, ConnectSystem: s.broker.ConnectSystem, Connections: s.listConnections,
 		Identities: !s.lab, DialShutdowns: s.dialShutdowns, ConflictAfter: s.conflictAfter,
-		IsNode:       func(id uint64) bool { return s.broker.RoleOf(id) == broker.RoleNode },
+		KindOf:       func(id uint64) Kind { return kindOf(s.broker.RoleOf(id)) },
 		LastRejected: func(string) (Rejection, bool) { return Rejection{}, false },
 		SiteEdges:    s.siteEdges,
 	})
@@ -136,12 +136,19 @@ func (f *Fleet) awaitIntervals(tb testing.TB) {
 	})
 }
 
+func kindOf(role broker.Role) Kind {
+	if role == broker.RoleNode {
+		return KindNode
+	}
+	return KindOther
+}
+
 func (s *fixture) listConnections() ([]Conn, error) {
 	listed, err := s.broker.ListConnections()
 	connections := make([]Conn, len(listed))
 	for i, c := range listed {
 		connections[i] = Conn{
-			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Node: c.Role == broker.RoleNode,
+			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Kind: kindOf(c.Role),
 			Began: c.Began, Ended: c.Ended, Reason: c.Reason,
 		}
 	}

@@ -23,6 +23,7 @@ type node struct {
 	conflict      time.Time     // when both nodes that use the identity were connected; zero: no conflict
 	stored        time.Time     // Received of its last registration as the stream has it
 	remote        *forwarded    // nil: it is a node of this appliance
+	provisioning  string        // see provisioningKey; empty: it is not a node in provisioning
 }
 
 // noteRegistration keeps what a registration tells beside the time: its subject and facts. isNew is that it is

@@ -12,7 +12,7 @@ import (
 // Query selects nodes that meet all its conditions, and a page of them. An empty field is no
 // condition.
 type Query struct {
-	States     []State             // any of them
+	States     []State             // any of them; none: all but Provisioning
 	Sites      []string            // any of them
 	Text       string              // part of the name
 	Identities []string            // any of them: a name or a /regular expression/, as in Choria's filters
@@ -75,6 +75,8 @@ func (f *Fleet) selection(q Query) (*selection, error) {
 	s := &selection{}
 	if len(q.States) > 0 {
 		s.require(func(n *node) bool { return slices.Contains(q.States, n.announced) })
+	} else {
+		s.require(func(n *node) bool { return n.announced != Provisioning })
 	}
 	if len(q.Sites) > 0 {
 		s.require(func(n *node) bool { return slices.Contains(q.Sites, n.site) })

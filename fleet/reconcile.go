@@ -25,13 +25,40 @@ type Conn struct {
 	User    string    // the identity that the peer proved; empty: none
 	Name    string    // that the peer gave
 	Address string    // of the peer
-	Node    bool      // the broker admitted it as a node
+	Kind    Kind      // as what the broker admitted it
 	Began   time.Time // when it connected
 	Ended   time.Time // zero: it is open
 	Reason  string    // why it ended, in the server's words
 }
 
 func (c *Conn) id() connID { return connID{c.Server, c.ID} }
+
+// Kind is what the broker admitted a connection as, as far as the view tells connections apart.
+type Kind uint8
+
+// The kinds of connections.
+const (
+	KindOther        Kind = iota // a client, an administrator or an edge
+	KindNode                     // a node
+	KindProvisioning             // a node in provisioning
+	KindProvisioner              // it provisions nodes, and is never in the view
+)
+
+// began records that a connection began.
+func (r *registry) began(c *Conn, now time.Time) {
+	name, verified := peerName(c.User, c.Name)
+	started := startedConnection{
+		id: c.id(), since: c.Began.UTC(), address: c.Address, verified: verified,
+		node: c.Kind == KindNode, named: c.Kind == KindNode && c.Name == name,
+	}
+	switch c.Kind {
+	case KindProvisioning:
+		r.provisioningBegan(c.Name, started, now)
+	case KindProvisioner:
+	default:
+		r.connected(name, started, now)
+	}
+}
 
 // handleReconnect makes reconcileConnections compare. Events that the broker published while
 // the system connection was lost are missing.
@@ -107,6 +134,9 @@ func (r *registry) open() map[connID]string {
 			open[c.id] = name
 		}
 	}
+	for id := range r.provisioning {
+		open[id] = "" // it ends by its id
+	}
 	return open
 }
 
@@ -134,15 +164,12 @@ func (r *registry) applyListing(known map[connID]string, listed []Conn, at, now 
 	}
 	open := r.open()
 	for _, c := range listed {
-		if _, isOver := over[c.id()]; isOver {
+		if _, isOver := over[c.id()]; isOver || c.Kind == KindProvisioner {
 			continue
 		}
 		delete(ends, c.id())
 		if _, isOpen := open[c.id()]; !isOpen && !r.ended[c.id()] {
-			name, verified := peerName(c.User, c.Name)
-			r.connected(name, startedConnection{
-				c.id(), c.Began.UTC(), c.Address, verified, c.Node, c.Node && c.Name == name,
-			}, now)
+			r.began(&c, now)
 			differences++
 		}
 	}

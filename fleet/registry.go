@@ -17,7 +17,7 @@ type registry struct {
 	byName      *btree.BTreeG[*node]    // these, and those of other sites, for pages
 	connections map[string]*connections // by the name of the connected node or client
 	sites       map[string]*site
-	counts      map[State]int // nodes of this appliance by state
+	counts      map[State]int // nodes of this appliance by state, and those in provisioning
 	schedule    schedule
 	lastTick    time.Time
 	learning    bool             // restored nodes keep their states until learnGaps is called
@@ -33,6 +33,9 @@ type registry struct {
 	snapshots uint64                   // of all sites that began since the start
 	purged    time.Time                // when hidden nodes were last removed
 
+	provisioning       provisioning
+	listedProvisioning int // of these, that have an entry
+
 	eventsCreated time.Time // when the stream was created whose events of sites were read
 }
 
@@ -41,7 +44,7 @@ func newRegistry(rules Rules, home string, stormShare int64, emit func(*Event)) 
 		rules: rules, home: home, stormShare: stormShare, emit: emit,
 		nodes: map[string]*node{}, byName: newNameTree(), connections: map[string]*connections{},
 		sites: map[string]*site{}, counts: map[State]int{}, conflicts: map[string]*node{},
-		remotes: map[string]*remoteSite{}, edges: map[string][]*remoteSite{},
+		remotes: map[string]*remoteSite{}, edges: map[string][]*remoteSite{}, provisioning: provisioning{},
 	}
 }
 
@@ -130,7 +133,7 @@ func (r *registry) disconnected(name string, id connID, at time.Time, reason str
 		r.ended[id] = true
 	}
 	cs := r.connections[name]
-	if cs == nil {
+	if r.provisioningEnded(id) || cs == nil {
 		return
 	}
 	r.shared -= cs.shared()

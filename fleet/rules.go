@@ -63,9 +63,10 @@ func (r *Rules) Descriptions() map[State]string {
 		Late: "no registration for " + late,
 		Down: fmt.Sprintf("connection ended and the node did not reconnect within %s; "+
 			"or it has not connected since this appliance started and no registration for %s", grace, down),
-		Stopped:   fmt.Sprintf("announced its shutdown and disconnected, within %s of each other", grace),
-		Connected: "has an open connection here and has not registered yet",
-		Forgotten: "down or stopped, without a registration or connection for " + forget + "; no longer in the view",
+		Stopped:      fmt.Sprintf("announced its shutdown and disconnected, within %s of each other", grace),
+		Connected:    "has an open connection here and has not registered yet",
+		Provisioning: "connected with a provisioning token, which does not prove the name; not counted as a node",
+		Forgotten:    "down or stopped, without a registration or connection for " + forget + "; no longer in the view",
 	}
 }
 

@@ -61,6 +61,7 @@ func (s *remoteSite) hear(hb *uplink.Heartbeat, now time.Time) {
 		s.relearning = now.Add(relearnTime)
 	}
 	s.lineage = lineage
+	s.counts[Provisioning] = max(hb.Nodes[string(Provisioning)], 0)
 	kept := *hb
 	kept.Sites = nil
 	s.heartbeat = &kept
@@ -75,15 +76,15 @@ func (s *remoteSite) hear(hb *uplink.Heartbeat, now time.Time) {
 // within an hour. Until then the hub keeps those that the edge does not know.
 const relearnTime = 2 * time.Hour
 
-// differs reports whether a heartbeat has other numbers of nodes than the registry. Connected nodes do not count:
-// they have no event. A heartbeat without numbers is of an edge without a fleet view, and one of an edge that has
-// lost its data says nothing about the nodes that it has not learned of again.
+// differs reports whether a heartbeat has other numbers of nodes than the registry. Connected nodes and those
+// in provisioning do not count: they have no event. A heartbeat without numbers is of an edge without a fleet view, and
+// one of an edge that has lost its data says nothing about the nodes that it has not learned of again.
 func (s *remoteSite) differs(hb *uplink.Heartbeat) bool {
 	if hb.Nodes == nil || s.heard.Before(s.relearning) {
 		return false
 	}
 	for _, state := range States {
-		if state != Connected && hb.Nodes[string(state)] != s.counts[state] {
+		if state.HasEvents() && hb.Nodes[string(state)] != s.counts[state] {
 			return true
 		}
 	}

@@ -13,10 +13,16 @@ const (
 	Stopped   State = "stopped"
 	Connected State = "connected"
 	Forgotten State = "forgotten"
+
+	// Provisioning is the state of a connection of a node in provisioning. It is not one of the nodes.
+	Provisioning State = "provisioning"
 )
 
 // States are the states of nodes in the view. A forgotten node is not in the view.
-var States = []State{Up, Late, Down, Stopped, Connected}
+var States = []State{Up, Late, Down, Stopped, Connected, Provisioning}
+
+// HasEvents reports whether a node has events while it is in this state: it has registered.
+func (s State) HasEvents() bool { return s != Connected && s != Provisioning }
 
 // Signals are what a node's state follows from. Registrations and connections are kept apart:
 // a node may be connected and silent, or register over a connection to another broker.

@@ -97,13 +97,12 @@ func (f *Fleet) handleConnect(m *nats.Msg) {
 	if !ok {
 		return
 	}
-	name, verified := e.name()
-	c := startedConnection{
-		id: e.id(), since: e.Client.Start.UTC(), address: e.Client.Host, verified: verified,
-		node: f.opts.IsNode(e.Client.ID),
-	}
-	c.named = c.node && e.Client.Name == name
-	f.withRegistry(func(r *registry, now time.Time) { r.connected(name, c, now) })
+	f.withRegistry(func(r *registry, now time.Time) {
+		r.began(&Conn{
+			Server: e.id().server, ID: e.Client.ID, User: e.Client.User, Name: e.Client.Name, Address: e.Client.Host,
+			Kind: f.opts.KindOf(e.Client.ID), Began: e.Client.Start,
+		}, now)
+	})
 }
 
 func (f *Fleet) handleDisconnect(m *nats.Msg) {

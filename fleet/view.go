@@ -12,7 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Summary is the fleet in numbers. The numbers in States, and those in Sites, add up to Nodes.
+// Summary is the fleet in numbers. The numbers in States without Provisioning, and those in Sites, add up to Nodes.
 type Summary struct {
 	Site   string           `json:"site"`  // of this appliance
 	Nodes  int              `json:"nodes"` // in the view
@@ -45,9 +45,10 @@ type NodeStatus struct {
 
 	RegistersEverySeconds float64    `json:"registers_every_seconds,omitempty"` // estimated; 0: not known
 	Connection            Connection `json:"connection"`
-	ShutdownAt            time.Time  `json:"goodbye,omitzero"`   // in JSON goodbye, which existing readers expect
-	Rejected              *Rejection `json:"rejected,omitempty"` // nil: no message since the last registration
-	Conflict              *Conflict  `json:"conflict,omitempty"` // nil: there is none
+	ShutdownAt            time.Time  `json:"goodbye,omitzero"`     // in JSON goodbye, which existing readers expect
+	Rejected              *Rejection `json:"rejected,omitempty"`   // nil: no message since the last registration
+	Conflict              *Conflict  `json:"conflict,omitempty"`   // nil: there is none
+	NameTaken             bool       `json:"name_taken,omitempty"` // in provisioning; a node of the name has registered
 	Classes               []string   `json:"classes,omitempty"`
 	Collectives           []string   `json:"collectives,omitempty"` // only from inventories
 	Agents                []string   `json:"agents,omitempty"`
@@ -102,6 +103,9 @@ func (f *Fleet) Summary() Summary {
 func (s *Summary) addNodes(counts map[State]int, site string) {
 	for _, state := range States {
 		s.States[state] += counts[state]
+		if state == Provisioning { // no nodes yet
+			continue
+		}
 		s.Nodes += counts[state]
 		if site != "" {
 			s.Sites[site] += counts[state]
@@ -145,6 +149,10 @@ func (f *Fleet) status(n *node, rules *Rules) NodeStatus {
 	}
 	if n.remote != nil {
 		status.AsOf, status.LagSeconds = n.remote.site.asOf, n.remote.site.lagSeconds
+	}
+	if n.provisioning != "" {
+		status.NameTaken, status.Reason = f.registry.isNameTaken(n), f.registry.provisioningReason(n)
+		return status
 	}
 	if status.Conflict = n.conflictOf(); status.Conflict != nil {
 		status.Reason += "; " + status.Conflict.String()

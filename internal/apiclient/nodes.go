@@ -18,7 +18,7 @@ import (
 // NodeQuery selects nodes. Empty fields select all of them. docs/api.md has the syntax of the
 // values; the console checks them.
 type NodeQuery struct {
-	States      []string // up, late, down, stopped or connected; a node must be in one of them
+	States      []string // fleet.States; a node must be in one of them
 	Sites       []string // one of them
 	Identities  []string // names or /regular expressions/; one of them
 	Where       []string // conditions on facts, such as os.name=Debian; all of them

@@ -32,7 +32,7 @@ func (a *Appliance) openFleet(ctx context.Context) error {
 		ConnectSystem: a.broker.ConnectSystem,
 		Identities:    a.cfg.Broker.VerifiesIdentities(),
 		ConflictAfter: conflictPings * a.cfg.Broker.PingInterval,
-		IsNode:        func(id uint64) bool { return a.broker.RoleOf(id) == broker.RoleNode },
+		KindOf:        func(id uint64) fleet.Kind { return kindOf(a.broker.RoleOf(id)) },
 		LastRejected:  a.lastRejected,
 		DialShutdowns: a.dialShutdowns,
 		Connections:   a.listConnections,
@@ -74,6 +74,16 @@ func (a *Appliance) lastRejected(name string) (r fleet.Rejection, ok bool) {
 	return fleet.Rejection{Reason: e.Reason, Detail: detail, At: e.Last}, ok
 }
 
+// kindOf returns what a role is to the fleet view.
+func kindOf(role broker.Role) fleet.Kind {
+	switch role {
+	case broker.RoleNode:
+		return fleet.KindNode
+	default:
+		return fleet.KindOther
+	}
+}
+
 // listConnections passes the broker's connections on to the fleet: components do not import each
 // other.
 func (a *Appliance) listConnections() ([]fleet.Conn, error) {
@@ -81,7 +91,7 @@ func (a *Appliance) listConnections() ([]fleet.Conn, error) {
 	connections := make([]fleet.Conn, len(listed))
 	for i, c := range listed {
 		connections[i] = fleet.Conn{
-			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Node: c.Role == broker.RoleNode,
+			Server: c.Server, ID: c.ID, User: c.User, Name: c.Name, Address: c.Address, Kind: kindOf(c.Role),
 			Began: c.Began, Ended: c.Ended, Reason: c.Reason,
 		}
 	}

@@ -249,6 +249,7 @@ func (a *fakeAppliance) Summary() fleet.Summary {
 		s.Sites[n.Site]++
 	}
 	if len(a.nodes) > 0 {
+		s.States[fleet.Provisioning] = 3
 		s.Storms, s.Conflicts = []string{"fra"}, []string{"web2.example.net"}
 	}
 	return s

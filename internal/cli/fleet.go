@@ -48,9 +48,11 @@ func (c *fleetCommand) printSummary(ctx context.Context, client *apiclient.Clien
 	}
 	var rows [][]string
 	for _, state := range fleet.States {
+		if state == fleet.Provisioning { // not one of all nodes
+			rows = append(rows, []string{"all", count(uint64(summary.Nodes)), ""})
+		}
 		rows = append(rows, []string{string(state), count(uint64(summary.States[state])), summary.Rules[state]})
 	}
-	rows = append(rows, []string{"all", count(uint64(summary.Nodes)), ""})
 	if err := c.printTable([]string{"STATE", "NODES", "RULE"}, rows); err != nil {
 		return err
 	}

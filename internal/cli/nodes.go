@@ -36,11 +36,13 @@ func (p *program) nodesCommand() *cobra.Command {
 	cmd := c.newList("nodes", "List nodes",
 		"  muster nodes --state down\n  muster nodes --where os.name=Debian --class apache --csv", c.run)
 	cmd.Long = `List nodes: as a table on a terminal, otherwise one name a line. Without filters, all
-nodes of the fleet. Identities, facts, classes and agents are matched as Choria matches
-them; facts, classes, agents and collectives are kept unless fleet.index is empty.`
+nodes of the fleet; nodes in provisioning only with --state provisioning. Identities, facts,
+classes and agents are matched as Choria matches them; facts, classes, agents and collectives
+are kept unless fleet.index is empty.`
 	flags, q := cmd.Flags(), &c.query
 	flags.StringArrayVar(&q.States, "state", nil,
-		"only nodes in this state: up, late, down, stopped or connected; repeatable, a node must be in one of them")
+		"only nodes in this state: up, late, down, stopped, connected or provisioning; "+
+			"repeatable, a node must be in one of them")
 	flags.StringArrayVar(&q.Sites, "site", nil, "only nodes of this site; repeatable, a node must be of one of them")
 	c.completeSiteFlag(cmd)
 	flags.StringArrayVar(&q.Identities, "identity", nil,

@@ -22,11 +22,7 @@ func siteDetails(s fleet.SiteStatus) (rows [][]string) {
 	} else {
 		row("state", "%s since %s: %s", s.State, ago(s.Since), s.Reason)
 	}
-	var states []string
-	for _, state := range fleet.States {
-		states = append(states, count(uint64(s.Nodes[state]))+" "+string(state))
-	}
-	row("nodes", "%s: %s", count(uint64(nodesOf(s))), strings.Join(states, ", "))
+	row("nodes", "%s", nodesText(nodesOf(s), s.Nodes))
 	if s.Home {
 		return rows
 	}
@@ -36,6 +32,21 @@ func siteDetails(s fleet.SiteStatus) (rows [][]string) {
 		return rows
 	}
 	return append(rows, heartbeatRows(s)...)
+}
+
+// nodesText says how many nodes there are in each state, and how many are in provisioning, if any.
+func nodesText(all int, byState map[fleet.State]int) string {
+	var states []string
+	for _, state := range fleet.States {
+		if state != fleet.Provisioning {
+			states = append(states, count(uint64(byState[state]))+" "+string(state))
+		}
+	}
+	text := fmt.Sprintf("%s: %s", count(uint64(all)), strings.Join(states, ", "))
+	if n := byState[fleet.Provisioning]; n > 0 {
+		text += fmt.Sprintf("; and %s in provisioning", count(uint64(n)))
+	}
+	return text
 }
 
 // heartbeatRows returns the rows of a table with what the last heartbeat of a site had.

@@ -142,7 +142,7 @@ func siteRows(sites []fleet.SiteStatus) (rows [][]string) {
 func siteRecords(sites []fleet.SiteStatus) [][]string {
 	records := [][]string{{
 		"site", "home", "state", "since", "reason", "as_of", "nodes", "up", "late", "down", "stopped", "connected",
-		"lag_messages", "lag_seconds", "clock_seconds", "edge", "via", "address", "version",
+		"provisioning", "lag_messages", "lag_seconds", "clock_seconds", "edge", "via", "address", "version",
 	}}
 	decimal := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 	for _, s := range sites {
@@ -159,10 +159,12 @@ func siteRecords(sites []fleet.SiteStatus) [][]string {
 	return records
 }
 
-// nodesOf returns how many nodes a site has.
+// nodesOf returns how many nodes a site has, without those in provisioning.
 func nodesOf(s fleet.SiteStatus) (n int) {
-	for _, nodes := range s.Nodes {
-		n += nodes
+	for state, nodes := range s.Nodes {
+		if state != fleet.Provisioning {
+			n += nodes
+		}
 	}
 	return n
 }

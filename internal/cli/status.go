@@ -187,11 +187,7 @@ func (o *overview) rows() (rows [][]string) {
 	if o.Nodes == nil {
 		row("nodes", "the fleet view is disabled: fleet.enabled is false")
 	} else {
-		var states []string
-		for _, state := range fleet.States {
-			states = append(states, count(uint64(o.Nodes.States[state]))+" "+string(state))
-		}
-		row("nodes", "%s: %s", count(uint64(o.Nodes.All)), strings.Join(states, ", "))
+		row("nodes", "%s", nodesText(o.Nodes.All, o.Nodes.States))
 		if len(o.Nodes.Conflicts) > 0 {
 			row("conflict", "%s; see muster node", conflictText(o.Nodes.Conflicts))
 		}
