@@ -42,6 +42,7 @@ type authenticator struct {
 	systemSecret   string            // for internal connections into the system account
 	intakeSecrets  map[string]string // for internal connections into the account of an Intake, by account
 	adminSecret    string
+	accepts        atomic.Bool // Accept was called; until then connections from outside are refused
 	refuseNew      atomic.Bool // refuse all new connections that are not internal
 	lookupAccount  func(name string) (*server.Account, error)
 	isOpen         func(id uint64) bool // whether the server has the connection

@@ -106,10 +106,10 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 }
 
 // Open starts the server and recovers the stored streams. From then on components may
-// connect. The port stays closed until Accept; Open only probes it, so that a taken port is
-// an error at once.
+// connect. The port of [broker] stays closed until Accept; Open only probes it, so that a taken port is
+// an error at once. The server opens the other ports, and the broker refuses connections to them until Accept.
 func (b *Broker) Open(ctx context.Context) error {
-	if err := probe(b.cfg.ListenAddress()); err != nil {
+	if err := b.cfg.probeListeners(); err != nil {
 		return err
 	}
 	if err := b.openTrust(); err != nil {
@@ -209,8 +209,9 @@ func (b *Broker) dial(name, secret string, subjects []string, receiver inproc.Re
 // a new one.
 func (b *Broker) AdminToken() string { return b.auth.adminSecret }
 
-// Accept opens the port: from here on nodes connect.
+// Accept opens the port: from here on nodes connect, on all ports.
 func (b *Broker) Accept() error {
+	b.auth.accepts.Store(true)
 	b.srv.AcceptLoop(make(chan struct{})) // returns once it listens, and closes the channel
 	if err := b.log.fatalError(); err != nil {
 		return fmt.Errorf("broker.listen: %w", err)

@@ -44,18 +44,22 @@ func (c *certificates) refresh(now time.Time) (changed bool) {
 }
 
 func (c *certificates) apply() {
-	state := c.files.Current()
+	config, state := c.common(), c.files.Current()
+	config.Certificates, config.ClientCAs = state.Certificates, state.Roots
+	c.config.Store(config)
+}
+
+// common returns what holds for every listener, also after the files have changed.
+func (c *certificates) common() *tls.Config {
 	config := &tls.Config{
 		MinVersion:             tls.VersionTLS12,
-		Certificates:           state.Certificates,
 		SessionTicketsDisabled: true, // Choria's connections do not resume sessions
 	}
-	if state.Roots != nil {
+	if c.files.Current().Roots != nil {
 		// The certificate is verified here and not by crypto/tls, which spends any time on it.
-		config.ClientCAs, config.ClientAuth = state.Roots, tls.RequestClientCert
-		config.VerifyConnection = c.verify
+		config.ClientAuth, config.VerifyConnection = tls.RequestClientCert, c.verify
 	}
-	c.config.Store(config)
+	return config
 }
 
 // verify ends a handshake unless the client's certificate, if it has sent one, is under the CA. It is
@@ -68,7 +72,7 @@ func (c *certificates) verify(state tls.ConnectionState) error {
 	return err
 }
 
-// serverConfig returns the configuration for the server, which keeps it for its lifetime:
+// serverConfig returns the configuration of a listener, which the server keeps for its lifetime:
 // each handshake uses the files that are current then.
 // began receives the connection of each handshake.
 func (c *certificates) serverConfig(began func(net.Conn)) *tls.Config {
@@ -76,6 +80,17 @@ func (c *certificates) serverConfig(began func(net.Conn)) *tls.Config {
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		began(hello.Conn)
 		return c.config.Load(), nil
+	}
+	return config
+}
+
+// websocketConfig does what serverConfig does, for the listener of WebSocket: the server replaces its
+// GetConfigForClient. ClientCAs, which are only a hint for clients, are left out because they may change.
+func (c *certificates) websocketConfig(began func(net.Conn)) *tls.Config {
+	config := c.common()
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		began(hello.Conn)
+		return &c.config.Load().Certificates[0], nil
 	}
 	return config
 }

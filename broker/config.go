@@ -32,6 +32,7 @@ type Config struct {
 	Roles              Roles
 	Sites              Sites // which edges forward, and for which sites; none: this appliance is not a hub
 	System             System
+	WebSocket          WebSocket
 }
 
 // Default addresses: with TLS the broker listens on every address, without only on loopback.
@@ -99,6 +100,7 @@ func (c *Config) peerKeys() []config.Key {
 			Help: "sites whose edges forward to this appliance: by site, the name in the edge's certificate, " +
 				"or the identity in its token"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
+		{Name: "websocket", Value: config.SubTable(&c.WebSocket), Help: "a port for WebSocket"},
 	}
 }
 
@@ -107,6 +109,7 @@ func (c *Config) peerKeys() []config.Key {
 func (c *Config) Validate(check *config.Check) {
 	c.checkTrust(check)
 	c.checkSites(check)
+	c.checkWebSocket(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
 		Example:     labListen,
 		MayBePublic: c.TLS.Enabled() || c.Plaintext,

@@ -24,7 +24,7 @@ type connectionAttempt struct {
 	encrypted bool
 	cert      *x509.Certificate // signed by the CA, its key proven in the handshake; nil: none
 	address   netip.Addr        // not valid for a connection from this process
-	isClient  bool              // false: a leaf node, route or gateway
+	listener  listener          // over which it came
 	nkey      bool              // it presents an nkey
 
 	presented   []*x509.Certificate // in the handshake; the first is cert
@@ -36,7 +36,7 @@ func newConnectionAttempt(connection server.ClientAuthentication) *connectionAtt
 	o, state := connection.GetOpts(), connection.GetTLSConnectionState()
 	c := &connectionAttempt{
 		name: o.Name, token: o.Token, user: o.Username, password: o.Password, signature: o.Sig,
-		nonce: connection.GetNonce(), encrypted: state != nil, isClient: connection.Kind() == server.CLIENT,
+		nonce: connection.GetNonce(), encrypted: state != nil, listener: listenerOf(connection),
 		client: o.Lang + o.Version, nkey: o.Nkey != "",
 	}
 	if state != nil && len(state.PeerCertificates) > 0 { // verified in the handshake, see certificates.verify

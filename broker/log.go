@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/throttle"
 )
 
@@ -46,15 +45,24 @@ func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(for
 
 // Warnf logs a warning, at most one of each kind in refusalInterval.
 func (l *serverLog) Warnf(format string, args ...any) {
+	if format == websocketPlain { // that is what the configuration says
+		l.log.Debug(l.text(format, args))
+		return
+	}
 	kind := format[strings.LastIndex(format, " - ")+1:] // without the description of a connection before it
+	l.warn(kind, l.text(format, args))
+}
+
+// warn logs a line as a warning, at most one of each kind in refusalInterval.
+func (l *serverLog) warn(kind, line string) {
 	count, log := l.warnings.Add(kind, 1, l.now())
 	switch {
 	case !log:
-		l.log.Debug(l.text(format, args))
+		l.log.Debug(line)
 	case count > 1:
-		l.log.Warn(l.text(format, args), "count", count)
+		l.log.Warn(line, "count", count)
 	default:
-		l.log.Warn(l.text(format, args))
+		l.log.Warn(line)
 	}
 }
 
@@ -72,11 +80,20 @@ func (l *serverLog) Errorf(format string, args ...any) {
 		return
 	}
 	line := l.text(format, args)
+	if address, err := websocketError(line); err != nil {
+		l.refusals.countRefusal(err, hostOf(address), "")
+		l.log.Debug(line)
+		return
+	}
+	if strings.HasPrefix(line, websocketPrefix) || line == noLeafnodes { // a client can cause very many
+		l.warn(websocketPrefix, line)
+		return
+	}
 	if err := handshakeError(format, args); err != nil {
 		address, _, _ := strings.Cut(line, " - ")
 		l.refusals.countRefusal(err, hostOf(address), "")
 	}
-	if strings.Contains(line, " - cid:") {
+	if listenerIn(line) != listenerNone || strings.Contains(line, " - cid:") {
 		l.log.Debug(line)
 		return
 	}
@@ -120,8 +137,7 @@ func handshakeError(format string, args []any) error {
 			return nil // the broker closed it, and has counted that
 		}
 		switch {
-		case errors.Is(err, choria.ErrExpired), errors.Is(err, choria.ErrRevoked), errors.Is(err, choria.ErrUntrusted),
-			errors.Is(err, choria.ErrLimit):
+		case isCertificateReason(err):
 			return err
 		case ok:
 			return fmt.Errorf("%w: %w", errHandshake, err)

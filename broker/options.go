@@ -59,11 +59,17 @@ func (b *Broker) options() (*server.Options, error) {
 		CustomClientAuthentication: b.auth,
 		AlwaysEnableNonce:          true,
 	}
+	b.listenerOptions(options)
+	return options, nil
+}
+
+// listenerOptions sets the options of TLS and of the ports beside that of [broker].
+func (b *Broker) listenerOptions(options *server.Options) {
 	if b.cfg.TLS.Enabled() {
 		options.TLSConfig = b.certs.serverConfig(b.auth.sockets.add)
 		options.TLSTimeout = handshakeTimeout.Seconds()
 	}
-	return options, nil
+	b.websocketOptions(options)
 }
 
 // splitAddress returns host and port of an address that Validate has checked. NATS expects
@@ -77,11 +83,11 @@ func splitAddress(address string) (string, int) {
 	return host, port
 }
 
-// probe opens the port and closes it again.
-func probe(address string) error {
+// probe opens the port that the key names and closes it again.
+func probe(key, address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("broker.listen: %w", err)
+		return fmt.Errorf("%s: %w", key, err)
 	}
 	return l.Close()
 }

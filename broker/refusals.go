@@ -18,6 +18,7 @@ import (
 var (
 	errNoCredentials = errors.New("no-credentials")  // neither a certificate signed by the CA nor a token
 	errProvisioning  = errors.New("provisioning")    // a node that requests an identity
+	errStarting      = errors.New("starting")        // the appliance is not ready yet
 	errStopping      = errors.New("stopping")        // the appliance stops
 	errNoTLS         = errors.New("no-tls")          // a password over an unencrypted connection
 	errWrongPassword = errors.New("wrong-password")  // of the system account
@@ -25,7 +26,7 @@ var (
 	errWrongHost     = errors.New("wrong-host")      // a client that is not in client_hosts
 	errConnections   = errors.New("max-connections") // there are max_connections already
 	errTimeout       = errors.New("timeout")         // it did not authenticate in time
-	errHandshake     = errors.New("handshake")       // a TLS handshake that failed, except for the certificate
+	errHandshake     = errors.New("handshake")       // of TLS or WebSocket, except for the certificate
 )
 
 // errPerIdentity is the reason for a connection of a node or client that has as many as one may have.
@@ -37,10 +38,10 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 
 // refusalReasons are all reasons, so that the metric shows zeros too.
 var refusalReasons = []error{
-	errNoCredentials, errProvisioning, errStopping, errNoTLS, errWrongPassword, errServersDenied, errWrongHost,
-	errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated, errBacklog, errTotalBacklog,
-	choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature, choria.ErrBadSender,
-	choria.ErrLimit,
+	errNoCredentials, errProvisioning, errStarting, errStopping, errNoTLS, errWrongPassword, errServersDenied,
+	errWrongHost, errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated,
+	errBacklog, errTotalBacklog, choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature,
+	choria.ErrBadSender, choria.ErrLimit,
 }
 
 // refusalInterval is the minimum time between two log lines of one reason.

@@ -39,6 +39,7 @@ var rules = []rule{
 	{isIntake, admitIntake},
 	{presentsNkey, refuseWith(fmt.Errorf("%w: it presents an nkey", choria.ErrUntrusted))},
 	{hasLongName, refuseWith(fmt.Errorf("%w: its name, library or version is too long", choria.ErrLimit))},
+	{isStarting, refuseWith(errStarting)},
 	{isStopping, refuseWith(errStopping)},
 	{isProvisioning, refuseWith(errProvisioning)},
 	{isAdminToken, admitAdminToken},
@@ -64,8 +65,18 @@ func isAdminToken(a *authenticator, c *connectionAttempt) bool {
 	return equalSecret(c.token, a.adminSecret)
 }
 func isStopping(a *authenticator, _ *connectionAttempt) bool     { return a.refuseNew.Load() }
-func isNotClient(_ *authenticator, c *connectionAttempt) bool    { return !c.isClient }
 func hasCertificate(_ *authenticator, c *connectionAttempt) bool { return c.cert != nil }
+
+// isStarting reports whether the appliance is not ready for a connection from outside this process: the server opens
+// all ports except that of [broker] when it starts.
+func isStarting(a *authenticator, c *connectionAttempt) bool {
+	return c.address.IsValid() && !a.accepts.Load()
+}
+
+// isNotClient reports whether the connection is neither that of a node nor that of a client.
+func isNotClient(_ *authenticator, c *connectionAttempt) bool {
+	return c.listener != listenerNATS && c.listener != listenerWebSocket
+}
 
 // maxName and maxClient are how long, in bytes, the name of a connection may be, and its library and
 // version together. The server adds them to every message that an Intake imports.

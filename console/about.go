@@ -6,6 +6,8 @@ type About struct {
 	System     System `json:"system"`
 	ConfigFile string `json:"config_file"` // empty: none
 	Identity   string `json:"identity"`
+
+	Listeners map[string]string `json:"listeners,omitempty"` // URLs by name; not in Choria's
 }
 
 // Build describes the program, and the settings that are fixed when Choria is built.

@@ -19,6 +19,7 @@ func (a *Appliance) about() console.About {
 		System:     console.System{RSS: rss, CPU: cpu, Cores: runtime.NumCPU()},
 		ConfigFile: a.opts.ConfigFile,
 		Identity:   a.cfg.Identity,
+		Listeners:  a.Listeners(),
 	}
 }
 

@@ -108,10 +108,15 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 		{"site", cfg.Site},
 		{"data_dir", cfg.DataDir},
 		{"nodes", "nats://" + cfg.Broker.ListenAddress() + tlsNote(cfg)},
+	}
+	for _, l := range cfg.Broker.Listeners() {
+		rows = append(rows, []string{l.Name, l.URL})
+	}
+	rows = append(rows, [][]string{
 		{"accepts", cfg.Broker.AuthSummary()},
 		{"console", cfg.Console.URL(cfg.Console.Listen)},
 		{"storage", config.FormatSize(cfg.JetStream.MaxStorage)},
-	}
+	}...)
 	for _, s := range cfg.DeclaredStreams().StreamConfigs() {
 		rows = append(rows, []string{"stream", s.Name + ": " + strings.Join(s.Subjects, ", ")})
 	}

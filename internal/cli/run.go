@@ -70,8 +70,7 @@ func (p *program) run(ctx context.Context) error {
 		}
 		return err
 	}
-	log.Info("ready", "identity", cfg.Identity, "nodes", "nats://"+a.BrokerAddress(),
-		"console", cfg.Console.URL(a.ConsoleAddress()), "data", a.DataDir(), "version", version())
+	logReady(log, cfg, a)
 	service.ready("nodes register at " + a.BrokerAddress())
 	var watchdog sync.WaitGroup
 	watchdog.Go(func() { service.feedWatchdog(ctx, a.Alive) })
@@ -86,6 +85,18 @@ func (p *program) run(ctx context.Context) error {
 			return a.Close(context.Background())
 		}
 	}
+}
+
+// logReady logs the addresses of an open appliance.
+func logReady(log hclog.Logger, cfg *appliance.Config, a *appliance.Appliance) {
+	pairs := []any{
+		"identity", cfg.Identity, "nodes", "nats://" + a.BrokerAddress(), "console", cfg.Console.URL(a.ConsoleAddress()),
+		"data", a.DataDir(), "version", version(),
+	}
+	if listeners := a.Listeners(); len(listeners) > 0 {
+		pairs = append(pairs, "listeners", listeners)
+	}
+	log.Info("ready", pairs...)
 }
 
 // reload reads the configuration again, applies the keys of reloadedKeys and the certificates, and

@@ -1,0 +1,32 @@
+package broker
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/choria"
+)
+
+func TestWebsocketError_ReadsAddressAndReason(t *testing.T) {
+	for line, want := range map[string]struct {
+		address string
+		reason  error
+		text    string
+	}{
+		"websocket: TLS handshake error from 192.0.2.7:40112: revoked: web1: serial 5\n": {
+			"192.0.2.7:40112", choria.ErrRevoked, "revoked: web1: serial 5"},
+		"websocket: TLS handshake error from [2001:db8::1]:40112: EOF\n": {
+			"[2001:db8::1]:40112", errHandshake, "handshake: EOF"},
+		"websocket: TLS handshake error from 192.0.2.7:1: remote error: tls: untrusted: x\n": {
+			"192.0.2.7:1", errHandshake, "handshake: remote error: tls: untrusted: x"},
+		"192.0.2.7:40112 - websocket handshake error: origin not allowed: not in the allowed list": {
+			"192.0.2.7:40112", errHandshake, "handshake: WebSocket: origin not allowed: not in the allowed list"},
+		`192.0.2.7:40112 - wid:3 - "v1:go:x" - Authorization Violation`: {},
+		"websocket: Accept error: too many open files":                  {},
+	} {
+		address, err := websocketError(line)
+		if address != want.address || !errors.Is(err, want.reason) || err != nil && err.Error() != want.text {
+			t.Errorf("%q: %q, %v", line, address, err)
+		}
+	}
+}
