@@ -2,4 +2,7 @@
 
 package appliance_test
 
-func init() { raceDetector = true }
+func init() {
+	raceDetector = true
+	recordOften = "[jetstream]\nsync_interval = '500ms'\n"
+}
