@@ -32,8 +32,11 @@ var layers = map[string]int{
 	"internal/testkit/deaf": 0,
 	"internal/testkit/link": 0,
 
+	"internal/testkit/proxy": 0,
+
 	"internal/audit":      1,
 	"internal/choria":     1,
+	"internal/dial":       1,
 	"internal/inproc":     1,
 	"internal/integrity":  1,
 	"internal/monitoring": 1,
@@ -81,6 +84,7 @@ var only = map[string]string{
 	module + "/internal/testkit/deaf":          "internal/testkit/adversary",
 	module + "/internal/testkit/link":          "",
 	module + "/internal/testkit/oracle":        "",
+	module + "/internal/testkit/proxy":         "",
 	module + "/internal/testkit/authority":     "internal/testkit/adversary",
 	module + "/internal/testkit/wait":          "internal/testkit",
 }

@@ -3,11 +3,13 @@ package forward
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/contract"
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 )
 
@@ -21,6 +23,7 @@ type Config struct {
 	Token       string // Choria's token of the edge, a JWT; it needs Seed
 	Seed        string // path of the ed25519 seed of the token
 	Credentials string // path of a NATS credentials file
+	Proxy       string // URL of an HTTP proxy, with its password; empty: connections are direct
 	TLS         tlsfile.ClientFiles
 	Window      int64 // messages that are published and have no ack yet
 	Rate        int64 // bytes per second of data; 0: no limit
@@ -80,12 +83,15 @@ func NewConfig(name string) *Config {
 func (c *Config) Keys() []config.Key {
 	return []config.Key{
 		{Name: "enabled", Value: config.Bool(&c.Enabled), Help: "forward to this hub"},
-		{Name: "servers", Value: config.Strings(&c.Servers), Help: "URLs of the hub, such as tls://hub.example.net:4222"},
+		{Name: "servers", Value: config.Strings(&c.Servers),
+			Help: "URLs of the hub, such as tls://hub.example.net:4222 or wss://hub.example.net"},
 		{Name: "user", Value: config.String(&c.User), Help: "user name at the hub; empty: the identity of this appliance"},
 		{Name: "password", Value: config.Secret(&c.Password), Help: "password at the hub"},
 		{Name: "token", Value: config.Secret(&c.Token), Help: "Choria token of this appliance at the hub; it needs seed"},
 		{Name: "seed", Value: config.Path(&c.Seed), Help: "path of the ed25519 seed of the token"},
 		{Name: "credentials", Value: config.Path(&c.Credentials), Help: "path of a NATS credentials file"},
+		{Name: "proxy", Value: config.Secret(&c.Proxy),
+			Help: "HTTP proxy to the hub, such as http://user:password@proxy.example.net:3128; empty: none"},
 		{Name: "tls", Value: config.SubTable(&c.TLS),
 			Help: "certificate of this appliance at the hub, and the CA of the hub; empty: those of [broker.tls]"},
 		{Name: "window", Value: config.Int(&c.Window, 1, 65536), Help: "messages that wait for an ack of the hub"},
@@ -115,7 +121,12 @@ func (c *Config) Validate(check *config.Check) {
 	for _, server := range c.Servers {
 		if err := checkServer(server); err != nil {
 			check.Problem("servers", "%s", err)
+		} else if isWebSocket(server) != isWebSocket(c.Servers[0]) {
+			check.Problem("servers", "%q and %q are of different kinds; write all with wss://, or none", c.Servers[0], server)
 		}
+	}
+	if _, err := c.proxyURL(); err != nil {
+		check.Problem("proxy", "%s", err)
 	}
 	if (c.Token == "") != (c.Seed == "") {
 		check.Problem("token", "token and seed are needed together")
@@ -125,13 +136,41 @@ func (c *Config) Validate(check *config.Check) {
 // checkServer returns an error for a URL that the forwarder cannot connect to.
 func checkServer(server string) error {
 	u, err := url.Parse(server)
-	if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" {
-		return fmt.Errorf("%q is not a valid server; write a URL such as tls://hub.example.net:4222", server)
+	if err != nil || u.Hostname() == "" || !hasScheme(server, "nats", "tls", "ws", "wss") {
+		return fmt.Errorf("%q is not a valid server; write a URL such as tls://hub.example.net:4222 or "+
+			"wss://hub.example.net", server)
 	}
 	if u.User != nil {
-		return fmt.Errorf("%q has a user; use the keys user and password", server)
+		u.User = nil // it may have a password
+		return fmt.Errorf("%q has a user; use the keys user and password", u)
 	}
 	return nil
+}
+
+// hasScheme reports whether the URL of a server has one of these schemes.
+func hasScheme(server string, schemes ...string) bool {
+	scheme, _, _ := strings.Cut(server, "://")
+	return slices.Contains(schemes, strings.ToLower(scheme))
+}
+
+// isWebSocket reports whether the URL of a server is that of a WebSocket.
+func isWebSocket(server string) bool { return hasScheme(server, "ws", "wss") }
+
+// proxyURL returns the URL of the proxy; nil if connections are direct.
+func (c *Config) proxyURL() (*url.URL, error) {
+	if c.Proxy == "" {
+		return nil, nil
+	}
+	return dial.ParseProxy(c.Proxy)
+}
+
+// Way says in words how the hub is reached: its servers, and the proxy without its password.
+func (c *Config) Way() string {
+	text := strings.Join(c.Servers, ", ")
+	if proxy, err := c.proxyURL(); err == nil && proxy != nil {
+		text += " through " + dial.ShowProxy(proxy)
+	}
+	return text
 }
 
 // Keys lists the keys of [forward.NAME.stream.NAME].

@@ -9,15 +9,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/nats-io/nats.go"
 )
 
-// hubOptions returns the options with which the hub is connected to: the credentials, and TLS.
+// hubOptions returns the options with which the hub is connected to: the way to it, the credentials, and TLS.
 func (f *Forwarder) hubOptions() ([]nats.Option, error) {
-	var options []nats.Option
+	if err := f.cfg.CheckFiles(f.opts.TLS); err != nil {
+		return nil, err
+	}
+	options := f.wayOptions()
 	switch {
 	case f.cfg.Token != "":
 		key, err := loadSeed(f.cfg.Seed)
@@ -34,13 +38,10 @@ func (f *Forwarder) hubOptions() ([]nats.Option, error) {
 	default:
 		options = append(options, nats.UserInfo(cmp.Or(f.cfg.User, f.opts.Identity), f.cfg.Password))
 	}
-	if !f.usesTLS() {
+	if !f.cfg.usesTLS() {
 		return options, nil
 	}
 	files := f.cfg.TLS.Or(f.opts.TLS)
-	if _, err := files.Load(); err != nil {
-		return nil, err
-	}
 	var certificate nats.TLSCertHandler
 	if files.Enabled() {
 		certificate = func() (tls.Certificate, error) { return loadCertificate(files) }
@@ -49,14 +50,37 @@ func (f *Forwarder) hubOptions() ([]nats.Option, error) {
 	return append(options, nats.ClientTLSConfig(certificate, roots)), nil
 }
 
+// wayOptions returns the options of a way to the hub for which only the URLs in the configuration are valid, not the
+// addresses that the hub advertises: through a proxy, which also resolves names, and to a WebSocket, which may be
+// behind a balancer or have a path.
+func (f *Forwarder) wayOptions() (options []nats.Option) {
+	if f.cfg.Proxy != "" {
+		options = append(options, nats.SkipHostLookup())
+	}
+	if f.cfg.Proxy != "" || slices.ContainsFunc(f.cfg.Servers, isWebSocket) {
+		options = append(options, nats.IgnoreDiscoveredServers())
+	}
+	return options
+}
+
 // usesTLS reports whether one of the servers is reached over TLS.
-func (f *Forwarder) usesTLS() bool {
-	for _, server := range f.cfg.Servers {
-		if strings.HasPrefix(server, "tls://") {
-			return true
+func (c *Config) usesTLS() bool {
+	return slices.ContainsFunc(c.Servers, func(server string) bool { return hasScheme(server, "tls", "wss") })
+}
+
+// CheckFiles returns an error if a certificate, key, CA or seed for the hub cannot be read. The files are those of the
+// broker, which are used unless the configuration names others.
+func (c *Config) CheckFiles(broker tlsfile.Files) error {
+	if c.Token != "" {
+		if _, err := loadSeed(c.Seed); err != nil {
+			return err
 		}
 	}
-	return false
+	if !c.usesTLS() {
+		return nil
+	}
+	_, err := c.TLS.Or(broker).Load()
+	return err
 }
 
 // loadCertificate reads the certificate when a connection is made, so that a renewed one is used.

@@ -139,8 +139,12 @@ func (f *Forwarder) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("forward to %s: %w", f.cfg.Name, err)
 	}
+	proxy, err := f.cfg.proxyURL()
+	if err != nil {
+		return fmt.Errorf("forward to %s: %w", f.cfg.Name, err)
+	}
 	for _, l := range []*link{f.events, f.data} {
-		if err := l.open(f.ctx, f.cfg.Servers, options); err != nil {
+		if err := l.open(f.ctx, f.cfg.Servers, proxy, options); err != nil {
 			return fmt.Errorf("forward to %s: %w", f.cfg.Name, err)
 		}
 	}

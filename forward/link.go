@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/nats-io/nats.go"
 )
@@ -23,8 +25,8 @@ const (
 	// probeInterval is how often a silent link is probed; checkInterval is how often the link is looked at.
 	probeInterval = 1500 * time.Millisecond
 	checkInterval = 250 * time.Millisecond
-	// dialTimeout is how long a connection may take until it is open, with TLS. writeTimeout is how long a write may
-	// hang.
+	// dialTimeout is how long each step may take until a connection is in use: TCP, the proxy, TLS. writeTimeout is
+	// how long a write may hang.
 	dialTimeout  = 5 * time.Second
 	writeTimeout = 5 * time.Second
 )
@@ -50,6 +52,7 @@ type link struct {
 
 	mu       sync.Mutex
 	socket   net.Conn // the current one; nil before the first
+	closed   bool     // new sockets are closed
 	since    time.Time
 	lastErr  string // why the link is down, or what the hub refused last; empty: nothing
 	requests requests
@@ -63,8 +66,8 @@ func newLink(name string, window int, now func() time.Time, wake func()) *link {
 	return l
 }
 
-// open starts to connect; the hub need not be reachable. It ends with ctx.
-func (l *link) open(ctx context.Context, servers []string, options []nats.Option) (err error) {
+// open starts to connect, through the proxy if it is not nil; the hub need not be reachable. It ends with ctx.
+func (l *link) open(ctx context.Context, servers []string, proxy *url.URL, options []nats.Option) (err error) {
 	options = append(options,
 		nats.Name(l.name),
 		nats.RetryOnFailedConnect(true),
@@ -75,7 +78,8 @@ func (l *link) open(ctx context.Context, servers []string, options []nats.Option
 		nats.IgnoreAuthErrorAbort(),
 		nats.Timeout(dialTimeout),
 		nats.FlusherTimeout(writeTimeout),
-		nats.SetCustomDialer(l),
+		// close and watch can end the socket, although the library waits for it.
+		nats.SetCustomDialer(&dial.Dialer{Timeout: dialTimeout, Proxy: proxy, Opened: l.setSocket}),
 		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { l.disconnected(err) }),
@@ -97,16 +101,14 @@ func (l *link) open(ctx context.Context, servers []string, options []nats.Option
 	return nil
 }
 
-// Dial opens a socket, which close and watch can end although the library waits for it.
-func (l *link) Dial(network, address string) (net.Conn, error) {
-	socket, err := (&net.Dialer{Timeout: dialTimeout}).Dial(network, address)
-	if err != nil {
-		return nil, err
-	}
+// setSocket keeps a socket that was opened, or closes it if the link is closed.
+func (l *link) setSocket(socket net.Conn) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.socket = socket
-	l.mu.Unlock()
-	return socket, nil
+	if l.closed {
+		_ = socket.Close()
+	}
 }
 
 // noteAnswer records that an answer arrived, or a connection began.
@@ -242,6 +244,9 @@ func (l *link) request(subject string, header nats.Header, data []byte, done fun
 
 // close ends the link, and every request with an error.
 func (l *link) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	l.closeSocket() // so that nothing waits for it
 	if l.nc != nil {
 		l.nc.Close()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/muster-appliance/muster/internal/uplink"
 )
 
@@ -13,6 +14,7 @@ type Status struct {
 	Hub       string    `json:"hub"`  // name in the configuration
 	Site      string    `json:"site"` // of the hub; empty: it has not told yet
 	Servers   []string  `json:"servers"`
+	Proxy     string    `json:"proxy,omitempty"` // URL without user and password; empty: connections are direct
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since"`              // when the connection began, or ended
 	Error     string    `json:"error,omitempty"`    // why it is not connected, or what the hub refused last
@@ -30,6 +32,9 @@ func (f *Forwarder) Status() Status {
 	s := Status{
 		Hub: f.cfg.Name, Site: f.hubSite(), Servers: f.cfg.Servers, Paused: f.paused(now),
 		Snapshots: f.beat.snapshots.Load(), Unrecorded: f.rejects.unrecorded.Load(), Streams: map[string]uplink.Stream{},
+	}
+	if proxy, err := f.cfg.proxyURL(); err == nil && proxy != nil {
+		s.Proxy = dial.ShowProxy(proxy)
 	}
 	s.Connected, s.Since, s.Error = f.data.status()
 	if up, since, lastErr := f.events.status(); s.Connected && !up {

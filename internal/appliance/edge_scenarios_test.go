@@ -18,6 +18,7 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/muster-appliance/muster/internal/testkit/link"
 	"github.com/muster-appliance/muster/internal/testkit/oracle"
+	"github.com/muster-appliance/muster/internal/testkit/proxy"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/muster-appliance/muster/internal/uplink"
 	"github.com/nats-io/nats.go"
@@ -31,6 +32,8 @@ var edgeStreams = []string{contract.StreamRegistration, "APP"}
 type linked struct {
 	hub, edge     *appliance.Appliance
 	link          *link.Link
+	proxy         *proxy.Proxy // in front of the hub, or nil
+	server        string       // host and port of the hub, as the edge names it
 	connectHub    func() (*nats.Conn, error)
 	atEdge, atHub []*oracle.Recorder // by edgeStreams
 	rejects       *oracle.Recorder
@@ -45,6 +48,9 @@ type linkedOptions struct {
 	// With an authority, they are connected over TLS. files is the directory of the files of the edge.
 	authority *authority.Authority
 	files     string
+
+	// With a proxy, the edge reaches the hub through it, and the link is between the edge and the proxy.
+	proxy *proxy.Proxy
 }
 
 // newLinked runs a hub and an edge until the test ends. The hub remembers message ids for half a second only.
@@ -63,16 +69,15 @@ func newLinked(t *testing.T, o linkedOptions) *linked {
 		"[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nduplicate_window = '500ms'\n"+o.stream+
 		"[stream.APP]\nsubjects = 'choria.sites.*.app.>'\nmax_msg_size = '32KiB'\nallow_direct = true\n"+
 		"duplicate_window = '500ms'\n"+o.stream+o.hub)
-	l, err := link.New(hub.BrokerAddress())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(l.Close)
+	l, server := o.link(t, hub.BrokerAddress())
 	edge := testkit.Appliance(t, fmt.Sprintf("site = 'ams'\n[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n"+
 		"[stream.APP]\nsubjects = 'app.>'\n[forward.hub]\nservers = ['%s://%s']\nuser = 'edge-ams'\nheartbeat = '1s'\n"+
 		o.forward+"[forward.hub.stream.CHORIA_REGISTRATION]\nmode = 'all'\ncatchup = 'all'\n[forward.hub.stream.APP]\n",
-		scheme, l.Address())+o.edge)
-	p := &linked{hub: hub, edge: edge, link: l, rejects: recordStream(t, edge, "ams", contract.StreamRejected)}
+		scheme, server)+o.edge)
+	p := &linked{
+		hub: hub, edge: edge, link: l, proxy: o.proxy, server: server,
+		rejects: recordStream(t, edge, "ams", contract.StreamRejected),
+	}
 	p.connectHub = func() (*nats.Conn, error) { return connectAdmin(hub, o.authority) }
 	for _, stream := range edgeStreams {
 		p.atEdge = append(p.atEdge, recordStream(t, edge, "ams", stream))
@@ -80,6 +85,25 @@ func newLinked(t *testing.T, o linkedOptions) *linked {
 		t.Cleanup(p.atHub[len(p.atHub)-1].Stop)
 	}
 	return p
+}
+
+// link makes the link to the address of a hub, and returns what the edge names as its server.
+func (o *linkedOptions) link(t *testing.T, hub string) (l *link.Link, server string) {
+	t.Helper()
+	target := hub
+	if o.proxy != nil {
+		target = o.proxy.Address()
+	}
+	l, err := link.New(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	if o.proxy == nil {
+		return l, l.Address()
+	}
+	o.forward += fmt.Sprintf("proxy = 'http://edge:secret@%s'\n", l.Address())
+	return l, hub
 }
 
 // connectAdmin connects to an appliance with administrator's rights.

@@ -381,6 +381,23 @@ var mistakes = []struct{ text, want string }{
 		`test.toml:1: site: "ams.example.net" cannot be the site of an appliance that forwards; set site to 1 to 64`,
 	},
 	{
+		"site = 'ams'\n[forward.hub]\nservers = ['wss://hub', 'http://hub']",
+		`test.toml:3: forward.hub.servers: "http://hub" is not a valid server; write a URL such as ` +
+			`tls://hub.example.net:4222 or wss://hub.example.net`,
+	},
+	{
+		"site = 'ams'\n[forward.hub]\nservers = 'wss://edge:secret@hub'",
+		`test.toml:3: forward.hub.servers: "wss://hub" has a user; use the keys user and password`,
+	},
+	{
+		"site = 'ams'\n[forward.hub]\nservers = ['wss://hub/nats', 'WS://hub', 'tls://hub']",
+		`test.toml:3: forward.hub.servers: "wss://hub/nats" and "tls://hub" are of different kinds; write all with wss://`,
+	},
+	{
+		"site = 'ams'\n[forward.hub]\nservers = 'wss://hub'\nproxy = 'socks5://edge:secret@proxy:1080'",
+		`test.toml:4: forward.hub.proxy: "socks5" is not a scheme of a proxy; write http:// or https://`,
+	},
+	{
 		"[stream.X]\nsubjects = 'choria.sites.>'\nno_ack = true\n[broker.sites]\nams = 'x'",
 		`test.toml:3: stream.X.no_ack: true, but edges forward to it and wait for acks`,
 	},

@@ -68,6 +68,11 @@ func loadChecked(file string) (*appliance.Config, error) {
 	if _, err := cfg.Console.TLS.Files().Load(); err != nil {
 		return nil, config.Problems{{File: file, Key: "console.tls", Text: err.Error()}}
 	}
+	for _, f := range cfg.EnabledForwards() {
+		if err := f.CheckFiles(cfg.Broker.TLS); err != nil {
+			return nil, config.Problems{{File: file, Key: "forward." + f.Name, Text: err.Error()}}
+		}
+	}
 	return cfg, nil
 }
 
@@ -123,6 +128,9 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 	for _, a := range cfg.EnabledAdapters() {
 		rows = append(rows, []string{"adapter", fmt.Sprintf("%s: %s from %s to %s",
 			a.Name, a.Ingest.Protocol, strings.Join(a.Ingest.Topics, ", "), a.Stream.Topic)})
+	}
+	for _, f := range cfg.EnabledForwards() {
+		rows = append(rows, []string{"forward", f.Name + ": " + f.Way()})
 	}
 	if err := p.printTable([]string{"OK", source}, rows); err != nil {
 		return err

@@ -41,6 +41,38 @@ func TestCheck_ReportsAMissingKeyFile(t *testing.T) {
 	}
 }
 
+func TestCheck_ReadsTheFilesForAHub(t *testing.T) {
+	dir := t.TempDir()
+	authority.New(t, time.Now()).Files(dir, nil, "collector1.ams.example.net")
+	seed := filepath.Join(dir, "seed")
+	config := writeConfig(t, fmt.Sprintf("site = 'ams'\n[forward.hub]\nservers = 'wss://hub.example.net/nats'\n"+
+		"proxy = 'http://edge:secret@proxy.example.net:3128'\ntoken = 'x'\nseed = '%s'\n"+
+		"[forward.hub.tls]\ncert = '%[2]s/cert.pem'\nkey = '%[2]s/key.pem'\nca = '%[2]s/ca.pem'\n", seed, dir))
+	for name, test := range map[string]struct {
+		missing, want string
+		status        int
+	}{
+		"all files": {"", "hub: wss://hub.example.net/nats through http://proxy.example.net:3128", statusOK},
+		"no seed":   {seed, "forward.hub: read seed: open " + seed, statusConfig},
+		"no CA":     {dir + "/ca.pem", "forward.hub: " + dir + "/ca.pem: no such file", statusConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			write(t, seed, strings.Repeat("ab", 32))
+			if test.missing != "" {
+				saved := test.missing + ".saved"
+				if err := os.Rename(test.missing, saved); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = os.Rename(saved, test.missing) }()
+			}
+			status, out, errOut := muster(t, "check", "--config", config)
+			if status != test.status || !strings.Contains(out+errOut, test.want) || strings.Contains(out+errOut, "secret") {
+				t.Errorf("%d %s%s; want %s", status, out, errOut, test.want)
+			}
+		})
+	}
+}
+
 func TestCheck_ReadsRevocations(t *testing.T) {
 	dir, ca := t.TempDir(), authority.New(t, time.Now())
 	ca.Files(dir, nil, "collector1")

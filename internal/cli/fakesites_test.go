@@ -25,7 +25,8 @@ func anEdge() *fakeAppliance {
 			},
 		},
 		{
-			Hub: "spare", Servers: []string{"tls://spare1.example.net:4222", "tls://spare2.example.net:4222"},
+			Hub: "spare", Servers: []string{"wss://spare1.example.net/nats", "wss://spare2.example.net"},
+			Proxy: "http://proxy.example.net:3128",
 			Since: hoursAgo(2), Unrecorded: 3, Error: "dial tcp 192.0.2.9:4222: i/o timeout", Paused: true,
 			Streams: map[string]uplink.Stream{contract.StreamRegistration: {
 				Mode: "sampled", Read: 9, Forwarded: 3, Sampled: 4, Pending: 1, Position: 8, Last: 9, OldestSeconds: 7300,

@@ -53,6 +53,9 @@ func hubText(hub forward.Status) string {
 		text += " since " + ago(hub.Since)
 	}
 	text += ", " + strings.Join(hub.Servers, " ")
+	if hub.Proxy != "" {
+		text += " through " + hub.Proxy
+	}
 	if hub.Site != "" {
 		text += ", site " + hub.Site
 	}
