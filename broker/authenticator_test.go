@@ -12,96 +12,10 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/muster-appliance/muster/internal/choria"
-	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/nats-io/nats.go"
 	"github.com/segmentio/ksuid"
 )
-
-func TestAuthenticator_AdmitsOrRefuses(t *testing.T) {
-	s := openSite(t, nil)
-	stranger := authority.New(t, time.Now())
-	_, strangerKey, _ := ed25519.GenerateKey(rand.Reader)
-	past := func(c *x509.Certificate) {
-		c.NotBefore, c.NotAfter = time.Now().AddDate(0, -2, 0), time.Now().AddDate(0, -1, 0)
-	}
-	wrongCA := stranger.Client(nil, "web1")
-	wrongCA.RootCAs = s.ca.Pool()
-	serversOnly := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
-	good := s.node("web1.example.net")
-	unsigned := []nats.Option{s.anonymous(), nats.Token(good.token)}
-	otherKey := holder{good.token, strangerKey}
-	web1 := choria.ServerClaims("web1", []string{"choria"}, nil)
-	foreign := issue(t, web1, strangerKey, time.Now())
-	past2h, in1h := time.Now().Add(-2*time.Hour), time.Now().Add(time.Hour)
-	lineFeed := holder{good.token[:9] + "\n" + good.token[9:], good.key}
-	nameless := func(c *x509.Certificate) { c.Subject.CommonName = "" }
-	system := nats.UserInfo("system", "secret")
-	list := func(options ...nats.Option) []nats.Option { return options }
-
-	for name, test := range map[string]struct {
-		options []nats.Option
-		reason  string // empty: admitted
-		user    string // as which it is admitted
-	}{
-		"certificate":                 {list(s.certificate("web1")), "", "web1"},
-		"client's certificate":        {list(s.certificate("rip.mcollective")), "", "choria=rip.mcollective"},
-		"administrator's certificate": {list(s.certificate("root.example.net")), "", "root.example.net"},
-		"certificate with DNS name":   {list(nats.Secure(s.ca.Client(nameless, "dns.example.net"))), "", "dns.example.net"},
-		"certificate of another CA":   {list(nats.Secure(wrongCA)), "untrusted", ""},
-		"certificate for servers":     {list(nats.Secure(s.ca.Client(serversOnly, "web1"))), "untrusted", ""},
-		"certificate expired":         {list(nats.Secure(s.ca.Client(past, "web1"))), "expired", ""},
-		"certificate of a wildcard":   {list(s.certificate("web.>")), "bad-sender", ""},
-		"no credentials":              {list(s.anonymous()), "no-credentials", ""},
-		"user name alone":             {list(s.anonymous(), nats.UserInfo("web1", "x")), "no-credentials", ""},
-
-		"node's token":              {s.withToken(good), "", "web1.example.net"},
-		"client's token":            {s.withToken(s.client("choria=rip", "fleet_management")), "", "choria=rip"},
-		"client's token, node name": {s.withToken(s.client("choria=rip"), nats.Name("web1.example.net")), "", "choria=rip"},
-		"token and certificate":     {append(good.options(), s.certificate("web2")), "", "web1.example.net"},
-		"nonce not signed":          {unsigned, "wrong-signature", ""},
-		"nonce signed by another":   {s.withToken(otherKey), "wrong-signature", ""},
-		"token of a stranger":       {s.withToken(foreign), "untrusted", ""},
-		"token of a stranger and certificate": {
-			append(foreign.options(), s.certificate("web1")), "untrusted", "",
-		},
-		"token expired":            {s.withToken(issue(t, web1, s.issuer, past2h)), "expired", ""},
-		"token not valid yet":      {s.withToken(issue(t, web1, s.issuer, in1h)), "expired", ""},
-		"token of a wildcard":      {s.withToken(s.node("*")), "bad-sender", ""},
-		"node named like a client": {s.withToken(s.node("choria=rip")), "bad-sender", ""},
-		"token with a line feed":   {s.withToken(lineFeed), "untrusted", ""},
-		"not a token":              {list(s.anonymous(), nats.Token("x")), "untrusted", ""},
-
-		"nkey and certificate": {list(s.certificate("web1"), userNkey("web2")), "untrusted", ""},
-		"long name":            {list(s.certificate("web1"), nats.Name(strings.Repeat("x", 513))), "limit", ""},
-
-		"provisioner":        {list(s.anonymous(), nats.UserInfo("provisioner", "x")), "provisioning", ""},
-		"provisioning token": {list(s.anonymous(), nats.Token(capturedToken(t, "provisioning-v1.jwt"))), "provisioning", ""},
-
-		"system user":                 {list(s.certificate("web1"), system), "", "system"},
-		"system user with token":      {s.withToken(s.client("choria=ops", "system_user"), system), "", "system"},
-		"system user, no permission":  {s.withToken(s.client("choria=rip", "fleet_management"), system), "untrusted", ""},
-		"system user, node's token":   {s.withToken(s.node("web1", "system_user"), system), "untrusted", ""},
-		"system user, no proof":       {list(s.anonymous(), system), "no-credentials", ""},
-		"system user, wrong password": {list(s.certificate("web1"), nats.UserInfo("system", "guess")), "wrong-password", ""},
-		"system user, unsigned nonce": {append(unsigned, system), "wrong-signature", ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if test.reason != "" {
-				s.mustRefuse(t, test.reason, test.options...)
-				return
-			}
-			nc, err := s.connect(test.options...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			if user := s.user(t, nc); user != test.user {
-				t.Errorf("admitted as %q, want %q", user, test.user)
-			}
-		})
-	}
-}
 
 // userNkey returns the option to present a text as nkey.
 func userNkey(text string) nats.Option {

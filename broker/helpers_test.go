@@ -260,9 +260,14 @@ func (s *site) withToken(h holder, more ...nats.Option) []nats.Option {
 }
 
 func (s *site) connect(options ...nats.Option) (*nats.Conn, error) {
+	return s.connectTo("tls://"+s.broker.Address(), options...)
+}
+
+// connectTo connects to the URL of one of the listeners.
+func (s *site) connectTo(url string, options ...nats.Option) (*nats.Conn, error) {
 	options = append(options, nats.Timeout(5*time.Second), nats.NoReconnect(),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
-	return nats.Connect("tls://"+s.broker.Address(), options...)
+	return nats.Connect(url, options...)
 }
 
 // user returns the user that the server has registered for a connection.

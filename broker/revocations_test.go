@@ -33,6 +33,7 @@ func openRevoking(t *testing.T) *revoking {
 	r := &revoking{crl: filepath.Join(dir, "crl.pem"), tokens: filepath.Join(dir, "revoked.txt")}
 	r.site = openSiteWith(t, func(s *site, c *Config, o *Options) {
 		r.ca = c.TLS.CA
+		withListeners(c, nil)
 		r.write(t, r.crl, s.ca.CRL(nil))
 		r.write(t, r.tokens, "# none\n")
 		c.TLS.CRL, c.RevokedTokens = []string{r.crl}, r.tokens

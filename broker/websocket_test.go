@@ -1,34 +1,23 @@
 package broker
 
 import (
-	"crypto/tls"
 	"net"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/nats-io/nats.go"
 )
 
-// websocketSite runs a site with a port for WebSocket.
-func websocketSite(t *testing.T, edit func(*Config)) *site {
-	t.Helper()
-	return openSite(t, func(c *Config) {
-		c.WebSocket.Listen = "127.0.0.1:0"
-		if edit != nil {
-			edit(c)
-		}
-	})
-}
-
 // websocketURL returns the URL of the site's port for WebSocket.
-func (s *site) websocketURL() string { return s.broker.Listeners()[0].URL }
-
-// connectWebSocket connects over WebSocket.
-func (s *site) connectWebSocket(options ...nats.Option) (*nats.Conn, error) {
-	return nats.Connect(s.websocketURL(), append(options, nats.Timeout(5*time.Second), nats.NoReconnect())...)
+func (s *site) websocketURL() string {
+	for _, l := range s.broker.Listeners() {
+		if l.Name == "websocket" {
+			return l.URL
+		}
+	}
+	s.t.Fatal("there is no port for WebSocket")
+	return ""
 }
 
 func TestWebSocket_RefusesUntilAccept(t *testing.T) {
@@ -68,41 +57,6 @@ func TestWebSocket_OpenNamesTheKeyOfATakenPort(t *testing.T) {
 	err = newBroker(t, cfg, testOptions(t)).Open(t.Context())
 	if err == nil || !strings.HasPrefix(err.Error(), "broker.websocket.listen: listen tcp") {
 		t.Errorf("have %v", err)
-	}
-}
-
-// TestWebSocket_RenewedFilesApply changes the certificate of the broker, and then the CA of the nodes.
-func TestWebSocket_RenewedFilesApply(t *testing.T) {
-	s := websocketSite(t, nil)
-	old, err := s.connectWebSocket(s.certificate("web1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer old.Close()
-	names := func() []string {
-		conn, err := tls.Dial("tcp", strings.TrimPrefix(s.websocketURL(), "wss://"),
-			&tls.Config{RootCAs: s.ca.Pool(), MinVersion: tls.VersionTLS12})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		return conn.ConnectionState().PeerCertificates[0].DNSNames
-	}
-	if have := names(); have[0] != "broker.test" {
-		t.Fatalf("the certificate is for %s", have)
-	}
-	certificate, key := s.ca.Pair(nil, "renewed.test")
-	for file, text := range map[string]string{s.broker.cfg.TLS.Cert: certificate, s.broker.cfg.TLS.Key: key} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.broker.Reload(s.broker.cfg.Roles)
-	if have := names(); have[0] != "renewed.test" {
-		t.Errorf("the certificate is for %s after it was renewed", have)
-	}
-	if !old.IsConnected() {
-		t.Error("a connection has ended")
 	}
 }
 
