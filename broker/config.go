@@ -31,6 +31,7 @@ type Config struct {
 	RevokedTokens      string // path of a list, see revocation.ParseTokens; empty: none
 	Roles              Roles
 	Sites              Sites // which edges forward, and for which sites; none: this appliance is not a hub
+	Mappings           Mappings
 	System             System
 	WebSocket          WebSocket
 }
@@ -99,6 +100,9 @@ func (c *Config) peerKeys() []config.Key {
 		{Name: "sites", Value: config.Pairs((*map[string]string)(&c.Sites), checkEdge),
 			Help: "sites whose edges forward to this appliance: by site, the name in the edge's certificate, " +
 				"or the identity in its token"},
+		{Name: "mappings", Value: config.Pairs((*map[string]string)(&c.Mappings), anyText),
+			Help: "where messages arrive, by the subject to which they are published: in the form of NATS, with wildcards " +
+				"in the source, and $1 or {{wildcard(1)}} in the destination; see docs/security.md"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 		{Name: "websocket", Value: config.SubTable(&c.WebSocket), Help: "a port for WebSocket"},
 	}
@@ -110,6 +114,7 @@ func (c *Config) Validate(check *config.Check) {
 	c.checkTrust(check)
 	c.checkSites(check)
 	c.checkWebSocket(check)
+	c.checkMappings(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
 		Example:     labListen,
 		MayBePublic: c.TLS.Enabled() || c.Plaintext,

@@ -33,7 +33,7 @@ func intakeAccount(intake string) string { return "muster-" + intake }
 // accounts returns the accounts of the server.
 func (b *Broker) accounts() ([]*server.Account, error) {
 	nodes, system := server.NewAccount(account), server.NewAccount(systemAccount)
-	if err := errors.Join(b.mapRequests(system), b.mapChecked(nodes, system)); err != nil {
+	if err := errors.Join(b.mapRequests(system), b.mapChecked(nodes, system), b.addMappings(nodes)); err != nil {
 		return nil, err
 	}
 	all := []*server.Account{nodes, system}

@@ -104,6 +104,12 @@ subjects = "mcollective.governor.G"
 
 func openPermissionSite(t *testing.T) *permissionSite {
 	t.Helper()
+	return openPermissionSiteWith(t, "")
+}
+
+// openPermissionSiteWith adds tables to the configuration.
+func openPermissionSiteWith(t *testing.T, tables string) *permissionSite {
+	t.Helper()
 	public, issuer, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +120,7 @@ func openPermissionSite(t *testing.T) *permissionSite {
 	file := func(name string) string { return filepath.Join(dir, name) }
 	trust := fmt.Sprintf("[broker.tls]\ncert = %q\nkey = %q\nca = %q\n[broker.issuers]\nchoria = %q\n",
 		file("cert.pem"), file("key.pem"), file("ca.pem"), hex.EncodeToString(public))
-	s.Appliance = testkit.Appliance(t, trust+permissionRoles)
+	s.Appliance = testkit.Appliance(t, trust+permissionRoles+tables)
 	s.verifier = s.connect(t, column{name: "root.witness"})
 	if s.js, err = jetstream.New(s.verifier); err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ func (c *Config) Validate(check *config.Check) {
 	c.checkLoops(check)
 	c.checkPrivate(check)
 	c.checkSites(check)
+	c.checkMappings(check)
 	if c.Broker.GovernorRelease > 0 && !c.Fleet.Enabled {
 		check.Problem("broker.governor_release", "set, but the fleet view is disabled, so no node is down; "+
 			"set fleet.enabled to true, or remove the line")
@@ -131,7 +132,7 @@ func (c *Config) Warnings() []string {
 			"no stream %s is declared for %s>; events of the fleet view are not stored",
 			contract.StreamFleet, contract.SubjectFleet))
 	}
-	warnings = slices.Concat(warnings, c.privateWarnings(), c.topicWarnings(), c.siteWarnings())
+	warnings = slices.Concat(warnings, c.privateWarnings(), c.topicWarnings(), c.siteWarnings(), c.mappingWarnings())
 	for _, name := range declared.WithoutAudit() {
 		warnings = append(warnings, fmt.Sprintf("stream %s does not store %s, which has the write token; write %q",
 			name, contract.SubjectAPIAdvisory, contract.SubjectsAdvisory))

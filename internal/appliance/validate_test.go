@@ -13,6 +13,10 @@ import (
 // issuerKey is the public key of an issuer.
 const issuerKey = "4aec06a5bd3ef1ef82acc13357287a9a0a55a4cbceea433837d20c7c7604ea64"
 
+// ownStream is an adapter with a stream of its own, which also stores other subjects.
+const ownStream = "[adapter.registration.stream]\ntopic = 'nodes.seen.%s'\n" +
+	"[stream.NODES]\nsubjects = ['nodes.seen.>', 'nodes.extra.>']\n"
+
 // mistakes are configurations, each with a part of the problem that Parse must report.
 var mistakes = []struct{ text, want string }{
 	{
@@ -95,6 +99,31 @@ var mistakes = []struct{ text, want string }{
 		"[broker]\nmax_payload = '2MB'",
 		`test.toml:2: broker.max_payload: "2MB" has no known unit; write a number with a unit, such as 64KiB or ` +
 			`20GiB`,
+	},
+	{
+		"[broker.mappings]\nin.metrics = 'metrics.all'",
+		`broker.mappings.in: expected text in quotes, found a table; write a name with dots in quotes: "in.…"`,
+	},
+	{
+		"[broker.mappings]\n'in.metrics.*' = 'choria.node_metadata.$1'",
+		`test.toml:2: broker.mappings.in.metrics.*: the destination "choria.node_metadata.$1" is one of the subjects of ` +
+			`Choria, such as events; map only to subjects that begin with two names of your own, such as "metrics.all.>"`,
+	},
+	{
+		ownStream + "[broker.mappings]\n'in.nodes.*' = 'nodes.seen.$1'",
+		`test.toml:6: broker.mappings.in.nodes.*: the destination "nodes.seen.$1" overlaps "nodes.seen.>" of a private `,
+	},
+	{
+		ownStream + "[broker.mappings]\n'in.nodes.*' = 'nodes.extra.$1'",
+		`test.toml:6: broker.mappings.in.nodes.*: the destination "nodes.extra.$1" overlaps "nodes.extra.>" of a private`,
+	},
+	{
+		"[adapter.registration.stream]\ntopic = 'nodes.seen.%s'\n[broker.mappings]\n'nodes.seen.*' = 'metrics.all.$1'",
+		`test.toml:4: broker.mappings.nodes.seen.*: the source overlaps "nodes.seen.>", to which an adapter publishes`,
+	},
+	{
+		"[adapter.registration.ingest]\ntopic = 'in.nodes.*'\n[broker.mappings]\n'in.nodes.web' = 'metrics.all.web'",
+		`test.toml:4: broker.mappings.in.nodes.web: the source overlaps "in.nodes.*", which an adapter reads`,
 	},
 	{
 		"[adapter.registration.ingest]\ntopic = '>'",

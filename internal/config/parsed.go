@@ -86,6 +86,9 @@ func (v parsedPairs[M, T]) fill(r *report, path string, found map[string]any) {
 
 func (v parsedPairs[M, T]) setPair(name string, found any) error {
 	text, ok := found.(string)
+	if _, dotted := found.(map[string]any); dotted {
+		return fmt.Errorf(`%w; write a name with dots in quotes: "%s.…" = …`, errNotText(found), name)
+	}
 	if !ok {
 		return errNotText(found)
 	}

@@ -45,8 +45,11 @@ func TestParsedPairs(t *testing.T) {
 		return "no"
 	})
 	keys := table{{Name: "v", Value: value, Help: "answers"}}
-	err := Load("x", []byte("[v]\na = 'yes'\nb = 'perhaps'\nc = 5\n"), keys)
-	for _, want := range []string{"x:3: v.b: neither yes nor no", "x:4: v.c: "} {
+	err := Load("x", []byte("[v]\na = 'yes'\nb = 'perhaps'\nc = 5\nd.e = 'yes'\n"), keys)
+	for _, want := range []string{
+		"x:3: v.b: neither yes nor no", "x:4: v.c: ",
+		`v.d: expected text in quotes, found a table; write a name with dots in quotes: "d.…"`,
+	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("have %v, want %s", err, want)
 		}
