@@ -24,8 +24,7 @@ import (
 )
 
 // damageStreams gives the stream of registrations blocks of 32 kB, and deletes nothing.
-const damageStreams = "[jetstream]\nsync_interval = '20ms'\n" +
-	"[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '120KiB'\nmax_age = '1h'\n"
+const damageStreams = "[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nmax_bytes = '120KiB'\nmax_age = '1h'\n"
 
 const (
 	damageMessages = 100 // in about three blocks
@@ -42,7 +41,7 @@ type store struct {
 // newStores returns the same store after a crash and after a clean stop.
 func newStores(t *testing.T) (crashed, clean store) {
 	t.Helper()
-	cfg := testkit.Config(t, damageStreams)
+	cfg := testkit.Config(t, recordOften+damageStreams)
 	a := appliance.New(cfg, appliance.Options{Version: "test", Log: hclog.NewNullLogger()})
 	if err := a.Open(t.Context()); err != nil {
 		t.Fatal(err)
@@ -235,7 +234,7 @@ func TestDamage_NoMessageDisappearsUnnoticed(t *testing.T) {
 // checkDamaged runs an appliance on a damaged store, and compares what can be read with what it reports.
 func checkDamaged(t *testing.T, dir string, acked []string) {
 	t.Helper()
-	cfg := testkit.Config(t, damageStreams)
+	cfg := testkit.Config(t, recordOften+damageStreams)
 	cfg.DataDir = dir
 	a := testkit.Open(t, cfg)
 	js := testkit.JetStream(t, a)

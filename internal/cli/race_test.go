@@ -2,4 +2,7 @@
 
 package cli
 
-func init() { raceDetector = true }
+func init() {
+	raceDetector = true
+	recordOften = "[jetstream]\nsync_interval = '500ms'\n"
+}

@@ -41,7 +41,7 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 	default:
 		rounds = 10
 	}
-	config := labConfig(t, t.TempDir(), keepAll+limitedStreams)
+	config := labConfig(t, t.TempDir(), keepAll+recordOften+limitedStreams)
 	var acknowledged, slowest uint64
 	for round := range rounds {
 		started := time.Now()
@@ -84,8 +84,8 @@ func TestRun_KilledUnderLoadLosesNothingStored(t *testing.T) {
 }
 
 // limitedStreams configures streams that delete messages all the time, each because of another
-// limit, and makes the appliance record their states often.
-const limitedStreams = "[jetstream]\nsync_interval = '20ms'\n" +
+// limit.
+const limitedStreams = "" +
 	"[stream.LIMITED_AGE]\nsubjects = 'limited.age.*'\nmax_age = '300ms'\nduplicate_window = '100ms'\n" +
 	"[stream.LIMITED_MSGS]\nsubjects = 'limited.msgs.*'\nmax_msgs = 50\n" +
 	"[stream.LIMITED_BYTES]\nsubjects = 'limited.bytes.*'\nmax_bytes = '64KiB'\n" +

@@ -88,7 +88,7 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	}
 	nodes := 2000 // several batches of events
 	switch {
-	case raceDetector: // they have to connect before the first of them is late
+	case raceDetector:
 		nodes = 200
 	case !long():
 		nodes = 1000
@@ -96,8 +96,8 @@ func TestRun_KilledDuringAStormStoresEachEventOnce(t *testing.T) {
 	config := fastLabConfig(t, "late_after = '15s'\ndown_after = '17s'\n")
 	p := startProcess(t, config)
 	conns := connectNodes(t, p.broker, nodes, simnode.NodeOptions{Size: 2 << 10})
-	wait.Eventually(t, func() error {
-		if s := summary(t, p.console); s.States[fleet.Up] != nodes || s.Events.Waiting > 0 {
+	wait.Eventually(t, func() error { // on a slow machine the first are late before the last connect
+		if s := summary(t, p.console); s.States[fleet.Up]+s.States[fleet.Late] != nodes || s.Events.Waiting > 0 {
 			return fmt.Errorf("%+v", s)
 		}
 		return nil
