@@ -36,6 +36,7 @@ const (
 	adviceSystem         = "the user of [broker.system]"
 	advicePubSubjects    = "role admin, or pub_subjects in its token"
 	adviceSubSubjects    = "role admin, or sub_subjects in its token"
+	adviceConnectionName = "nothing allows it, except under the name that the connection gives itself"
 	adviceSites          = "broker.sites, for an edge of that site"
 )
 
@@ -147,6 +148,13 @@ var edgeAdvice = []adviceRule{
 	{rejected.Subscribe, ">", adviceNothing},
 }
 
+// provisioningAdvice is for nodes in provisioning and the provisioner, in the same way: they have no roles.
+var provisioningAdvice = []adviceRule{
+	{rejected.Subscribe, "provisioning.node.>", adviceConnectionName},
+	{rejected.Publish, ">", adviceNothing},
+	{rejected.Subscribe, ">", adviceNothing},
+}
+
 // advice returns what would allow the publish or subscription that was refused to a connection.
 func (b permissionBuilder) advice(p rejected.Permission) string {
 	covers := func(pattern string) bool { return subject.Covers(pattern, p.Subject) }
@@ -165,6 +173,8 @@ func (b permissionBuilder) advice(p rejected.Permission) string {
 		rules = nodeAdvice
 	case p.Role == RoleEdge.String():
 		rules = edgeAdvice
+	case p.Role == RoleProvisioning.String(), p.Role == RoleProvisioner.String():
+		rules = provisioningAdvice
 	}
 	for _, r := range slices.Concat(serverAdvice, rules) {
 		if r.kind == p.Kind && matchesSubject(r.pattern, p.Subject) {

@@ -32,7 +32,10 @@ type authenticator struct {
 	admitted    admitted
 	audit       func(audit.Record) // nil: not recorded
 	identities  identities
-	sockets     *sockets
+
+	provisioning provisioningConns
+
+	sockets *sockets
 
 	connectionRoles connectionRoles
 	roles           atomic.Pointer[Roles] // in force; those of cfg until the first Reload
@@ -68,6 +71,8 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
 		sockets:        newSockets(),
 
+		provisioning: provisioningConns{limit: cfg.provisioningLimit(), byAddress: map[string][]uint64{}},
+
 		connectionRoles: connectionRoles{roles: map[uint64]Role{}, limit: minRoles},
 	}
 	a.roles.Store(&cfg.Roles)
@@ -81,7 +86,7 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	c := newConnectionAttempt(connection)
 	decision, err := a.decideAndRemember(connection.GetID(), c)
 	if err == nil {
-		err = a.limitConnections(connection.GetID(), decision)
+		err = a.limitConnections(connection.GetID(), c, decision)
 	}
 	if err != nil {
 		a.refusals.countRefusal(err, c.remote(), c.name)
@@ -100,11 +105,14 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 }
 
 // limitConnections limits how many connections an identity has. An edge that has many ends its oldest: it has given
-// it up, and must not wait until that connection has not answered a ping.
-func (a *authenticator) limitConnections(id uint64, as admission) error {
+// it up, and must not wait until that connection has not answered a ping. The provisioner has several for each of its
+// workers, and no limit.
+func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as admission) error {
 	switch {
-	case as.user == "" || as.permissions == nil:
+	case as.user == "" || as.permissions == nil || as.role == RoleProvisioner:
 		return nil
+	case as.role == RoleProvisioning:
+		return a.limitProvisioning(id, c)
 	case as.role == RoleEdge:
 		if oldest, ok := a.identities.replaceOldest(as.user, id, a.isOpen); ok {
 			a.disconnect(oldest)

@@ -34,6 +34,7 @@ type Config struct {
 	Mappings           Mappings
 	System             System
 	WebSocket          WebSocket
+	Provisioning       Provisioning
 }
 
 // Default addresses: with TLS the broker listens on every address, without only on loopback.
@@ -103,6 +104,8 @@ func (c *Config) peerKeys() []config.Key {
 		{Name: "mappings", Value: config.Pairs((*map[string]string)(&c.Mappings), anyText),
 			Help: "where messages arrive, by the subject to which they are published: in the form of NATS, with wildcards " +
 				"in the source, and $1 or {{wildcard(1)}} in the destination; see docs/security.md"},
+		{Name: "provisioning", Value: config.SubTable(&c.Provisioning),
+			Help: "how nodes without an identity get one from Choria's provisioner"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 		{Name: "websocket", Value: config.SubTable(&c.WebSocket), Help: "a port for WebSocket"},
 	}
@@ -115,6 +118,7 @@ func (c *Config) Validate(check *config.Check) {
 	c.checkSites(check)
 	c.checkWebSocket(check)
 	c.checkMappings(check)
+	c.checkProvisioning(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
 		Example:     labListen,
 		MayBePublic: c.TLS.Enabled() || c.Plaintext,

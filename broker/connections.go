@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Conn is a connection of a node, client or edge, open or ended.
+// Conn is a connection of a node, client, edge or provisioner, open or ended. User is ProvisioningUser for a node in
+// provisioning.
 type Conn struct {
 	Server  string    // id of the server process
 	ID      uint64    // unique in the server process
@@ -31,7 +32,8 @@ func (b *Broker) ListConnections() ([]Conn, error) {
 	list := make([]Conn, 0, len(connections.Conns))
 	for _, c := range connections.Conns {
 		// A connection that is not admitted yet has no account, and one within this process no address.
-		admitted := c.Account == account || c.Account == systemAccount || isEdgeAccount(c.Account)
+		admitted := c.Account == account || c.Account == systemAccount || isEdgeAccount(c.Account) ||
+			c.Account == ProvisioningAccount
 		if !admitted || c.IP == "" || b.auth.isInternal(c.Cid) {
 			continue
 		}

@@ -52,6 +52,13 @@ func (i *identities) add(identity string, id uint64, open func(id uint64) bool) 
 	return nil
 }
 
+// has reports whether the identity has an open connection.
+func (i *identities) has(identity string, open func(id uint64) bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.ContainsFunc(i.ids[identity], open)
+}
+
 // replaceOldest adds a connection of an edge. If the edge has limit open ones, at least minEdgeConnections, it removes
 // the oldest and returns it; the caller ends it.
 func (i *identities) replaceOldest(identity string, id uint64, open func(id uint64) bool) (oldest uint64, ok bool) {

@@ -37,6 +37,13 @@ func (b *Broker) accounts() ([]*server.Account, error) {
 		return nil, err
 	}
 	all := []*server.Account{nodes, system}
+	if b.cfg.Provisioning.Enabled() {
+		provisioning, err := provisioningAccount(nodes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, provisioning)
+	}
 	for _, in := range b.opts.Intakes {
 		intake := server.NewAccount(intakeAccount(in.Name))
 		for _, subject := range in.Subjects {

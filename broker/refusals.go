@@ -17,11 +17,11 @@ import (
 // are in package choria.
 var (
 	errNoCredentials = errors.New("no-credentials")  // neither a certificate signed by the CA nor a token
-	errProvisioning  = errors.New("provisioning")    // a node that requests an identity
+	errProvisioning  = errors.New("provisioning")    // a node that requests an identity, or the provisioner; it is off
 	errStarting      = errors.New("starting")        // the appliance is not ready yet
 	errStopping      = errors.New("stopping")        // the appliance stops
 	errNoTLS         = errors.New("no-tls")          // a password over an unencrypted connection
-	errWrongPassword = errors.New("wrong-password")  // of the system account
+	errWrongPassword = errors.New("wrong-password")  // of the system account or the provisioner
 	errServersDenied = errors.New("servers-denied")  // a node, with deny_servers
 	errWrongHost     = errors.New("wrong-host")      // a client that is not in client_hosts
 	errConnections   = errors.New("max-connections") // there are max_connections already
@@ -32,6 +32,12 @@ var (
 // errPerIdentity is the reason for a connection of a node or client that has as many as one may have.
 var errPerIdentity = errors.New("max-connections-per-identity")
 
+// Why a node in provisioning is refused, or its connection ended.
+var (
+	errProvisioningLimit = errors.New("max-provisioning") // there are as many as may be
+	errNameInUse         = errors.New("name-in-use")      // a node with that name is connected
+)
+
 // errUnauthenticated is the reason for a connection that is closed because more than
 // max_unauthenticated have not authenticated.
 var errUnauthenticated = errors.New("max-unauthenticated")
@@ -39,9 +45,9 @@ var errUnauthenticated = errors.New("max-unauthenticated")
 // refusalReasons are all reasons, so that the metric shows zeros too.
 var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStarting, errStopping, errNoTLS, errWrongPassword, errServersDenied,
-	errWrongHost, errHandshake, errConnections, errPerIdentity, errTimeout, errUnauthenticated,
-	errBacklog, errTotalBacklog, choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked, choria.ErrWrongSignature,
-	choria.ErrBadSender, choria.ErrLimit,
+	errWrongHost, errHandshake, errConnections, errPerIdentity, errProvisioningLimit, errNameInUse, errTimeout,
+	errUnauthenticated, errBacklog, errTotalBacklog, choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked,
+	choria.ErrWrongSignature, choria.ErrBadSender, choria.ErrLimit,
 }
 
 // refusalInterval is the minimum time between two log lines of one reason.
@@ -101,7 +107,7 @@ func (r *refusals) count(err error, e rejected.Entry, ended bool) {
 	detail := strings.TrimPrefix(strings.TrimPrefix(err.Error(), reason), ": ")
 	key := reason
 	if errors.Is(err, errProvisioning) {
-		detail = "provisioning is not supported: enroll the node, and switch provisioning off in it"
+		detail = "provisioning is off: enroll the node, or set [broker.provisioning]"
 	}
 	if ended {
 		detail += "; the connection was ended"

@@ -28,7 +28,7 @@ func TestRefusals_LoggedOnceAMinuteAndAlwaysCounted(t *testing.T) {
 	r.countRefusal(choria.ErrUntrusted, "10.0.0.3", "web3")
 	for _, want := range []string{
 		`reason=untrusted address=10.0.0.1 name=web1 count=1 error="token: unknown issuer"`,
-		"reason=provisioning address=10.0.0.2", "provisioning is not supported",
+		"reason=provisioning address=10.0.0.2", "provisioning is off",
 		"reason=untrusted address=10.0.0.3 name=web3 count=100",
 	} {
 		if !strings.Contains(log.String(), want) {
@@ -46,7 +46,7 @@ func TestRefusals_LoggedOnceAMinuteAndAlwaysCounted(t *testing.T) {
 		t.Errorf("the table has %+v", e)
 	}
 	e := entries[1]
-	if e.Address != "10.0.0.2" || e.Reason != "provisioning" || !strings.HasPrefix(e.Detail, "provisioning is not") {
+	if e.Address != "10.0.0.2" || e.Reason != "provisioning" || !strings.HasPrefix(e.Detail, "provisioning is off") {
 		t.Errorf("the table has %+v", e)
 	}
 }

@@ -19,11 +19,14 @@ const (
 	RoleAdmin
 	RoleInternal // a connection of the appliance itself
 	RoleEdge     // an appliance that forwards to this one
+
+	RoleProvisioning // a node without an identity, in ProvisioningAccount
+	RoleProvisioner  // gives identities to such nodes
 )
 
 // String returns the role as metrics and the API have it.
 func (r Role) String() string {
-	return [...]string{"none", "node", "client", "admin", "internal", "edge"}[r]
+	return [...]string{"none", "node", "client", "admin", "internal", "edge", "provisioning", "provisioner"}[r]
 }
 
 // unprovenRole returns the role of a connection in a lab, which proves nothing, by the name that it gave
@@ -67,7 +70,9 @@ func (c *connectionRoles) get(id uint64) Role {
 
 // count returns how many connections of each role are open.
 func (c *connectionRoles) count(open func(id uint64) bool) map[Role]int {
-	counts := map[Role]int{RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0, RoleEdge: 0}
+	counts := map[Role]int{
+		RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0, RoleEdge: 0, RoleProvisioning: 0, RoleProvisioner: 0,
+	}
 	c.mu.Lock()
 	roles := maps.Clone(c.roles)
 	c.mu.Unlock()

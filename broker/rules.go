@@ -13,9 +13,6 @@ import (
 // provisioner is the user that Choria's provisioner connects as.
 const provisioner = "provisioner"
 
-// purposeProvisioning is the purpose of the tokens that nodes without an identity present.
-const purposeProvisioning = "choria_provisioning"
-
 // admission is what a connection is admitted as.
 type admission struct {
 	account     string
@@ -41,7 +38,7 @@ var rules = []rule{
 	{hasLongName, refuseWith(fmt.Errorf("%w: its name, library or version is too long", choria.ErrLimit))},
 	{isStarting, refuseWith(errStarting)},
 	{isStopping, refuseWith(errStopping)},
-	{isProvisioning, refuseWith(errProvisioning)},
+	{isProvisioning, admitProvisioning},
 	{isAdminToken, admitAdminToken},
 	{isNotClient, refuseWith(errNoCredentials)},
 	{isSystemUser, admitSystemUser},
@@ -104,10 +101,6 @@ func isLab(a *authenticator, _ *connectionAttempt) bool {
 // and a certificate may be accepted.
 func hasVerifiableToken(a *authenticator, c *connectionAttempt) bool {
 	return c.token != "" && a.tokens.CanVerify()
-}
-
-func isProvisioning(_ *authenticator, c *connectionAttempt) bool {
-	return c.user == provisioner || c.token != "" && choria.TokenPurpose(c.token) == purposeProvisioning
 }
 
 func isSystemUser(a *authenticator, c *connectionAttempt) bool {

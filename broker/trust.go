@@ -101,7 +101,9 @@ func (s *System) Validate(check *config.Check) {
 
 // Tokens returns a verifier of the tokens that the configuration trusts.
 func (c *Config) Tokens() *choria.TokenVerifier {
-	return choria.NewTokenVerifier(c.Issuers, c.Signers.keys())
+	signers := c.Signers.keys()
+	signers.Provisioning = publicKeys(c.Provisioning.SignerCert)
+	return choria.NewTokenVerifier(c.Issuers, signers)
 }
 
 // acceptsTokens reports whether nodes and clients may connect with tokens.
@@ -125,6 +127,9 @@ func (c *Config) AuthSummary() string {
 	if c.Signers.enabled() {
 		accepted = append(accepted, "tokens of signers")
 	}
+	if c.Provisioning.Enabled() {
+		accepted = append(accepted, "provisioning tokens")
+	}
 	if len(accepted) == 0 {
 		return "every connection, without authentication"
 	}
@@ -144,7 +149,7 @@ func (c *Config) checkTrust(check *config.Check) {
 		check.Problem("tls.ca", "given without cert and key, so every connection could write messages that look "+
 			"verified; give cert and key, or accept tokens, or remove ca")
 	}
-	if c.RevokedTokens != "" && !c.acceptsTokens() {
+	if c.RevokedTokens != "" && !c.acceptsTokens() && !c.Provisioning.Enabled() {
 		check.Problem("revoked_tokens", "given, but no token is accepted; set [broker.issuers] or [broker.signers]")
 	}
 	for _, name := range c.Collectives {

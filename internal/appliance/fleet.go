@@ -79,6 +79,10 @@ func kindOf(role broker.Role) fleet.Kind {
 	switch role {
 	case broker.RoleNode:
 		return fleet.KindNode
+	case broker.RoleProvisioning:
+		return fleet.KindProvisioning
+	case broker.RoleProvisioner:
+		return fleet.KindProvisioner
 	default:
 		return fleet.KindOther
 	}

@@ -22,10 +22,11 @@ const cacheSize = 1 << 16
 const maxTokenBytes = 32 << 10
 
 // Signers are the keys, ed25519 or RSA, that may sign tokens if there is no organization: one list
-// for the tokens of nodes, another for those of clients.
+// for the tokens of nodes, another for those of clients. Provisioning tokens may have a signer beside an organization.
 type Signers struct {
-	Server []crypto.PublicKey
-	Client []crypto.PublicKey
+	Server       []crypto.PublicKey
+	Client       []crypto.PublicKey
+	Provisioning []crypto.PublicKey
 }
 
 // TokenVerifier verifies tokens, and caches those that it has verified. It is safe for concurrent
@@ -47,7 +48,7 @@ func NewTokenVerifier(issuers Issuers, signers Signers) *TokenVerifier {
 // list.
 func (t *TokenVerifier) Revoke(list *revocation.Tokens) { t.revoked.Store(list) }
 
-// CanVerify reports whether there is an issuer or a signer.
+// CanVerify reports whether there is an issuer, or a signer of tokens of nodes or clients.
 func (t *TokenVerifier) CanVerify() bool {
 	return len(t.issuers)+len(t.signers.Server)+len(t.signers.Client) > 0
 }
@@ -91,34 +92,43 @@ func (t *TokenVerifier) CheckClaims(claims *Claims, now time.Time) error {
 
 func (t *TokenVerifier) parse(text string, now time.Time) (*Claims, error) {
 	var claims Claims
-	parser := jwt.NewParser(
-		jwt.WithValidMethods(t.algorithms()),
-		jwt.WithTimeFunc(func() time.Time { return now }),
-		jwt.WithStrictDecoding(),
-	)
-	keyFunc := func(*jwt.Token) (any, error) { return t.verificationKey(&claims) }
-	_, err := parser.ParseWithClaims(text, &claims, keyFunc)
-	switch {
-	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
-		return nil, fmt.Errorf("%w: token: %w", ErrExpired, err)
-	case err != nil:
-		return nil, fmt.Errorf("%w: token: %w", ErrUntrusted, err)
+	err := parseClaims(text, &claims, t.methods(), now, func(*jwt.Token) (any, error) {
+		return t.verificationKey(&claims)
+	})
+	if err != nil {
+		return nil, err
 	}
 	return &claims, nil
 }
 
-// algorithms returns the JWT algorithms that may sign a token: ed25519 for organizations; signers
-// may also have RSA keys.
-func (t *TokenVerifier) algorithms() []string {
-	names := []string{jwt.SigningMethodEdDSA.Alg()}
-	if len(t.issuers) == 0 {
-		for _, method := range []jwt.SigningMethod{
-			jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512,
-		} {
-			names = append(names, method.Alg())
-		}
+// parseClaims fills the claims from a token that one of the methods has signed, with the key that keyFunc returns.
+func parseClaims(text string, claims *Claims, methods []jwt.SigningMethod, now time.Time, keyFunc jwt.Keyfunc) error {
+	names := make([]string, len(methods))
+	for i, method := range methods {
+		names[i] = method.Alg()
 	}
-	return names
+	parser := jwt.NewParser(
+		jwt.WithValidMethods(names),
+		jwt.WithTimeFunc(func() time.Time { return now }),
+		jwt.WithStrictDecoding(),
+	)
+	_, err := parser.ParseWithClaims(text, claims, keyFunc)
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet):
+		return fmt.Errorf("%w: token: %w", ErrExpired, err)
+	case err != nil:
+		return fmt.Errorf("%w: token: %w", ErrUntrusted, err)
+	}
+	return nil
+}
+
+// methods returns the ways to sign a token: ed25519 for organizations; signers may also have RSA keys.
+func (t *TokenVerifier) methods() []jwt.SigningMethod {
+	all := []jwt.SigningMethod{jwt.SigningMethodEdDSA}
+	if len(t.issuers) == 0 {
+		all = append(all, jwt.SigningMethodRS256, jwt.SigningMethodRS384, jwt.SigningMethodRS512)
+	}
+	return all
 }
 
 // verificationKey returns the key that must have signed the token, or a jwt.VerificationKeySet of
@@ -134,19 +144,18 @@ func (t *TokenVerifier) verificationKey(c *Claims) (any, error) {
 	if c.Purpose == PurposeClient {
 		keys = t.signers.Client
 	}
-	var set jwt.VerificationKeySet
-	for _, key := range keys {
-		set.Keys = append(set.Keys, key)
-	}
-	if len(set.Keys) == 0 {
+	if len(keys) == 0 {
 		return nil, fmt.Errorf("no issuer and no signer is configured for tokens with the purpose %s", c.Purpose)
 	}
-	return set, nil
+	return keySet(keys), nil
 }
 
 // TokenPurpose returns the purpose in a token without verifying the token, or "" if it cannot be
 // parsed.
-func TokenPurpose(text string) string { return unverifiedClaims(text).Purpose }
+func TokenPurpose(text string) string {
+	claims := unverifiedClaims(strings.TrimSpace(text))
+	return claims.purpose()
+}
 
 // TokenID returns the id in a token without verifying the token, or "" if it cannot be parsed.
 func TokenID(text string) string { return unverifiedClaims(text).ID }
