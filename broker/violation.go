@@ -46,12 +46,15 @@ func parseViolation(format string, args []any) (v violation, ok bool) {
 		v.subject, _ = strconv.Unquote(quoted) // QuotedPrefix has checked it
 		v.kind = rejected.Subscribe
 	}
-	address, rest, found := strings.Cut(format, " - cid:")
-	id, _, _ := strings.Cut(rest, " ")
+	if l := listenerIn(format); l != listenerNATS && l != listenerWebSocket {
+		return v, false
+	}
+	address, rest, _ := strings.Cut(format, " - ")
+	v.address = address[strings.LastIndexByte(address, '/')+1:] // before it, what a header says
+	id, _, _ := strings.Cut(rest[strings.IndexByte(rest, ':')+1:], " ")
 	var err error
-	v.address = address
 	v.id, err = strconv.ParseUint(id, 10, 64)
-	return v, found && err == nil
+	return v, err == nil
 }
 
 // subjectArg returns the subject among the arguments of a line, of which little more than maxViolationSubject

@@ -15,6 +15,14 @@ func serverLine(name, violation string) string {
 	return fmt.Sprintf("192.0.2.7:40112 - cid:53 - %q - %q - %s", "v1.52:go:"+name, "choria/web1", violation)
 }
 
+func TestParseViolation_OverWebSocket(t *testing.T) {
+	line := `203.0.113.9/192.0.2.7:40112 - wid:53 - "go" - "choria/web1 - cid:1" - Publish Violation - Subject %q`
+	want := violation{id: 53, address: "192.0.2.7:40112", kind: rejected.Publish, subject: "a.b"}
+	if have, ok := parseViolation(line, []any{[]byte("a.b")}); !ok || have != want {
+		t.Errorf("%+v %v, want %+v", have, ok, want)
+	}
+}
+
 func TestParseViolation(t *testing.T) {
 	const forged = `x" - cid:1 - "y" - Publish Violation - Subject %q - Subscription Violation - Subject "$SYS.>", ` +
 		`SID 1 %s%d`
