@@ -33,7 +33,7 @@ type linked struct {
 	hub, edge     *appliance.Appliance
 	link          *link.Link
 	proxy         *proxy.Proxy // in front of the hub, or nil
-	server        string       // host and port of the hub, as the edge names it
+	server        string       // URL of the hub, as the edge names it
 	connectHub    func() (*nats.Conn, error)
 	atEdge, atHub []*oracle.Recorder // by edgeStreams
 	rejects       *oracle.Recorder
@@ -51,29 +51,32 @@ type linkedOptions struct {
 
 	// With a proxy, the edge reaches the hub through it, and the link is between the edge and the proxy.
 	proxy *proxy.Proxy
+
+	webSocket bool // the edge connects over WebSocket
 }
 
 // newLinked runs a hub and an edge until the test ends. The hub remembers message ids for half a second only.
 func newLinked(t *testing.T, o linkedOptions) *linked {
 	t.Helper()
-	scheme := "nats"
 	if o.authority != nil {
-		scheme = "tls"
 		files := t.TempDir()
 		o.authority.Files(files, nil, "hub.example.net")
 		o.hub += fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", files)
 		o.edge += fmt.Sprintf("[forward.hub.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n",
 			o.files)
 	}
+	if o.webSocket {
+		o.hub += "[broker.websocket]\nlisten = '127.0.0.1:0'\n"
+	}
 	hub := testkit.Appliance(t, "site = 'hub'\n[broker.sites]\nams = 'edge-ams'\n"+
 		"[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\nduplicate_window = '500ms'\n"+o.stream+
 		"[stream.APP]\nsubjects = 'choria.sites.*.app.>'\nmax_msg_size = '32KiB'\nallow_direct = true\n"+
 		"duplicate_window = '500ms'\n"+o.stream+o.hub)
-	l, server := o.link(t, hub.BrokerAddress())
+	l, server := o.link(t, hub)
 	edge := testkit.Appliance(t, fmt.Sprintf("site = 'ams'\n[stream.CHORIA_REGISTRATION]\nmax_msgs_per_subject = -1\n"+
-		"[stream.APP]\nsubjects = 'app.>'\n[forward.hub]\nservers = ['%s://%s']\nuser = 'edge-ams'\nheartbeat = '1s'\n"+
+		"[stream.APP]\nsubjects = 'app.>'\n[forward.hub]\nservers = '%s'\nuser = 'edge-ams'\nheartbeat = '1s'\n"+
 		o.forward+"[forward.hub.stream.CHORIA_REGISTRATION]\nmode = 'all'\ncatchup = 'all'\n[forward.hub.stream.APP]\n",
-		scheme, server)+o.edge)
+		server)+o.edge)
 	p := &linked{
 		hub: hub, edge: edge, link: l, proxy: o.proxy, server: server,
 		rejects: recordStream(t, edge, "ams", contract.StreamRejected),
@@ -87,10 +90,17 @@ func newLinked(t *testing.T, o linkedOptions) *linked {
 	return p
 }
 
-// link makes the link to the address of a hub, and returns what the edge names as its server.
-func (o *linkedOptions) link(t *testing.T, hub string) (l *link.Link, server string) {
+// link makes the link to a hub, and returns what the edge names as its server.
+func (o *linkedOptions) link(t *testing.T, hub *appliance.Appliance) (l *link.Link, server string) {
 	t.Helper()
-	target := hub
+	scheme, address := "nats", hub.BrokerAddress()
+	if o.authority != nil {
+		scheme = "tls"
+	}
+	if o.webSocket {
+		scheme, address, _ = strings.Cut(hub.Listeners()["websocket"], "://")
+	}
+	target := address
 	if o.proxy != nil {
 		target = o.proxy.Address()
 	}
@@ -100,10 +110,10 @@ func (o *linkedOptions) link(t *testing.T, hub string) (l *link.Link, server str
 	}
 	t.Cleanup(l.Close)
 	if o.proxy == nil {
-		return l, l.Address()
+		return l, scheme + "://" + l.Address()
 	}
 	o.forward += fmt.Sprintf("proxy = 'http://edge:secret@%s'\n", l.Address())
-	return l, hub
+	return l, scheme + "://" + address
 }
 
 // connectAdmin connects to an appliance with administrator's rights.

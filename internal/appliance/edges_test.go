@@ -37,12 +37,23 @@ const (
 // connectEdge connects an edge, with a token, without TLS. It records what the edge receives.
 func connectEdge(t *testing.T, a *appliance.Appliance, site *enroll.Site, name string) *attacker {
 	t.Helper()
+	return connectEdgeTo(t, a.BrokerAddress(), site, name)
+}
+
+// connectEdgeTo connects an edge to a port of its hub.
+func connectEdgeTo(t *testing.T, url string, site *enroll.Site, name string) *attacker {
+	t.Helper()
 	at := &attacker{inbox: "_INBOX.x", received: new(recorder)}
 	claims := choria.ServerClaims(name, []string{"choria"}, nil)
 	claims.OrgUnit = "choria"
 	options := testkit.IssueToken(t, site, claims).Options(name, nil)
-	at.nc = testkit.Connect(t, a, append(options, nats.SetCustomDialer(at.received),
+	var err error
+	at.nc, err = nats.Connect(url, append(options, nats.SetCustomDialer(at.received),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(at.nc.Close)
 	return at
 }
 
@@ -204,9 +215,19 @@ func (w *witness) seen(t *testing.T) (subjects []string) {
 // that the witness is known to see what arrives.
 func TestHub_AHostileEdgeReachesItsSitesOnly(t *testing.T) {
 	t.Parallel()
-	a, site, _, _ := openEdgeHub(t, "[fleet]\nenabled = false\n[stream.MUSTER_AUDIT]\nenabled = false\n")
+	t.Run("TCP", func(t *testing.T) { testHostileEdge(t, (*appliance.Appliance).BrokerAddress) })
+	t.Run("WebSocket", func(t *testing.T) {
+		testHostileEdge(t, func(a *appliance.Appliance) string { return a.Listeners()["websocket"] })
+	})
+}
+
+// testHostileEdge lets an edge connect to the port at a URL, which address returns.
+func testHostileEdge(t *testing.T, address func(*appliance.Appliance) (url string)) {
+	t.Parallel()
+	a, site, _, _ := openEdgeHub(t, "[fleet]\nenabled = false\n[stream.MUSTER_AUDIT]\nenabled = false\n"+
+		"[broker.websocket]\nlisten = '127.0.0.1:0'\n")
 	token := writeToken(t, a)
-	at, victim := connectEdge(t, a, site, amsEdge), connectEdge(t, a, site, bruEdge)
+	at, victim := connectEdgeTo(t, address(a), site, amsEdge), connectEdge(t, a, site, bruEdge)
 	victim.request(t, web1OfBru, "of bru", nil)
 	at.request(t, web1OfAms, "of ams", nil)
 	received, err := victim.nc.SubscribeSync("_INBOX.>")

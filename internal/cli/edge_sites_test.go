@@ -13,6 +13,7 @@ import (
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/muster-appliance/muster/internal/testkit/link"
 	"github.com/muster-appliance/muster/internal/testkit/oracle"
+	"github.com/muster-appliance/muster/internal/testkit/proxy"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
@@ -73,11 +74,13 @@ type edge struct {
 	backedUp  time.Time
 }
 
-// sites are a hub and its edges, which are connected over TLS.
+// sites are a hub and its edges. The first edge connects over TLS, the second one over WebSocket, and the third one
+// over WebSocket through a proxy.
 type sites struct {
 	t         *testing.T
 	authority *authority.Authority
 	hub       member
+	webSocket string // address of the hub
 	edges     []*edge
 	recorders []*oracle.Recorder // of copies, at the hub
 	gaps      []oracle.Gap
@@ -97,11 +100,11 @@ var siteNames = []string{"ams", "fra", "lis"}
 func newSites(t *testing.T, o sitesOptions) *sites {
 	t.Helper()
 	s := &sites{t: t, authority: authority.New(t, time.Now())}
-	s.hub = s.newMember("hub", "", "")
+	s.hub, s.webSocket = s.newMember("hub", "", ""), freeAddress(t)
 	files := t.TempDir()
 	s.authority.Files(files, nil, "hub.example.net")
-	config := fmt.Sprintf("[broker.tls]\ncert = '%s/cert.pem'\nkey = '%s/key.pem'\nca = '%s/ca.pem'\n[broker.sites]\n",
-		files, files, files)
+	config := fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n"+
+		"[broker.websocket]\nlisten = '%[2]s'\n[broker.sites]\n", files, s.webSocket)
 	for _, name := range siteNames[:o.edges] {
 		config += fmt.Sprintf("%s = 'edge-%s'\n", name, name)
 	}
@@ -143,15 +146,15 @@ func (m *member) configure(t *testing.T, more string) {
 		m.site, m.site, m.data, m.address, more))
 }
 
-// forwardConfig is the configuration with which an edge forwards, with the address of the hub and the directory of
-// its files.
+// forwardConfig is the configuration with which an edge forwards, with the keys that lead to the hub and the directory
+// of its files.
 const forwardConfig = `[stream.CHORIA_REGISTRATION]
 max_msgs_per_subject = -1
 [stream.APP]
 subjects = "app.>"
 duplicate_window = "1s"
 [forward.hub]
-servers = ["tls://%[1]s"]
+%[1]s
 heartbeat = "1s"
 [forward.hub.tls]
 cert = "%[2]s/cert.pem"
@@ -164,18 +167,34 @@ catchup = "all"
 mode = "all"
 `
 
-// newEdge starts an edge with a link to the hub.
-func (s *sites) newEdge(site, more string) *edge {
+// newWay makes the link of the next edge to the hub, and returns the keys with which the edge uses it.
+func (s *sites) newWay() (l *link.Link, keys string) {
 	s.t.Helper()
-	l, err := link.New(s.hub.address)
+	target, keys := s.hub.address, "servers = 'tls://%s'"
+	switch len(s.edges) {
+	case 1:
+		target, keys = s.webSocket, "servers = 'wss://%s/'"
+	case 2:
+		p := proxy.New(proxy.Options{User: "edge", Password: "secret"})
+		s.t.Cleanup(p.Close)
+		target, keys = p.Address(), "servers = 'wss://"+s.webSocket+"'\nproxy = 'http://edge:secret@%s'"
+	}
+	l, err := link.New(target)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(l.Close)
+	return l, fmt.Sprintf(keys, l.Address())
+}
+
+// newEdge starts an edge with a link to the hub.
+func (s *sites) newEdge(site, more string) *edge {
+	s.t.Helper()
+	l, way := s.newWay()
 	files := s.t.TempDir()
 	s.authority.Files(files, nil, "edge-"+site)
 	e := &edge{member: s.newMember(site, "", ""), link: l}
-	e.configure(s.t, fmt.Sprintf(forwardConfig, l.Address(), files)+more)
+	e.configure(s.t, fmt.Sprintf(forwardConfig, way, files)+more)
 	e.start()
 	connect := func() (*nats.Conn, error) { return nats.Connect(e.address, nats.NoReconnect()) }
 	for _, stream := range copies {
