@@ -7,7 +7,6 @@ import (
 	"net"
 	"path"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/appliance"
@@ -27,7 +26,7 @@ type enrollment struct {
 	dir, installDir, collective string
 	client, force               bool
 	site                        string // of the edge; empty: a node or client
-	broker                      string // host and port; by default from the appliance's configuration
+	broker                      string // host and port, or a URL wss://; by default from the appliance's configuration
 }
 
 func (p *program) enrollCommand() *cobra.Command {
@@ -59,7 +58,7 @@ with --broker when you enroll them.`,
 	cmd.Flags().BoolVar(&e.client, "client", false, "enroll a client, that is, a user of Choria's commands")
 	cmd.Flags().StringVar(&e.site, "site", "", "enroll the edge of this site")
 	cmd.Flags().StringVar(&e.broker, "broker", "", "host and port of the broker to which the node, client or edge "+
-		"connects; default: that of the directory")
+		"connects, or wss://HOST:PORT; default: that of the directory")
 	cmd.Flags().StringVar(&e.installDir, "install-dir", "", "directory on the other machine to which you copy the files; "+
 		"default: "+nodeDir+" for nodes, "+clientDir+" for clients, /etc/muster for edges")
 	cmd.Flags().StringVar(&e.collective, "collective", "",
@@ -82,6 +81,7 @@ func (p *program) enroll(e enrollment) error {
 	if err != nil {
 		return err
 	}
+	e.broker = withPort(e.broker)
 	if e.broker == "" {
 		e.broker = net.JoinHostPort(cfg.Identity, portOf(cfg.Broker.ListenAddress()))
 	}
@@ -113,10 +113,10 @@ func (p *program) enrollNodeOrClient(s *enroll.Site, cfg *appliance.Config, e en
 
 // validate checks the flags.
 func (e enrollment) validate() error {
-	_, port, err := net.SplitHostPort(e.broker)
-	switch n, bad := strconv.Atoi(port); {
-	case e.broker != "" && (err != nil || bad != nil || n < 1 || n > 65535):
-		return usageError{fmt.Errorf("--broker %q is not a host and a port, such as collector1.example.net:4222", e.broker)}
+	switch {
+	case e.broker != "" && !isBroker(e.broker, e.site != ""):
+		return usageError{fmt.Errorf("--broker %q is not a host and a port, such as collector1.example.net:4222, "+
+			"or a URL such as wss://collector1.example.net:443", e.broker)}
 	case e.site != "" && e.client:
 		return usageError{errors.New("--site and --client cannot be used together: --site is for an edge")}
 	case e.site != "" && e.collective != "":

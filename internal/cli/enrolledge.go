@@ -22,7 +22,7 @@ const edgeListen = "0.0.0.0:4222"
 // edge of the hub, that one forwards for its site too.
 func (p *program) enrollEdge(s *enroll.Site, cfg *appliance.Config, e enrollment) error {
 	forwarder := e.name // from which the hub gets what the site has
-	if host, _, err := net.SplitHostPort(e.broker); err == nil && s.HasEdge(host) {
+	if host, _, err := net.SplitHostPort(brokerAddress(e.broker)); err == nil && s.HasEdge(host) {
 		forwarder = host
 	}
 	if err := checkSite(s, cfg, e, forwarder); err != nil {
@@ -47,6 +47,7 @@ func (p *program) enrollEdge(s *enroll.Site, cfg *appliance.Config, e enrollment
 	if forwarder != e.name {
 		fmt.Fprintf(p.out, "\nAdd this line to [broker.sites] on %s:\n\n  %s = %q\n", forwarder, e.site, e.name)
 	}
+	p.printWebSocket(s, cfg, e.broker)
 	fmt.Fprintf(p.out, "\nNodes of the site connect to the edge:\n\n  %s enroll NODE --dir %s --broker %s\n",
 		commandName(), e.dir, net.JoinHostPort(e.name, portOf(edgeListen)))
 	return nil
@@ -104,6 +105,15 @@ func (p *program) printSite(s *enroll.Site, cfg *appliance.Config, line string, 
 		return
 	}
 	fmt.Fprintln(p.out, "The hub applies it on SIGHUP, without a restart.")
+}
+
+// printWebSocket prints what the hub lacks if the edge connects to a WebSocket of the hub itself.
+func (p *program) printWebSocket(s *enroll.Site, cfg *appliance.Config, hub string) {
+	host, _, _ := net.SplitHostPort(brokerAddress(hub)) // enrollment.validate has checked it
+	if strings.HasPrefix(hub, webSocket) && host == cfg.Identity && cfg.Broker.WebSocket.Listen == "" {
+		fmt.Fprintf(p.out, "\nThe hub has no port for WebSocket: set listen in [broker.websocket] in\n%s, and restart it.\n",
+			s.Config())
+	}
 }
 
 // portOf returns the port of an address.

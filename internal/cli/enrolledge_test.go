@@ -39,7 +39,14 @@ func TestEnroll_EdgeForwardsWhatNodesRegister(t *testing.T) {
 	for verified, flags := range map[string][]string{"x509": nil, "jwt": {"--issuer"}} {
 		t.Run(verified, func(t *testing.T) {
 			hub := newMadeSite(t, flags...)
-			config := hub.enrollEdge("ams")
+			config := ""
+			if verified == "jwt" { // over WebSocket
+				address := freeAddress(t)
+				appendTo(t, filepath.Join(hub.dir, "appliance.toml"), "[broker.websocket]\nlisten = '"+address+"'\n")
+				config = hub.enrollEdge("ams", "--broker", "wss://"+address+"/nats")
+			} else {
+				config = hub.enrollEdge("ams")
+			}
 			status, out, errOut := muster(t, "check", "--config", config)
 			if status != statusOK || strings.Contains(out+errOut, "warning") {
 				t.Fatalf("%d %s%s", status, out, errOut)
@@ -174,8 +181,14 @@ func TestEnroll_EdgesThatAreRefused(t *testing.T) {
 			[]string{"--site", "fra", "x", "--collective", "prod"}, statusUsage, "--collective is for nodes and clients",
 		},
 		"a broker without port": {[]string{"x", "--broker", "hub.example.net"}, statusUsage, "not a host and a port"},
-		"a site of two tokens":  {[]string{"--site", "a.b", "x"}, statusFailed, `the site "a.b" is not a valid name`},
-		"the hub's site":        {[]string{"--site", "lhr", "x"}, statusFailed, "is the site of the hub itself"},
+		"a broker without host": {[]string{"x", "--broker", ":4222"}, statusUsage, "not a host and a port"},
+		"a path for a node":     {[]string{"x", "--broker", "wss://hub/nats"}, statusUsage, "or a URL such as wss://"},
+		"a user for an edge": {
+			[]string{"--site", "fra", "x", "--broker", "wss://u:p@hub"}, statusUsage, "or a URL such as wss://",
+		},
+		"another scheme":       {[]string{"--site", "fra", "x", "--broker", "ws://hub:80"}, statusUsage, "such as wss://"},
+		"a site of two tokens": {[]string{"--site", "a.b", "x"}, statusFailed, `the site "a.b" is not a valid name`},
+		"the hub's site":       {[]string{"--site", "lhr", "x"}, statusFailed, "is the site of the hub itself"},
 		"a site of another edge": {
 			[]string{"--site", "ams", "collector2.ams.example.net"}, statusFailed, "--force replaces it",
 		},
@@ -191,6 +204,40 @@ func TestEnroll_EdgesThatAreRefused(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(s.dir, "edges")); err == nil {
 		t.Error("files were made")
+	}
+}
+
+// TestEnroll_BrokersOverWebSocket checks the URLs in the files of an edge, a node and a client.
+func TestEnroll_BrokersOverWebSocket(t *testing.T) {
+	s := &madeSite{t: t, dir: filepath.Join(t.TempDir(), "site")}
+	s.muster("init", "--name", "hub.example.net")
+	for name, test := range map[string]struct {
+		args       []string
+		file, want string
+	}{
+		"edge": {
+			[]string{"--site", "ams", "collector1.ams.example.net", "--broker", "wss://hub.example.net/nats"},
+			"edges/collector1.ams.example.net/appliance.toml", `servers = ["wss://hub.example.net:443/nats"]`,
+		},
+		"node": {
+			[]string{"web1.example.net", "--broker", "wss://hub.example.net"},
+			"nodes/web1.example.net/server.conf", "plugin.choria.middleware_hosts = wss://hub.example.net:443\n",
+		},
+		"client": {
+			[]string{"--client", "rip", "--broker", "wss://hub.example.net:8443"},
+			"clients/rip.mcollective/client.conf", "plugin.choria.middleware_hosts = wss://hub.example.net:8443\n",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out := s.muster(append([]string{"enroll"}, test.args...)...)
+			if has := strings.Contains(out, "no port for WebSocket"); has != (name == "edge") {
+				t.Errorf("prints %s", out)
+			}
+			text, err := os.ReadFile(filepath.Join(s.dir, test.file))
+			if err != nil || !strings.Contains(string(text), test.want) {
+				t.Errorf("%s has %s %v", test.file, text, err)
+			}
+		})
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // choriaConf holds what the configurations of a Choria server and of a client have in common.
 type choriaConf struct {
-	Broker     string // host and port
+	Broker     string // host and port, or a URL
 	Collective string
 	Dir        string // directory on the machine of the files below; it may begin with ~
 
@@ -38,7 +38,7 @@ func (c *choriaConf) writeConnection(w *confWriter, holder string) {
 	w.line("collectives", c.Collective)
 	w.comment("# The broker.")
 	w.line("plugin.choria.use_srv", "false")
-	w.line("plugin.choria.middleware_hosts", "nats://"+c.Broker)
+	w.line("plugin.choria.middleware_hosts", withScheme("nats", c.Broker))
 	if c.Token != "" {
 		w.comment("# The identity of this " + holder + ": a token of the organization, and the key of the token.")
 		w.line("plugin.security.provider", "choria")
@@ -53,6 +53,14 @@ func (c *choriaConf) writeConnection(w *confWriter, holder string) {
 	w.file("plugin.security.file.certificate", c.Certificate)
 	w.file("plugin.security.file.key", c.Key)
 	w.file("plugin.security.file.ca", c.CA)
+}
+
+// withScheme returns the URL of a broker, which is a URL or a host and port.
+func withScheme(scheme, broker string) string {
+	if strings.Contains(broker, "://") {
+		return broker
+	}
+	return scheme + "://" + broker
 }
 
 // writeIssuers writes the names and keys of the issuers.

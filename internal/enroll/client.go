@@ -25,7 +25,7 @@ const (
 // Client describes the client to be enrolled: a user of Choria's commands.
 type Client struct {
 	Identity   string // see Site.ClientIdentity
-	Broker     string // host and port
+	Broker     string // host and port, or a URL such as wss://hub.example.net:443
 	Collective string // empty: "mcollective" with certificates, "choria" with tokens
 	InstallDir string // absolute path of the directory of the files on the client's machine; ~ is the home directory
 	Force      bool   // overwrite existing files

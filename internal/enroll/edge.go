@@ -25,7 +25,7 @@ const edgesDir = "edges"
 type Edge struct {
 	Identity   string // host name or IP address under which nodes of the site reach the edge
 	Site       string
-	Hub        string // host and port
+	Hub        string // host and port, or a URL such as wss://hub.example.net:443
 	Listen     string // address and port of the edge's broker
 	Broker     string // lines of [broker] that decide which nodes and clients the edge admits
 	Roles      string // the table [broker.roles] for the edge; empty: the defaults

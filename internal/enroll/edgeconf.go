@@ -36,8 +36,8 @@ listen = %[4]q
 	fmt.Fprintf(&b, `
 # The hub gets registrations whose facts changed, and all events of the fleet view.
 [forward.hub]
-servers = ["tls://%s"]
-`, c.Hub)
+servers = [%q]
+`, withScheme("tls", c.Hub))
 	if len(c.issuers) > 0 {
 		fmt.Fprintf(&b, "token = %q\nseed = %q\n\n[forward.hub.tls]\nca = %q\n",
 			"file:"+c.file(fileToken), c.file(fileSeed), c.file(fileCA))

@@ -31,7 +31,7 @@ const rsaBits = 2048
 // Node describes the node to be enrolled.
 type Node struct {
 	Identity   string
-	Broker     string // host and port
+	Broker     string // host and port, or a URL such as wss://hub.example.net:443
 	Collective string // empty: "mcollective" with certificates, "choria" with tokens
 	InstallDir string // absolute path of the directory of the files on the node
 	Force      bool   // overwrite existing files
