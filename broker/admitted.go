@@ -19,6 +19,7 @@ type proof struct {
 	certificate   *choria.Certificate // nil: it presented none
 	claims        *choria.Claims      // nil: it presented no token
 	expires       time.Time
+	ended         bool // the connection was not open at the last sweep
 }
 
 // proofOf returns the proof of a connection that is admitted as a user; nil if it has proved nothing
@@ -54,7 +55,7 @@ func (p *proof) check(verifier *choria.Verifier, now time.Time) error {
 }
 
 // admitted has the proofs of open connections, by their id. A connection that has ended stays until the
-// next sweep.
+// next sweep but one: the server lists a leaf node only a moment after it was admitted.
 type admitted struct {
 	mu     sync.Mutex
 	proofs map[uint64]*proof
@@ -148,11 +149,20 @@ func (a *admitted) sweep(open func(id uint64) bool, now time.Time) bool {
 	}
 	a.mu.Unlock()
 	for _, id := range ids {
-		if !open(id) {
-			a.remove(id)
-		}
+		a.sweepOne(id, open(id))
 	}
 	return true
+}
+
+// sweepOne forgets a connection that is not open, and was not when it was swept last.
+func (a *admitted) sweepOne(id uint64, open bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.proofs[id]; p != nil && !open && p.ended {
+		delete(a.proofs, id)
+	} else if p != nil {
+		p.ended = !open
+	}
 }
 
 // endInvalid ends the connections whose certificate or token has expired or, if all are to be checked,

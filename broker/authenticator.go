@@ -38,8 +38,9 @@ type authenticator struct {
 	sockets *sockets
 
 	connectionRoles connectionRoles
-	roles           atomic.Pointer[Roles] // in force; those of cfg until the first Reload
-	edges           atomic.Pointer[edges] // in force
+	roles           atomic.Pointer[Roles]          // in force; those of cfg until the first Reload
+	edges           atomic.Pointer[edges]          // in force
+	leafnodes       map[string]*server.Permissions // of those that are accepted, by name; none before Open
 
 	internalSecret string            // for connections into the account of the nodes
 	systemSecret   string            // for internal connections into the system account
@@ -104,9 +105,9 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	return true
 }
 
-// limitConnections limits how many connections an identity has. An edge that has many ends its oldest: it has given
-// it up, and must not wait until that connection has not answered a ping. The provisioner has several for each of its
-// workers, and no limit.
+// limitConnections limits how many connections an identity has. An edge that has many ends its oldest, and a leaf node
+// its other one: it has given it up, and must not wait until that connection has not answered a ping. The provisioner
+// has several for each of its workers, and no limit.
 func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as admission) error {
 	switch {
 	case as.user == "" || as.permissions == nil || as.role == RoleProvisioner:
@@ -114,12 +115,20 @@ func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as adm
 	case as.role == RoleProvisioning:
 		return a.limitProvisioning(id, c)
 	case as.role == RoleEdge:
-		if oldest, ok := a.identities.replaceOldest(as.user, id, a.isOpen); ok {
-			a.disconnect(oldest)
-		}
+		a.replaceOldest(as.user, id, max(a.identities.limit, minEdgeConnections))
+		return nil
+	case as.role == RoleLeafnode: // two would receive and send everything twice
+		a.replaceOldest("leaf node "+as.user, id, 1)
 		return nil
 	default:
 		return a.identities.add(as.user, id, a.isOpen)
+	}
+}
+
+// replaceOldest adds a connection of an identity, and ends its oldest one if it has more than limit.
+func (a *authenticator) replaceOldest(identity string, id uint64, limit int) {
+	if oldest, ok := a.identities.replaceOldest(identity, id, limit, a.isOpen); ok {
+		a.disconnect(oldest)
 	}
 }
 

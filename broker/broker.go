@@ -81,6 +81,7 @@ type Broker struct {
 	revocations   *revocations // nil before Open
 
 	permissionRefusals *permissionRefusals
+	links              *links
 
 	closeOnce     sync.Once
 	refusalEvents *nats.Conn     // receives events of refused connections; nil before Open
@@ -98,9 +99,11 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 	b.auth = newAuthenticator(&b.cfg, o)
 	b.storeMonitor = newStoreMonitor(b)
 	b.permissionRefusals = newPermissionRefusals(b.auth, o.Log, o.Now)
+	b.links = newLinks(&b.cfg.Leafnodes, o.Log)
 	b.log = &serverLog{
 		log: o.Log, refusals: b.auth.refusals, permissionRefusals: b.permissionRefusals, token: o.WriteToken,
-		now: o.Now, warnings: throttle.New(refusalInterval),
+		links: b.links,
+		now:   o.Now, warnings: throttle.New(refusalInterval),
 	}
 	return b
 }
@@ -125,7 +128,8 @@ func (b *Broker) Open(ctx context.Context) error {
 	}
 	b.srv = srv
 	b.auth.lookupAccount = srv.LookupAccount
-	b.auth.isOpen = func(id uint64) bool { return srv.GetClient(id) != nil }
+	b.auth.isOpen = func(id uint64) bool { return srv.GetClient(id) != nil || srv.GetLeafNode(id) != nil }
+	b.auth.leafnodes = b.leafnodePermissions()
 	b.auth.disconnect = func(id uint64) { _ = srv.DisconnectClientByID(id) } // an error means that it has already closed
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	b.restoreMeta()
@@ -139,6 +143,9 @@ func (b *Broker) Open(ctx context.Context) error {
 	b.wg.Go(b.watchStore)
 	b.wg.Go(b.watchUnauthenticated)
 	b.wg.Go(b.watchBacklogs)
+	if b.cfg.Leafnodes.enabled() {
+		b.wg.Go(b.watchLinks)
+	}
 	if b.certs != nil || b.cfg.acceptsTokens() || len(b.cfg.Sites) > 0 {
 		b.wg.Go(b.watchTrust)
 	}
@@ -223,7 +230,7 @@ func (b *Broker) Accept() error {
 func (b *Broker) Address() string { return b.srv.Addr().String() }
 
 // IsOpen reports whether the connection with that id is open.
-func (b *Broker) IsOpen(id uint64) bool { return b.srv.GetClient(id) != nil }
+func (b *Broker) IsOpen(id uint64) bool { return b.auth.isOpen(id) }
 
 // ServerID returns the id of the server process: ids of connections are unique in it.
 func (b *Broker) ServerID() string { return b.srv.ID() }
@@ -248,7 +255,8 @@ func (b *Broker) DisconnectExternal() (count int, err error) {
 			count++
 		}
 	}
-	return count, nil
+	leafnodes, err := b.disconnectLeafnodes()
+	return count + leafnodes, err
 }
 
 // MessagesSent returns how many messages the server has sent to the connection with that id,

@@ -32,6 +32,7 @@ type Config struct {
 	Roles              Roles
 	Sites              Sites // which edges forward, and for which sites; none: this appliance is not a hub
 	Mappings           Mappings
+	Leafnodes          Leafnodes
 	System             System
 	WebSocket          WebSocket
 	Provisioning       Provisioning
@@ -51,6 +52,7 @@ func DefaultConfig() Config {
 		PingInterval:   30 * time.Second,
 		MainCollective: "mcollective",
 		Roles:          Roles{Client: []string{"*.mcollective", "*.choria"}},
+		Leafnodes:      newLeafnodes(),
 	}
 }
 
@@ -106,6 +108,8 @@ func (c *Config) peerKeys() []config.Key {
 				"in the source, and $1 or {{wildcard(1)}} in the destination; see docs/security.md"},
 		{Name: "provisioning", Value: config.SubTable(&c.Provisioning),
 			Help: "how nodes without an identity get one from Choria's provisioner"},
+		{Name: "leafnodes", Value: config.SubTable(&c.Leafnodes),
+			Help: "links to brokers of other sites, for requests; see docs/leafnodes.md"},
 		{Name: "system", Value: config.SubTable(&c.System), Help: "access to the server's system account"},
 		{Name: "websocket", Value: config.SubTable(&c.WebSocket), Help: "a port for WebSocket"},
 	}
@@ -119,6 +123,7 @@ func (c *Config) Validate(check *config.Check) {
 	c.checkWebSocket(check)
 	c.checkMappings(check)
 	c.checkProvisioning(check)
+	c.checkLeafnodes(check)
 	check.Listen("listen", c.ListenAddress(), config.ListenRule{
 		Example:     labListen,
 		MayBePublic: c.TLS.Enabled() || c.Plaintext,

@@ -59,13 +59,15 @@ func (i *identities) has(identity string, open func(id uint64) bool) bool {
 	return slices.ContainsFunc(i.ids[identity], open)
 }
 
-// replaceOldest adds a connection of an edge. If the edge has limit open ones, at least minEdgeConnections, it removes
-// the oldest and returns it; the caller ends it.
-func (i *identities) replaceOldest(identity string, id uint64, open func(id uint64) bool) (oldest uint64, ok bool) {
+// replaceOldest adds a connection. If the identity has limit open ones, it removes the oldest and returns it; the
+// caller ends it.
+func (i *identities) replaceOldest(
+	identity string, id uint64, limit int, open func(id uint64) bool,
+) (oldest uint64, ok bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	ids := i.ids[identity]
-	if limit := max(i.limit, minEdgeConnections); len(ids) >= limit {
+	if len(ids) >= limit {
 		ids = slices.DeleteFunc(ids, func(id uint64) bool { return !open(id) })
 		if ok = len(ids) >= limit; ok {
 			oldest, ids = ids[0], ids[1:]

@@ -32,7 +32,11 @@ func intakeAccount(intake string) string { return "muster-" + intake }
 
 // accounts returns the accounts of the server.
 func (b *Broker) accounts() ([]*server.Account, error) {
-	nodes, system := server.NewAccount(account), server.NewAccount(systemAccount)
+	nodes, errNodes := newAccount(account)
+	system, errSystem := newAccount(systemAccount)
+	if err := errors.Join(errNodes, errSystem); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(b.mapRequests(system), b.mapChecked(nodes, system), b.addMappings(nodes)); err != nil {
 		return nil, err
 	}
@@ -57,7 +61,8 @@ func (b *Broker) accounts() ([]*server.Account, error) {
 		}
 		all = append(all, intake)
 	}
-	return all, nil
+	links, err := b.leafAccounts(nodes)
+	return append(all, links...), err
 }
 
 // importShared makes what is published to the subject in the account of the nodes arrive in the

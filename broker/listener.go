@@ -58,6 +58,9 @@ func (c *Config) Listeners() []Listener {
 	if c.WebSocket.enabled() {
 		all = append(all, Listener{"websocket", c.websocketURL(c.WebSocket.Listen)})
 	}
+	if l := c.Leafnodes.Listen; l != "" {
+		all = append(all, Listener{"leafnodes", c.leafURL(l)})
+	}
 	return all
 }
 
@@ -66,6 +69,9 @@ func (b *Broker) Listeners() []Listener {
 	var all []Listener
 	if b.cfg.WebSocket.enabled() {
 		all = append(all, Listener{"websocket", b.srv.WebsocketURL()})
+	}
+	if b.cfg.Leafnodes.Listen != "" {
+		all = append(all, Listener{"leafnodes", b.cfg.leafURL(b.leafAddress())})
 	}
 	return all
 }
@@ -77,7 +83,12 @@ func (c *Config) probeListeners() error {
 		return err
 	}
 	if c.WebSocket.enabled() {
-		return probe("broker.websocket.listen", c.WebSocket.Listen)
+		if err := probe("broker.websocket.listen", c.WebSocket.Listen); err != nil {
+			return err
+		}
+	}
+	if l := c.Leafnodes.Listen; l != "" {
+		return probe("broker.leafnodes.listen", l)
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ var dialers = map[string]dialer{
 		return dialNATS(s, "tls://"+s.broker.Address(), options)
 	},
 	"websocket": func(s *site, options ...nats.Option) (*dialed, error) { return dialNATS(s, s.websocketURL(), options) },
+	"leafnodes": dialAsLeaf,
 }
 
 // dialNATS connects as a client of NATS.
@@ -52,6 +53,7 @@ func openListeners(t *testing.T, edit func(*Config)) *site {
 // withListeners configures all listeners; edit, if it is not nil, changes the configuration then.
 func withListeners(c *Config, edit func(*Config)) {
 	c.WebSocket.Listen = "127.0.0.1:0"
+	c.Leafnodes.Listen, c.Leafnodes.Peers = "127.0.0.1:0", leafPeers()
 	if edit != nil {
 		edit(c)
 	}
@@ -150,14 +152,21 @@ func TestListeners_AdmitOrRefuse(t *testing.T) {
 		"system user, unsigned nonce": {append(unsigned, system), "wrong-signature", ""},
 	} {
 		for over, dial := range dialers {
+			if over == "leafnodes" && (strings.HasPrefix(name, "system user") || strings.HasPrefix(name, "provision")) {
+				continue // these are clients; see TestLeafnodes_Refusals
+			}
 			t.Run(over+"/"+name, func(t *testing.T) {
 				if test.reason != "" {
 					s.mustRefuseOver(t, dial, test.reason, test.options...)
 					return
 				}
 				p := mustDial(t, s, dial, test.options...)
-				if have := p.user(t); have != test.user {
-					t.Errorf("admitted as %q, want %q", have, test.user)
+				want := test.user
+				if over == "leafnodes" { // by the name in their certificate, whether it is that of a client or not
+					want = strings.Replace(want, "choria=rip.mcollective", "rip.mcollective", 1)
+				}
+				if have := p.user(t); have != want {
+					t.Errorf("admitted as %q, want %q", have, want)
 				}
 			})
 		}

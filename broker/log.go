@@ -19,6 +19,7 @@ type serverLog struct {
 	refusals *refusals
 
 	permissionRefusals *permissionRefusals
+	links              *links
 
 	token    string // the write token, which is left out
 	now      func() time.Time
@@ -43,9 +44,12 @@ func (l *serverLog) text(format string, args []any) string {
 // Noticef logs what NATS calls a notice.
 func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(format, args)) }
 
+// unverifiedLinks begins a warning that is not true here: see LeafRemote.tlsConfig.
+const unverifiedLinks = "TLS certificate chain and hostname of solicited leafnodes will not be verified"
+
 // Warnf logs a warning, at most one of each kind in refusalInterval.
 func (l *serverLog) Warnf(format string, args ...any) {
-	if format == websocketPlain { // that is what the configuration says
+	if format == websocketPlain || strings.HasPrefix(format, unverifiedLinks) { // that is what the configuration says
 		l.log.Debug(l.text(format, args))
 		return
 	}
@@ -89,15 +93,38 @@ func (l *serverLog) Errorf(format string, args ...any) {
 		l.warn(websocketPrefix, line)
 		return
 	}
-	if err := handshakeError(format, args); err != nil {
+	ofRemote := l.isOfRemote(format, args, line)
+	if err := handshakeError(format, args); err != nil && !ofRemote {
 		address, _, _ := strings.Cut(line, " - ")
 		l.refusals.countRefusal(err, hostOf(address), "")
 	}
-	if listenerIn(line) != listenerNone || strings.Contains(line, " - cid:") {
+	if ofRemote || listenerIn(line) != listenerNone || strings.Contains(line, " - cid:") {
 		l.log.Debug(line)
 		return
 	}
 	l.log.Error(line)
+}
+
+// leafMarks follow the address of the other side in lines about a link; the second one is over WebSocket.
+var leafMarks = [...]string{" - lid:", " - lid_ws:"}
+
+// linkFailed begins the format of the line about a remote that cannot be reached: its host, the number of attempts, and
+// the error follow.
+const linkFailed = "Error trying to connect as leafnode to remote server"
+
+// isOfRemote reports whether a line is about a broker to which this one connects as a leaf node, and records what is
+// wrong with it: the links log that in their own words.
+func (l *serverLog) isOfRemote(format string, args []any, line string) bool {
+	if strings.HasPrefix(format, linkFailed) && len(args) == 3 {
+		return l.links.noteError(fmt.Sprint(args[0]), fmt.Sprint(args[2]))
+	}
+	for _, mark := range leafMarks {
+		if address, rest, ok := strings.Cut(line, mark); ok {
+			_, text, _ := strings.Cut(rest, " - ")
+			return l.links.noteError(address, text)
+		}
+	}
+	return false
 }
 
 // Debugf logs a debug line.
@@ -128,7 +155,7 @@ func (l *serverLog) fatalError() error {
 // handshakeError returns why a TLS handshake failed, or nil if that is not what the server
 // reports. The server passes the cause as one of the arguments.
 func handshakeError(format string, args []any) error {
-	if !strings.Contains(format, "TLS handshake error") {
+	if !strings.Contains(format, "TLS handshake error") && !strings.Contains(format, "TLS %s handshake error") {
 		return nil
 	}
 	for _, arg := range args {

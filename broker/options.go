@@ -60,7 +60,7 @@ func (b *Broker) options() (*server.Options, error) {
 		AlwaysEnableNonce:          true,
 	}
 	b.listenerOptions(options)
-	return options, nil
+	return options, b.leafOptions(options)
 }
 
 // listenerOptions sets the options of TLS and of the ports beside that of [broker].

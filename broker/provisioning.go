@@ -107,7 +107,10 @@ const (
 
 // provisioningAccount returns the account of the provisioner and of nodes in provisioning.
 func provisioningAccount(nodes *server.Account) (*server.Account, error) {
-	provisioning := server.NewAccount(ProvisioningAccount)
+	provisioning, err := newAccount(ProvisioningAccount)
+	if err != nil {
+		return nil, err
+	}
 	only := []*server.Account{provisioning}
 	for subject, published := range map[string][]string{
 		electionInfo: {importedInfo}, electionKey: {electionKey, importedKey},

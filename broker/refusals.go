@@ -27,6 +27,8 @@ var (
 	errConnections   = errors.New("max-connections") // there are max_connections already
 	errTimeout       = errors.New("timeout")         // it did not authenticate in time
 	errHandshake     = errors.New("handshake")       // of TLS or WebSocket, except for the certificate
+
+	errUnknownLeafnode = errors.New("unknown-leafnode") // a leaf node that is not in [broker.leafnodes.peers]
 )
 
 // errPerIdentity is the reason for a connection of a node or client that has as many as one may have.
@@ -47,7 +49,7 @@ var refusalReasons = []error{
 	errNoCredentials, errProvisioning, errStarting, errStopping, errNoTLS, errWrongPassword, errServersDenied,
 	errWrongHost, errHandshake, errConnections, errPerIdentity, errProvisioningLimit, errNameInUse, errTimeout,
 	errUnauthenticated, errBacklog, errTotalBacklog, choria.ErrUntrusted, choria.ErrExpired, choria.ErrRevoked,
-	choria.ErrWrongSignature, choria.ErrBadSender, choria.ErrLimit,
+	choria.ErrWrongSignature, choria.ErrBadSender, choria.ErrLimit, errUnknownLeafnode,
 }
 
 // refusalInterval is the minimum time between two log lines of one reason.

@@ -22,11 +22,14 @@ const (
 
 	RoleProvisioning // a node without an identity, in ProvisioningAccount
 	RoleProvisioner  // gives identities to such nodes
+	RoleLeafnode     // the broker of another site
 )
 
 // String returns the role as metrics and the API have it.
 func (r Role) String() string {
-	return [...]string{"none", "node", "client", "admin", "internal", "edge", "provisioning", "provisioner"}[r]
+	return [...]string{
+		"none", "node", "client", "admin", "internal", "edge", "provisioning", "provisioner", "leafnode",
+	}[r]
 }
 
 // unprovenRole returns the role of a connection in a lab, which proves nothing, by the name that it gave
@@ -72,6 +75,7 @@ func (c *connectionRoles) get(id uint64) Role {
 func (c *connectionRoles) count(open func(id uint64) bool) map[Role]int {
 	counts := map[Role]int{
 		RoleNode: 0, RoleClient: 0, RoleAdmin: 0, RoleInternal: 0, RoleEdge: 0, RoleProvisioning: 0, RoleProvisioner: 0,
+		RoleLeafnode: 0,
 	}
 	c.mu.Lock()
 	roles := maps.Clone(c.roles)

@@ -38,6 +38,7 @@ var rules = []rule{
 	{hasLongName, refuseWith(fmt.Errorf("%w: its name, library or version is too long", choria.ErrLimit))},
 	{isStarting, refuseWith(errStarting)},
 	{isStopping, refuseWith(errStopping)},
+	{isLeafnode, admitLeafnode},
 	{isProvisioning, admitProvisioning},
 	{isAdminToken, admitAdminToken},
 	{isNotClient, refuseWith(errNoCredentials)},

@@ -94,7 +94,7 @@ func (b *Broker) limitBacklogs(limits backlogLimits) (much bool) {
 	for _, e := range limits.excess(backlogs) {
 		b.endSlow(e)
 	}
-	leftovers := b.auth.sockets.closeLeftovers(func(id uint64) bool { return b.srv.GetClient(id) != nil })
+	leftovers := b.auth.sockets.closeLeftovers(b.auth.isOpen)
 	return leftovers || total > limits.total/4
 }
 

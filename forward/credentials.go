@@ -5,13 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/tlsfile"
 	"github.com/nats-io/nats.go"
 )
@@ -24,7 +21,7 @@ func (f *Forwarder) hubOptions() ([]nats.Option, error) {
 	options := f.wayOptions()
 	switch {
 	case f.cfg.Token != "":
-		key, err := loadSeed(f.cfg.Seed)
+		key, err := choria.ReadSeed(f.cfg.Seed)
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +69,7 @@ func (c *Config) usesTLS() bool {
 // broker, which are used unless the configuration names others.
 func (c *Config) CheckFiles(broker tlsfile.Files) error {
 	if c.Token != "" {
-		if _, err := loadSeed(c.Seed); err != nil {
+		if _, err := choria.ReadSeed(c.Seed); err != nil {
 			return err
 		}
 	}
@@ -99,17 +96,4 @@ func loadRoots(files tlsfile.Files) (*x509.CertPool, error) {
 		return nil, err
 	}
 	return s.Roots, nil
-}
-
-// loadSeed reads the file of an ed25519 seed in Choria's form: 64 hex characters.
-func loadSeed(path string) (ed25519.PrivateKey, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read seed: %w", err)
-	}
-	seed, err := hex.DecodeString(strings.TrimSpace(string(text)))
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("%s: %w", path, errors.New("not an ed25519 seed: expected 64 hex characters"))
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }

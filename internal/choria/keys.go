@@ -8,6 +8,8 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 )
 
@@ -52,4 +54,26 @@ func SignerKey(text string) (crypto.PublicKey, error) {
 		return key, nil
 	}
 	return nil, errors.New("the key is neither RSA nor ed25519")
+}
+
+// Seed parses an ed25519 seed in Choria's form: 64 hex characters.
+func Seed(text string) (ed25519.PrivateKey, error) {
+	seed, err := hex.DecodeString(strings.TrimSpace(text))
+	if err != nil || len(seed) != ed25519.SeedSize {
+		return nil, errors.New("not an ed25519 seed: expected 64 hex characters")
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// ReadSeed reads the file of an ed25519 seed, see Seed.
+func ReadSeed(path string) (ed25519.PrivateKey, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read seed: %w", err)
+	}
+	key, err := Seed(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
 }

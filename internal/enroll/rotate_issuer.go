@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/muster-appliance/muster/internal/choria"
 )
 
 // A rotation of the issuer has three stages, because the broker reads [broker.issuers] only when it
@@ -105,7 +107,7 @@ func (s *Site) switchIssuer(limit int) error {
 	if err := run(append(s.writing(made), func() error { return s.remove(fileIssuerNext) }), limit); err != nil {
 		return err
 	}
-	if s.issuer, err = readSeed(s.rotation.nextSeed); err != nil {
+	if s.issuer, err = choria.Seed(s.rotation.nextSeed); err != nil {
 		return err
 	}
 	s.issuerName, s.rotation.oldIssuer, s.rotation.nextIssuer = next.name, old, issuer{}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
@@ -62,7 +63,7 @@ func (s *Site) readRotation() (err error) {
 	if err != nil || next == nil {
 		return err
 	}
-	seed, err := readSeed(next[1])
+	seed, err := choria.Seed(next[1])
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Join(s.Dir, fileIssuerNext), err)
 	}

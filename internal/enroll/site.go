@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/pki"
 )
 
@@ -195,20 +196,11 @@ func Open(dir string) (*Site, error) {
 		return nil, err
 	}
 	if err == nil {
-		if s.issuer, err = readSeed(string(seed)); err != nil {
+		if s.issuer, err = choria.Seed(string(seed)); err != nil {
 			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, fileIssuerSeed), err)
 		}
 	}
 	return s, s.readRotation()
-}
-
-// readSeed parses an ed25519 seed in Choria's form: 64 hex characters.
-func readSeed(text string) (ed25519.PrivateKey, error) {
-	seed, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil || len(seed) != ed25519.SeedSize {
-		return nil, errors.New("not an ed25519 seed: expected 64 hex characters")
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 // Config returns the path of the appliance's configuration.

@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats.go"
+)
+
+// wantAdmitted waits until the leaf node is admitted.
+func (l *hostileLeaf) wantAdmitted() {
+	l.t.Helper()
+	l.flush()
+	if l.ended() || !l.admitted() {
+		l.t.Fatalf("refused: %q", l.seen(""))
+	}
+}
+
+// wantEnded waits until the server has ended the connection.
+func (l *hostileLeaf) wantEnded() {
+	l.t.Helper()
+	wait.Eventually(l.t, func() error {
+		if !l.ended() {
+			return fmt.Errorf("not ended; the lines are %q", l.seen(""))
+		}
+		return nil
+	})
+}
+
+func TestLeafnodes_AdmitsPeers(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, func(c *Config) {
+		acceptLeafnode(c, CrossNodes)
+		c.Leafnodes.Peers["choria=hub"] = CrossClients
+		c.ClientHosts = prefixes("192.0.2.0/24") // of clients of this site only
+		c.DenyServers = true
+	})
+	for name, options := range map[string][]nats.Option{
+		"certificate":    {s.certificate(leafName)},
+		"node's token":   s.withToken(s.node(leafName)),
+		"client's token": s.withToken(s.client("choria=hub")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := s.dialLeaf(nil, options...)
+			l.wantAdmitted()
+			if n := s.broker.auth.connectionRoles.count(s.broker.auth.isOpen)[RoleLeafnode]; n != 1 {
+				t.Errorf("%d leaf nodes", n)
+			}
+			_ = l.conn.Close()
+			wait.Eventually(t, func() error {
+				if n := s.broker.auth.connectionRoles.count(s.broker.auth.isOpen)[RoleLeafnode]; n != 0 {
+					return fmt.Errorf("%d leaf nodes", n)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// TestLeafnodes_Refusals tries what leaf nodes alone may present, or not present; TestListeners_AdmitOrRefuse has the
+// rest.
+func TestLeafnodes_Refusals(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	for name, c := range map[string]struct {
+		reason  string
+		options []nats.Option
+	}{
+		"the admin token":            {"untrusted", []nats.Option{s.anonymous(), nats.Token(s.broker.AdminToken())}},
+		"a name that is not listed":  {"unknown-leafnode", []nats.Option{s.certificate("web1.example.net")}},
+		"a token that is not listed": {"unknown-leafnode", s.withToken(s.node("web1.example.net"))},
+		"an administrator":           {"unknown-leafnode", s.withToken(s.client("choria=root", "org_admin"))},
+		"the system user": {"unknown-leafnode",
+			[]nats.Option{s.certificate("root.example.net"), nats.UserInfo("system", "secret")}},
+		"the provisioner": {"no-credentials", []nats.Option{s.anonymous(), nats.UserInfo("provisioner", "x")}},
+	} {
+		t.Run(name, func(t *testing.T) { s.mustRefuseOver(t, dialAsLeaf, c.reason, c.options...) })
+	}
+	s.broker.RefuseNew()
+	s.mustRefuseOver(t, dialAsLeaf, "stopping", s.certificate(leafName))
+}
+
+// TestLeafnodes_NewConnectionReplacesTheOld requires that a leaf node has one connection: with two, everything would
+// cross twice.
+func TestLeafnodes_NewConnectionReplacesTheOld(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	old := s.dialLeaf(map[string]any{"name": "first"}, s.certificate(leafName))
+	old.wantAdmitted()
+	s.dialLeaf(map[string]any{"name": "second"}, s.certificate(leafName)).wantAdmitted()
+	old.wantEnded()
+}

@@ -1,0 +1,206 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// hostile connects to the site as leafName, with more in what it presents, and asks for everything.
+func (s *site) hostile(t *testing.T, connect map[string]any) *hostileLeaf {
+	t.Helper()
+	l := s.dialLeaf(connect, s.certificate(leafName))
+	l.flush()
+	l.send("LS+ >")
+	l.flush()
+	if l.ended() {
+		t.Fatalf("not admitted: %q", l.seen(""))
+	}
+	return l
+}
+
+// hostileConnects are what a leaf node may present to be more than it is.
+var hostileConnects = map[string]map[string]any{
+	"plain":    nil,
+	"as hub":   {"is_hub": true},
+	"as owner": {"remote_account": account, "domain": "hub", "jetstream": true, "cluster": "choria"},
+}
+
+// TestLeafnodes_HostileReadsOnlyWhatCrosses subscribes to everything, and to what is secret by its name.
+func TestLeafnodes_HostileReadsOnlyWhatCrosses(t *testing.T) {
+	t.Parallel()
+	for name, connect := range hostileConnects {
+		for _, allowed := range []Crossing{CrossNodes, CrossClients, CrossBoth} {
+			t.Run(name+" "+string(allowed), func(t *testing.T) {
+				t.Parallel()
+				s := openAccepting(t, allowed)
+				l := s.hostile(t, connect)
+				for _, subject := range []string{"*.>", "*.*.>", "$JS.>", "$SYS.>", "_R_.>", "_INBOX.>", "choria.>", "$LDS.>"} {
+					l.send("LS+ %s", subject)
+				}
+				l.flush()
+				nc, err := s.broker.Connect("test")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				for _, try := range leafTries {
+					if err := nc.Publish(try.subject, []byte("secret")); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := nc.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				l.flush()
+				var got []string
+				for _, line := range l.seen("LMSG ") {
+					got = append(got, strings.Fields(line)[1]+" tried")
+				}
+				slices.Sort(got)
+				if got, want := slices.Compact(got), crosses(allowed.sends(), allowed.receives()); !slices.Equal(got, want) {
+					t.Errorf("read %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}
+
+// TestLeafnodes_HostilePublishesOnlyWhatCrosses publishes each subject over a connection of its own, because the server
+// ends one that publishes what it may not. A subscriber of ">" is the witness, and an intake that of the adapters.
+func TestLeafnodes_HostilePublishesOnlyWhatCrosses(t *testing.T) {
+	t.Parallel()
+	for name, connect := range hostileConnects {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := openSiteWith(t, func(_ *site, c *Config, o *Options) {
+				acceptLeafnode(c, CrossBoth)
+				o.Intakes = append(o.Intakes, Intake{Name: "nodes", Subjects: []string{"prod.node.>"}})
+			})
+			nc, err := s.broker.Connect("test")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			arrived := collect(t, nc, ">")
+			registrations, _ := dialIntake(t, s.broker, "test", "*.broadcast.agent.registration")
+			requests, _ := dialIntake(t, s.broker, "nodes", "prod.node.>")
+			for _, try := range leafTries {
+				l := s.hostile(t, connect)
+				l.publish(try.subject, "tried")
+				l.publish(try.subject+" _INBOX.x", "tried")
+				l.flush()
+				never := !try.request && !try.response && !freeForAll(try.subject)
+				if never && connect["is_hub"] == nil && !l.ended() {
+					t.Errorf("%s: the connection was not ended", try.subject)
+				}
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			got := arrived()
+			slices.Sort(got)
+			want := append([]string{"_R_.reply.x tried"}, crosses(true, true)...) // as if _R_ were a collective
+			if got := slices.Compact(got); !slices.Equal(got, want) {
+				t.Errorf("arrived: %q, want %q", got, want)
+			}
+			for subject, intake := range map[string]*intakeReceiver{ // each receives what is published here
+				registrationSubject: registrations, "prod.node.web1.example.net": requests,
+			} {
+				if err := nc.Publish(subject, []byte("here")); err != nil {
+					t.Fatal(err)
+				}
+				if first := intake.wait(t, 1)[0]; string(first.Data) != "here" {
+					t.Errorf("an intake received %q from the leaf node", first.Data)
+				}
+			}
+		})
+	}
+}
+
+// freeForAll reports whether NATS lets every leaf node publish a subject. It arrives in the account of the link only.
+func freeForAll(subject string) bool {
+	return strings.HasPrefix(subject, "_R_.") || strings.HasPrefix(subject, "$JS.ACK.")
+}
+
+// TestLeafnodes_HostileAcknowledgesNothing acknowledges a message of a stream, directly and as the reply of a message
+// that may cross, and requests JetStream's API with reply subjects that lead into the account of the nodes.
+func TestLeafnodes_HostileAcknowledgesNothing(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossBoth)
+	js := jetStreamOf(t, s.broker)
+	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"stored"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "stored", nil); err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{
+		Durable: "c", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := consumer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := s.hostile(t, nil)
+	ack := message.Reply()
+	l.publish(ack, "+ACK")
+	l.publish("mcollective.reply.x "+ack, "+ACK")
+	l.publish("mcollective.reply.x "+ack+"@"+ack, "+ACK")
+	l.publish("mcollective.node.x "+ack+"@stored", "x")
+	l.publish("mcollective.node.x $JS.API.STREAM.DELETE.S", "x")
+	l.flush()
+	info, err := consumer.Info(t.Context())
+	if err != nil || info.NumAckPending != 1 || info.AckFloor.Stream != 0 {
+		t.Errorf("acknowledged: %+v: %v", info, err)
+	}
+	if state, err := stream.Info(t.Context()); err != nil || state.State.Msgs != 1 {
+		t.Errorf("the stream has %+v: %v", state, err)
+	}
+	for _, request := range []string{"$JS.API.STREAM.DELETE.S", "$JS.API.STREAM.NAMES", "$SYS.REQ.SERVER.PING"} {
+		l := s.hostile(t, nil)
+		l.publish(request+" mcollective.reply.x", "")
+		wait.Eventually(t, func() error {
+			if !l.ended() {
+				return fmt.Errorf("%s: the connection was not ended", request)
+			}
+			return nil
+		})
+	}
+	if _, err := js.Stream(t.Context(), "S"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeafnodes_HostileTracesNothing asks for a trace of its message, which NATS publishes.
+func TestLeafnodes_HostileTracesNothing(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	nc, err := s.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	arrived := collect(t, nc, ">")
+	l := s.hostile(t, nil)
+	for _, to := range []string{"mcollective.broadcast.agent.registration", "mcollective.node.web1", "stored"} {
+		header := "NATS/1.0\r\nNats-Trace-Dest: " + to + "\r\n\r\n"
+		l.send("HMSG mcollective.reply.x %d %d\r\n%s", len(header), len(header)+1, header+"x")
+	}
+	l.flush()
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := arrived(); len(got) > 0 {
+		t.Errorf("arrived: %q; the server has sent %q", got, l.seen(""))
+	}
+}
