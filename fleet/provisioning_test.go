@@ -196,4 +196,13 @@ func TestProvisioning_IsCountedAtTheHub(t *testing.T) {
 	if status := hub.remotes["ams"].status(); status.Nodes[Provisioning] != 1 || hub.byName.Len() != 0 {
 		t.Errorf("%+v", status)
 	}
+	for range 3 { // numbers that cannot be
+		nodes[string(Provisioning)] = -1
+		if hub.heard(&uplink.Heartbeat{Site: "ams", Time: now, Interval: 30, Nodes: nodes}, now) {
+			t.Error("asks for a snapshot")
+		}
+	}
+	if n := hub.remotes["ams"].status().Nodes[Provisioning]; n != 0 {
+		t.Errorf("%d in provisioning", n)
+	}
 }

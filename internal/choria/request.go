@@ -51,7 +51,7 @@ var emptyFilter = requestFilter{
 // transportHeadersV1 are the headers of the transport layer. Each hop is the server that a
 // process received the message from, the process, and the server that it published to.
 type transportHeadersV1 struct {
-	ReplyTo string      `json:"reply-to"`
+	ReplyTo string      `json:"reply-to,omitempty"`
 	Sender  string      `json:"mc_sender"`
 	SeenBy  [][3]string `json:"seen-by"`
 }
@@ -66,15 +66,7 @@ type transportHeadersV2 struct {
 // PEM text of the key's certificate. If key is nil, the request is unsigned, like the
 // registration of a node without a certificate.
 func (r Request) EncodeV1(key *rsa.PrivateKey, certificate string) ([]byte, error) {
-	ttl, seconds := int64(r.TTL/time.Second), r.Time.Unix()
-	request, err := json.Marshal(requestLayerV1{
-		Protocol: requestV1,
-		Message:  string(r.Body),
-		Envelope: &requestEnvelopeV1{
-			ID: &r.ID, Sender: &r.Sender, Caller: &r.Caller, Collective: &r.Collective, Agent: &r.Agent,
-			TTL: &ttl, Time: &seconds, Filter: &emptyFilter,
-		},
-	})
+	request, err := r.layerV1(&emptyFilter)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +85,19 @@ func (r Request) EncodeV1(key *rsa.PrivateKey, certificate string) ([]byte, erro
 		Signature:   base64.StdEncoding.EncodeToString(signature),
 		Certificate: certificate,
 	}, transportHeadersV1{ReplyTo: "dev.null", Sender: r.Sender, SeenBy: r.hops()})
+}
+
+// layerV1 returns the inner layer of the request in protocol 1.
+func (r Request) layerV1(filter *requestFilter) ([]byte, error) {
+	ttl, seconds := int64(r.TTL/time.Second), r.Time.Unix()
+	return json.Marshal(requestLayerV1{
+		Protocol: requestV1,
+		Message:  string(r.Body),
+		Envelope: &requestEnvelopeV1{
+			ID: &r.ID, Sender: &r.Sender, Caller: &r.Caller, Collective: &r.Collective, Agent: &r.Agent,
+			TTL: &ttl, Time: &seconds, Filter: filter,
+		},
+	})
 }
 
 // EncodeV2 encodes the request in protocol 2 and signs it with the key that belongs to the

@@ -33,6 +33,8 @@ type demo struct {
 	chaos    bool // nodes disconnect and reconnect at random
 	sites    int  // that forward to a hub; 0: there is no hub
 	terminal bool // standard output is a terminal
+
+	provision bool // nodes get their tokens from a provisioner
 }
 
 func (p *program) demoCommand() *cobra.Command {
@@ -45,10 +47,13 @@ that connect over TCP and register their facts: half of them with version 1 of C
 protocol, half with version 2. At the end, compare the appliance's ledger with what the
 nodes sent. The exit status is 1 if one message is unaccounted for.
 
+With --provision, nodes have no identity when they start. They connect with a provisioning token,
+and a small provisioner has each make a key and gives it a token, as Choria's provisioner does.
+
 With --sites, run a hub and an appliance at each site, its edge: the nodes register with the edge of
 their site, which forwards to the hub.`,
 		Example: `  muster demo --sites 3 --chaos
-  muster demo --nodes 1000 --interval 10s --for 1m`,
+  muster demo --provision --nodes 1000 --interval 10s --for 1m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
 	}
@@ -60,6 +65,8 @@ their site, which forwards to the hub.`,
 	cmd.Flags().BoolVar(&d.chaos, "chaos", false,
 		"stop and disconnect nodes at random, and let them return; with --sites, also cut links to the hub")
 	cmd.Flags().IntVar(&d.sites, "sites", 0, "number of sites, each with an edge that forwards to a hub; 0: no hub")
+	cmd.Flags().BoolVar(&d.provision, "provision", false,
+		"use TLS, and let a provisioner give each node its token while the demo runs")
 	return cmd
 }
 
@@ -77,6 +84,10 @@ func (d *demo) validate() error {
 		return usageError{fmt.Errorf("--nodes %d is less than one for each of %d sites", d.nodes, d.sites)}
 	case d.sites > 0 && d.tls:
 		return usageError{errors.New("--tls and --sites cannot be used together")}
+	case d.provision && d.sites > 0:
+		return usageError{errors.New("--provision and --sites cannot be used together")}
+	case d.provision && d.tls:
+		return usageError{errors.New("--provision and --tls cannot be used together; --provision uses TLS, too")}
 	case d.duration < 0:
 		return usageError{fmt.Errorf("--for %s is negative; give 0 or more", d.duration)}
 	}
@@ -97,11 +108,14 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	cfg := d.labConfig(dir)
 	var o simnode.NodeOptions
-	if d.tls {
+	if d.tls || d.provision {
 		o, err = enableTLS(cfg)
 	}
 	if err != nil {
 		return err
+	}
+	if d.provision {
+		d.enableProvisioning(cfg, &o)
 	}
 	return d.runWith(ctx, cfg, o)
 }
@@ -119,7 +133,12 @@ func (d *demo) runWith(ctx context.Context, cfg *appliance.Config, o simnode.Nod
 	}
 	defer nodes.Close()
 	d.printAddresses(a)
-	if err := d.connect(ctx, nodes); err != nil {
+	if d.provision {
+		err = d.provisionNodes(ctx, a, o.Site, cfg.Broker.Provisioning.ClientPassword, nodes)
+	} else {
+		err = d.connect(ctx, nodes)
+	}
+	if err != nil {
 		if ctx.Err() != nil { // asked to end before all nodes were connected
 			return nil
 		}
@@ -255,7 +274,7 @@ Try these commands in another terminal:
 
 // natsServer returns the arguments of the nats command that connect to the broker as administrator.
 func (d *demo) natsServer(a *appliance.Appliance) string {
-	if !d.tls {
+	if !d.tls && !d.provision {
 		return a.BrokerAddress()
 	}
 	return fmt.Sprintf(`tls://%[1]s --tlsca %[2]s/site/ca.pem --token "$(cat %[2]s/admin.token)"`,

@@ -77,9 +77,20 @@ func TestDemo_SitesForwardEverything(t *testing.T) {
 	}
 }
 
-func TestDemo_RefusesInvalidSites(t *testing.T) {
+// TestDemo_ProvisionsEveryNode starts nodes without an identity. Each gets its token and registers.
+func TestDemo_ProvisionsEveryNode(t *testing.T) {
+	status, out, errOut := muster(t, "demo", "--provision", "--nodes", "12", "--interval", "100ms", "--for", "1s")
+	if status != 0 || !strings.Contains(out, "the ledger balances") || errOut != "" {
+		t.Errorf("status %d\n%s\n%s", status, out, errOut)
+	}
+	if !strings.Contains(out, "12 nodes provisioned") || !strings.Contains(out, "\n12 up  0 late  0 down") {
+		t.Errorf("not every node is provisioned and up:\n%s", out)
+	}
+}
+
+func TestDemo_RefusesFlagsThatConflict(t *testing.T) {
 	for _, args := range [][]string{{"--sites", "21"}, {"--sites", "-1"}, {"--sites", "3", "--nodes", "2"},
-		{"--sites", "3", "--tls"}} {
+		{"--sites", "3", "--tls"}, {"--provision", "--sites", "3"}, {"--provision", "--tls"}} {
 		if status, _, errOut := muster(t, append([]string{"demo"}, args...)...); status != statusUsage {
 			t.Errorf("%v: status %d %s", args, status, errOut)
 		}

@@ -157,16 +157,21 @@ func (o *overview) addForward(ctx context.Context, client *apiclient.Client) (er
 	return err
 }
 
-// connectionKinds are the kinds of connections, and what each is called in a list.
-var connectionKinds = []struct{ kind, plural string }{
-	{"node", "nodes"}, {"client", "clients"}, {"admin", "administrators"}, {"internal", "internal"},
+// connectionKinds are the kinds of connections, and what each is called in a list. Those that few appliances have are
+// optional: they are left out if there are none.
+var connectionKinds = []struct {
+	kind, plural string
+	optional     bool
+}{
+	{"node", "nodes", false}, {"client", "clients", false}, {"admin", "administrators", false}, {"edge", "edges", true},
+	{"provisioning", "in provisioning", true}, {"provisioner", "provisioners", true}, {"internal", "internal", false},
 }
 
 // connections returns how many connections are open, of which kinds.
 func (o *overview) connections() string {
 	var kinds []string
 	for _, k := range connectionKinds {
-		if n, known := o.Kinds[k.kind]; known {
+		if n, known := o.Kinds[k.kind]; known && (n > 0 || !k.optional) {
 			kinds = append(kinds, count(uint64(n))+" "+k.plural)
 		}
 	}

@@ -48,6 +48,8 @@ type NodeOptions struct {
 	RSA      *rsa.PrivateKey // shared by all nodes of protocol 1 with a certificate, because making a key is slow
 	Domain   string          // of their names; empty: example.net
 	First    int             // index of the first node
+
+	Unprovisioned bool // they have no credentials; see Nodes.Provision
 }
 
 // NewCredentials returns the credentials of an identity. Without a site, those of protocol 1 are
@@ -83,7 +85,10 @@ func NewNode(index int, o NodeOptions) (*Node, error) {
 		n.Protocol = choria.Protocol(1 + index%2)
 	}
 	var err error
-	if n.Credentials, err = o.NewCredentials(n.Identity, n.Protocol); err != nil {
+	if !o.Unprovisioned {
+		n.Credentials, err = o.NewCredentials(n.Identity, n.Protocol)
+	}
+	if err != nil {
 		return nil, err
 	}
 	n.body, err = n.newBody(index, o.Size)
