@@ -26,15 +26,15 @@ type Mappings map[string]string
 // anyText accepts every destination: checkMappings needs the source, too.
 func anyText(string) error { return nil }
 
-// reservedNames are the first tokens of subjects that Choria and Muster use.
-var reservedNames = map[string]string{
+// namesOfOthers are the first tokens of subjects that Choria and Muster use.
+var namesOfOthers = map[string]string{
 	"choria":       "subjects of Choria, such as events",
 	"muster":       "subjects of the appliance",
 	"provisioning": "subjects of nodes in provisioning mode",
 }
 
-// reservedKinds are the second tokens of subjects that Choria uses in a collective. The first is any name.
-var reservedKinds = map[string]string{
+// kindsOfChoria are the second tokens of subjects that Choria uses in a collective. The first is any name.
+var kindsOfChoria = map[string]string{
 	"broadcast":  "requests and registrations",
 	"node":       "requests to single nodes",
 	"reply":      "replies",
@@ -123,14 +123,14 @@ func reservedSubject(name string) string {
 		return "is one of NATS: its API, its buckets and what the server sends"
 	case strings.HasPrefix(first, "_"):
 		return "is one of the inboxes, where replies arrive"
-	case reservedNames[first] != "":
-		return "is one of the " + reservedNames[first]
+	case namesOfOthers[first] != "":
+		return "is one of the " + namesOfOthers[first]
 	case len(tokens) == 2 && tokens[1] != ">", len(tokens) == 1:
 		return ""
 	case tokens[1] == "*" || tokens[1] == ">":
 		return "has a wildcard as its second token, so it includes requests and replies in a collective"
-	case reservedKinds[tokens[1]] != "":
-		return "is one of Choria's " + reservedKinds[tokens[1]]
+	case kindsOfChoria[tokens[1]] != "":
+		return "is one of Choria's " + kindsOfChoria[tokens[1]]
 	}
 	return ""
 }

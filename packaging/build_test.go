@@ -97,16 +97,50 @@ func TestUnit_IsHardened(t *testing.T) {
 			t.Errorf("the unit has no %s", line)
 		}
 	}
-	unit := filepath.Join(t.TempDir(), "muster.service")
-	text = regexp.MustCompile(`(?m)^Documentation=.*\n`).ReplaceAll(text, nil) // not installed here
-	text = []byte(strings.ReplaceAll(string(text), "/usr/bin/muster", "/bin/true"))
-	if err := os.WriteFile(unit, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	unit := writeUnit(t, text)
 	if out := run(t, nil, "systemd-analyze", "verify", unit); strings.Contains(out, "muster.service") {
 		t.Errorf("%s", out)
 	}
 	// The threshold is in tenths: an exposure of at most 1.5.
 	out := run(t, nil, "systemd-analyze", "security", "--offline=true", "--threshold=15", unit)
 	t.Log(out[strings.LastIndex(out, "→"):])
+}
+
+// writeUnit writes the unit as it can be verified here, and returns its path.
+func writeUnit(t *testing.T, text []byte) string {
+	t.Helper()
+	unit := filepath.Join(t.TempDir(), "muster.service")
+	text = regexp.MustCompile(`(?m)^Documentation=.*\n`).ReplaceAll(text, nil) // not installed here
+	text = []byte(strings.ReplaceAll(string(text), "/usr/bin/muster", "/bin/true"))
+	if err := os.WriteFile(unit, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return unit
+}
+
+// TestUnit_MayListenOnLowPorts verifies the unit with what docs/operate.md adds for ports below 1024.
+func TestUnit_MayListenOnLowPorts(t *testing.T) {
+	requirePackages(t)
+	text, err := os.ReadFile("muster.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	unit := writeUnit(t, text)
+	_, added, found := strings.Cut(commands(t, "operate.md", "Ports"), "[Service]\n")
+	if err := os.Mkdir(unit+".d", 0o700); err != nil || !found {
+		t.Fatal(err, found)
+	}
+	if err := os.WriteFile(filepath.Join(unit+".d", "override.conf"), []byte("[Service]\n"+added), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := []string{"SYSTEMD_UNIT_PATH=" + filepath.Dir(unit) + ":"}
+	if out := run(t, path, "systemd-analyze", "verify", unit); strings.Contains(out, "muster.service") {
+		t.Errorf("%s", out)
+	}
+	out := run(t, path, "systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+	for _, setting := range []string{"AmbientCapabilities=", "PrivateUsers="} {
+		if !regexp.MustCompile("✗ " + setting).MatchString(out) {
+			t.Errorf("%s is as before:\n%s", setting, out)
+		}
+	}
 }

@@ -91,6 +91,10 @@ mkdir -p /var/lib/choria/jetstream /etc/stream-replicator`)
 plugin.choria.broker_network = true
 plugin.security.provider = puppet
 plugin.choria.stats_port = 8222
+plugin.choria.network.websocket_port = 8443
+plugin.choria.network.mapping.names = metrics
+plugin.choria.network.mapping.metrics.source = in.metrics.*
+plugin.choria.network.mapping.metrics.destination = metrics.all.$1
 plugin.choria.network.stream.store = /var/lib/choria
 `, 0o644)
 	h.write("/etc/stream-replicator/sr.yaml", `name: ams

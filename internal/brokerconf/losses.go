@@ -8,9 +8,6 @@ var features = []struct {
 	inUse  func(t *translation, key string) bool
 	reason string // what stops working, and what to do instead
 }{
-	{[]string{network + "provisioning.client_password"}, (*translation).isSet,
-		"nodes in provisioning mode are refused, so new nodes need credentials first; " +
-			"use \"muster enroll\", or provision them elsewhere"},
 	{[]string{network + "peers", network + "peer_port"}, (*translation).isSet,
 		"the appliance is not part of a cluster: clients here do not reach nodes at the other brokers, " +
 			"and no other broker replaces this one when it fails; use a second appliance for a second site"},
@@ -24,12 +21,6 @@ var features = []struct {
 			"clients there do not reach nodes here, and do not get their messages"},
 	{[]string{"plugin.choria.broker_federation"}, (*translation).isEnabled,
 		"clients of the federation do not reach the nodes here; let the clients connect to this appliance"},
-	{[]string{network + "mapping.names"}, (*translation).isSet,
-		"messages to a mapped subject do not reach subscribers of its destination; " +
-			"the subject_transform of a stream stores messages under other subjects"},
-	{[]string{network + "websocket_port"}, (*translation).isPort,
-		"nodes and clients cannot connect over WebSocket; in their plugin.choria.middleware_hosts, " +
-			"replace ws:// and wss:// with nats:// and the port of broker.listen"},
 }
 
 // losses remarks on the features of Choria's broker in use that an appliance does not have.

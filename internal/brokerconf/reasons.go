@@ -30,19 +30,19 @@ var reasons = []struct{ prefix, reason string }{
 		"not needed: an appliance publishes no lifecycle events about itself; it reads both formats"},
 	{"plugin.choria.ssldir", "without effect in Choria: the security provider is not puppet"},
 	{"plugin.choria.network.public_url", "not supported: an appliance advertises no other address to nodes"},
-	{"plugin.choria.network.websocket_", "not supported: an appliance has no WebSocket listener"},
+	{"plugin.choria.network.websocket_advertise",
+		"not supported: an appliance advertises no other address for WebSocket; " +
+			"name it in the plugin.choria.middleware_hosts of the nodes"},
 	{"plugin.choria.network.peer",
 		"not supported: an appliance is not part of a cluster; use a second appliance for a second site"},
 	{"plugin.choria.network.gateway_",
 		"not supported: an appliance has no gateways; use a second appliance for a second site"},
 	{"plugin.choria.network.leafnode_",
 		"not supported: an appliance neither accepts leaf nodes nor connects as one"},
-	{"plugin.choria.network.provisioning.",
-		"not supported: an appliance admits no node without credentials; " +
-			"provision nodes elsewhere, or use \"muster enroll\""},
-	{"plugin.choria.network.mapping",
-		"not supported: an appliance does not map subjects; " +
-			"the subject_transform of a stream stores messages under other subjects"},
+	{"plugin.choria.network.provisioning.", "without effect in Choria: provisioning.client_password is not set"},
+	{"plugin.choria.network.mapping.",
+		"without effect in Choria: plugin.choria.network.mapping.names does not list the mapping, " +
+			"or mappings have no such key"},
 	{"plugin.choria.network.pprof_port", "not supported: an appliance has no profiling port"},
 	{"plugin.choria.network.client_tls_force_required",
 		"not needed: beyond loopback an appliance always requires TLS, unless broker.plaintext allows connections without"},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path"
 	"slices"
@@ -26,6 +25,7 @@ type translation struct {
 	out  translate.Output
 	used map[string]bool // keys that were translated or remarked on
 
+	address             string // on which the appliance listens
 	port                int    // on which nodes connect
 	unsigned            bool   // nodes do not sign their messages
 	registrationAdapter string // name of the adapter that takes registrations; empty until one is found
@@ -37,7 +37,8 @@ type translation struct {
 func (f *File) Translate(host string) (text string, remarks []translate.Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
 	for _, part := range []func(){
-		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.streams, t.adapters, t.stats, t.unused,
+		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.mappings, t.provisioning, t.websocket,
+		t.streams, t.adapters, t.stats, t.unused,
 	} {
 		part()
 	}
@@ -195,7 +196,6 @@ func (t *translation) listen() {
 		host = "::"
 	}
 	t.port = t.number(network+"client_port", 4222)
-	port := strconv.Itoa(t.port)
 	cert, key, ca := t.certificate()
 	if cert == "" || key == "" {
 		host = "127.0.0.1"
@@ -215,7 +215,8 @@ func (t *translation) listen() {
 		}
 		t.revocationList()
 	}
-	t.out.Set("broker", "listen", translate.Quote(net.JoinHostPort(host, port)), "")
+	t.address = host
+	t.out.Set("broker", "listen", t.listenOn(network+"client_port", t.port), "")
 	if t.enabled(network + "deny_server_connections") {
 		t.out.Set("broker", "deny_servers", "true", "")
 	}
@@ -227,7 +228,7 @@ var booleans = []string{
 	"plugin.choria.broker_federation", "plugin.choria.use_srv", "plugin.choria.legacy_lifecycle_format",
 	"plugin.security.server_anon_tls", "plugin.security.client_anon_tls",
 	"plugin.security.support_legacy_certificates", "plugin.security.choria.sign_replies",
-	network + "client_tls_force_required", network + "provisioning.provisioner_without_token",
+	network + "client_tls_force_required",
 }
 
 // unused remarks on the keys that were not translated, and warns of values in a form that Choria

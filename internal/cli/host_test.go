@@ -43,7 +43,7 @@ func refuseListen(port string, err error) func(string) error {
 func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 	unreadable := func() (uint64, error) { return 0, errors.New("not readable") }
 	config := writeConfig(t, "identity = 'lab'\ndata_dir = '"+filepath.Join(t.TempDir(), "not", "yet")+
-		"'\n[console]\nlisten = '127.0.0.1:1'\n")
+		"'\n[console]\nlisten = '127.0.0.1:1'\n[broker.websocket]\nlisten = '127.0.0.1:8443'\n")
 	for name, test := range map[string]struct {
 		change func(m *machine)
 		status int
@@ -76,7 +76,10 @@ func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 			"CRITICAL  broker.listen: 127.0.0.1:4222 is in use by another program: " +
 				"find it with ss -ltnp 'sport = :4222', then stop it or choose another port\n"},
 		"privileged port": {func(m *machine) { m.listen = refuseListen(":1", syscall.EACCES) }, 2,
-			"CRITICAL  console.listen: only root may listen on 127.0.0.1:1: choose a port of 1024 or higher\n"},
+			"CRITICAL  console.listen: only root may listen on 127.0.0.1:1: choose a port of 1024 or higher, " +
+				"or allow it in the unit as docs/operate.md says\n"},
+		"port for WebSocket in use": {func(m *machine) { m.listen = refuseListen(":8443", syscall.EADDRINUSE) }, 2,
+			"CRITICAL  broker.websocket.listen: 127.0.0.1:8443 is in use by another program: "},
 		"address of another machine": {func(m *machine) { m.listen = refuseListen(":4222", syscall.EADDRNOTAVAIL) }, 2,
 			"CRITICAL  broker.listen: 127.0.0.1:4222 is not an address of this machine: list its addresses with ip address"},
 		"unreadable backlog": {func(m *machine) { m.backlog = unreadable }, 3, "UNKNOWN   backlog: not readable\n"},
@@ -98,7 +101,7 @@ func TestHostCommand_PrintsEachProblemWithItsSolution(t *testing.T) {
 			c := &hostCommand{consoleCommand: consoleCommand{program: p}, machine: goodMachine(), format: "text"}
 			test.change(&c.machine)
 			status := p.reportError(c.run(t.Context()))
-			if status != test.status || !strings.Contains(out.String(), test.want) || strings.Count(out.String(), "\n") != 8 {
+			if status != test.status || !strings.Contains(out.String(), test.want) || strings.Count(out.String(), "\n") != 9 {
 				t.Errorf("status %d, want %d and %q:\n%s", status, test.status, test.want, &out)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/dustin/go-humanize"
@@ -29,15 +30,22 @@ type hostCheck struct {
 
 // checks returns the checks in the order in which they are printed.
 func (c *hostCommand) checks() []hostCheck {
-	return []hostCheck{
-		{"broker.listen", func() (monitoring.Status, string, error) { return c.checkPort(c.cfg.Broker.ListenAddress()) }},
-		{"console.listen", func() (monitoring.Status, string, error) { return c.checkPort(c.cfg.Console.Listen) }},
-		{"descriptors", c.checkDescriptors},
-		{"backlog", c.checkBacklog},
-		{"conntrack", c.checkTracking},
-		{"disk", c.checkDisk},
-		{"clock", c.checkClock},
+	port := func(key, address string) hostCheck {
+		return hostCheck{key, func() (monitoring.Status, string, error) { return c.checkPort(address) }}
 	}
+	checks := []hostCheck{port("broker.listen", c.cfg.Broker.ListenAddress())}
+	for _, l := range c.cfg.Broker.Listeners() {
+		_, address, _ := strings.Cut(l.URL, "://")
+		checks = append(checks, port("broker."+l.Name+".listen", address))
+	}
+	return append(checks,
+		port("console.listen", c.cfg.Console.Listen),
+		hostCheck{"descriptors", c.checkDescriptors},
+		hostCheck{"backlog", c.checkBacklog},
+		hostCheck{"conntrack", c.checkTracking},
+		hostCheck{"disk", c.checkDisk},
+		hostCheck{"clock", c.checkClock},
+	)
 }
 
 func (c *hostCommand) checkPort(address string) (monitoring.Status, string, error) {
@@ -55,7 +63,8 @@ func (c *hostCommand) checkPort(address string) (monitoring.Status, string, erro
 		return monitoring.Critical, address + " is not an address of this machine: " +
 			"list its addresses with ip address, or use 0.0.0.0 for all of them", nil
 	case errors.Is(err, syscall.EACCES):
-		return monitoring.Critical, "only root may listen on " + address + ": choose a port of 1024 or higher", nil
+		return monitoring.Critical, "only root may listen on " + address + ": choose a port of 1024 or higher, " +
+			"or allow it in the unit as docs/operate.md says", nil
 	}
 	return monitoring.Unknown, "", err
 }

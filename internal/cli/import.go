@@ -22,7 +22,7 @@ print an appliance.toml that does the same. Each setting that has no equivalent 
 with the reason, in a comment at the end and on standard error. The list begins with what
 matters most:
 
-  LOSS     something that works with Choria's broker stops working, such as provisioning
+  LOSS     something that works with Choria's broker stops working, such as a cluster
   CAUTION  Choria does not do what the setting's name suggests, or you must change the
            file before you run an appliance with it
 
@@ -113,6 +113,9 @@ func (p *program) printImport(text string, remarks []translate.Remark, acceptLos
 	return silentError{statusLosses}
 }
 
+// lostTables begin the keys without which something that works with Choria's broker stops working.
+var lostTables = []string{"broker.mappings", "broker.websocket", "broker.leafnodes", "broker.provisioning"}
+
 // maxRepairs limits how many lines of an imported configuration are commented out.
 const maxRepairs = 100
 
@@ -134,6 +137,9 @@ func repair(text string) (string, []translate.Remark) {
 			return insertRemarks(lines, left), append(remarks, left...)
 		}
 		remark := translate.Remark{Key: problem.Key, Class: translate.Caution, Reason: "left out: " + problem.Text}
+		if slices.ContainsFunc(lostTables, func(table string) bool { return strings.HasPrefix(problem.Key, table) }) {
+			remark.Class = translate.Loss
+		}
 		adapter := adapterName(problem.Key)
 		if adapter != "" {
 			remark.Reason += "; so the adapter is disabled"
