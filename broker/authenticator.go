@@ -70,7 +70,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		adminSecret:    rand.Text(),
 		admitted:       admitted{proofs: map[uint64]*proof{}},
 		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
-		sockets:        newSockets(),
+		sockets:        newSockets(o.Now),
 
 		provisioning: provisioningConns{limit: cfg.provisioningLimit(), byAddress: map[string][]uint64{}},
 

@@ -262,14 +262,3 @@ func heapInUse() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.HeapInuse
 }
-
-// TestCertificates_RefuseMoreThanTheLimit presents a valid certificate and too many others with it.
-func TestCertificates_RefuseMoreThanTheLimit(t *testing.T) {
-	s := openSite(t, nil)
-	config := s.ca.Client(nil, "web1")
-	chain := &config.Certificates[0].Certificate
-	for range 4 {
-		*chain = append(*chain, (*chain)[0])
-	}
-	s.mustRefuse(t, "limit", nats.Secure(config))
-}

@@ -84,8 +84,10 @@ func (l *serverLog) Errorf(format string, args ...any) {
 		return
 	}
 	line := l.text(format, args)
-	if address, err := websocketError(line); err != nil {
-		l.refusals.countRefusal(err, hostOf(address), "")
+	if address, ok, err := websocketError(line); ok {
+		if err != nil {
+			l.refusals.countRefusal(err, hostOf(address), "")
+		}
 		l.log.Debug(line)
 		return
 	}

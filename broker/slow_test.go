@@ -19,8 +19,14 @@ import (
 // deafNode connects as a node with a token that subscribes to its own subject and reads nothing.
 func (s *site) deafNode(t *testing.T, identity string) (*deaf.Conn, uint64) {
 	t.Helper()
+	return s.deafNodeAt(t, "tls://"+s.broker.Address(), identity)
+}
+
+// deafNodeAt does what deafNode does, at the URL of one of the listeners.
+func (s *site) deafNodeAt(t *testing.T, url, identity string) (*deaf.Conn, uint64) {
+	t.Helper()
 	d := &deaf.Dialer{}
-	nc, err := s.connect(s.withToken(s.node(identity), nats.SetCustomDialer(d))...)
+	nc, err := s.connectTo(url, s.withToken(s.node(identity), nats.SetCustomDialer(d))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // sockets has the TCP connections under the TLS connections of nodes and clients. The server does not
@@ -11,7 +12,11 @@ import (
 // What waits for it takes memory until then, and is counted nowhere. Closing the socket frees it.
 //
 // The server gives out no sockets, so this knows only those of TLS, from their handshakes.
+//
+// It also limits connections over WebSocket that are not connections of NATS yet: the server counts those nowhere.
 type sockets struct {
+	now func() time.Time
+
 	mu        sync.Mutex
 	byAddress map[string]*socket // by remote address
 	byID      map[uint64]*socket // of admitted connections, by the server's id
@@ -21,15 +26,21 @@ type sockets struct {
 type socket struct {
 	*net.TCPConn
 	address string
-	ended   bool // the server had ended the connection when it was checked last
+	began   time.Time // of its handshake; zero: it is not over WebSocket
+	ended   bool      // the server had ended the connection when it was checked last
 }
 
-func newSockets() *sockets {
-	return &sockets{byAddress: map[string]*socket{}, byID: map[uint64]*socket{}}
+func newSockets(now func() time.Time) *sockets {
+	return &sockets{now: now, byAddress: map[string]*socket{}, byID: map[uint64]*socket{}}
 }
 
 // add adds the connection of a handshake that has begun.
-func (s *sockets) add(conn net.Conn) {
+func (s *sockets) add(conn net.Conn) { s.addBegun(conn, time.Time{}) }
+
+// addWebSocket does what add does, for a connection over WebSocket.
+func (s *sockets) addWebSocket(conn net.Conn) { s.addBegun(conn, s.now()) }
+
+func (s *sockets) addBegun(conn net.Conn, began time.Time) {
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
@@ -37,7 +48,7 @@ func (s *sockets) add(conn net.Conn) {
 	address := tcp.RemoteAddr().String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byAddress[address] = &socket{TCPConn: tcp, address: address}
+	s.byAddress[address] = &socket{TCPConn: tcp, address: address, began: began}
 }
 
 // admit gives the id to the connection from that address, if it is known.

@@ -57,6 +57,7 @@ func (b *Broker) watchUnauthenticated() {
 			}
 			began := b.opts.Now()
 			b.limitUnauthenticated()
+			b.limitUpgrades()
 			next = now.Add(listingShare * b.opts.Now().Sub(began))
 		}
 	}
@@ -75,32 +76,33 @@ func (b *Broker) limitUnauthenticated() {
 	}
 	// The list leaves out the name of initialAccount.
 	list.Conns = slices.DeleteFunc(list.Conns, func(c *server.ConnInfo) bool { return c.Account != "" })
-	for _, c := range excess(list.Conns, limit) {
+	slices.SortFunc(list.Conns, func(a, b *server.ConnInfo) int { return cmp.Compare(a.Cid, b.Cid) })
+	for _, c := range excess(list.Conns, limit, func(c *server.ConnInfo) string { return c.IP }) {
 		if err := b.srv.DisconnectClientByID(c.Cid); err == nil { // an error means that it has already closed
 			b.auth.refusals.countRefusal(errUnauthenticated, c.IP, "")
 		}
 	}
 }
 
-// excess returns the connections to close so that limit remain: those of the addresses that have
-// most, and of each address the newest. So an address with many connections makes room for others,
-// and in a reconnect storm those that came first complete.
-func excess(connections []*server.ConnInfo, limit int) []*server.ConnInfo {
+// excess returns the connections to close so that limit remain, of a list with the oldest first: those of the addresses
+// that have most, and of each address the newest. So an address with many connections makes room for others, and in a
+// reconnect storm those that came first complete.
+func excess[T any](connections []T, limit int, address func(T) string) []T {
 	type ranked struct {
-		*server.ConnInfo
-		rank int // among the connections of the address
+		index, rank int // in the list; among the connections of the address
 	}
-	slices.SortFunc(connections, func(a, b *server.ConnInfo) int { return cmp.Compare(a.Cid, b.Cid) })
 	seen := map[string]int{}
 	all := make([]ranked, len(connections))
 	for i, c := range connections {
-		all[i] = ranked{c, seen[c.IP]}
-		seen[c.IP]++
+		all[i] = ranked{i, seen[address(c)]}
+		seen[address(c)]++
 	}
-	slices.SortFunc(all, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.Cid, a.Cid)) })
-	var closed []*server.ConnInfo
-	for _, c := range all[:max(len(all)-limit, 0)] {
-		closed = append(closed, c.ConnInfo)
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(b.rank, a.rank), cmp.Compare(b.index, a.index))
+	})
+	var closed []T
+	for _, r := range all[:max(len(all)-limit, 0)] {
+		closed = append(closed, connections[r.index])
 	}
 	return closed
 }

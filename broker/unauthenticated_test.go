@@ -69,7 +69,7 @@ func TestExcess(t *testing.T) {
 	for limit, want := range map[int][]uint64{6: nil, 9: nil, 5: {4}, 4: {4, 2}, 3: {4, 2, 5}, 0: {4, 2, 5, 3, 1, 0}} {
 		t.Run(fmt.Sprint(limit), func(t *testing.T) {
 			var have []uint64
-			for _, c := range excess(slices.Clone(all), limit) {
+			for _, c := range excess(all, limit, func(c *server.ConnInfo) string { return c.IP }) {
 				have = append(have, c.Cid)
 			}
 			if !slices.Equal(have, want) {

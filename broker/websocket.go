@@ -100,6 +100,6 @@ func (b *Broker) websocketOptions(options *server.Options) {
 		options.Websocket.AllowedOrigins = []string{noOrigin}
 	}
 	if b.cfg.websocketTLS() {
-		options.Websocket.TLSConfig = b.certs.websocketConfig(b.auth.sockets.add)
+		options.Websocket.TLSConfig = b.certs.websocketConfig(b.auth.sockets.addWebSocket)
 	}
 }

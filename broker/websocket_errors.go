@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -21,23 +22,25 @@ const (
 // certificateReasons are the reasons for which certificates.verify ends a handshake.
 var certificateReasons = []error{choria.ErrExpired, choria.ErrRevoked, choria.ErrUntrusted, choria.ErrLimit}
 
-// websocketError reads a line of the server, and returns the address of a connection over WebSocket and why its
-// handshake failed; nil: the line reports no such failure. The texts are those of crypto/tls and of
-// certificates.verify, which begin with their reasons; what a client chose is only later in them.
-func websocketError(line string) (address string, err error) {
+// websocketError reads a line of the server; ok reports whether it says that the handshake of a connection over
+// WebSocket failed. If so it returns its address, and why; nil: the broker itself closed it, and has counted that. The
+// texts are those of crypto/tls and of certificates.verify, which begin with their reasons; what a client chose is only
+// later in them.
+func websocketError(line string) (address string, ok bool, err error) {
 	if rest, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), websocketTLS); ok {
 		address, text, _ := strings.Cut(rest, ": ")
+		if strings.HasSuffix(text, net.ErrClosed.Error()) {
+			return address, true, nil
+		}
 		for _, reason := range certificateReasons {
 			if detail, ok := strings.CutPrefix(text, reason.Error()); ok {
-				return address, fmt.Errorf("%w%s", reason, detail)
+				return address, true, fmt.Errorf("%w%s", reason, detail)
 			}
 		}
-		return address, fmt.Errorf("%w: %s", errHandshake, text)
+		return address, true, fmt.Errorf("%w: %s", errHandshake, text)
 	}
-	if address, text, ok := strings.Cut(line, websocketHandshake); ok {
-		return address, fmt.Errorf("%w: WebSocket: %s", errHandshake, text)
-	}
-	return "", nil
+	address, text, ok := strings.Cut(line, websocketHandshake)
+	return address, ok, fmt.Errorf("%w: WebSocket: %s", errHandshake, text)
 }
 
 // isCertificateReason reports whether certificates.verify ended a handshake with the error.

@@ -21,10 +21,19 @@ func TestWebsocketError_ReadsAddressAndReason(t *testing.T) {
 			"192.0.2.7:1", errHandshake, "handshake: remote error: tls: untrusted: x"},
 		"192.0.2.7:40112 - websocket handshake error: origin not allowed: not in the allowed list": {
 			"192.0.2.7:40112", errHandshake, "handshake: WebSocket: origin not allowed: not in the allowed list"},
+		"websocket: TLS handshake error from 192.0.2.7:1: read tcp 1->2: use of closed network connection\n": {
+			"192.0.2.7:1", nil, ""},
 		`192.0.2.7:40112 - wid:3 - "v1:go:x" - Authorization Violation`: {},
 		"websocket: Accept error: too many open files":                  {},
 	} {
-		address, err := websocketError(line)
+		address, ok, err := websocketError(line)
+		if ok != (want.address != "") {
+			t.Errorf("%q: %v", line, ok)
+			continue
+		}
+		if !ok {
+			continue
+		}
 		if address != want.address || !errors.Is(err, want.reason) || err != nil && err.Error() != want.text {
 			t.Errorf("%q: %q, %v", line, address, err)
 		}

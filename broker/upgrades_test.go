@@ -1,0 +1,146 @@
+package broker
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats.go"
+)
+
+// shakeHands opens a TLS connection to the port for WebSocket, and sends nothing over it.
+func (s *site) shakeHands(t *testing.T) *tls.Conn {
+	t.Helper()
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.websocketURL(), "wss://"),
+		&tls.Config{RootCAs: s.ca.Pool(), MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(wait.Limit))
+	return conn
+}
+
+// upgrade is a request for WebSocket.
+const upgrade = "GET / HTTP/1.1\r\nHost: broker.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+
+// TestUpgrades_AreLimited opens connections that send no request, and some that send one and nothing more.
+func TestUpgrades_AreLimited(t *testing.T) {
+	s := openListeners(t, func(c *Config) { c.MaxUnauthenticated = 10 })
+	node := mustDial(t, s, dialers["websocket"], s.certificate("web1"))
+	var all []*tls.Conn
+	for i := range 40 {
+		conn := s.shakeHands(t)
+		if i%4 == 0 {
+			_, _ = io.WriteString(conn, upgrade)
+		}
+		all = append(all, conn)
+	}
+	wait.Eventually(t, func() error {
+		if have := s.broker.auth.refusals.snapshot(); have["max-unauthenticated"] != 30 || have["handshake"] != 0 {
+			return fmt.Errorf("counted %v", have)
+		}
+		if have := len(s.broker.auth.sockets.upgrades()); have != 10 {
+			return fmt.Errorf("%d are open", have)
+		}
+		return nil
+	})
+	if _, err := all[39].Read(make([]byte, 1)); err == nil {
+		t.Error("the newest is open")
+	}
+	if node.ended() {
+		t.Error("the node was disconnected")
+	}
+	mustDial(t, s, dialers["websocket"], s.certificate("web2"))
+}
+
+func TestUpgrades_EndWhenTheyTakeTooLong(t *testing.T) {
+	var ahead atomic.Int64
+	s := openSiteWith(t, func(_ *site, c *Config, o *Options) {
+		withListeners(c, nil)
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	node := mustDial(t, s, dialers["websocket"], s.certificate("web1"))
+	conn := s.shakeHands(t)
+	want := s.broker.auth.refusals.snapshot()
+	want["timeout"]++
+	ahead.Store(int64(maxUpgradeTime + time.Minute))
+	s.wantRefused(t, want, "timeout")
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is open")
+	}
+	if node.ended() {
+		t.Error("the node was disconnected")
+	}
+}
+
+func TestUpgrades_EndWhenTheySendTooMuch(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux tells how many bytes have arrived")
+	}
+	s := openListeners(t, nil)
+	conn := s.shakeHands(t)
+	want := s.broker.auth.refusals.snapshot()
+	want["limit"]++
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nX: ")
+	_, _ = conn.Write([]byte(strings.Repeat("x", 2*maxUpgradeBytes)))
+	s.wantRefused(t, want, "limit")
+}
+
+// TestUpgrades_OfLongTokensFit presents two tokens of almost the longest control line, and a chain of certificates.
+func TestUpgrades_OfLongTokensFit(t *testing.T) {
+	s := openListeners(t, nil)
+	long := nats.Token(strings.Repeat("x", 12<<10))
+	s.mustRefuseOver(t, dialers["websocket"], "untrusted", s.certificate("web1"), long)
+}
+
+func TestUpgrades_BadRequestsAreCounted(t *testing.T) {
+	s := openListeners(t, nil)
+	for name, request := range map[string]string{
+		"not an upgrade": "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"MQTT":           strings.Replace(upgrade, "GET /", "GET /mqtt", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := s.broker.auth.refusals.snapshot()
+			want["handshake"]++
+			conn := s.shakeHands(t)
+			_, _ = io.WriteString(conn, request)
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil || answer.StatusCode < http.StatusBadRequest {
+				t.Errorf("have %v, %v", answer, err)
+			}
+			s.wantRefused(t, want, "handshake")
+		})
+	}
+}
+
+// TestWebSocket_ClosesTheSocketOfASlowReader has a node over WebSocket that reads nothing.
+func TestWebSocket_ClosesTheSocketOfASlowReader(t *testing.T) {
+	s := openSiteWith(t, func(_ *site, c *Config, o *Options) {
+		withListeners(c, nil)
+		o.MaxBacklog = 512 << 20
+	})
+	conn, _ := s.deafNodeAt(t, s.websocketURL(), "slow")
+	s.send(t, "choria.node.slow", 80)
+	wait.Eventually(t, func() error {
+		if n := s.broker.auth.refusals.snapshot()["max-backlog"]; n != 1 {
+			return fmt.Errorf("%d connections were ended", n)
+		}
+		return nil
+	})
+	_ = conn.SetReadDeadline(time.Now().Add(soon))
+	if _, err := io.Copy(io.Discard, conn.TCPConn); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the socket is not closed: %v", err)
+	}
+}
