@@ -177,8 +177,9 @@ func (s *Stream) Validate(check *config.Check) {
 		check.Problem("servers", "no server is set, but user, password or credentials are; name the servers, or remove these")
 	}
 	for _, server := range s.Servers {
-		if u, err := url.Parse(withScheme(server)); err != nil || u.Port() == "" || u.Hostname() == "" {
-			check.Problem("servers", "%q is not a valid address; write host:port or nats://host:port", server)
+		u, err := url.Parse(withScheme(server))
+		if err != nil || u.Hostname() == "" || u.Port() == "" && u.Scheme != "wss" {
+			check.Problem("servers", "%q is not a valid address; write host:port, nats://host:port or wss://host", server)
 		}
 	}
 	if _, err := os.Stat(s.Credentials); s.Credentials != "" && err != nil {

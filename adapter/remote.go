@@ -7,9 +7,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/muster-appliance/muster/internal/puback"
 	"github.com/nats-io/nats.go"
 )
+
+// dialTimeout is how long each step may take until there is a connection to stream.servers.
+const dialTimeout = 2 * time.Second
 
 // writeTimeout is how long a publish may hang in a connection whose other end has stopped reading.
 const writeTimeout = 2 * time.Second
@@ -61,6 +65,7 @@ func (a *Adapter) remoteOptions() []nats.Option {
 		nats.ReconnectJitter(500*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(),
+		nats.SetCustomDialer(&dial.Dialer{Timeout: dialTimeout}),
 		nats.FlusherTimeout(writeTimeout),
 		nats.ReconnectHandler(func(*nats.Conn) { a.connStats.reconnections.Add(1) }),
 		nats.ConnectHandler(func(*nats.Conn) {

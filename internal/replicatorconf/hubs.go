@@ -137,9 +137,13 @@ func (t *translation) servers(h *hub) (servers []string, l login) {
 			servers = append(servers, "tls://"+u.Host)
 		case scheme == "nats":
 			servers = append(servers, "nats://"+u.Host)
+		case scheme == "wss" || scheme == "ws" && encrypted:
+			servers = append(servers, "wss://"+u.Host+u.EscapedPath())
+		case scheme == "ws":
+			servers = append(servers, "ws://"+u.Host+u.EscapedPath())
 		default:
 			t.remark(h.remark(translate.Caution, fmt.Sprintf("%s is not supported; write tls:// and the port of the hub "+
-				"for NATS clients in servers", translate.Printable(scheme+"://"))))
+				"for NATS clients in servers, or wss:// and its port for WebSocket", translate.Printable(scheme+"://"))))
 		}
 		password, _ := u.User.Password()
 		l.user, l.password = cmp.Or(l.user, u.User.Username()), cmp.Or(l.password, password)

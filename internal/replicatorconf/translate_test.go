@@ -93,13 +93,16 @@ func TestTranslate_Targets(t *testing.T) {
 		want   []string // lines of the output
 		remark string
 	}{
-		"address":     {"hub:4222", nil, []string{`servers = ["nats://hub:4222"]`}, "neither a certificate nor a token"},
-		"several":     {"nats://a:1,tls://b:2 , c", nil, []string{`servers = ["nats://a:1", "tls://b:2", "nats://c"]`}, ""},
-		"user":        {"nats://u:p%21@a", nil, []string{`user = "u"`, `password = "p!"  # better: "file:PATH"`}, ""},
-		"credentials": {"nats://a?credentials=/c.creds", nil, []string{`credentials = "/c.creds"`}, ""},
-		"nkey":        {"nats://a?jwt=/j&nkey=/n", nil, nil, "the options jwt and nkey are not supported"},
-		"websocket":   {"wss://a:443", nil, []string{`enabled = false  # name a server first`}, "wss:// is not supported"},
-		"not a URL":   {"nats://%zz", nil, []string{`servers = []`}, "is not a URL"},
+		"address":            {"hub:4222", nil, []string{`servers = ["nats://hub:4222"]`}, "neither a certificate nor a token"},
+		"several":            {"nats://a:1,tls://b:2 , c", nil, []string{`servers = ["nats://a:1", "tls://b:2", "nats://c"]`}, ""},
+		"user":               {"nats://u:p%21@a", nil, []string{`user = "u"`, `password = "p!"  # better: "file:PATH"`}, ""},
+		"credentials":        {"nats://a?credentials=/c.creds", nil, []string{`credentials = "/c.creds"`}, ""},
+		"nkey":               {"nats://a?jwt=/j&nkey=/n", nil, nil, "the options jwt and nkey are not supported"},
+		"WebSocket":          {"wss://a:443/n%2F,wss://b", nil, []string{`servers = ["wss://a:443/n%2F", "wss://b"]`}, ""},
+		"without TLS":        {"ws://a:80", nil, []string{`servers = ["ws://a:80"]`}, ""},
+		"WebSocket with TLS": {"ws://a:80", []string{"target_tls: {ca: /ca}"}, []string{`servers = ["wss://a:80"]`}, ""},
+		"another scheme":     {"http://a", nil, []string{`enabled = false  # name a server first`}, "http:// is not supported"},
+		"not a URL":          {"nats://%zz", nil, []string{`servers = []`}, "is not a URL"},
 		"tls": {"nats://a", []string{"target_tls: {ca: /ca, cert: /c, key: /k}", "tls: {ca: /other}"},
 			[]string{`servers = ["tls://a"]`, "[forward.hub.tls]", `cert = "/c"`, `key = "/k"`, `ca = "/ca"`}, ""},
 		"token": {"nats://a", []string{"target_choria: {seed_file: /s, jwt_file: /j}"},
