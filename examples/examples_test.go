@@ -22,6 +22,7 @@ import (
 	"github.com/muster-appliance/muster/internal/cli"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/muster-appliance/muster/internal/testkit"
+	"github.com/muster-appliance/muster/internal/testkit/proxy"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -101,6 +102,9 @@ func start(t *testing.T, site *enroll.Site, text string) *appliance.Appliance {
 	}
 	cfg.DataDir = t.TempDir()
 	cfg.Broker.Listen = "127.0.0.1:0"
+	if cfg.Broker.WebSocket.Listen != "" {
+		cfg.Broker.WebSocket.Listen = "127.0.0.1:0"
+	}
 	cfg.Console.Listen = "127.0.0.1:0"
 	return testkit.Open(t, cfg)
 }
@@ -205,6 +209,32 @@ func TestEdge_HubGetsWhatNodesRegister(t *testing.T) {
 	hub := start(t, site, read(t, "edge", "hub.toml"))
 	a := start(t, &enroll.Site{Dir: edgeDir},
 		strings.Replace(read(t, "edge", "edge.toml"), broker+":4222", hub.BrokerAddress(), 1))
+	registerAt(t, a, hub, site, name, nodeDir)
+}
+
+func TestEdge_OverWebSocketThroughAProxy(t *testing.T) {
+	const name = "web1.ams.example.net"
+	site := newSite(t, false)
+	edgeDir, nodeDir := enrollEdge(t, site), enrollNode(t, site, name)
+	hub := start(t, site, strings.NewReplacer("# [broker.websocket]", "[broker.websocket]",
+		"# listen = ", "listen = ").Replace(read(t, "edge", "hub.toml")))
+	p := proxy.New(proxy.Options{User: "edge", Password: "secret"})
+	t.Cleanup(p.Close)
+	url := "http://edge:secret@" + p.Address() + "\n"
+	if err := os.WriteFile(filepath.Join(edgeDir, "proxy"), []byte(url), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := start(t, &enroll.Site{Dir: edgeDir}, strings.Replace(read(t, "edge", "edge-wss.toml"),
+		"wss://"+broker+":443", hub.Listeners()["websocket"], 1))
+	registerAt(t, a, hub, site, name, nodeDir)
+	if len(p.Targets()) == 0 {
+		t.Error("nothing went through the proxy")
+	}
+}
+
+// registerAt lets a node register at an edge, and waits until its hub has the registration.
+func registerAt(t *testing.T, a, hub *appliance.Appliance, site *enroll.Site, name, nodeDir string) {
+	t.Helper()
 	register(t, testkit.Connect(t, a, certificateOf(t, nodeDir), choriaOptions), name, nodeDir)
 	js, err := jetstream.New(testkit.Connect(t, hub, nats.RootCAs(site.Files().CA),
 		nats.Token(strings.TrimSpace(read(t, hub.DataDir(), "admin.token")))))
