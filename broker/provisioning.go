@@ -128,7 +128,8 @@ func provisioningAccount(nodes *server.Account) (*server.Account, error) {
 			return nil, fmt.Errorf("import %s into the account of the provisioner: %w", subject, err)
 		}
 	}
-	return provisioning, nil
+	// The appliance answers in place of JetStream, and must know which connection asks: see mapChecked.
+	return provisioning, provisioning.SetServiceImportSharing(nodes, electionInfo, true)
 }
 
 // provisioningEvents are the lifecycle events that a server in provisioning mode publishes.
@@ -151,16 +152,17 @@ func provisioningNode(name string) *server.Permissions {
 	return s.permissions()
 }
 
-// provisionerPermissions returns what the provisioner may do: find nodes in provisioning, send them requests, and be
-// elected.
-func provisionerPermissions() *server.Permissions {
+// provisionerPermissions returns what the provisioner may do: find nodes in provisioning, send them requests, read
+// replies in its inbox, and be elected.
+func provisionerPermissions(inbox []string) *server.Permissions {
 	var s subjects
 	for _, agent := range provisioningAgents {
 		s.allowPublish("provisioning.broadcast.agent." + agent)
 	}
 	s.allowPublish("provisioning.node.>", "choria.lifecycle.event.startup.provisioner")
 	s.allowPublish(importedInfo, electionKey, importedKey)
-	s.allowSubscribe("provisioning.reply.>", "choria.lifecycle.event.startup."+modeComponent)
+	s.allowSubscribe(inbox...)
+	s.allowSubscribe("choria.lifecycle.event.startup." + modeComponent)
 	return s.permissions()
 }
 
@@ -197,7 +199,7 @@ func (a *authenticator) admitProvisioner(c *connectionAttempt) (admission, error
 	if !equalSecret(c.password, a.cfg.Provisioning.ClientPassword) {
 		return admission{}, errWrongPassword
 	}
-	name := provisioner
+	name, inbox := provisioner, []string{"provisioning.reply.>"}
 	switch {
 	case len(a.cfg.Issuers) == 0 && c.cert == nil:
 		return admission{}, fmt.Errorf("%w: the provisioner has no certificate", errNoCredentials)
@@ -209,9 +211,9 @@ func (a *authenticator) admitProvisioner(c *connectionAttempt) (admission, error
 		if claims.Purpose != choria.PurposeClient || !claims.Permissions["provisioner"] {
 			return admission{}, fmt.Errorf("%w: the token of %s does not allow provisioning", choria.ErrUntrusted, claims.Name())
 		}
-		name = claims.CallerID
+		name, inbox = claims.CallerID, hashedInbox(ProvisioningAccount, claims.CallerID)
 	}
-	as, err := a.admitClient(c, provisionerPermissions(), name)
+	as, err := a.admitClient(c, provisionerPermissions(inbox), name)
 	as.account, as.role = ProvisioningAccount, RoleProvisioner
 	return as, err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ import (
 
 // provisioningPassword is that of the provisioner of a site.
 const provisioningPassword = "open sesame"
+
+// inboxOfProvisioner is the prefix of the inboxes of the provisioner choria=prov.
+var inboxOfProvisioner = strings.TrimSuffix(hashedInbox("provisioning", "choria=prov")[0], ".>")
 
 // openProvisioning runs a site at which nodes are provisioned, and a second subscriber in the account of the
 // provisioner, which may do everything. edit may be nil.
@@ -59,7 +63,7 @@ func (s *site) unprovisioned(name string) []nats.Option {
 // provisioner returns the options of the provisioner.
 func (s *site) provisioner() []nats.Option {
 	user := nats.UserInfo(provisioner, provisioningPassword)
-	return s.withToken(s.client("choria=prov", "provisioner"), user, nats.CustomInboxPrefix("provisioning.reply.prov"))
+	return s.withToken(s.client("choria=prov", "provisioner"), user, nats.CustomInboxPrefix(inboxOfProvisioner))
 }
 
 func TestProvisioning_Admits(t *testing.T) {
@@ -197,8 +201,8 @@ func TestProvisioning_Permissions(t *testing.T) {
 	publish := map[*peer][]string{node: {
 		"choria.lifecycle.event.startup.provision_mode_server", "choria.lifecycle.event.alive.provision_mode_server",
 		"choria.lifecycle.event.shutdown.provision_mode_server", "choria.lifecycle.event.upgraded.provision_mode_server",
-		"choria.lifecycle.event.provisioned.provision_mode_server", "provisioning.reply.x.1",
-		"provisioning.registration.data",
+		"choria.lifecycle.event.provisioned.provision_mode_server", "provisioning.registration.data",
+		inboxOfProvisioner + ".1", "provisioning.reply.x.1",
 	}, prov: {
 		"provisioning.broadcast.agent.discovery", "provisioning.broadcast.agent.rpcutil",
 		"provisioning.broadcast.agent.choria_util", "provisioning.broadcast.agent.choria_provision",
@@ -208,7 +212,7 @@ func TestProvisioning_Permissions(t *testing.T) {
 		"provisioning.broadcast.agent.discovery", "provisioning.broadcast.agent.rpcutil",
 		"provisioning.broadcast.agent.choria_util", "provisioning.broadcast.agent.choria_provision",
 		"provisioning.node.new1.example.net",
-	}, prov: {"provisioning.reply.x.1", "choria.lifecycle.event.startup.provision_mode_server"}}
+	}, prov: {inboxOfProvisioner + ".1", "choria.lifecycle.event.startup.provision_mode_server"}}
 	others := []string{
 		"choria.lifecycle.event.startup.server", "choria.lifecycle.event.shutdown.server",
 		"choria.lifecycle.event.governor.x",
@@ -230,7 +234,7 @@ func TestProvisioning_Permissions(t *testing.T) {
 				if strings.HasPrefix(subject, "$") { // only the server publishes there
 					continue
 				}
-				may = slices.Contains(subscribe[p], subject) || p == prov && strings.HasPrefix(subject, "provisioning.reply.")
+				may = slices.Contains(subscribe[p], subject)
 				if got, denied := p.reads(subject, subject); got != may || denied == may {
 					t.Errorf("subscribe %s: got %t, denied %t, want %t", subject, got, denied, may)
 				}
@@ -272,7 +276,7 @@ func TestProvisioning_StaysInItsAccount(t *testing.T) {
 	for _, p := range []struct {
 		*peer
 		subjects []string
-	}{{node, provisioningNode("new1").Publish.Allow}, {prov, provisionerPermissions().Publish.Allow}} {
+	}{{node, provisioningNode("new1").Publish.Allow}, {prov, provisionerPermissions(nil).Publish.Allow}} {
 		for _, subject := range p.subjects {
 			subject = strings.ReplaceAll(subject, ">", "x")
 			if err := p.nc.Publish(subject, []byte("tried")); err != nil {
@@ -302,4 +306,31 @@ func TestProvisioning_StaysInItsAccount(t *testing.T) {
 			t.Errorf("%s arrived in the account of the nodes", m.Subject)
 		}
 	}
+}
+
+// TestProvisioning_EndsWithItsToken moves the clock past the end of a provisioning token.
+func TestProvisioning_EndsWithItsToken(t *testing.T) {
+	var ahead atomic.Int64
+	s := openSiteWith(t, func(_ *site, c *Config, o *Options) {
+		c.Provisioning.ClientPassword = provisioningPassword
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	closed := make(chan struct{})
+	nc, err := s.connect(append(s.unprovisioned("new1"), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	ahead.Store(int64(2 * time.Hour))
+	select {
+	case <-closed:
+	case <-time.After(wait.Limit):
+		t.Fatal("the connection is open")
+	}
+	wait.Eventually(t, func() error {
+		if n := s.broker.auth.refusals.snapshot()["expired"]; n != 1 {
+			return fmt.Errorf("counted %d", n)
+		}
+		return nil
+	})
 }

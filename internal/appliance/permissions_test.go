@@ -87,6 +87,8 @@ domain = "hub"
 [broker.sites]
 ams = "edge1.example.net"
 bru = "edge2.example.net"
+[broker.provisioning]
+client_password = "sesame"
 [broker.roles]
 admin = ["root.*"]
 compatible = ["old*"]

@@ -115,6 +115,7 @@ func (a *Appliance) openPrivateStreams(ctx context.Context) error {
 		Streams:       a.cfg.privateStreams(outputs),
 		Declared:      a.cfg.DeclaredStreams().StreamNames(),
 		Account:       broker.Account,
+		Others:        []string{broker.ProvisioningAccount},
 		MaxPayload:    a.cfg.Broker.MaxPayload,
 		ConnectSystem: a.broker.ConnectSystem,
 		DialSystem:    a.broker.DialSystem,

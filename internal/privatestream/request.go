@@ -3,6 +3,7 @@ package privatestream
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/subject"
@@ -12,7 +13,8 @@ import (
 // makes them send. With an empty answer, for example, a node could delete a stream. So what no client has
 // sent is ignored, and what an answer of the appliance itself may cause: it is sent over another account.
 func (s *Service) answer(m inproc.Message) {
-	if m.Peer.Kind != inproc.KindClient || m.Peer.Account != s.opts.Account {
+	answered := m.Peer.Account == s.opts.Account || slices.Contains(s.opts.Others, m.Peer.Account)
+	if m.Peer.Kind != inproc.KindClient || !answered {
 		s.opts.Log.Debug("request ignored", "subject", m.Subject)
 		return
 	}

@@ -54,6 +54,7 @@ type Options struct {
 	Streams    []string // names of private streams
 	Declared   []string // names of all declared streams
 	Account    string   // name of the account with the streams
+	Others     []string // names of other accounts whose requests are answered; the broker limits which these are
 	MaxPayload int64    // bytes of the largest answer
 
 	// DialSystem opens an internal connection to the system account, which receives the requests.
