@@ -46,15 +46,15 @@ func acceptLeafnode(c *Config, allowed Crossing) {
 	c.Leafnodes.Peers = map[string]Crossing{leafName: allowed}
 }
 
-// openLeaf runs a site that connects to another one as leafName, for what is allowed. Both have one CA.
-func openLeaf(t *testing.T, to *site, allowed Crossing, edit func(*Config, *LeafRemote)) *site {
+// openLeaf runs a site that connects to another one under a name, for what is allowed. Both have one CA.
+func openLeaf(t *testing.T, to *site, name string, allowed Crossing, edit func(*Config, *LeafRemote)) *site {
 	t.Helper()
 	return openSiteWith(t, func(s *site, c *Config, o *Options) {
 		dir := t.TempDir()
 		s.ca = to.ca
-		s.ca.Files(dir, nil, leafName)
+		s.ca.Files(dir, nil, name)
 		c.TLS = filesIn(dir)
-		o.Name = "leaf.test"
+		o.Name = name
 		r := newLeafRemote("hub")
 		r.URLs, r.Allow = []string{"tls://" + to.broker.leafAddress()}, allowed
 		c.Leafnodes.Remotes = map[string]*LeafRemote{"hub": r}

@@ -93,14 +93,19 @@ func (l *Leafnodes) Validate(check *config.Check) {
 				"write the name in its certificate, or the identity in its token", name)
 		}
 	}
-	switch {
-	case l.Listen == "" && len(l.Peers) > 0:
+	if l.Listen == "" && len(l.Peers) > 0 {
 		check.Problem("listen", `not set, but leaf nodes are named in peers; set it to an address such as "0.0.0.0:7422", `+
 			"or remove peers")
-	case l.Listen != "" && len(l.Peers) == 0:
-		check.Problem("peers", "no leaf node is named, so every one would be refused; "+
-			`name them, such as "collector1.ams.example.net" = "nodes"`)
 	}
+}
+
+// leafWarnings returns a sentence for a port to which no leaf node may connect.
+func (c *Config) leafWarnings() []string {
+	if c.Leafnodes.Listen == "" || len(c.Leafnodes.Peers) > 0 {
+		return nil
+	}
+	return []string{"broker.leafnodes.listen is set, but no leaf node is named in broker.leafnodes.peers, so every one " +
+		`is refused; name them, such as "collector1.ams.example.net" = "nodes"`}
 }
 
 // enabled reports whether there are links, accepted or made.

@@ -112,7 +112,7 @@ func TestLeafnodes_CrossOnlyWhatIsAllowed(t *testing.T) {
 		t.Run(string(c.hub+" "+c.leaf), func(t *testing.T) {
 			t.Parallel()
 			hub := openAccepting(t, c.hub)
-			leaf := openLeaf(t, hub, c.leaf, nil)
+			leaf := openLeaf(t, hub, leafName, c.leaf, nil)
 			waitLinked(t, hub, leaf)
 			atHub, err := hub.broker.Connect("test")
 			if err != nil {

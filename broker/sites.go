@@ -57,4 +57,4 @@ func (c *Config) siteWarnings() (warnings []string) {
 }
 
 // Warnings returns a sentence for each setting that is valid but probably a mistake.
-func (c *Config) Warnings() []string { return c.siteWarnings() }
+func (c *Config) Warnings() []string { return append(c.siteWarnings(), c.leafWarnings()...) }

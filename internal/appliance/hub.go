@@ -53,11 +53,12 @@ func (c *Config) checkSites(check *config.Check) {
 	}
 }
 
-// siteWarnings returns a sentence for each stream without which what edges forward is not stored, or may be stored
-// twice.
+// siteWarnings returns a sentence for each setting of [broker] that is probably a mistake, and for each stream without
+// which what edges forward is not stored, or may be stored twice.
 func (c *Config) siteWarnings() (warnings []string) {
+	warnings = c.Broker.Warnings()
 	if !c.isHub() {
-		return nil
+		return warnings
 	}
 	declared := c.DeclaredStreams()
 	for _, forwarded := range jsconfig.Forwarded() {
@@ -73,5 +74,5 @@ func (c *Config) siteWarnings() (warnings []string) {
 				"an edge cannot ask what arrived, and messages may be stored twice after a cut; set it to true", name))
 		}
 	}
-	return append(warnings, c.Broker.Warnings()...)
+	return warnings
 }
