@@ -43,7 +43,7 @@ func TestSiteMetrics_AreThoseOfTheSitesThatForward(t *testing.T) {
 		SiteStatus{Site: "hub", Home: true, State: SiteUp, AsOf: now, Nodes: map[State]int{Up: 9}},
 		SiteStatus{
 			Site: "ams", State: SiteUp, AsOf: now.Add(-12 * time.Second), LagMessages: 7, LagSeconds: 1.5, Corrections: 3,
-			Nodes: map[State]int{Up: 5, Late: 1, Down: 2, Stopped: 4, Connected: 8},
+			Nodes: map[State]int{Up: 5, Late: 1, Down: 2, Stopped: 4, Connected: 8, Provisioning: 6},
 		},
 		SiteStatus{Site: "fra", State: SiteDown, AsOf: now.Add(-time.Hour)},
 		SiteStatus{Site: "sin", State: SiteWaiting},
@@ -51,13 +51,14 @@ func TestSiteMetrics_AreThoseOfTheSitesThatForward(t *testing.T) {
 	want := map[string]float64{
 		"up ams": 1, "up fra": 0, "up sin": 0,
 		"nodes ams up": 5, "nodes ams late": 1, "nodes ams down": 2, "nodes ams stopped": 4,
+		"nodes ams provisioning":    6,
 		"heartbeat_age_seconds ams": 12, "heartbeat_age_seconds fra": 3600, // sin has had none
 		"lag_messages ams": 7, "lag_messages fra": 0, "lag_messages sin": 0,
 		"lag_seconds ams": 1.5, "lag_seconds fra": 0, "lag_seconds sin": 0,
 		"corrections_total ams": 3, "corrections_total fra": 0, "corrections_total sin": 0,
 	}
 	for _, site := range []string{"fra", "sin"} {
-		for _, state := range []string{"up", "late", "down", "stopped"} {
+		for _, state := range []string{"up", "late", "down", "stopped", "provisioning"} {
 			want["nodes "+site+" "+state] = 0
 		}
 	}

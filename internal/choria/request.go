@@ -51,13 +51,13 @@ var emptyFilter = requestFilter{
 // transportHeadersV1 are the headers of the transport layer. Each hop is the server that a
 // process received the message from, the process, and the server that it published to.
 type transportHeadersV1 struct {
-	ReplyTo string      `json:"reply-to,omitempty"`
+	ReplyTo string      `json:"reply-to"`
 	Sender  string      `json:"mc_sender"`
 	SeenBy  [][3]string `json:"seen-by"`
 }
 
 type transportHeadersV2 struct {
-	Reply  string      `json:"reply"`
+	Reply  string      `json:"reply,omitempty"`
 	Sender string      `json:"sender"`
 	Trace  [][3]string `json:"trace"`
 }
@@ -66,7 +66,15 @@ type transportHeadersV2 struct {
 // PEM text of the key's certificate. If key is nil, the request is unsigned, like the
 // registration of a node without a certificate.
 func (r Request) EncodeV1(key *rsa.PrivateKey, certificate string) ([]byte, error) {
-	request, err := r.layerV1(&emptyFilter)
+	ttl, seconds := int64(r.TTL/time.Second), r.Time.Unix()
+	request, err := json.Marshal(requestLayerV1{
+		Protocol: requestV1,
+		Message:  string(r.Body),
+		Envelope: &requestEnvelopeV1{
+			ID: &r.ID, Sender: &r.Sender, Caller: &r.Caller, Collective: &r.Collective, Agent: &r.Agent,
+			TTL: &ttl, Time: &seconds, Filter: &emptyFilter,
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,27 +95,20 @@ func (r Request) EncodeV1(key *rsa.PrivateKey, certificate string) ([]byte, erro
 	}, transportHeadersV1{ReplyTo: "dev.null", Sender: r.Sender, SeenBy: r.hops()})
 }
 
-// layerV1 returns the inner layer of the request in protocol 1.
-func (r Request) layerV1(filter *requestFilter) ([]byte, error) {
-	ttl, seconds := int64(r.TTL/time.Second), r.Time.Unix()
-	return json.Marshal(requestLayerV1{
-		Protocol: requestV1,
-		Message:  string(r.Body),
-		Envelope: &requestEnvelopeV1{
-			ID: &r.ID, Sender: &r.Sender, Caller: &r.Caller, Collective: &r.Collective, Agent: &r.Agent,
-			TTL: &ttl, Time: &seconds, Filter: filter,
-		},
-	})
-}
-
 // EncodeV2 encodes the request in protocol 2 and signs it with the key that belongs to the
 // token. If key is nil, the request is unsigned. Choria's schema requires a token all the same.
 func (r Request) EncodeV2(key ed25519.PrivateKey, token string) ([]byte, error) {
+	return r.encodeV2(&emptyFilter, "dev.null", key, token)
+}
+
+func (r Request) encodeV2(
+	filter *requestFilter, replyTo string, key ed25519.PrivateKey, token string,
+) ([]byte, error) {
 	request, err := json.Marshal(requestLayerV2{
 		Protocol: requestV2,
 		Message:  base64.StdEncoding.EncodeToString(r.Body),
 		ID:       r.ID, Sender: r.Sender, Caller: r.Caller, Collective: r.Collective, Agent: r.Agent,
-		TTL: int64(r.TTL / time.Second), Time: r.Time.UnixNano(), Filter: &emptyFilter,
+		TTL: int64(r.TTL / time.Second), Time: r.Time.UnixNano(), Filter: filter,
 	})
 	if err != nil {
 		return nil, err
@@ -121,7 +122,7 @@ func (r Request) EncodeV2(key ed25519.PrivateKey, token string) ([]byte, error) 
 		Request:   base64.StdEncoding.EncodeToString(request),
 		Signature: base64.StdEncoding.EncodeToString(signature),
 		Caller:    token,
-	}, transportHeadersV2{Reply: "dev.null", Sender: r.Sender, Trace: r.hops()})
+	}, transportHeadersV2{Reply: replyTo, Sender: r.Sender, Trace: r.hops()})
 }
 
 func (r Request) hops() [][3]string {

@@ -1,6 +1,7 @@
 package choria
 
 import (
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -30,9 +31,9 @@ type rpcBody struct {
 	Data   json.RawMessage `json:"data"`
 }
 
-// EncodeUnsignedRPC encodes a request to run an action of r.Agent, in protocol 1 and unsigned, as Choria's clients send
-// it to nodes in provisioning mode. data are the arguments. r.Body is not used.
-func (r Request) EncodeUnsignedRPC(action, replyTo string, data any) ([]byte, error) {
+// EncodeRPC encodes a request to run an action of r.Agent in protocol 2, and signs it with the key that belongs to the
+// token of a client. data are the arguments. r.Body is not used.
+func (r Request) EncodeRPC(action, replyTo string, data any, key ed25519.PrivateKey, token string) ([]byte, error) {
 	arguments, err := json.Marshal(data)
 	if err != nil {
 		return nil, err
@@ -42,23 +43,17 @@ func (r Request) EncodeUnsignedRPC(action, replyTo string, data any) ([]byte, er
 	}
 	filter := emptyFilter
 	filter.Agent = []string{r.Agent}
-	request, err := r.layerV1(&filter)
-	if err != nil {
-		return nil, err
-	}
-	return encodeTransport(transportV1, secureRequestLayerV1{
-		Protocol: secureRequestV1, Message: string(request), Signature: insecure, Certificate: insecure,
-	}, transportHeadersV1{ReplyTo: replyTo, Sender: r.Sender, SeenBy: r.hops()})
+	return r.encodeV2(&filter, replyTo, key, token)
 }
 
-// ParseRPCRequest parses a request of protocol 1. It verifies no signature.
+// ParseRPCRequest parses a request of protocol 2. It verifies no signature.
 func ParseRPCRequest(raw []byte) (*RPCRequest, error) {
 	m, err := parse(raw, parseRequestV1, parseRequestV2)
 	if err != nil {
 		return nil, err
 	}
 	var t struct {
-		Headers transportHeadersV1 `json:"headers"`
+		Headers transportHeadersV2 `json:"headers"`
 	}
 	if err := decodeJSON("transport", raw, &t); err != nil {
 		return nil, err
@@ -67,27 +62,29 @@ func ParseRPCRequest(raw []byte) (*RPCRequest, error) {
 	if err := decodeJSON("body", m.Body, &body); err != nil {
 		return nil, err
 	}
-	return &RPCRequest{Message: m, ReplyTo: t.Headers.ReplyTo, Action: body.Action, Data: body.Data}, nil
+	return &RPCRequest{Message: m, ReplyTo: t.Headers.Reply, Action: body.Action, Data: body.Data}, nil
 }
 
-// EncodeReply encodes the reply of a node that is connected to the broker at a URL, in protocol 1.
-func (r *RPCRequest) EncodeReply(reply RPCReply, node, broker string, now time.Time) ([]byte, error) {
+// EncodeReply encodes the reply of a node in protocol 2. It is not signed, as that of a node in provisioning mode.
+// server is the URL of the broker that the node is connected to.
+func (r *RPCRequest) EncodeReply(reply RPCReply, node, server string, now time.Time) ([]byte, error) {
 	reply.Action = r.Action
 	body, err := json.Marshal(reply)
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(replyLayerV1{
-		Protocol: replyV1, Message: string(body),
-		Envelope: &replyEnvelopeV1{ID: r.ID, Sender: node, Agent: r.Agent, Time: now.Unix()},
+	text, err := json.Marshal(replyLayerV2{
+		Protocol: replyV2, Message: base64.StdEncoding.EncodeToString(body),
+		ID: r.ID, Sender: node, Agent: r.Agent, Time: now.UnixNano(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	hash := sha256.Sum256(text)
-	return encodeTransport(transportV1, secureReplyLayerV1{
-		Protocol: secureReplyV1, Message: string(text), Hash: base64.StdEncoding.EncodeToString(hash[:]),
-	}, transportHeadersV1{Sender: node, SeenBy: [][3]string{{broker, node, broker}}})
+	return encodeTransport(transportV2, secureReplyLayerV2{
+		Protocol: secureReplyV2, Reply: base64.StdEncoding.EncodeToString(text),
+		Hash: base64.StdEncoding.EncodeToString(hash[:]),
+	}, transportHeadersV2{Sender: node, Trace: [][3]string{{server, node, server}}})
 }
 
 // ParseRPCReply parses a reply of either protocol.

@@ -113,16 +113,14 @@ type secureReplyLayerV1 struct {
 }
 
 type replyLayerV1 struct {
-	Protocol string           `json:"protocol"`
-	Message  string           `json:"message"`
-	Envelope *replyEnvelopeV1 `json:"envelope"`
-}
-
-type replyEnvelopeV1 struct {
-	ID     string `json:"requestid"`
-	Sender string `json:"senderid"`
-	Agent  string `json:"agent"`
-	Time   int64  `json:"time"` // Unix seconds
+	Protocol string `json:"protocol"`
+	Message  string `json:"message"`
+	Envelope *struct {
+		ID     string `json:"requestid"`
+		Sender string `json:"senderid"`
+		Agent  string `json:"agent"`
+		Time   int64  `json:"time"` // Unix seconds
+	} `json:"envelope"`
 }
 
 func parseReplyV1(text []byte, m *Message) error {

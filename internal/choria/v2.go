@@ -99,10 +99,10 @@ func (r *requestLayerV2) check() error {
 
 type secureReplyLayerV2 struct {
 	Protocol  string `json:"protocol"`
-	Reply     string `json:"reply"`     // base64 of the inner layer
-	Hash      string `json:"hash"`      // base64, SHA-256
-	Signature string `json:"signature"` // base64, ed25519; may be empty
-	Sender    string `json:"sender"`    // JWT
+	Reply     string `json:"reply"`               // base64 of the inner layer
+	Hash      string `json:"hash"`                // base64, SHA-256
+	Signature string `json:"signature,omitempty"` // base64, ed25519
+	Sender    string `json:"sender,omitempty"`    // JWT
 }
 
 type replyLayerV2 struct {

@@ -14,6 +14,7 @@ import (
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/enroll"
 	"github.com/nats-io/nats.go"
+	"github.com/segmentio/ksuid"
 )
 
 const (
@@ -34,9 +35,12 @@ type Provisioner struct {
 	Site     *enroll.Site
 	Password string            // of [broker.provisioning]
 	Settings map[string]string // the configuration of each node beside its identity
-	conn     *nats.Conn
-	inbox    string // begins the subjects of replies
-	started  chan *nats.Msg
+	Token    string            // what nodes require in each request: "cht" in their provisioning token; may be empty
+
+	credentials Credentials
+	conn        *nats.Conn
+	inbox       string // begins the subjects of replies
+	started     chan *nats.Msg
 }
 
 // Open connects to the broker at a URL and begins to receive startup events.
@@ -49,8 +53,8 @@ func (p *Provisioner) Open(url string) error {
 	if err != nil {
 		return err
 	}
-	credentials := Credentials{Key: private, Token: token}
-	options := append(credentials.Options("provisioner", p.Site.Roots()), nats.UserInfo("provisioner", p.Password))
+	p.credentials = Credentials{Key: private, Token: token}
+	options := append(p.credentials.Options("provisioner", p.Site.Roots()), nats.UserInfo("provisioner", p.Password))
 	if p.conn, err = nats.Connect(url, options...); err != nil {
 		return fmt.Errorf("connect the provisioner: %w", err)
 	}
@@ -94,7 +98,8 @@ func (p *Provisioner) work(ctx context.Context, failed func(error)) {
 func (p *Provisioner) provision(ctx context.Context, node string) error {
 	nonce := uuid()
 	var made choria.GenKeyReply
-	if err := p.request(ctx, node, choria.ActionGenKey, choria.GenKeyRequest{Nonce: nonce}, &made); err != nil {
+	err := p.request(ctx, node, choria.ActionGenKey, choria.GenKeyRequest{Nonce: nonce, Token: p.Token}, &made)
+	if err != nil {
 		return err
 	}
 	key, err := choria.PublicKey(made.PublicKey)
@@ -105,7 +110,9 @@ func (p *Provisioner) provision(ctx context.Context, node string) error {
 	if err != nil || !ed25519.Verify(key, []byte(nonce), signature) {
 		return fmt.Errorf("the node has not signed the nonce with its key %s", made.PublicKey)
 	}
-	configuration := choria.ConfigureRequest{ActionPolicies: map[string]string{}, OPAPolicies: map[string]string{}}
+	configuration := choria.ConfigureRequest{
+		Token: p.Token, ActionPolicies: map[string]string{}, OPAPolicies: map[string]string{},
+	}
 	if configuration.ServerToken, err = p.Site.Token(node, Collective, key, time.Now()); err != nil {
 		return err
 	}
@@ -118,12 +125,12 @@ func (p *Provisioner) provision(ctx context.Context, node string) error {
 	if err := p.request(ctx, node, choria.ActionConfigure, configuration, &done); err != nil {
 		return err
 	}
-	return p.request(ctx, node, choria.ActionRestart, choria.RestartRequest{Splay: 1}, &done)
+	return p.request(ctx, node, choria.ActionRestart, choria.RestartRequest{Splay: 1, Token: p.Token}, &done)
 }
 
 // settings returns the configuration of a node.
 func (p *Provisioner) settings(node string) map[string]string {
-	settings := map[string]string{"identity": node, "plugin.choria.server.provision": "0"}
+	settings := map[string]string{"identity": node, "plugin.choria.server.provision": "false"}
 	for key, value := range p.Settings {
 		settings[key] = value
 	}
@@ -132,10 +139,10 @@ func (p *Provisioner) settings(node string) map[string]string {
 
 // request runs an action of the agent choria_provision of a node, and decodes its result.
 func (p *Provisioner) request(ctx context.Context, node, action string, arguments, result any) error {
-	id := uuid()
+	id := ksuid.New().String()
 	r := choria.NewRegistration(id, "provisioner", choria.CollectiveProvisioning, time.Now(), nil)
 	r.Agent, r.Caller = choria.AgentProvision, provisionerCaller
-	raw, err := r.EncodeUnsignedRPC(action, p.inbox+id, arguments)
+	raw, err := r.EncodeRPC(action, p.inbox+id, arguments, p.credentials.Key, p.credentials.Token)
 	if err != nil {
 		return err
 	}
