@@ -16,11 +16,11 @@ import (
 // published. Both have the form of NATS: wildcards in the source, $1 or {{wildcard(1)}} and other functions in the
 // destination.
 //
-// The server maps what a connection of a node or client publishes, also of the appliance itself, and what is imported
-// into the account of the nodes. It checks the permissions of nodes and clients for the destination only, those of
-// leaf nodes for the source only, and those of accounts before the import. So a mapping opens nothing as long as
-// neither leaf nodes nor other accounts may publish to its source: checkMappings allows only sources and destinations
-// that neither NATS, Choria nor Muster uses.
+// The server maps what a connection to the account of the nodes publishes, also the appliance itself, and what the
+// account imports as a service. It checks the permissions of nodes and clients for the destination only, and those of
+// connections to other accounts before the import. What leaf nodes publish is imported as a stream, and not mapped.
+// So a mapping opens nothing as long as no other account may publish to its source: checkMappings allows only sources
+// and destinations that neither NATS, Choria nor Muster uses.
 type Mappings map[string]string
 
 // anyText accepts every destination: checkMappings needs the source, too.

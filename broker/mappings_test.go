@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/subject"
+	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -150,4 +153,39 @@ func FuzzMappings(f *testing.F) {
 			t.Errorf("%q to %q maps %q to %q, which %s", source, destination, published, mapped, what)
 		}
 	})
+}
+
+// TestMappings_DoNotApplyToLeafNodes has a mapping that check refuses, because leaf nodes may publish to its source.
+// What a leaf node publishes is not mapped, and it does not learn of the mapping.
+func TestMappings_DoNotApplyToLeafNodes(t *testing.T) {
+	t.Parallel()
+	s := openSite(t, func(c *Config) {
+		acceptLeafnode(c, CrossBoth)
+		c.Mappings = Mappings{"mcollective.reply.mapped.x": "in.private.x", "in.metrics.*": "metrics.all.$1"}
+	})
+	nc, err := s.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	arrived := collect(t, nc, ">")
+	l := s.hostile(t, nil)
+	l.publish("mcollective.reply.mapped.x", "of the leaf node")
+	l.flush()
+	if err := nc.Publish("mcollective.reply.mapped.x", []byte("of a client")); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"mcollective.reply.mapped.x of the leaf node", "in.private.x of a client"}
+	wait.Eventually(t, func() error {
+		if got := arrived(); !slices.Equal(got, want) {
+			return fmt.Errorf("arrived: %q, want %q", got, want)
+		}
+		return nil
+	})
+	if lines := append(l.seen("mapped"), l.seen("metrics")...); len(lines) > 0 {
+		t.Errorf("the leaf node learns of %q", lines)
+	}
 }

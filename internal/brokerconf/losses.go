@@ -13,12 +13,6 @@ var features = []struct {
 			"and no other broker replaces this one when it fails; use a second appliance for a second site"},
 	{[]string{network + "gateway_remotes"}, (*translation).isSet,
 		"the appliance has no gateways: clients here do not reach nodes of the other clusters, nor clients there nodes here"},
-	{[]string{network + "leafnode_port"}, (*translation).isPort,
-		"leaf nodes are refused: clients here do not reach the nodes behind them, and adapters do not get their messages; " +
-			"let these nodes connect to an appliance"},
-	{[]string{network + "leafnode_remotes"}, (*translation).isSet,
-		"the appliance does not connect to other brokers as a leaf node: " +
-			"clients there do not reach nodes here, and do not get their messages"},
 	{[]string{"plugin.choria.broker_federation"}, (*translation).isEnabled,
 		"clients of the federation do not reach the nodes here; let the clients connect to this appliance"},
 }
@@ -37,11 +31,6 @@ func (t *translation) losses() {
 
 // isSet reports whether a key is set. It does not mark it as used.
 func (t *translation) isSet(key string) bool { return t.entries[key].value != "" }
-
-// isPort reports whether a key is set to a port. Choria ignores values that are not integers.
-func (t *translation) isPort(key string) bool {
-	return t.isSet(key) && t.number(key, 0) > 0
-}
 
 // isEnabled reports whether Choria reads a key as true. It does not mark it as used.
 func (t *translation) isEnabled(key string) bool { return isTrue(t.entries[key].value) }

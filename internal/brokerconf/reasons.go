@@ -37,8 +37,9 @@ var reasons = []struct{ prefix, reason string }{
 		"not supported: an appliance is not part of a cluster; use a second appliance for a second site"},
 	{"plugin.choria.network.gateway_",
 		"not supported: an appliance has no gateways; use a second appliance for a second site"},
-	{"plugin.choria.network.leafnode_",
-		"not supported: an appliance neither accepts leaf nodes nor connects as one"},
+	{"plugin.choria.network.leafnode_remote.",
+		"without effect in Choria: plugin.choria.network.leafnode_remotes does not list the remote, " +
+			"or remotes have no such key"},
 	{"plugin.choria.network.provisioning.", "without effect in Choria: provisioning.client_password is not set"},
 	{"plugin.choria.network.mapping.",
 		"without effect in Choria: plugin.choria.network.mapping.names does not list the mapping, " +

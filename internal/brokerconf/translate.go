@@ -37,7 +37,7 @@ type translation struct {
 func (f *File) Translate(host string) (text string, remarks []translate.Remark) {
 	t := &translation{File: f, host: host, used: map[string]bool{}}
 	for _, part := range []func(){
-		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.mappings, t.provisioning, t.websocket,
+		t.losses, t.general, t.listen, t.tokens, t.roles, t.system, t.mappings, t.provisioning, t.websocket, t.leafnodes,
 		t.streams, t.adapters, t.stats, t.unused,
 	} {
 		part()

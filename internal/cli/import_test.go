@@ -180,8 +180,9 @@ func TestImport_ListsEachLossFirst(t *testing.T) {
 		"peers by SRV": {conf + "peer_port = 5222\n", conf + "peer_port = 5222"},
 		"gateways":     {conf + "gateway_port = 7222\n" + conf + "gateway_remotes = LON\n", conf + "gateway_remotes = LON"},
 		"leaf nodes":   {conf + "leafnode_port = 7422\n", conf + "leafnode_port = 7422"},
-		"leaf node":    {conf + "leafnode_remotes = hub\n", conf + "leafnode_remotes = hub"},
-		"federation":   {"plugin.choria.broker_federation = true\n", "plugin.choria.broker_federation = true"},
+		"leaf node": {conf + "leafnode_remotes = hub\n" + conf + "leafnode_remote.hub.url = hub:7422\n" +
+			conf + "leafnode_remote.hub.account = system\n", conf + "leafnode_remote.hub.account = system"},
+		"federation": {"plugin.choria.broker_federation = true\n", "plugin.choria.broker_federation = true"},
 		"mappings": {conf + "mapping.names = m\n" + conf + "mapping.m.source = in.x\n" +
 			conf + "mapping.m.destination = muster.x\n", "broker.mappings.in.x"},
 		"scraping": {"plugin.choria.stats_port = 8222\nplugin.choria.stats_address = ::\n",
@@ -189,6 +190,7 @@ func TestImport_ListsEachLossFirst(t *testing.T) {
 		"no federation": {"plugin.choria.broker_federation = false\n", ""},
 		"websockets":    {conf + "websocket_port = 4333\n", ""},
 		"no websockets": {conf + "websocket_port = 0\n", ""},
+		"no leaf node":  {conf + "leafnode_remotes = hub\n", ""},
 		"no mappings":   {conf + "mapping.names = m\n", ""},
 		"no leaf nodes": {conf + "leafnode_port = 0\n", ""},
 		"scraping here": {"plugin.choria.stats_port = 8222\nplugin.choria.stats_address = ::1\n", ""},
