@@ -163,6 +163,27 @@ func TestTLS_NodesAndClientsConnect(t *testing.T) {
 	compare(t, filepath.Join("tls", "client.conf"), read(t, clientDir, "client.conf"))
 }
 
+func TestWebSocket_NodesConnect(t *testing.T) {
+	site := newSite(t, false)
+	dir := enrollNode(t, site, node)
+	a := start(t, site, read(t, "websocket", "appliance.toml"))
+	nc := testkit.ConnectTo(t, a.Listeners()["websocket"], certificateOf(t, dir), choriaOptions)
+	if mayUseJetStream(t, nc) {
+		t.Error("a node may use JetStream")
+	}
+}
+
+// TestWebSocket_TokensPassAProxyThatEndsTLS adds the table of the README to the example with an issuer.
+func TestWebSocket_TokensPassAProxyThatEndsTLS(t *testing.T) {
+	site := newSite(t, true)
+	dir := enrollNode(t, site, node)
+	_, table, _ := strings.Cut(read(t, "websocket", "README.md"), "```toml\n")
+	table, _, _ = strings.Cut(table, "```")
+	text := read(t, "issuer", "appliance.toml")
+	a := start(t, site, strings.Replace(text, publicKey.FindString(text), site.IssuerKey(), 1)+table)
+	testkit.ConnectTo(t, a.Listeners()["websocket"], append(tokenOf(t, dir), choriaOptions)...)
+}
+
 // edge is the edge of the site ams.
 const edge = "collector1.ams.example.net"
 
@@ -251,6 +272,20 @@ func registerAt(t *testing.T, a, hub *appliance.Appliance, site *enroll.Site, na
 	})
 }
 
+// tokenOf returns the options to connect with the token in a directory.
+func tokenOf(t *testing.T, dir string) []nats.Option {
+	t.Helper()
+	token := strings.TrimSpace(read(t, dir, "server.jwt"))
+	seed, err := hex.DecodeString(strings.TrimSpace(read(t, dir, "server.seed")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []nats.Option{nats.Token(token), nats.UserJWT(
+		func() (string, error) { return token, nil },
+		func(nonce []byte) ([]byte, error) { return ed25519.Sign(ed25519.NewKeyFromSeed(seed), nonce), nil },
+	)}
+}
+
 // publicKey matches a public key in hex.
 var publicKey = regexp.MustCompile(`[0-9a-f]{64}`)
 
@@ -261,18 +296,10 @@ func TestIssuer_NodesConnect(t *testing.T) {
 	key := publicKey.FindString(text)
 	a := start(t, site, strings.Replace(text, key, site.IssuerKey(), 1))
 
-	token := strings.TrimSpace(read(t, dir, "server.jwt"))
-	seed, err := hex.DecodeString(strings.TrimSpace(read(t, dir, "server.seed")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc := testkit.Connect(t, a, choriaOptions,
-		nats.Secure(&tls.Config{RootCAs: pool(t, dir), MinVersion: tls.VersionTLS12}),
-		nats.Token(token),
-		nats.UserJWT(
-			func() (string, error) { return token, nil },
-			func(nonce []byte) ([]byte, error) { return ed25519.Sign(ed25519.NewKeyFromSeed(seed), nonce), nil },
-		))
+	options := append(tokenOf(t, dir), choriaOptions, nats.Secure(&tls.Config{
+		RootCAs: pool(t, dir), MinVersion: tls.VersionTLS12,
+	}))
+	nc := testkit.Connect(t, a, options...)
 	if mayUseJetStream(t, nc) {
 		t.Error("a node may use JetStream")
 	}

@@ -29,6 +29,7 @@ type ApplianceOptions struct {
 	Verify       string        // adapter.registration.verify
 	Fleet        bool          // fleet.enabled; false for a load that goes directly into the stream
 	PingInterval time.Duration // broker.ping_interval; 0: its default
+	WebSocket    bool          // nodes connect over WebSocket
 }
 
 // startedAppliance is an appliance in a process of its own, with a temporary data directory.
@@ -37,7 +38,8 @@ type startedAppliance struct {
 	dir     string
 	config  string // file
 	console string // URL
-	broker  string // NATS URL
+	listen  string // broker.listen
+	broker  string // URL where nodes connect
 }
 
 // startAppliance starts an appliance whose registration stream keeps every message, and waits
@@ -50,7 +52,11 @@ func startAppliance(ctx context.Context, p Subprocess, load Load, o ApplianceOpt
 	s := &startedAppliance{
 		dir: dir, config: filepath.Join(dir, "bench.toml"),
 		console: "http://" + host.FreeAddress("127.0.0.1:8222"),
-		broker:  "nats://" + host.FreeAddress("127.0.0.1:4222"),
+		listen:  host.FreeAddress("127.0.0.1:4222"),
+	}
+	s.broker = "nats://" + s.listen
+	if o.WebSocket {
+		s.broker = load.websocketScheme() + host.FreeAddress("127.0.0.1:8443")
 	}
 	if err := s.writeConfig(load, o); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -80,10 +86,13 @@ console = {listen = %q}
 stream.%s = {max_msgs_per_subject = -1}
 adapter.registration = {buffer = %q, verify = %q, bind_sender = %s, enabled = %v}
 fleet.enabled = %v
-`, s.dir, strings.TrimPrefix(s.broker, "nats://"), strings.TrimPrefix(s.console, "http://"),
+`, s.dir, s.listen, strings.TrimPrefix(s.console, "http://"),
 		contract.StreamRegistration, o.Buffer, o.Verify, load.bindSender(), !load.Direct, o.Fleet && !load.Direct)
 	if o.PingInterval > 0 {
 		text += fmt.Sprintf("broker.ping_interval = %q\n", config.FormatDuration(o.PingInterval))
+	}
+	if o.WebSocket {
+		text += fmt.Sprintf("broker.websocket.listen = %q\n", strings.TrimPrefix(s.broker, load.websocketScheme()))
 	}
 	if load.Site != "" && (load.TLS || !load.Direct) {
 		site, err := enroll.Open(load.Site)

@@ -20,6 +20,7 @@ type IdleBenchmark struct {
 	Idle         time.Duration // how long to wait after connecting, and then how long to measure
 	PingInterval time.Duration // broker.ping_interval
 	PlainNATS    bool          // measure a plain NATS server too
+	WebSocket    bool          // nodes connect to the appliance over WebSocket
 }
 
 // IdleResult is what idle nodes cost.
@@ -53,7 +54,7 @@ func (b IdleBenchmark) Run(ctx context.Context) (IdleResult, error) {
 
 func (b IdleBenchmark) measureAppliance(ctx context.Context, load Load) (IdleResult, error) {
 	s, err := startAppliance(ctx, b.Subprocess, load, ApplianceOptions{
-		Buffer: "64MiB", Verify: "auto", Fleet: true, PingInterval: b.PingInterval,
+		Buffer: "64MiB", Verify: "auto", Fleet: true, PingInterval: b.PingInterval, WebSocket: b.WebSocket,
 	})
 	if err != nil {
 		return IdleResult{}, err

@@ -62,6 +62,14 @@ func (load Load) nodeOptions() (simnode.NodeOptions, error) {
 	return o, err
 }
 
+// websocketScheme returns the scheme of URLs for WebSocket, with its separator.
+func (load Load) websocketScheme() string {
+	if load.TLS {
+		return "wss://"
+	}
+	return "ws://"
+}
+
 // bindSender returns the value of bind_sender with which an adapter accepts the load.
 func (load Load) bindSender() string {
 	if load.Senders > load.Connections {

@@ -47,6 +47,8 @@ needs bind_sender = false if there are more senders than connections.`,
 	flags.BoolVar(&b.Appliance.Fleet, "fleet", true, "enable the fleet view of the started appliance")
 	flags.StringVar(&b.Appliance.Verify, "verify", "auto",
 		"verify setting of the started appliance: auto, require, record or off")
+	flags.BoolVar(&b.Appliance.WebSocket, "websocket", false,
+		"connect the nodes to the started appliance over WebSocket")
 	flags.BoolVar(&b.Ceiling, "ceiling", false,
 		"also publish without an adapter, as the upper limit")
 	flags.StringVar(&b.Appliance.Buffer, "buffer", "1GiB", "buffer of the started appliance")
@@ -118,6 +120,9 @@ func (b *benchCommand) check() error {
 			"--tls with --server needs --site, the directory of the appliance's certificates and tokens")}
 	case b.Ceiling && l.Server != "":
 		return usageError{errors.New("--ceiling starts appliances of its own; omit --server")}
+	case b.Appliance.WebSocket && l.Server != "":
+		return usageError{errors.New(
+			"--websocket starts an appliance of its own; omit --server, or give it a URL like wss://HOST:443 alone")}
 	case l.Rate < 0:
 		return usageError{fmt.Errorf("--rate %d: must be 0 or more", l.Rate)}
 	}

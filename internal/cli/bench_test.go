@@ -100,6 +100,7 @@ func TestBench_MeasuresASmallLoadOfEachKind(t *testing.T) {
 		"signed, of a size": {"--protocol", "1", "--signed", "--size", "10KiB"},
 		"protocol 2":        {"--protocol", "2"},
 		"at a rate":         {"--rate", "1000"},
+		"over WebSocket":    {"--tls", "--websocket", "--protocol", "2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(args, "--messages", "400", "--senders", "100", "--connections", "5", "--buffer", "64MiB")
@@ -116,6 +117,7 @@ func TestBench_RefusesAnImpossibleLoad(t *testing.T) {
 	for _, args := range [][]string{
 		{"--connections", "0"}, {"--tls", "--server", "127.0.0.1:4222"}, {"--senders", "3"}, {"--messages", "10"},
 		{"--protocol", "3"}, {"--rate", "-1"}, {"--size", "10"}, {"--ceiling", "--server", "127.0.0.1:4222"},
+		{"--websocket", "--server", "127.0.0.1:4222"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			if status, _, errOut := muster(t, append([]string{"bench"}, args...)...); status != statusUsage || errOut == "" {

@@ -34,6 +34,7 @@ servers are, and measure its memory and processor time while they publish nothin
 	flags.BoolVar(&i.TLS, "tls", false, "connect over TLS, half of the nodes with certificates and half with tokens")
 	flags.DurationVar(&i.Idle, "for", 15*time.Second, "how long to wait after connecting, and then how long to measure")
 	flags.DurationVar(&i.PingInterval, "ping-interval", 30*time.Second, "broker.ping_interval of the started appliance")
+	flags.BoolVar(&i.WebSocket, "websocket", false, "connect the nodes to the appliance over WebSocket")
 	flags.BoolVar(&i.PlainNATS, "bare", false, "measure a plain NATS server with the same nodes too")
 	flags.BoolVar(&i.asJSON, "json", false, "print JSON")
 	cmd.AddCommand(p.holdCommand(), p.serveCommand())

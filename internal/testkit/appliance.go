@@ -61,7 +61,13 @@ func Open(tb testing.TB, cfg *appliance.Config) *appliance.Appliance {
 // Connect opens a connection over TCP, which is closed when the test ends.
 func Connect(tb testing.TB, a *appliance.Appliance, options ...nats.Option) *nats.Conn {
 	tb.Helper()
-	nc, err := nats.Connect(a.BrokerAddress(), options...)
+	return ConnectTo(tb, a.BrokerAddress(), options...)
+}
+
+// ConnectTo opens a connection to a URL, such as one of Appliance.Listeners, which is closed when the test ends.
+func ConnectTo(tb testing.TB, url string, options ...nats.Option) *nats.Conn {
+	tb.Helper()
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		tb.Fatal(err)
 	}
