@@ -39,10 +39,11 @@ type links struct {
 	warned *throttle.Throttle // by name
 
 	mu   sync.Mutex
-	list map[string]*link
+	list map[string]*linkState
 }
 
-type link struct {
+// linkState is a Link and its connection.
+type linkState struct {
 	Link
 	id     uint64 // of the connection
 	failed bool   // Error is new
@@ -50,12 +51,12 @@ type link struct {
 
 // newLinks returns the links of a configuration, none of which is connected.
 func newLinks(l *Leafnodes, log hclog.Logger) *links {
-	s := &links{log: log, warned: throttle.New(refusalInterval), list: map[string]*link{}}
+	s := &links{log: log, warned: throttle.New(refusalInterval), list: map[string]*linkState{}}
 	for name, allowed := range l.Peers {
-		s.list[leafAccount("peer", name)] = &link{Link: Link{Name: name, Allow: allowed}}
+		s.list[leafAccount("peer", name)] = &linkState{Link: Link{Name: name, Allow: allowed}}
 	}
 	for _, r := range l.enabledRemotes() {
-		s.list[leafAccount("remote", r.Name)] = &link{Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow}}
+		s.list[leafAccount("remote", r.Name)] = &linkState{Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow}}
 	}
 	return s
 }
