@@ -56,7 +56,9 @@ func newLinks(l *Leafnodes, log hclog.Logger) *links {
 		s.list[leafAccount("peer", name)] = &linkState{Link: Link{Name: name, Allow: allowed}}
 	}
 	for _, r := range l.enabledRemotes() {
-		s.list[leafAccount("remote", r.Name)] = &linkState{Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow}}
+		s.list[leafAccount("remote", r.Name)] = &linkState{
+			Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow},
+		}
 	}
 	return s
 }
@@ -140,6 +142,9 @@ func (b *Broker) Links() []Link {
 
 // refreshLinks reads the server's leaf nodes.
 func (b *Broker) refreshLinks() {
+	if b.srv == nil {
+		return
+	}
 	if list, err := b.srv.Leafz(nil); err == nil {
 		b.links.refresh(list.Leafs, b.opts.Now())
 	}

@@ -80,10 +80,12 @@ func TestLeafRemote_ReportsWhyItIsNotConnected(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "certificate signed by unknown authority"},
-		"another name":    {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://localhost" + port} }, "not localhost"},
+		"another name":    {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://localhost" + port} }, "localhost"},
 		"another address": {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://127.0.0.2" + port} }, "127.0.0.2"},
 		"nothing there":   {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://127.0.0.1:1"} }, "connection refused"},
-		"the other port":  {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://" + hub.broker.Address()} }, "wrong port"},
+		"the other port": {leafName, func(r *LeafRemote) {
+			r.URLs = []string{"tls://" + hub.broker.Address()}
+		}, "wrong port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strconv"
+
 	"github.com/muster-appliance/muster/internal/rejected"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats-server/v2/server/pse"
@@ -75,6 +77,9 @@ func (b *Broker) Collector() prometheus.Collector {
 			"Connections that were refused, by reason.", []string{"reason"}, nil),
 		connections: prometheus.NewDesc("muster_broker_connections",
 			"Open connections of nodes, clients, administrators and the appliance itself (internal).", []string{"kind"}, nil),
+		leafnodes: prometheus.NewDesc("muster_broker_leafnode_connected",
+			"1 if the link to a broker of another site is connected, by its name; remote: this broker connects.",
+			[]string{"name", "remote"}, nil),
 		violations: prometheus.NewDesc("muster_broker_permission_violations_total",
 			"Publishes and subscriptions that were refused for lack of permission.", []string{"kind"}, nil),
 	}
@@ -82,8 +87,8 @@ func (b *Broker) Collector() prometheus.Collector {
 
 // collector collects muster_broker_ metrics.
 type collector struct {
-	broker                                 *Broker
-	days, refused, connections, violations *prometheus.Desc
+	broker                                            *Broker
+	days, refused, connections, violations, leafnodes *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
@@ -100,6 +105,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, kind := range []string{rejected.Publish, rejected.Subscribe, rejected.Reply} {
 		n := float64(c.broker.permissionRefusals.counter(kind).Load())
 		ch <- prometheus.MustNewConstMetric(c.violations, prometheus.CounterValue, n, kind)
+	}
+	for _, l := range c.broker.Links() {
+		connected, remote := map[bool]float64{true: 1}[l.Connected], strconv.FormatBool(l.Remote)
+		ch <- prometheus.MustNewConstMetric(c.leafnodes, prometheus.GaugeValue, connected, l.Name, remote)
 	}
 	if certs := c.broker.certs; certs != nil && !certs.expires().IsZero() {
 		days := certs.expires().Sub(c.broker.opts.Now()).Hours() / 24

@@ -92,6 +92,7 @@ func (a *api) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/permissions", noParams(a.permissions))
 	mux.HandleFunc("GET /api/v1/streams", noParams(a.streams))
 	mux.HandleFunc("GET /api/v1/forward", noParams(a.forward))
+	mux.HandleFunc("GET /api/v1/leafnodes", noParams(a.leafnodes))
 	mux.HandleFunc("/api/", noEndpoint)
 	if a.opts.Fleet == nil {
 		mux.HandleFunc("GET /api/v1/", fleetDisabled)

@@ -55,6 +55,7 @@ type Options struct {
 	Fleet    Fleet                                               // nil: the fleet view is disabled
 
 	Permissions   func() (entries []rejected.Permission, discarded uint64) // /api/v1/permissions
+	Leafnodes     func() []Leafnode                                        // /api/v1/leafnodes; nil: there are none
 	Forward       func() []forward.Status                                  // /api/v1/forward; nil: no [forward.NAME]
 	Sites         SiteView                                                 // nil if Fleet is nil
 	Registrations Registrations                                            // nil if Fleet is nil

@@ -105,6 +105,9 @@ func start(t *testing.T, site *enroll.Site, text string) *appliance.Appliance {
 	if cfg.Broker.WebSocket.Listen != "" {
 		cfg.Broker.WebSocket.Listen = "127.0.0.1:0"
 	}
+	if cfg.Broker.Leafnodes.Listen != "" {
+		cfg.Broker.Leafnodes.Listen = "127.0.0.1:0"
+	}
 	cfg.Console.Listen = "127.0.0.1:0"
 	return testkit.Open(t, cfg)
 }

@@ -125,6 +125,11 @@ func (c *Client) Forward(ctx context.Context) (console.Forward, error) {
 	return getJSON[console.Forward](ctx, c, "/api/v1/forward")
 }
 
+// Leafnodes returns the links of the appliance to brokers of other sites.
+func (c *Client) Leafnodes(ctx context.Context) (console.Leafnodes, error) {
+	return getJSON[console.Leafnodes](ctx, c, "/api/v1/leafnodes")
+}
+
 // Server is the part of the NATS server's /varz that Muster uses.
 type Server struct {
 	Name        string    `json:"server_name"`

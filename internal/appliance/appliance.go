@@ -215,6 +215,7 @@ func (a *Appliance) openConsole(ctx context.Context) error {
 
 		Permissions: a.broker.RefusedPermissions,
 		Forward:     a.Forwards,
+		Leafnodes:   a.Leafnodes,
 	}
 	if a.fleet != nil {
 		options.Fleet, options.Sites, options.Registrations, options.Events = a.fleet, a.fleet, a.fleet, a.fleet

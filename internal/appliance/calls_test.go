@@ -28,7 +28,7 @@ var apiCalls = []string{
 	"/api/v1/nodes?format=flatfile", "/api/v1/nodes?sort=received&limit=1", "/api/v1/nodes?identity=/w.*/",
 	"/api/v1/fleet", "/api/v1/streams", "/api/v1/rejected", "/metrics", "/choria/prometheus", "/readyz",
 	"/choria/", "/choria/metrics", "/api/v1/permissions", "/subsz",
-	"/healthz", "/varz", "/connz", "/jsz", "/api/v1/sites", "/api/v1/forward",
+	"/healthz", "/varz", "/connz", "/jsz", "/api/v1/sites", "/api/v1/forward", "/api/v1/leafnodes",
 }
 
 // failingCalls are calls that end with an error of the client.

@@ -130,8 +130,8 @@ func (a *Appliance) subscribeIntegrity() error {
 	return err
 }
 
-// Warnings returns what is not as it was recorded, and the hubs that are not connected. Neither makes the
-// appliance unready.
+// Warnings returns what is not as it was recorded, and the hubs and leaf nodes that are not connected. None of these
+// makes the appliance unready.
 func (a *Appliance) Warnings() []console.Reason {
 	var warnings []console.Reason
 	if a.recorder != nil {
@@ -144,7 +144,7 @@ func (a *Appliance) Warnings() []console.Reason {
 			warnings = append(warnings, console.Reason{Code: CodeHubDisconnected, What: hub.Hub, Detail: disconnected(hub)})
 		}
 	}
-	return warnings
+	return append(warnings, a.leafWarnings()...)
 }
 
 // lostMessages collects muster_stream_lost_messages.

@@ -28,6 +28,9 @@ const (
 // CodeHubDisconnected is the code of a warning: an appliance without its hub goes on.
 const CodeHubDisconnected = "hub-disconnected"
 
+// CodeLeafnodeDisconnected is the code of a warning: a broker to which this one connects as a leaf node.
+const CodeLeafnodeDisconnected = "leafnode-disconnected"
+
 // NotReady returns every reason why the appliance is not ready; none if it is.
 func (a *Appliance) NotReady() []console.Reason {
 	if !a.ready.Load() {

@@ -38,6 +38,7 @@ type overview struct {
 	Changes     []string                     `json:"not_as_declared"`            // of streams
 	Sites       *siteCounts                  `json:"sites,omitempty"`            // nil: no site forwards to it
 	Forward     []forward.Status             `json:"forward"`                    // hubs; empty: it is not an edge
+	Leafnodes   []console.Leafnode           `json:"leafnodes"`                  // links to brokers of other sites
 }
 
 // storage is the disk space of the streams, in bytes.
@@ -70,6 +71,7 @@ func (c *statusCommand) run(ctx context.Context, _ []string) error {
 	var o overview
 	for _, add := range []func(context.Context, *apiclient.Client) error{
 		o.addReadiness, o.addServer, o.addNodes, o.addSites, o.addMetrics, o.addStreams, o.addForward,
+		o.addLeafnodes,
 	} {
 		if err := add(ctx, client); err != nil {
 			return err
@@ -157,6 +159,11 @@ func (o *overview) addForward(ctx context.Context, client *apiclient.Client) (er
 	return err
 }
 
+func (o *overview) addLeafnodes(ctx context.Context, client *apiclient.Client) (err error) {
+	o.Leafnodes, err = leafnodes(ctx, client)
+	return err
+}
+
 // connectionKinds are the kinds of connections, and what each is called in a list. Those that few appliances have are
 // optional: they are left out if there are none.
 var connectionKinds = []struct {
@@ -164,7 +171,8 @@ var connectionKinds = []struct {
 	optional     bool
 }{
 	{"node", "nodes", false}, {"client", "clients", false}, {"admin", "administrators", false}, {"edge", "edges", true},
-	{"provisioning", "in provisioning", true}, {"provisioner", "provisioners", true}, {"internal", "internal", false},
+	{"provisioning", "in provisioning", true}, {"provisioner", "provisioners", true},
+	{"leafnode", "leaf nodes", true}, {"internal", "internal", false},
 }
 
 // connections returns how many connections are open, of which kinds.
@@ -202,6 +210,9 @@ func (o *overview) rows() (rows [][]string) {
 	}
 	row("connections", "%s; %s refused", o.connections(), count(o.Refused))
 	rows = append(rows, o.ledgerRows()...)
+	for _, l := range o.Leafnodes {
+		row("leaf node "+l.Name, "%s", leafnodeText(l))
+	}
 	row("storage", "%s of %s", humanize.IBytes(o.Storage.Used), humanize.IBytes(o.Storage.Max))
 	if o.Memory > 0 {
 		row("memory", "%s", humanize.IBytes(o.Memory))
