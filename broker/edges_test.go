@@ -77,10 +77,11 @@ func (s *site) edge(t *testing.T, options ...nats.Option) *peer {
 
 func TestEdge_ForwardsAndReadsWhatItForwarded(t *testing.T) {
 	t.Parallel()
-	s := openHub(t, nil)
+	s := openHub(t, func(c *Config) { c.WebSocket.Listen = "127.0.0.1:0" })
 	tokenEdge := s.withToken(s.node(edgeName))
 	tokenClient := s.withToken(s.client("choria=edge"))
 	s.broker.ReloadSites(Sites{"ams": edgeName, "tok": "choria=edge"})
+	urls := map[string]string{"nats": "tls://" + s.broker.Address(), "websocket": s.websocketURL()}
 	for name, c := range map[string]struct {
 		site    string
 		options []nats.Option
@@ -89,32 +90,46 @@ func TestEdge_ForwardsAndReadsWhatItForwarded(t *testing.T) {
 		"node's token": {"ams", tokenEdge},
 		"client's":     {"tok", tokenClient},
 	} {
-		t.Run(name, func(t *testing.T) {
-			p := s.peer(t, c.options...)
-			subject := contract.SiteSubject(c.site, registered)
-			m := nats.NewMsg(subject)
-			m.Data = []byte(name)
-			m.Header = nats.Header{"Nats-Msg-Id": {name}, "Muster-Via": {"lab,ams"}, "Muster-Sender": {"web1"}}
-			answer, err := p.nc.RequestMsg(m, wait.Limit)
-			if err != nil || !strings.Contains(string(answer.Data), `"stream":"CHORIA_REGISTRATION","seq":`) {
-				t.Fatalf("acked with %v: %v", answer, err)
-			}
-			last, err := p.nc.Request(directOfRegistrations+subject, nil, wait.Limit)
-			if err != nil || string(last.Data) != name || last.Header.Get("Nats-Subject") != subject {
-				t.Fatalf("Direct Get: %v: %v", last, err)
-			}
-			stream, err := jetStreamOf(t, s.broker).Stream(t.Context(), contract.StreamRegistration)
-			if err != nil {
-				t.Fatal(err)
-			}
-			stored, err := stream.GetLastMsgForSubject(t.Context(), subject)
-			for _, added := range []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"} { // by Direct Get
-				stored.Header.Del(added)
-			}
-			if err != nil || fmt.Sprint(stored.Header) != fmt.Sprint(m.Header) {
-				t.Errorf("stored headers %v, want %v: %v", stored.Header, m.Header, err)
-			}
-		})
+		for over, url := range urls {
+			t.Run(over+"/"+name, func(t *testing.T) {
+				nc, err := s.connectTo(url, c.options...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				testForwarding(t, s.broker, nc, c.site, over+" "+name)
+			})
+		}
+	}
+}
+
+// testForwarding lets an edge forward a message of a site, and read it back.
+func testForwarding(t *testing.T, b *Broker, nc *nats.Conn, site, id string) {
+	subject := contract.SiteSubject(site, registered)
+	m := nats.NewMsg(subject)
+	m.Data = []byte(id)
+	m.Header = nats.Header{"Nats-Msg-Id": {id}, "Muster-Via": {"lab,ams"}, "Muster-Sender": {"web1"}}
+	answer, err := nc.RequestMsg(m, wait.Limit)
+	if err != nil || !strings.Contains(string(answer.Data), `"stream":"CHORIA_REGISTRATION","seq":`) {
+		t.Fatalf("acked with %v: %v", answer, err)
+	}
+	last, err := nc.Request(directOfRegistrations+subject, nil, wait.Limit)
+	if err != nil || string(last.Data) != id || last.Header.Get("Nats-Subject") != subject {
+		t.Fatalf("Direct Get: %v: %v", last, err)
+	}
+	stream, err := jetStreamOf(t, b).Stream(t.Context(), contract.StreamRegistration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := stream.GetLastMsgForSubject(t.Context(), subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, added := range []string{"Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Time-Stamp"} { // by Direct Get
+		stored.Header.Del(added)
+	}
+	if fmt.Sprint(stored.Header) != fmt.Sprint(m.Header) {
+		t.Errorf("stored headers %v, want %v", stored.Header, m.Header)
 	}
 }
 

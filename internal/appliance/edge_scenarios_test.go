@@ -60,7 +60,7 @@ func newLinked(t *testing.T, o linkedOptions) *linked {
 	t.Helper()
 	if o.authority != nil {
 		files := t.TempDir()
-		o.authority.Files(files, nil, "hub.example.net")
+		o.authority.Files(files, nil, "hub.example.net", "localhost")
 		o.hub += fmt.Sprintf("[broker.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n", files)
 		o.edge += fmt.Sprintf("[forward.hub.tls]\ncert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\nca = '%[1]s/ca.pem'\n",
 			o.files)
@@ -113,7 +113,7 @@ func (o *linkedOptions) link(t *testing.T, hub *appliance.Appliance) (l *link.Li
 		return l, scheme + "://" + l.Address()
 	}
 	o.forward += fmt.Sprintf("proxy = 'http://edge:secret@%s'\n", l.Address())
-	return l, scheme + "://" + address
+	return l, scheme + "://" + strings.Replace(address, "127.0.0.1", "localhost", 1) // a name, for the proxy to resolve
 }
 
 // connectAdmin connects to an appliance with administrator's rights.

@@ -2,7 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,10 +44,8 @@ func TestEnroll_EdgeForwardsWhatNodesRegister(t *testing.T) {
 		t.Run(verified, func(t *testing.T) {
 			hub := newMadeSite(t, flags...)
 			config := ""
-			if verified == "jwt" { // over WebSocket
-				address := freeAddress(t)
-				appendTo(t, filepath.Join(hub.dir, "appliance.toml"), "[broker.websocket]\nlisten = '"+address+"'\n")
-				config = hub.enrollEdge("ams", "--broker", "wss://"+address+"/nats")
+			if verified == "jwt" { // over WebSocket, behind a balancer that ends TLS
+				config = hub.enrollEdge("ams", "--broker", "wss://"+hub.balancer()+"/nats")
 			} else {
 				config = hub.enrollEdge("ams")
 			}
@@ -69,6 +71,26 @@ func TestEnroll_EdgeForwardsWhatNodesRegister(t *testing.T) {
 			wait.Eventually(t, func() error { return hub.has("choria.sites.ams.choria.node_metadata.web1.ams.example.net") })
 		})
 	}
+}
+
+// balancer makes the hub accept WebSockets of a balancer once it is restarted, and returns the address of the balancer.
+func (s *madeSite) balancer() string {
+	s.t.Helper()
+	address := freeAddress(s.t)
+	appendTo(s.t, filepath.Join(s.dir, "appliance.toml"),
+		"[broker.websocket]\nlisten = '"+address+"'\nbehind_proxy = true\n")
+	pair, err := tls.LoadX509KeyPair(filepath.Join(s.dir, "cert.pem"), filepath.Join(s.dir, "key.pem"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	to := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(&url.URL{Scheme: "http", Host: address})
+	}}
+	b := httptest.NewUnstartedServer(to)
+	b.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	b.StartTLS()
+	s.t.Cleanup(func() { b.CloseClientConnections(); b.Close() })
+	return b.Listener.Addr().String()
 }
 
 // has returns an error unless the stream of registrations has a message on a subject.
