@@ -27,24 +27,24 @@ type GenKeyReply struct {
 	Signature string `json:"signature"`  // of the nonce, hex
 }
 
-// ConfigureRequest are the arguments of ActionConfigure.
+// ConfigureRequest are the arguments of ActionConfigure, in the order in which Choria writes them.
 type ConfigureRequest struct {
-	Token          string            `json:"token"`
-	Configuration  string            `json:"config"` // a JSON object with strings, by key of the server's configuration
-	Key            string            `json:"key"`    // PEM, encrypted for the server
-	Certificate    string            `json:"certificate"`
-	CA             string            `json:"ca"`
-	SSLDir         string            `json:"ssldir"`
-	ECDHPublic     string            `json:"ecdh_public"`
-	ServerToken    string            `json:"server_jwt"`
 	ActionPolicies map[string]string `json:"action_policies"`
+	CA             string            `json:"ca"`
+	Certificate    string            `json:"certificate"`
+	Configuration  string            `json:"config"` // a JSON object with strings, by key of the server's configuration
+	ECDHPublic     string            `json:"ecdh_public"`
+	Key            string            `json:"key"` // PEM, encrypted for the server
 	OPAPolicies    map[string]string `json:"opa_policies"`
+	ServerToken    string            `json:"server_jwt"`
+	SSLDir         string            `json:"ssldir"`
+	Token          string            `json:"token"`
 }
 
 // RestartRequest are the arguments of ActionRestart.
 type RestartRequest struct {
-	Token string `json:"token"`
 	Splay int    `json:"splay"` // seconds; the server waits a part of them at random
+	Token string `json:"token"`
 }
 
 // ProvisionReply is the result of ActionConfigure and ActionRestart.
