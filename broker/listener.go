@@ -50,16 +50,17 @@ func listenerIn(description string) listener {
 type Listener struct {
 	Name string // of its table below [broker]
 	URL  string // scheme, host and port
+	Note string // for people; empty: none
 }
 
 // Listeners returns the ports beside that of [broker] that are configured.
 func (c *Config) Listeners() []Listener {
 	var all []Listener
 	if c.WebSocket.enabled() {
-		all = append(all, Listener{"websocket", c.websocketURL(c.WebSocket.Listen)})
+		all = append(all, Listener{Name: "websocket", URL: c.websocketURL(c.WebSocket.Listen), Note: c.WebSocket.note()})
 	}
 	if l := c.Leafnodes.Listen; l != "" {
-		all = append(all, Listener{"leafnodes", c.leafURL(l)})
+		all = append(all, Listener{Name: "leafnodes", URL: c.leafURL(l)})
 	}
 	return all
 }
@@ -68,10 +69,10 @@ func (c *Config) Listeners() []Listener {
 func (b *Broker) Listeners() []Listener {
 	var all []Listener
 	if b.cfg.WebSocket.enabled() {
-		all = append(all, Listener{"websocket", b.srv.WebsocketURL()})
+		all = append(all, Listener{Name: "websocket", URL: b.srv.WebsocketURL()})
 	}
 	if b.cfg.Leafnodes.Listen != "" {
-		all = append(all, Listener{"leafnodes", b.cfg.leafURL(b.leafAddress())})
+		all = append(all, Listener{Name: "leafnodes", URL: b.cfg.leafURL(b.leafAddress())})
 	}
 	return all
 }

@@ -50,6 +50,14 @@ func (w *WebSocket) Validate(check *config.Check) {
 // enabled reports whether there is a port for WebSocket.
 func (w *WebSocket) enabled() bool { return w.Listen != "" }
 
+// note returns in parentheses what is special about the port, to follow its URL; empty: nothing.
+func (w *WebSocket) note() string {
+	if w.BehindProxy {
+		return " (behind a proxy that ends TLS: tokens only)"
+	}
+	return ""
+}
+
 // websocketTLS reports whether the port for WebSocket has TLS.
 func (c *Config) websocketTLS() bool { return c.TLS.Enabled() && !c.WebSocket.BehindProxy }
 

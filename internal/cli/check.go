@@ -115,7 +115,7 @@ func (p *program) printSummary(cfg *appliance.Config) error {
 		{"nodes", "nats://" + cfg.Broker.ListenAddress() + tlsNote(cfg)},
 	}
 	for _, l := range cfg.Broker.Listeners() {
-		rows = append(rows, []string{l.Name, l.URL})
+		rows = append(rows, []string{l.Name, l.URL + l.Note})
 	}
 	rows = append(rows, [][]string{
 		{"accepts", cfg.Broker.AuthSummary()},
