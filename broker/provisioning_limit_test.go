@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/muster-appliance/muster/internal/testkit/wait"
@@ -79,9 +80,22 @@ func TestProvisioning_FloodDoesNotKeepNodesOut(t *testing.T) {
 	wait.Eventually(t, func() error {
 		nc, err := s.connect(s.unprovisioned("new1")...)
 		if err == nil {
-			nc.Close()
+			t.Cleanup(nc.Close)
+			flood = append(flood, nc)
 		}
 		return err
+	})
+	elsewhere := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	nc, err := s.connect(append(s.unprovisioned("new2"), nats.SetCustomDialer(&elsewhere))...)
+	if err != nil {
+		t.Fatalf("a node from another address: %v", err)
+	}
+	defer nc.Close()
+	wait.Eventually(t, func() error {
+		if newest := flood[limit]; !newest.IsClosed() {
+			return errors.New("the newest connection of the address with most is open")
+		}
+		return nil
 	})
 }
 

@@ -66,9 +66,10 @@ func (s *site) provisioner() []nats.Option {
 	return s.withToken(s.client("choria=prov", "provisioner"), user, nats.CustomInboxPrefix(inboxOfProvisioner))
 }
 
-func TestProvisioning_Admits(t *testing.T) {
+// TestProvisioning_AdmitsOrRefuses tries each of these credentials over each listener for clients.
+func TestProvisioning_AdmitsOrRefuses(t *testing.T) {
 	_, stranger, _ := ed25519.GenerateKey(rand.Reader)
-	s, _ := openProvisioning(t, nil)
+	s, _ := openProvisioning(t, func(c *Config) { withListeners(c, nil) })
 	if nc, err := s.connect(s.withToken(s.node("online.example.net"))...); err != nil {
 		t.Fatal(err)
 	} else {
@@ -112,22 +113,45 @@ func TestProvisioning_Admits(t *testing.T) {
 		"a node's token":         {s.withToken(s.node("web1", "provisioner"), right), "untrusted", "", 0},
 		"its provisioning token": {append(of(token), right), "untrusted", "", 0},
 	} {
-		t.Run(name, func(t *testing.T) {
-			if test.reason != "" {
-				s.mustRefuse(t, test.reason, test.options...)
-				return
-			}
-			nc, err := s.connect(test.options...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			id, _ := nc.GetClientID()
-			if user, role := s.user(t, nc), s.broker.RoleOf(id); user != test.user || role != test.role {
-				t.Errorf("admitted as %q, %s; want %q, %s", user, role, test.user, test.role)
+		for over, url := range map[string]string{"nats": "tls://" + s.broker.Address(), "websocket": s.websocketURL()} {
+			t.Run(over+"/"+name, func(t *testing.T) {
+				if test.reason != "" {
+					s.mustRefuseOver(t, dialers[over], test.reason, test.options...)
+					return
+				}
+				nc, err := s.connectTo(url, test.options...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				id, _ := nc.GetClientID()
+				if user, role := s.user(t, nc), s.broker.RoleOf(id); user != test.user || role != test.role {
+					t.Errorf("admitted as %q, %s; want %q, %s", user, role, test.user, test.role)
+				}
+			})
+		}
+	}
+	for name, options := range map[string][]nats.Option{"node": of(token), "provisioner": s.provisioner()} {
+		t.Run("leafnodes/"+name, func(t *testing.T) {
+			if leaf, err := dialAsLeaf(s, options...); err == nil {
+				leaf.close()
+				t.Error("admitted")
 			}
 		})
 	}
+}
+
+// TestProvisioning_BehindAProxy connects through a proxy that ends TLS: nodes may, and the provisioner, whose password
+// would cross the network from there, may not.
+func TestProvisioning_BehindAProxy(t *testing.T) {
+	s, url := openBehindProxy(t, func(c *Config) { c.Provisioning.ClientPassword = provisioningPassword })
+	nc, err := s.connectTo(url, s.unprovisioned("new1")...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	through := func(s *site, options ...nats.Option) (*dialed, error) { return dialNATS(s, url, options) }
+	s.mustRefuseOver(t, through, "no-tls", s.provisioner()...)
 }
 
 // TestProvisioning_AdmitsBesideOtherTrust has the other ways to configure provisioning.

@@ -254,6 +254,28 @@ var mistakes = []struct{ text, want string }{
 		`test.toml:2: broker.client_hosts: "web1" is neither an address nor a network`,
 	},
 	{
+		"[broker.provisioning]\nclient_password = 'x'",
+		"test.toml:2: broker.provisioning.client_password: given without TLS, so it could be read on the network",
+	},
+	{
+		"[broker.tls]\ncert = '/c'\nkey = '/k'\nca = '/a'\n[broker.provisioning]\nclient_password = 'x'",
+		"test.toml:5: broker.provisioning.signer_cert: empty, so no provisioning token is accepted",
+	},
+	{
+		"[broker.provisioning]\nsigner_cert = '" + issuerKey + "'",
+		"test.toml:1: broker.provisioning.client_password: empty, so provisioning is off",
+	},
+	{
+		"[broker.tls]\ncert = '/c'\nkey = '/k'\nca = '/a'\n[broker.provisioning]\nclient_password = 'x'\n" +
+			"signer_cert = '" + issuerKey + "'\nprovisioner_without_token = true",
+		"test.toml:8: broker.provisioning.provisioner_without_token: true, but without [broker.issuers]",
+	},
+	{
+		"[broker]\nmax_connections = 10\n[broker.tls]\ncert = '/c'\nkey = '/k'\n[broker.issuers]\nx = '" + issuerKey + "'\n" +
+			"[broker.provisioning]\nclient_password = 'x'\nmax_connections = 11",
+		"test.toml:10: broker.provisioning.max_connections: 11 is more than broker.max_connections, which is 10",
+	},
+	{
 		"[broker.system]\nuser = 'x'",
 		`test.toml:1: broker.system: give both user and password, or neither`,
 	},
