@@ -38,6 +38,7 @@ const (
 	adviceSubSubjects    = "role admin, or sub_subjects in its token"
 	adviceConnectionName = "nothing allows it, except under the name that the connection gives itself"
 	adviceSites          = "broker.sites, for an edge of that site"
+	adviceLeafnodes      = "broker.leafnodes.peers, if that side may do it, and the collectives in broker.collectives"
 )
 
 // adviceRule is a row of a table: what allows the subjects that match the pattern.
@@ -155,6 +156,23 @@ var provisioningAdvice = []adviceRule{
 	{rejected.Subscribe, ">", adviceNothing},
 }
 
+// leafAdvice is for leaf nodes, in the same way: they have no roles. What may never cross is refused too.
+var leafAdvice = []adviceRule{
+	{rejected.Publish, "*.broadcast.agent.registration", adviceNothing},
+	{rejected.Publish, "$*.>", adviceNothing},
+	{rejected.Publish, "_*.>", adviceNothing},
+	{rejected.Publish, "choria.>", adviceNothing},
+	{rejected.Publish, "muster.>", adviceNothing},
+	{rejected.Publish, "*.broadcast.>", adviceLeafnodes},
+	{rejected.Publish, "*.node.>", adviceLeafnodes},
+	{rejected.Publish, "*.reply.>", adviceLeafnodes},
+	{rejected.Publish, ">", adviceNothing},
+	{rejected.Subscribe, "*.broadcast.>", adviceLeafnodes},
+	{rejected.Subscribe, "*.node.>", adviceLeafnodes},
+	{rejected.Subscribe, "*.reply.>", adviceLeafnodes},
+	{rejected.Subscribe, ">", adviceNothing},
+}
+
 // advice returns what would allow the publish or subscription that was refused to a connection.
 func (b permissionBuilder) advice(p rejected.Permission) string {
 	covers := func(pattern string) bool { return subject.Covers(pattern, p.Subject) }
@@ -175,6 +193,8 @@ func (b permissionBuilder) advice(p rejected.Permission) string {
 		rules = edgeAdvice
 	case p.Role == RoleProvisioning.String(), p.Role == RoleProvisioner.String():
 		rules = provisioningAdvice
+	case p.Role == RoleLeafnode.String():
+		rules = leafAdvice
 	}
 	for _, r := range slices.Concat(serverAdvice, rules) {
 		if r.kind == p.Kind && matchesSubject(r.pattern, p.Subject) {

@@ -204,3 +204,58 @@ func TestLeafnodes_HostileTracesNothing(t *testing.T) {
 		t.Errorf("arrived: %q; the server has sent %q", got, l.seen(""))
 	}
 }
+
+// TestLeafnodes_RefusedPermissionsAreListed requires that a leaf node which is ended because it published what it may
+// not can be found.
+func TestLeafnodes_RefusedPermissionsAreListed(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	for subject, allowedBy := range map[string]string{
+		"mcollective.node.web1": adviceLeafnodes, registrationSubject: adviceNothing, "$KV.reply.x": adviceNothing,
+	} {
+		l := s.hostile(t, nil)
+		l.publish(subject, "tried")
+		l.wantEnded()
+		wait.Eventually(t, func() error {
+			entries, _ := s.broker.RefusedPermissions()
+			for _, e := range entries {
+				ofLeaf := e.Role == "leafnode" && e.Identity == leafName
+				if ofLeaf && e.Subject == generalize(e.Kind, subject) && e.AllowedBy == allowedBy {
+					return nil
+				}
+			}
+			return fmt.Errorf("%s is not in %+v", subject, entries)
+		})
+	}
+}
+
+// TestLeafnodes_LimitOfSubscriptions requires that more subscriptions cross a link than a node may have, and that nodes
+// have no more than before.
+func TestLeafnodes_LimitOfSubscriptions(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	l := s.dialLeaf(nil, s.certificate(leafName))
+	l.wantAdmitted()
+	for i := range 2 * maxSubscriptions {
+		l.send("LS+ mcollective.node.web%d", i)
+	}
+	l.flush()
+	nc := s.peer(t, s.certificate("web1")).nc
+	for i := range 2 * maxSubscriptions {
+		if _, err := nc.SubscribeSync(fmt.Sprintf("mcollective.broadcast.agent.a%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = nc.Flush() // its answer may be the error
+	wait.Eventually(t, func() error {
+		if err := nc.LastError(); err == nil || !strings.Contains(err.Error(), "maximum subscriptions exceeded") {
+			return fmt.Errorf("the node may subscribe more than %d times: %v", maxSubscriptions, err)
+		}
+		return nil
+	})
+	client := s.choriaClient(t, "rip.mcollective")
+	client.request(t, fmt.Sprintf("mcollective.node.web%d", 2*maxSubscriptions-1))
+	if got := l.seen(fmt.Sprintf("LMSG mcollective.node.web%d ", 2*maxSubscriptions-1)); len(got) != 1 {
+		t.Errorf("the last subscription has received %q", got)
+	}
+}

@@ -73,7 +73,11 @@ func (l *serverLog) warn(kind, line string) {
 // Errorf logs an error. The server also reports faults of single connections here; those are
 // logged at debug, so that a port scan does not fill the log.
 func (l *serverLog) Errorf(format string, args ...any) {
-	if v, ok := parseViolation(format, args); ok {
+	v, ok := parseViolation(format, args)
+	if !ok {
+		v, ok = parseLeafViolation(format, args)
+	}
+	if ok {
 		if l.token != "" && strings.Contains(v.subject, l.token) {
 			v.subject = string(withoutToken([]byte(v.subject), l.token))
 		}

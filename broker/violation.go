@@ -57,6 +57,32 @@ func parseViolation(format string, args []any) (v violation, ok bool) {
 	return v, err == nil
 }
 
+// leafViolation ends the line about a publish or subscription of a leaf node that is refused. The server then ends the
+// connection.
+const leafViolation = ` - %s Violation on %q - Check other side configuration`
+
+// parseLeafViolation does what parseViolation does, for a leaf node.
+func parseLeafViolation(format string, args []any) (v violation, ok bool) {
+	description, ok := strings.CutSuffix(format, leafViolation)
+	if !ok || len(args) != 2 {
+		return v, false
+	}
+	for _, mark := range leafMarks {
+		if address, id, found := strings.Cut(description, mark); found {
+			v.address = address[strings.LastIndexByte(address, '/')+1:]
+			v.kind, v.subject = rejected.Publish, subjectArg(args[1:])
+			if args[0] != "Publish" {
+				v.kind = rejected.Subscribe
+			}
+			id, _, _ = strings.Cut(id, " ")
+			var err error
+			v.id, err = strconv.ParseUint(id, 10, 64)
+			return v, err == nil
+		}
+	}
+	return v, false
+}
+
 // subjectArg returns the subject among the arguments of a line, of which little more than maxViolationSubject
 // bytes. It copies because the server reuses the buffer.
 func subjectArg(args []any) string {
