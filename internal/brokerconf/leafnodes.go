@@ -22,11 +22,11 @@ const (
 func (t *translation) leafnodes() {
 	const port, names = network + "leafnode_port", network + "leafnode_remotes"
 	if n := t.number(port, 0); n > 0 {
-		t.out.Line("broker.leafnodes", "# listen = "+t.listenOn(port, n)+"  # set this once leaf nodes are named below")
+		t.out.Set("broker.leafnodes", "listen", t.listenOn(port, n), "name the leaf nodes below")
 		t.out.Line("broker.leafnodes.peers", `# "broker.site.example.net" = "both"  # the name in its certificate; `+
 			whatCrosses)
 		t.loss(port, "Choria admits every leaf node with a certificate; here they are refused until "+
-			"[broker.leafnodes.peers] names them and listen is set. Then "+lostOverLinks)
+			"[broker.leafnodes.peers] names them. And "+lostOverLinks)
 	}
 	linked := false
 	for _, name := range list(t.get(names)) {
