@@ -6,7 +6,6 @@ import (
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
@@ -131,9 +130,6 @@ func (c *Config) checkLeafnodes(check *config.Check) {
 			MayBePublic: c.TLS.Enabled(),
 			Hint:        " and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1",
 		})
-		if l == c.ListenAddress() && !strings.HasSuffix(l, ":0") {
-			check.Problem(table+".listen", "%q is also broker.listen; use another port, such as 7422", l)
-		}
 	}
 	for _, r := range c.Leafnodes.enabledRemotes() {
 		r.check(check, table+".remote."+r.Name+".", c)

@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/muster-appliance/muster/internal/inproc"
@@ -87,7 +89,15 @@ func splitAddress(address string) (string, int) {
 func probe(key, address string) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("%s: %w", key, err)
+		return listenError(key, err)
 	}
 	return l.Close()
+}
+
+// listenError returns the error of a listener with its key, and with what to do about a port that is privileged.
+func listenError(key string, err error) error {
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("%s: %w; use a port of 1024 or higher, or allow it in the unit as docs/operate.md says", key, err)
+	}
+	return fmt.Errorf("%s: %w", key, err)
 }

@@ -2,9 +2,12 @@ package broker
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,5 +29,17 @@ func TestOptions_ControlLineHoldsTwoTokens(t *testing.T) {
 	fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"jwt\":%q,\"auth_token\":%q}\r\nPING\r\n", token, token)
 	if pong, err := r.ReadString('\n'); err != nil || pong != "PONG\r\n" {
 		t.Errorf("%s: %v", pong, err)
+	}
+}
+
+func TestListenError_SaysWhatToDoAboutLowPorts(t *testing.T) {
+	refused := &net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EACCES)}
+	const want = "broker.websocket.listen: listen tcp: bind: permission denied; use a port of 1024 or higher, " +
+		"or allow it in the unit as docs/operate.md says"
+	if err := listenError("broker.websocket.listen", refused); err.Error() != want || !errors.Is(err, syscall.EACCES) {
+		t.Errorf("have %v", err)
+	}
+	if err := listenError("broker.listen", syscall.EADDRINUSE); strings.Contains(err.Error(), "unit") {
+		t.Errorf("have %v", err)
 	}
 }

@@ -27,9 +27,7 @@ func (c *Config) Validate(check *config.Check) {
 	if c.DataDir == "" {
 		check.Problem("data_dir", `must not be empty; name a directory, such as "/var/lib/muster"`)
 	}
-	if c.Broker.ListenAddress() == c.Console.Listen && !strings.HasSuffix(c.Console.Listen, ":0") {
-		check.Problem("console.listen", "%q is also broker.listen; use another port", c.Console.Listen)
-	}
+	c.checkListeners(check)
 	c.DeclaredStreams().Validate(check, c.JetStream.MaxStorage, c.JetStream.MaxMemory)
 	c.checkLoops(check)
 	c.checkPrivate(check)
@@ -52,6 +50,25 @@ func (c *Config) Validate(check *config.Check) {
 		if s := c.DeclaredStreams().Streams[name]; s != nil && s.NoAck && len(a.Stream.Servers) == 0 {
 			check.Problem("stream."+name+".no_ack",
 				"true, but adapter %s publishes to it and waits for acks", a.Name)
+		}
+	}
+}
+
+// checkListeners reports a listener that another one keeps from listening.
+func (c *Config) checkListeners(check *config.Check) {
+	type listener struct{ key, address string }
+	all := []listener{{"broker.listen", c.Broker.ListenAddress()}}
+	for _, l := range c.Broker.Listeners() {
+		_, address, _ := strings.Cut(l.URL, "://")
+		all = append(all, listener{"broker." + l.Name + ".listen", address})
+	}
+	all = append(all, listener{"console.listen", c.Console.Listen})
+	for i, l := range all {
+		for _, other := range all[:i] {
+			if config.Collide(l.address, other.address) {
+				check.Problem(l.key, "%q is taken by %s, which is %q; use another port", l.address, other.key, other.address)
+				break
+			}
 		}
 	}
 }

@@ -289,7 +289,15 @@ var mistakes = []struct{ text, want string }{
 	},
 	{
 		"[broker]\nlisten = '127.0.0.1:8222'",
-		`console.listen: "127.0.0.1:8222" is also broker.listen`,
+		`console.listen: "127.0.0.1:8222" is taken by broker.listen, which is "127.0.0.1:8222"; use another port`,
+	},
+	{
+		"[broker.websocket]\nlisten = '127.0.0.1:4222'",
+		`test.toml:2: broker.websocket.listen: "127.0.0.1:4222" is taken by broker.listen, which is "127.0.0.1:4222"`,
+	},
+	{
+		"[broker.websocket]\nlisten = '127.0.0.1:7422'\n[broker.leafnodes]\nlisten = '127.0.0.1:7422'",
+		`test.toml:4: broker.leafnodes.listen: "127.0.0.1:7422" is taken by broker.websocket.listen`,
 	},
 	{
 		"[jetstream]\nmax_storage = '5GiB'",

@@ -52,3 +52,18 @@ func DialAddress(address string) string {
 	}
 	return address
 }
+
+// Collide reports whether a listener on one address, "host:port", keeps another one from listening on the other.
+func Collide(one, other string) bool {
+	host, port, err := net.SplitHostPort(one)
+	otherHost, otherPort, otherErr := net.SplitHostPort(other)
+	if err != nil || otherErr != nil || port != otherPort || port == "0" {
+		return false
+	}
+	addr, _ := netip.ParseAddr(host) // the zero value if it is a name, or empty
+	otherAddr, _ := netip.ParseAddr(otherHost)
+	all := func(host string, addr, other netip.Addr) bool { // an IPv4 address is also one of "::"
+		return host == "" || addr.IsUnspecified() && (addr.Is6() || !other.Is6())
+	}
+	return host == otherHost || all(host, addr, otherAddr) || all(otherHost, otherAddr, addr)
+}

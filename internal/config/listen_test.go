@@ -27,3 +27,28 @@ func TestIsLoopback(t *testing.T) {
 		})
 	}
 }
+
+func TestCollide(t *testing.T) {
+	for _, test := range []struct {
+		one, other string
+		want       bool
+	}{
+		{"127.0.0.1:443", "127.0.0.1:443", true},
+		{"127.0.0.1:443", "127.0.0.1:444", false},
+		{"127.0.0.1:443", "127.0.0.2:443", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false},
+		{"0.0.0.0:443", "127.0.0.1:443", true},
+		{":443", "127.0.0.1:443", true},
+		{":443", "[::1]:443", true},
+		{"[::]:443", "127.0.0.1:443", true},
+		{"[::]:443", "0.0.0.0:443", true},
+		{"0.0.0.0:443", "[::1]:443", false},
+		{"0.0.0.0:443", "localhost:443", true},
+		{"localhost:443", "127.0.0.1:443", false}, // it may be another address
+		{"443", "443", false},
+	} {
+		if Collide(test.one, test.other) != test.want || Collide(test.other, test.one) != test.want {
+			t.Errorf("%s and %s: want %v", test.one, test.other, test.want)
+		}
+	}
+}
