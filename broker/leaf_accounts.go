@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -28,8 +27,6 @@ func leafAccount(kind, name string) string {
 	hash := sha256.Sum256([]byte(kind + " " + name))
 	return leafAccountPrefix + hex.EncodeToString(hash[:8])
 }
-
-func isLeafAccount(name string) bool { return strings.HasPrefix(name, leafAccountPrefix) }
 
 // crossing is which subjects cross a link.
 type crossing struct {

@@ -249,7 +249,7 @@ func TestLeafnodes_LimitOfSubscriptions(t *testing.T) {
 	_ = nc.Flush() // its answer may be the error
 	wait.Eventually(t, func() error {
 		if err := nc.LastError(); err == nil || !strings.Contains(err.Error(), "maximum subscriptions exceeded") {
-			return fmt.Errorf("the node may subscribe more than %d times: %v", maxSubscriptions, err)
+			return fmt.Errorf("the node may subscribe more than %d times: %w", maxSubscriptions, err)
 		}
 		return nil
 	})

@@ -124,7 +124,7 @@ func TestLeafnodes_SitesReachEachOther(t *testing.T) {
 	ams := openLeaf(t, hub, leafName, CrossBoth, func(c *Config, _ *LeafRemote) {
 		c.Leafnodes.Listen, c.Leafnodes.Peers = "127.0.0.1:0", map[string]Crossing{second: CrossBoth}
 	})
-	lon := openLeaf(t, hub, second, CrossClients, func(c *Config, hub *LeafRemote) {
+	lon := openLeaf(t, hub, second, CrossClients, func(c *Config, _ *LeafRemote) {
 		toAms := newLeafRemote("ams")
 		toAms.URLs, toAms.Allow = []string{"tls://" + ams.broker.leafAddress()}, CrossBoth
 		c.Leafnodes.Remotes["ams"] = toAms
