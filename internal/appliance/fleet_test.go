@@ -84,6 +84,11 @@ func TestFleet_ShowsNodesInProvisioning(t *testing.T) {
 		down[0].Connection.Connected != "no" {
 		t.Errorf("in provisioning %+v\nnode %+v", listed, down)
 	}
+	var detail fleet.Detail
+	testkit.GetJSON(t, a, "/api/v1/nodes/new1.example.net", &detail)
+	if detail.State != fleet.Provisioning || detail.Connection.Address != "127.0.0.1" || detail.Connection.Verified {
+		t.Errorf("%+v", detail)
+	}
 	_, metrics := testkit.Get(t, a, "/metrics")
 	if !strings.Contains(metrics, `muster_fleet_nodes{state="provisioning"} 2`) {
 		t.Error("the metric has another number")
