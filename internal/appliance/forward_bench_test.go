@@ -2,9 +2,11 @@ package appliance_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/appliance"
 	"github.com/muster-appliance/muster/internal/testkit"
 	"github.com/muster-appliance/muster/internal/testkit/link"
 	"github.com/nats-io/nats.go"
@@ -13,8 +15,19 @@ import (
 // BenchmarkForward_SlowLink forwards registrations of 2 000 nodes with 6 KiB over a link whose round trip takes
 // 100 ms. With -benchtime 30000x each node has 15.
 func BenchmarkForward_SlowLink(b *testing.B) {
-	hub := testkit.Appliance(b, hubText)
-	slow, err := link.New(hub.BrokerAddress())
+	b.Run("TCP", func(b *testing.B) {
+		benchmarkSlowLink(b, func(hub *appliance.Appliance) string { return "nats://" + hub.BrokerAddress() })
+	})
+	b.Run("WebSocket", func(b *testing.B) {
+		benchmarkSlowLink(b, func(hub *appliance.Appliance) string { return hub.Listeners()["websocket"] })
+	})
+}
+
+// benchmarkSlowLink lets the edge connect to the port of the hub at a URL, which address returns.
+func benchmarkSlowLink(b *testing.B, address func(hub *appliance.Appliance) (url string)) {
+	hub := testkit.Appliance(b, hubText+"[broker.websocket]\nlisten = '127.0.0.1:0'\n")
+	scheme, target, _ := strings.Cut(address(hub), "://")
+	slow, err := link.New(target)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -24,13 +37,13 @@ func BenchmarkForward_SlowLink(b *testing.B) {
 [stream.CHORIA_REGISTRATION]
 max_msgs_per_subject = -1
 [forward.hub]
-servers = ["nats://%s"]
+servers = ["%s://%s"]
 user = "ams.test"
 paused = true
 [forward.hub.stream.CHORIA_REGISTRATION]
 mode = "all"
 catchup = "all"
-`, slow.Address())
+`, scheme, slow.Address())
 	cfg := testkit.Config(b, text)
 	edge := testkit.Open(b, cfg)
 	nc := testkit.Connect(b, edge)
