@@ -176,3 +176,54 @@ func TestLeafnodes_NoTransit(t *testing.T) {
 		t.Errorf("replied: %v; received: %q", got, lonReceived())
 	}
 }
+
+// TestLeafnodes_ServicesOfTheSiteComeFirst requires that a request to a service, whose hosts share a queue, goes to a
+// host of the site if there is one, and otherwise over the link.
+func TestLeafnodes_ServicesOfTheSiteComeFirst(t *testing.T) {
+	t.Parallel()
+	const service, requests = "mcollective.broadcast.service.signer", 20
+	hub := openAccepting(t, CrossNodes)
+	leaf := openLeaf(t, hub, leafName, CrossClients, nil)
+	waitLinked(t, hub, leaf)
+	atHub, err := hub.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer atHub.Close()
+	atLeaf, err := leaf.broker.Connect("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer atLeaf.Close()
+	far, err := atLeaf.QueueSubscribeSync(service, "signer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait.Eventually(t, func() error {
+		if err := atHub.Publish(service, nil); err != nil {
+			return err
+		}
+		_, err := far.NextMsg(100 * time.Millisecond)
+		return err
+	})
+	for err := error(nil); err == nil; { // what was sent meanwhile
+		_, err = far.NextMsg(100 * time.Millisecond)
+	}
+	near, err := atHub.QueueSubscribeSync(service, "signer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range requests {
+		if err := atHub.Publish(service, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range requests {
+		if _, err := near.NextMsg(wait.Limit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := far.NextMsg(100 * time.Millisecond); err == nil {
+		t.Error("a request to a service of the site has crossed")
+	}
+}
