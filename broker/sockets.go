@@ -17,21 +17,23 @@ import (
 type sockets struct {
 	now func() time.Time
 
-	mu        sync.Mutex
-	byAddress map[string]*socket // by remote address
-	byID      map[uint64]*socket // of admitted connections, by the server's id
+	mu sync.Mutex
+	// began has those that are not admitted, by the value that RemoteAddr returns. That is a pointer which each TCP
+	// connection has for itself: two connections to two listeners may come from one address and port.
+	began map[net.Addr]*socket
+	byID  map[uint64]*socket // of admitted connections, by the server's id
 }
 
 // socket is the TCP connection of one connection.
 type socket struct {
 	*net.TCPConn
-	address string
+	address net.Addr  // of the other side, as RemoteAddr returns it
 	began   time.Time // of its handshake; zero: it is not over WebSocket
 	ended   bool      // the server had ended the connection when it was checked last
 }
 
 func newSockets(now func() time.Time) *sockets {
-	return &sockets{now: now, byAddress: map[string]*socket{}, byID: map[uint64]*socket{}}
+	return &sockets{now: now, began: map[net.Addr]*socket{}, byID: map[uint64]*socket{}}
 }
 
 // add adds the connection of a handshake that has begun.
@@ -45,22 +47,22 @@ func (s *sockets) addBegun(conn net.Conn, began time.Time) {
 	if !ok {
 		return
 	}
-	address := tcp.RemoteAddr().String()
+	address := tcp.RemoteAddr()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.byAddress[address] = &socket{TCPConn: tcp, address: address, began: began}
+	s.began[address] = &socket{TCPConn: tcp, address: address, began: began}
 }
 
-// admit gives the id to the connection from that address, if it is known.
+// admit gives the id to the connection of which RemoteAddr returned that value, if it is known.
 func (s *sockets) admit(address net.Addr, id uint64) {
 	if address == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if found := s.byAddress[address.String()]; found != nil {
+	if found := s.began[address]; found != nil {
 		s.byID[id] = found
-		delete(s.byAddress, found.address)
+		delete(s.began, found.address)
 	}
 }
 
@@ -80,9 +82,9 @@ func (s *sockets) close(id uint64) {
 func (s *sockets) closeLeftovers(open func(id uint64) bool) (more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for address, found := range s.byAddress {
+	for address, found := range s.began {
 		if found.closed() {
-			delete(s.byAddress, address)
+			delete(s.began, address)
 		}
 	}
 	for id, found := range s.byID {

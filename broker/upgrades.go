@@ -51,11 +51,11 @@ func (s *sockets) upgrades() []*socket {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*socket
-	for address, found := range s.byAddress {
+	for address, found := range s.began {
 		switch {
 		case found.began.IsZero():
 		case found.closed():
-			delete(s.byAddress, address)
+			delete(s.began, address)
 		default:
 			all = append(all, found)
 		}
@@ -68,16 +68,16 @@ func (s *sockets) upgrades() []*socket {
 func (s *sockets) discardUpgrade(found *socket) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byAddress[found.address] != found {
+	if s.began[found.address] != found {
 		return false
 	}
-	delete(s.byAddress, found.address)
+	delete(s.began, found.address)
 	found.discard()
 	return true
 }
 
 // host returns the address of the other side without its port.
-func (s *socket) host() string { return hostOf(s.address) }
+func (s *socket) host() string { return hostOf(s.address.String()) }
 
 // received returns how many bytes have arrived; 0 if the system does not say so.
 func (s *socket) received() (n uint64) {

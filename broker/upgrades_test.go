@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"runtime"
@@ -19,9 +20,9 @@ import (
 )
 
 // tryHandshake opens a TLS connection to the port for WebSocket, and sends nothing over it.
-func (s *site) tryHandshake(t *testing.T) (*tls.Conn, error) {
+func (s *site) tryHandshake(t *testing.T, from *net.Dialer) (*tls.Conn, error) {
 	t.Helper()
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(s.websocketURL(), "wss://"),
+	conn, err := tls.DialWithDialer(from, "tcp", strings.TrimPrefix(s.websocketURL(), "wss://"),
 		&tls.Config{RootCAs: s.ca.Pool(), MinVersion: tls.VersionTLS12})
 	if err != nil {
 		return nil, err
@@ -31,9 +32,9 @@ func (s *site) tryHandshake(t *testing.T) (*tls.Conn, error) {
 }
 
 // shakeHands does what tryHandshake does, and fails the test if it cannot.
-func (s *site) shakeHands(t *testing.T) *tls.Conn {
+func (s *site) shakeHands(t *testing.T, from *net.Dialer) *tls.Conn {
 	t.Helper()
-	conn, err := s.tryHandshake(t)
+	conn, err := s.tryHandshake(t, from)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func TestUpgrades_AreLimited(t *testing.T) {
 	node := mustDial(t, s, dialers["websocket"], s.certificate("web1"))
 	var all []*tls.Conn
 	for i := range 40 {
-		conn, err := s.tryHandshake(t)
+		conn, err := s.tryHandshake(t, &net.Dialer{})
 		if err != nil {
 			continue // it was closed already
 		}
@@ -90,7 +91,7 @@ func TestUpgrades_EndWhenTheyTakeTooLong(t *testing.T) {
 		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
 	})
 	node := mustDial(t, s, dialers["websocket"], s.certificate("web1"))
-	conn := s.shakeHands(t)
+	conn := s.shakeHands(t, &net.Dialer{})
 	want := s.broker.auth.refusals.snapshot()
 	want["timeout"]++
 	ahead.Store(int64(maxUpgradeTime + time.Minute))
@@ -108,7 +109,7 @@ func TestUpgrades_EndWhenTheySendTooMuch(t *testing.T) {
 		t.Skip("only Linux tells how many bytes have arrived")
 	}
 	s := openListeners(t, nil)
-	conn := s.shakeHands(t)
+	conn := s.shakeHands(t, &net.Dialer{})
 	want := s.broker.auth.refusals.snapshot()
 	want["limit"]++
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nX: ")
@@ -132,7 +133,7 @@ func TestUpgrades_BadRequestsAreCounted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			want := s.broker.auth.refusals.snapshot()
 			want["handshake"]++
-			conn := s.shakeHands(t)
+			conn := s.shakeHands(t, &net.Dialer{})
 			_, _ = io.WriteString(conn, request)
 			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 			if err != nil || answer.StatusCode < http.StatusBadRequest {
