@@ -258,6 +258,10 @@ var mistakes = []struct{ text, want string }{
 		"test.toml:2: broker.provisioning.client_password: given without TLS, so it could be read on the network",
 	},
 	{
+		"[broker.provisioning]\nclient_password = 'file:/dev/null'",
+		"test.toml:2: broker.provisioning.client_password: /dev/null is empty; write the secret into it",
+	},
+	{
 		"[broker.tls]\ncert = '/c'\nkey = '/k'\nca = '/a'\n[broker.provisioning]\nclient_password = 'x'",
 		"test.toml:5: broker.provisioning.signer_cert: empty, so no provisioning token is accepted",
 	},

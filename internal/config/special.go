@@ -9,7 +9,8 @@ import (
 )
 
 // Secret is a text that is never shown. The file holds the text itself, or "file:PATH" or
-// "credential:NAME" for the content of a file without the line feeds at its end.
+// "credential:NAME" for the content of a file without the line feeds at its end. A secret that
+// consists of blanks is refused, and so is such a file: an empty secret turns off what it protects.
 func Secret(into *string) Value { return secretValue{into} }
 
 type secretValue struct{ into *string }
@@ -28,12 +29,18 @@ func (v secretValue) set(found any) error {
 		isFile = true
 	}
 	if !isFile {
+		if s != "" && strings.TrimSpace(s) == "" {
+			return errors.New("the secret consists of blanks; write one that is not, or remove the key")
+		}
 		*v.into = s
 		return nil
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("read the secret: %w", err)
+	}
+	if strings.TrimSpace(string(content)) == "" {
+		return fmt.Errorf("%s is empty; write the secret into it, or remove the key", path)
 	}
 	*v.into = strings.TrimRight(string(content), "\r\n")
 	return nil
