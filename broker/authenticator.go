@@ -36,6 +36,7 @@ type authenticator struct {
 	provisioning provisioningConns
 
 	sockets *sockets
+	links   *links
 
 	connectionRoles connectionRoles
 	roles           atomic.Pointer[Roles]          // in force; those of cfg until the first Reload
@@ -50,7 +51,7 @@ type authenticator struct {
 	refuseNew      atomic.Bool // refuse all new connections that are not internal
 	lookupAccount  func(name string) (*server.Account, error)
 	isOpen         func(id uint64) bool // whether the server has the connection
-	disconnect     func(id uint64)      // ends a connection
+	disconnect     func(id uint64) bool // ends a connection, and reports whether the server had it
 }
 
 func newAuthenticator(cfg *Config, o Options) *authenticator {
@@ -105,9 +106,9 @@ func (a *authenticator) Check(connection server.ClientAuthentication) bool {
 	return true
 }
 
-// limitConnections limits how many connections an identity has. An edge that has many ends its oldest, and a leaf node
-// its other one: it has given it up, and must not wait until that connection has not answered a ping. The provisioner
-// has several for each of its workers, and no limit.
+// limitConnections limits how many connections an identity has. The oldest connection of an edge that has many is
+// ended, and the other one of a leaf node: it has given it up, and must not wait until that connection has not answered
+// a ping. The provisioner has several for each of its workers, and no limit.
 func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as admission) error {
 	switch {
 	case as.user == "" || as.permissions == nil || as.role == RoleProvisioner:
@@ -118,7 +119,7 @@ func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as adm
 		a.replaceOldest(as.user, id, max(a.identities.limit, minEdgeConnections))
 		return nil
 	case as.role == RoleLeafnode: // two would receive and send everything twice
-		a.replaceOldest("leaf node "+as.user, id, 1)
+		a.replaceLink(as.account, id)
 		return nil
 	default:
 		return a.identities.add(as.user, id, a.isOpen)
@@ -129,6 +130,14 @@ func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as adm
 func (a *authenticator) replaceOldest(identity string, id uint64, limit int) {
 	if oldest, ok := a.identities.replaceOldest(identity, id, limit, a.isOpen); ok {
 		a.disconnect(oldest)
+	}
+}
+
+// replaceLink makes a connection the one of a leaf node, and ends the one before. The server lists a leaf node only a
+// moment after Check, and cannot end it before: watchLinks does.
+func (a *authenticator) replaceLink(account string, id uint64) {
+	if before := a.links.replace(account, id); before != 0 && a.disconnect(before) {
+		a.links.logReplaced(account, a.now())
 	}
 }
 

@@ -100,6 +100,7 @@ func New(cfg Config, js JetStream, o Options) *Broker {
 	b.storeMonitor = newStoreMonitor(b)
 	b.permissionRefusals = newPermissionRefusals(b.auth, o.Log, o.Now)
 	b.links = newLinks(&b.cfg.Leafnodes, o.Log)
+	b.auth.links = b.links
 	b.log = &serverLog{
 		log: o.Log, refusals: b.auth.refusals, permissionRefusals: b.permissionRefusals, token: o.WriteToken,
 		links: b.links,
@@ -130,7 +131,7 @@ func (b *Broker) Open(ctx context.Context) error {
 	b.auth.lookupAccount = srv.LookupAccount
 	b.auth.isOpen = func(id uint64) bool { return srv.GetClient(id) != nil || srv.GetLeafNode(id) != nil }
 	b.auth.leafnodes = b.leafnodePermissions()
-	b.auth.disconnect = func(id uint64) { _ = srv.DisconnectClientByID(id) } // an error means that it has already closed
+	b.auth.disconnect = func(id uint64) bool { return srv.DisconnectClientByID(id) == nil }
 	srv.SetLoggerV2(b.log, b.opts.Log.IsTrace(), false, false)
 	b.restoreMeta()
 	srv.Start()

@@ -2,9 +2,13 @@ package broker
 
 import (
 	"fmt"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/testkit/wait"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 )
 
@@ -90,4 +94,44 @@ func TestLeafnodes_NewConnectionReplacesTheOld(t *testing.T) {
 	old.wantAdmitted()
 	s.dialLeaf(map[string]any{"name": "second"}, s.certificate(leafName)).wantAdmitted()
 	old.wantEnded()
+}
+
+// TestLeafnodes_NewConnectionReplacesOneThatIsNotListed admits two connections of a leaf node before the server lists
+// either, so that neither can be ended at once.
+func TestLeafnodes_NewConnectionReplacesOneThatIsNotListed(t *testing.T) {
+	t.Parallel()
+	s := openAccepting(t, CrossNodes)
+	const connections = 3
+	var admitted sync.WaitGroup
+	admitted.Add(connections)
+	s.beforeListed(func() {
+		admitted.Done()
+		admitted.Wait()
+	})
+	for range connections {
+		s.dialLeaf(nil, s.certificate(leafName))
+	}
+	admitted.Wait()
+	wait.Eventually(t, func() error {
+		n, text := s.broker.srv.NumLeafNodes(), "leaf node connected again, its other connection was ended: name="+leafName
+		if n != 1 || !strings.Contains(s.log.String(), text) {
+			return fmt.Errorf("%d connections; the log is\n%s", n, s.log)
+		}
+		return nil
+	})
+	time.Sleep(2 * settleInterval)
+	if n := s.broker.srv.NumLeafNodes(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// beforeListed calls f for each leaf node that is admitted, before the server lists it.
+func (s *site) beforeListed(f func()) {
+	lookup := s.broker.auth.lookupAccount
+	s.broker.auth.lookupAccount = func(name string) (*server.Account, error) {
+		if name == leafAccount("peer", leafName) {
+			f()
+		}
+		return lookup(name)
+	}
 }

@@ -14,8 +14,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// linkInterval is how often the links to other sites are looked at.
-const linkInterval = time.Second
+const (
+	// linkInterval is how often the state of links is read.
+	linkInterval = time.Second
+	// After a second connection of a leaf node was admitted, the state is read settleTries times after a settleInterval
+	// each, so that both are open for a moment only.
+	settleInterval = 20 * time.Millisecond
+	settleTries    = 50
+)
 
 // Link is the state of a link to the broker of another site.
 type Link struct {
@@ -38,6 +44,8 @@ type links struct {
 	log    hclog.Logger
 	warned *throttle.Throttle // by name
 
+	replaced chan struct{} // has an element after replace, until watchLinks has read it
+
 	mu   sync.Mutex
 	list map[string]*linkState
 }
@@ -46,12 +54,15 @@ type links struct {
 type linkState struct {
 	Link
 	id     uint64 // of the connection
+	newest uint64 // id of the connection that was admitted last; 0: none, or a remote
 	failed bool   // Error is new
 }
 
 // newLinks returns the links of a configuration, none of which is connected.
 func newLinks(l *Leafnodes, log hclog.Logger) *links {
-	s := &links{log: log, warned: throttle.New(refusalInterval), list: map[string]*linkState{}}
+	s := &links{
+		log: log, warned: throttle.New(refusalInterval), replaced: make(chan struct{}, 1), list: map[string]*linkState{},
+	}
 	for name, allowed := range l.Peers {
 		s.list[leafAccount("peer", name)] = &linkState{Link: Link{Name: name, Allow: allowed}}
 	}
@@ -63,12 +74,54 @@ func newLinks(l *Leafnodes, log hclog.Logger) *links {
 	return s
 }
 
-// refresh compares the links with the connections of the server, and logs changes.
-func (s *links) refresh(connections []*server.LeafInfo, now time.Time) {
-	open := map[string]*server.LeafInfo{}
-	for _, c := range connections {
-		open[c.Account] = c
+// replace makes a connection that is admitted the newest one of a link, and returns the one before, or 0.
+func (s *links) replace(account string, id uint64) (before uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.list[account]
+	if l == nil {
+		return 0
 	}
+	before, l.newest = l.newest, id
+	if before != 0 {
+		select {
+		case s.replaced <- struct{}{}:
+		default:
+		}
+	}
+	return before
+}
+
+// logReplaced logs that a leaf node has replaced its open connection.
+func (s *links) logReplaced(account string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := s.list[account].Name
+	if count, log := s.warned.Add("replaced "+name, 1, now); log {
+		s.log.Warn("leaf node connected again, its other connection was ended", "name", name, "count", count)
+	}
+}
+
+// newest returns the connection of each account, and the others: those that a newer one has replaced.
+func (s *links) newest(connections []*server.LeafInfo) (open map[string]*server.LeafInfo, old []*server.LeafInfo) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open = map[string]*server.LeafInfo{}
+	for _, c := range connections {
+		l := s.list[c.Account]
+		replaced := l != nil && l.newest != 0 && l.newest != c.ID
+		if replaced {
+			old = append(old, c)
+		}
+		if open[c.Account] == nil || !replaced {
+			open[c.Account] = c
+		}
+	}
+	return open, old
+}
+
+// refresh compares the links with the connections of the server, by account, and logs changes.
+func (s *links) refresh(open map[string]*server.LeafInfo, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for account, l := range s.list {
@@ -140,25 +193,40 @@ func (b *Broker) Links() []Link {
 	return list
 }
 
-// refreshLinks reads the server's leaf nodes.
+// refreshLinks reads the server's leaf nodes, and ends those that a newer connection has replaced.
 func (b *Broker) refreshLinks() {
 	if b.srv == nil {
 		return
 	}
-	if list, err := b.srv.Leafz(nil); err == nil {
-		b.links.refresh(list.Leafs, b.opts.Now())
+	list, err := b.srv.Leafz(nil)
+	if err != nil {
+		return
+	}
+	now := b.opts.Now()
+	open, replaced := b.links.newest(list.Leafs)
+	b.links.refresh(open, now)
+	for _, c := range replaced {
+		if b.auth.disconnect(c.ID) {
+			b.links.logReplaced(c.Account, now)
+		}
 	}
 }
 
 func (b *Broker) watchLinks() {
 	ticker := time.NewTicker(linkInterval)
 	defer ticker.Stop()
-	for {
+	for left := 0; ; {
 		select {
 		case <-b.quit:
 			return
+		case <-b.links.replaced:
+			left = settleTries
+			ticker.Reset(settleInterval)
 		case <-ticker.C:
 			b.refreshLinks()
+			if left--; left == 0 {
+				ticker.Reset(linkInterval)
+			}
 		}
 	}
 }
