@@ -159,9 +159,11 @@ func (l *serverLog) fatalError() error {
 }
 
 // handshakeError returns why a TLS handshake failed, or nil if that is not what the server
-// reports. The server passes the cause as one of the arguments.
+// reports. The server passes the cause as one of the arguments. Before the end of the format is a name
+// that the client chose.
 func handshakeError(format string, args []any) error {
-	if !strings.Contains(format, "TLS handshake error") && !strings.Contains(format, "TLS %s handshake error") {
+	if !strings.HasSuffix(format, "TLS handshake error: %v%s") &&
+		!strings.HasSuffix(format, "TLS %s handshake error: %v%s") {
 		return nil
 	}
 	for _, arg := range args {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/choria"
@@ -14,7 +15,7 @@ import (
 const (
 	websocketPrefix    = "websocket: "
 	websocketTLS       = websocketPrefix + "TLS handshake error from "
-	websocketHandshake = " - websocket handshake error: "
+	websocketHandshake = "websocket handshake error: "
 	websocketPlain     = "Websocket not configured with TLS. DO NOT USE IN PRODUCTION!"
 	noLeafnodes        = "Not configured to accept leaf node connections"
 )
@@ -39,8 +40,12 @@ func websocketError(line string) (address string, ok bool, err error) {
 		}
 		return address, true, fmt.Errorf("%w: %s", errHandshake, text)
 	}
-	address, text, ok := strings.Cut(line, websocketHandshake)
-	return address, ok, fmt.Errorf("%w: WebSocket: %s", errHandshake, text)
+	address, rest, _ := strings.Cut(line, " - ") // later in a line a client may have chosen the text
+	text, ok := strings.CutPrefix(rest, websocketHandshake)
+	if _, err := netip.ParseAddrPort(address); !ok || err != nil {
+		return "", false, nil
+	}
+	return address, true, fmt.Errorf("%w: WebSocket: %s", errHandshake, text)
 }
 
 // isCertificateReason reports whether certificates.verify ended a handshake with the error.

@@ -2,9 +2,14 @@ package broker
 
 import (
 	"errors"
+	"io"
+	"maps"
 	"testing"
+	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/choria"
+	"github.com/muster-appliance/muster/internal/throttle"
 )
 
 func TestWebsocketError_ReadsAddressAndReason(t *testing.T) {
@@ -24,7 +29,10 @@ func TestWebsocketError_ReadsAddressAndReason(t *testing.T) {
 		"websocket: TLS handshake error from 192.0.2.7:1: read tcp 1->2: use of closed network connection\n": {
 			"192.0.2.7:1", nil, ""},
 		`192.0.2.7:40112 - wid:3 - "v1:go:x" - Authorization Violation`: {},
-		"websocket: Accept error: too many open files":                  {},
+
+		`192.0.2.7:40112 - wid:3 - "v1:go:192.0.2.9:1 - websocket handshake error: x" - Slow Consumer`: {},
+		`x - websocket handshake error: x`:             {},
+		"websocket: Accept error: too many open files": {},
 	} {
 		address, ok, err := websocketError(line)
 		if ok != (want.address != "") {
@@ -37,5 +45,28 @@ func TestWebsocketError_ReadsAddressAndReason(t *testing.T) {
 		if address != want.address || !errors.Is(err, want.reason) || err != nil && err.Error() != want.text {
 			t.Errorf("%q: %q, %v", line, address, err)
 		}
+	}
+}
+
+// TestServerLog_NamesForgeNoRefusals has errors logged of clients that are named like a failed handshake.
+func TestServerLog_NamesForgeNoRefusals(t *testing.T) {
+	for _, name := range []string{
+		"192.0.2.9:1 - websocket handshake error: x", "TLS handshake error: x", "TLS %s handshake error: %v%s",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRefusals(hclog.NewNullLogger(), nil, time.Now)
+			want := r.snapshot()
+			l := &serverLog{log: hclog.NewNullLogger(), refusals: r, now: time.Now, warnings: throttle.New(refusalInterval)}
+			l.Errorf(serverLine(name, "Maximum Payload Violation"))
+			l.Errorf(serverLine(name, "%s: %d vs %d"), "maximum payload exceeded", 2, 1)
+			if have := r.snapshot(); !maps.Equal(have, want) {
+				t.Errorf("counted %v, want %v", have, want)
+			}
+			l.Errorf(serverLine(name, "TLS handshake error: %v%s"), io.EOF, "")
+			want["handshake"]++
+			if have := r.snapshot(); !maps.Equal(have, want) {
+				t.Errorf("counted %v after a failed handshake, want %v", have, want)
+			}
+		})
 	}
 }
