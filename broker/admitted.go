@@ -175,5 +175,6 @@ func (b *Broker) endInvalid(all bool, now time.Time) {
 	}
 	if b.auth.admitted.sweep(b.auth.isOpen, now) {
 		b.auth.identities.sweep(b.auth.isOpen)
+		b.auth.provisioning.forget(b.auth.isOpen)
 	}
 }

@@ -73,7 +73,7 @@ func newAuthenticator(cfg *Config, o Options) *authenticator {
 		identities:     identities{limit: cfg.identityLimit(o.Memory), ids: map[string][]uint64{}},
 		sockets:        newSockets(o.Now),
 
-		provisioning: provisioningConns{limit: cfg.provisioningLimit(), byAddress: map[string][]uint64{}},
+		provisioning: newProvisioningConns(cfg.provisioningLimit()),
 
 		connectionRoles: connectionRoles{roles: map[uint64]Role{}, limit: minRoles},
 	}
@@ -121,6 +121,8 @@ func (a *authenticator) limitConnections(id uint64, c *connectionAttempt, as adm
 	case as.role == RoleLeafnode: // two would receive and send everything twice
 		a.replaceLink(as.account, id)
 		return nil
+	case as.role == RoleNode:
+		return a.limitNode(id, as.user)
 	default:
 		return a.identities.add(as.user, id, a.isOpen)
 	}

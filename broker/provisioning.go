@@ -232,8 +232,8 @@ func (a *authenticator) admitUnprovisioned(c *connectionAttempt) (admission, err
 	if err := choria.CheckNode(c.name); err != nil {
 		return admission{}, err
 	}
-	if a.identities.has(c.name, a.isOpen) {
-		return admission{}, fmt.Errorf("%w: %q", errNameInUse, c.name)
+	if err := a.checkNameIsFree(c.name); err != nil {
+		return admission{}, err
 	}
 	return admission{
 		account: ProvisioningAccount, user: ProvisioningUser, permissions: provisioningNode(c.name), role: RoleProvisioning,

@@ -15,11 +15,11 @@ func TestProvisioningConns_MakesRoomForOtherAddresses(t *testing.T) {
 	const limit = 10
 	closed := map[uint64]bool{}
 	open := func(id uint64) bool { return !closed[id] }
-	p := provisioningConns{limit: limit, byAddress: map[string][]uint64{}}
+	p := newProvisioningConns(limit)
 	id := uint64(0)
 	add := func(address string) (endedConn, error) {
 		id++
-		ended, err := p.add(id, address, open)
+		ended, err := p.add(id, fmt.Sprint("new", id), address, open)
 		if ended.address != "" {
 			closed[ended.id] = true
 		}

@@ -109,7 +109,7 @@ func (r *replay) play(op operation) {
 	fields := strings.Fields(op.Line)
 	switch {
 	case op.From == "end":
-		r.conns[op.Conn].Close()
+		mustClose(r.t, r.site, r.conns[op.Conn])
 	case fields[0] == "CONNECT":
 		nc, err := r.site.connect(r.connectOptions(op.Line)...)
 		if err != nil {
