@@ -49,11 +49,7 @@ func TestLeafnodes_HostileReadsOnlyWhatCrosses(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer nc.Close()
-				for _, try := range leafTries {
-					if err := nc.Publish(try.subject, []byte("secret")); err != nil {
-						t.Fatal(err)
-					}
-				}
+				publishTries(t, s, nc, "secret")
 				if err := nc.Flush(); err != nil {
 					t.Fatal(err)
 				}

@@ -90,11 +90,7 @@ func TestLeafRemote_AHostileHubGetsOnlyWhatCrosses(t *testing.T) {
 			if got := slices.Compact(got); !slices.Equal(got, want) {
 				t.Errorf("arrived: %q, want %q", got, want)
 			}
-			for _, try := range leafTries {
-				if err := nc.Publish(try.subject, []byte("secret")); err != nil {
-					t.Fatal(err)
-				}
-			}
+			publishTries(t, leaf, nc, "secret")
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)
 			}

@@ -68,9 +68,35 @@ func crosses(requests, replies bool) (subjects []string) {
 	return subjects
 }
 
+// publishTries publishes every subject with a payload. A second subscriber in the account is the witness: it must
+// receive all.
+func publishTries(t *testing.T, s *site, from *nats.Conn, payload string) {
+	t.Helper()
+	witness, err := s.broker.Connect("witness")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer witness.Close()
+	seen := collect(t, witness, ">")
+	for _, try := range leafTries {
+		if err := from.Publish(try.subject, []byte(payload)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait.Eventually(t, func() error {
+		got := seen()
+		for _, try := range leafTries {
+			if !slices.Contains(got, try.subject+" "+payload) {
+				return fmt.Errorf("the witness has not received %s", try.subject)
+			}
+		}
+		return nil
+	})
+}
+
 // cross publishes every subject on one side, and returns which arrived at the other side, sorted. from and to may do
-// everything at their sides. last must be a subject that crosses.
-func cross(t *testing.T, from, to *nats.Conn, last string) []string {
+// everything at their sides; from is connected to the site. last must be a subject that crosses.
+func cross(t *testing.T, s *site, from, to *nats.Conn, last string) []string {
 	t.Helper()
 	arrived := collect(t, to, ">", "*.reply.>", "*.node.>", "mcollective.broadcast.agent.>")
 	wait.Eventually(t, func() error { // the interest has crossed
@@ -82,11 +108,7 @@ func cross(t *testing.T, from, to *nats.Conn, last string) []string {
 		}
 		return nil
 	})
-	for _, try := range leafTries {
-		if err := from.Publish(try.subject, []byte("tried")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	publishTries(t, s, from, "tried")
 	if err := from.Publish(last, []byte("last")); err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +149,12 @@ func TestLeafnodes_CrossOnlyWhatIsAllowed(t *testing.T) {
 			down := c.hub.sends() && c.leaf.receives() // requests from the hub to the leaf node
 			up := c.hub.receives() && c.leaf.sends()
 			const request, reply = "mcollective.node.probe", "mcollective.reply.probe"
-			if got, want := cross(t, atHub, atLeaf, pick(down, request, reply)), crosses(down, up); !slices.Equal(got, want) {
+			got, want := cross(t, hub, atHub, atLeaf, pick(down, request, reply)), crosses(down, up)
+			if !slices.Equal(got, want) {
 				t.Errorf("from the hub: %q, want %q", got, want)
 			}
-			if got, want := cross(t, atLeaf, atHub, pick(up, request, reply)), crosses(up, down); !slices.Equal(got, want) {
+			got, want = cross(t, leaf, atLeaf, atHub, pick(up, request, reply)), crosses(up, down)
+			if !slices.Equal(got, want) {
 				t.Errorf("from the leaf node: %q, want %q", got, want)
 			}
 		})
