@@ -100,6 +100,10 @@ func start(t *testing.T, site *enroll.Site, text string) *appliance.Appliance {
 	if warnings := cfg.Warnings(); len(warnings) > 0 {
 		t.Errorf("warnings: %v", warnings)
 	}
+	b := &cfg.Broker
+	if b.TLS.CA != "" && len(b.TLS.CRL) == 0 || len(b.Issuers) > 0 && b.RevokedTokens == "" {
+		t.Error("the configuration does not name what is revoked")
+	}
 	cfg.DataDir = t.TempDir()
 	cfg.Broker.Listen = "127.0.0.1:0"
 	if cfg.Broker.WebSocket.Listen != "" {
