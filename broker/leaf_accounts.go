@@ -79,7 +79,7 @@ func (b *Broker) leafAccounts(nodes *server.Account) ([]*server.Account, error) 
 			links[leafAccount("peer", name)] = allowed
 		}
 	}
-	for _, r := range b.cfg.Leafnodes.enabledRemotes() {
+	for _, r := range b.cfg.Leafnodes.EnabledRemotes() {
 		links[leafAccount("remote", r.Name)] = r.Allow
 	}
 	var all []*server.Account

@@ -66,7 +66,7 @@ func newLinks(l *Leafnodes, log hclog.Logger) *links {
 	for name, allowed := range l.Peers {
 		s.list[leafAccount("peer", name)] = &linkState{Link: Link{Name: name, Allow: allowed}}
 	}
-	for _, r := range l.enabledRemotes() {
+	for _, r := range l.EnabledRemotes() {
 		s.list[leafAccount("remote", r.Name)] = &linkState{
 			Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow},
 		}

@@ -128,6 +128,30 @@ func (r *LeafRemote) check(check *config.Check, prefix string, c *Config) {
 	}
 }
 
+// CheckFiles returns an error if the token, or the seed, a certificate, a key or a CA of the link cannot be used. The
+// files are those of the broker, which are used unless the configuration names others.
+func (r *LeafRemote) CheckFiles(broker tlsfile.Files) error {
+	if r.Token != "" {
+		if _, err := r.readSeed(); err != nil {
+			return err
+		}
+	}
+	if !r.encrypted() {
+		return nil
+	}
+	_, err := r.TLS.Or(broker).Load()
+	return err
+}
+
+// readSeed returns the key of the token.
+func (r *LeafRemote) readSeed() (ed25519.PrivateKey, error) {
+	key, err := choria.ReadSeed(r.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return key, choria.CheckTokenKey(strings.TrimSpace(r.Token), key)
+}
+
 // encrypted reports whether the link uses TLS.
 func (r *LeafRemote) encrypted() bool {
 	return slices.ContainsFunc(r.URLs, func(text string) bool { return !strings.HasPrefix(text, plaintextScheme+"://") })
@@ -144,7 +168,7 @@ func (r *LeafRemote) options(b *Broker) (*server.RemoteLeafOpts, error) {
 	user := ""
 	switch {
 	case r.Token != "":
-		key, err := choria.ReadSeed(r.Seed)
+		key, err := r.readSeed()
 		if err != nil {
 			return nil, err
 		}

@@ -108,10 +108,10 @@ func (c *Config) leafWarnings() []string {
 }
 
 // enabled reports whether there are links, accepted or made.
-func (l *Leafnodes) enabled() bool { return l.Listen != "" || len(l.enabledRemotes()) > 0 }
+func (l *Leafnodes) enabled() bool { return l.Listen != "" || len(l.EnabledRemotes()) > 0 }
 
-// enabledRemotes returns the remotes that are enabled, sorted by name.
-func (l *Leafnodes) enabledRemotes() (remotes []*LeafRemote) {
+// EnabledRemotes returns the remotes that are enabled, sorted by name.
+func (l *Leafnodes) EnabledRemotes() (remotes []*LeafRemote) {
 	for _, name := range slices.Sorted(maps.Keys(l.Remotes)) {
 		if r := l.Remotes[name]; r.Enabled {
 			remotes = append(remotes, r)
@@ -131,7 +131,7 @@ func (c *Config) checkLeafnodes(check *config.Check) {
 			Hint:        " and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1",
 		})
 	}
-	for _, r := range c.Leafnodes.enabledRemotes() {
+	for _, r := range c.Leafnodes.EnabledRemotes() {
 		r.check(check, table+".remote."+r.Name+".", c)
 	}
 }
@@ -175,7 +175,7 @@ func (b *Broker) leafOptions(o *server.Options) error {
 			o.LeafNode.TLSTimeout = handshakeTimeout.Seconds()
 		}
 	}
-	for _, r := range l.enabledRemotes() {
+	for _, r := range l.EnabledRemotes() {
 		remote, err := r.options(b)
 		if err != nil {
 			return fmt.Errorf("broker.leafnodes.remote.%s: %w", r.Name, err)

@@ -2,6 +2,7 @@ package choria
 
 import (
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -163,6 +164,19 @@ func TokenID(text string) string { return unverifiedClaims(text).ID }
 // TokenOrganization returns the organization in a token without verifying the token, or "" if it cannot
 // be parsed.
 func TokenOrganization(text string) string { return unverifiedClaims(text).OrgUnit }
+
+// CheckTokenKey returns an error if a token, which is not verified, is not one for a holder of the key.
+func CheckTokenKey(text string, key ed25519.PrivateKey) error {
+	claims := unverifiedClaims(text)
+	public, err := PublicKey(claims.PublicKey)
+	switch {
+	case claims.Purpose == "" || err != nil:
+		return errors.New("the token is not one of Choria; write the JWT that the issuer made, or file:PATH")
+	case !public.Equal(key.Public()):
+		return errors.New("the token is for another seed; token and seed are made together")
+	}
+	return nil
+}
 
 // TokenRevoked reports whether a list revokes a token, which is not verified.
 func TokenRevoked(text string, list *revocation.Tokens) bool {

@@ -73,6 +73,11 @@ func loadChecked(file string) (*appliance.Config, error) {
 			return nil, config.Problems{{File: file, Key: "forward." + f.Name, Text: err.Error()}}
 		}
 	}
+	for _, r := range cfg.Broker.Leafnodes.EnabledRemotes() {
+		if err := r.CheckFiles(cfg.Broker.TLS); err != nil {
+			return nil, config.Problems{{File: file, Key: "broker.leafnodes.remote." + r.Name, Text: err.Error()}}
+		}
+	}
 	return cfg, nil
 }
 

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 )
 
@@ -68,6 +71,53 @@ func TestCheck_ReadsTheFilesForAHub(t *testing.T) {
 			status, out, errOut := muster(t, "check", "--config", config)
 			if status != test.status || !strings.Contains(out+errOut, test.want) || strings.Contains(out+errOut, "secret") {
 				t.Errorf("%d %s%s; want %s", status, out, errOut, test.want)
+			}
+		})
+	}
+}
+
+// TestCheck_ReadsTheFilesOfALeafnode requires that check and run report the same mistakes.
+func TestCheck_ReadsTheFilesOfALeafnode(t *testing.T) {
+	dir, other, now := t.TempDir(), t.TempDir(), time.Now()
+	ca := authority.New(t, now)
+	ca.Files(dir, nil, "collector1.ams.example.net")
+	ca.Files(other, nil, "collector2.ams.example.net")
+	seed, key := filepath.Join(dir, "seed"), ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	write(t, seed, hex.EncodeToString(key.Seed()))
+	write(t, filepath.Join(other, "seed"), strings.Repeat("ab", ed25519.SeedSize))
+	claims := choria.ClientClaims("choria=ams", key.Public().(ed25519.PublicKey))
+	token, err := choria.IssueToken(claims, key, now, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair := fmt.Sprintf("cert = '%[1]s/cert.pem'\nkey = '%[1]s/key.pem'\n", dir)
+	for name, test := range map[string]struct{ remote, tls, want string }{
+		"all files":         {"token = '" + token + "'\nseed = '" + seed + "'\n", pair + "ca = '" + dir + "/ca.pem'\n", ""},
+		"no seed":           {"token = '" + token + "'\nseed = '/nonexist'\n", "", "read seed: open /nonexist"},
+		"a PEM file":        {"token = '" + token + "'\nseed = '" + dir + "/key.pem'\n", "", dir + "/key.pem: "},
+		"not a token":       {"token = 'x'\nseed = '" + seed + "'\n", "", "the token is not one of Choria"},
+		"a seed of another": {"token = '" + token + "'\nseed = '" + other + "/seed'\n", "", "the token is for another seed"},
+		"no CA":             {"", pair + "ca = '/nonexist'\n", "/nonexist: no such file"},
+		"a key as CA":       {"", pair + "ca = '" + dir + "/key.pem'\n", dir + "/key.pem: "},
+		"a key of another": {"", "cert = '" + dir + "/cert.pem'\nkey = '" + other + "/key.pem'\n",
+			"private key does not match public key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := writeConfig(t, "[broker.leafnodes.remote.hub]\nurls = ['tls://hub.example.net:7422']\nallow = 'clients'\n"+
+				test.remote+"[broker.leafnodes.remote.hub.tls]\n"+test.tls)
+			status, out, errOut := muster(t, "check", "--config", config)
+			if test.want == "" {
+				if status != statusOK {
+					t.Errorf("%d %s%s", status, out, errOut)
+				}
+				return
+			}
+			if status != statusConfig || !strings.Contains(errOut, "broker.leafnodes.remote.hub: ") ||
+				!strings.Contains(errOut, test.want) {
+				t.Errorf("%d %s%s; want %s", status, out, errOut, test.want)
+			}
+			if status, _, errOut := muster(t, "run", "--config", config); status != statusConfig {
+				t.Errorf("run: %d %s", status, errOut)
 			}
 		})
 	}
