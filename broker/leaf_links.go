@@ -68,7 +68,7 @@ func newLinks(l *Leafnodes, log hclog.Logger) *links {
 	}
 	for _, r := range l.EnabledRemotes() {
 		s.list[leafAccount("remote", r.Name)] = &linkState{
-			Link: Link{Name: r.Name, Remote: true, URLs: r.URLs, Allow: r.Allow},
+			Link: Link{Name: r.Name, Remote: true, URLs: r.urls(), Allow: r.Allow},
 		}
 	}
 	return s

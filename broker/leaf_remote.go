@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -86,6 +87,9 @@ func (r *LeafRemote) Validate(check *config.Check) {
 	}
 }
 
+// leafPort is the port for leaf nodes if a URL names none.
+const leafPort = "7422"
+
 // plaintextScheme is the scheme of links without TLS, which are for a lab.
 const plaintextScheme = "nats"
 
@@ -115,6 +119,24 @@ func parseLeafProxy(text string) (*url.URL, error) {
 		return nil, errors.New("the URL of the proxy has a user or a password alone; it needs both")
 	}
 	return u, nil
+}
+
+// urls returns the URLs, each with a port: without one, NATS would use that of leaf nodes for WebSocket, too.
+func (r *LeafRemote) urls() []string {
+	list := slices.Clone(r.URLs)
+	for i, text := range list {
+		u, err := url.Parse(text)
+		if err != nil || u.Port() != "" {
+			continue // Validate reports what cannot be parsed
+		}
+		port := leafPort
+		if isWebSocket(text) {
+			port = "443"
+		}
+		u.Host = net.JoinHostPort(u.Hostname(), port)
+		list[i] = u.String()
+	}
+	return list
 }
 
 func isWebSocket(text string) bool    { return strings.HasPrefix(text, "wss://") }
@@ -184,7 +206,7 @@ func (r *LeafRemote) options(b *Broker) (*server.RemoteLeafOpts, error) {
 		}
 		o.TLSConfig, o.TLSTimeout = config, handshakeTimeout.Seconds()
 	}
-	for _, text := range r.URLs {
+	for _, text := range r.urls() {
 		u, err := url.Parse(text)
 		if err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/config"
 	"github.com/muster-appliance/muster/internal/testkit/authority"
 	"github.com/muster-appliance/muster/internal/testkit/link"
@@ -145,6 +146,39 @@ func TestLeafRemote_ConnectsAgain(t *testing.T) {
 	hub.startNode(t, "hub1")
 	leaf.startNode(t, "ams1")
 	hub.choriaClient(t, "hub.mcollective").reaches(t, "mcollective.broadcast.agent.discovery", "ams1", "hub1")
+}
+
+// TestLeafRemote_HasAPort requires that the errors of a link are found by the host and port that NATS names.
+func TestLeafRemote_HasAPort(t *testing.T) {
+	t.Parallel()
+	for text, address := range map[string]string{
+		"tls://hub":        "hub:7422",
+		"tls://hub:":       "hub:7422",
+		"tls://[::1]":      "[::1]:7422",
+		"tls://hub:4223":   "hub:4223",
+		"nats://127.0.0.1": "127.0.0.1:7422",
+		"wss://hub":        "hub:443",
+		"wss://hub/nats":   "hub:443",
+		"wss://hub:8443":   "hub:8443",
+	} {
+		t.Run(text, func(t *testing.T) {
+			r := newLeafRemote("hub")
+			r.URLs, r.Allow = []string{text}, CrossClients
+			l := Leafnodes{Remotes: map[string]*LeafRemote{"hub": r}}
+			if !newLinks(&l, hclog.NewNullLogger()).noteError(address, "connection refused") {
+				t.Errorf("no link is at %s", address)
+			}
+			b := &Broker{}
+			b.cfg.Leafnodes = l
+			o, err := r.options(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.URLs[0].Host != address {
+				t.Errorf("NATS connects to %s, want %s", o.URLs[0].Host, address)
+			}
+		})
+	}
 }
 
 // TestLeafRemote_UsesRenewedFiles replaces the CA and the certificates of both sides while the link is cut.
