@@ -11,14 +11,14 @@ const (
 	// maxUpgradeTime is how long a connection over WebSocket may take until it is admitted: for its TLS handshake and
 	// its request handshakeTimeout each, and as long again for what the server waits for authentication.
 	maxUpgradeTime = 4 * handshakeTimeout
-	// maxUpgradeBytes is how much a connection over WebSocket may send until it is admitted, TLS included. Two tokens,
-	// four certificates and the headers of a request have room. The server would keep 1 MiB of headers.
+	// maxUpgradeBytes is how much a connection over WebSocket may send until it is admitted, TLS included. The longest
+	// control line of a client (inproc.MaxControlLine, 16 KiB), four certificates and the headers of a request have
+	// room. The server would keep 1 MiB of headers.
 	maxUpgradeBytes = 64 << 10
 )
 
 // limitUpgrades closes connections over WebSocket that are not admitted yet: those that have taken too long or sent
-// too much, and as far as there are more than max_unauthenticated, also others. The server counts them only once they
-// have sent their request.
+// too much, and the excess over max_unauthenticated. The server counts them only once they have sent their request.
 func (b *Broker) limitUpgrades() {
 	waiting := b.auth.sockets.upgrades()
 	now := b.opts.Now()

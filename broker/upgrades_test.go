@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/muster-appliance/muster/internal/inproc"
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
 )
@@ -117,11 +118,59 @@ func TestUpgrades_EndWhenTheySendTooMuch(t *testing.T) {
 	s.wantRefused(t, want, "limit")
 }
 
-// TestUpgrades_OfLongTokensFit presents two tokens of almost the longest control line, and a chain of certificates.
+// heldBack is a connection that calls check before the last byte of each write, once it has sent more than after bytes.
+type heldBack struct {
+	net.Conn
+	after, sent int
+	check       func(sent int)
+}
+
+func (h *heldBack) Write(p []byte) (int, error) {
+	n, err := h.Conn.Write(p[:len(p)-1])
+	if h.sent += n; err != nil {
+		return n, err
+	}
+	if h.sent > h.after {
+		h.check(h.sent)
+	}
+	last, err := h.Conn.Write(p[n:])
+	h.sent += last
+	return n + last, err
+}
+
+// Dial implements nats.CustomDialer.
+func (h *heldBack) Dial(network, address string) (net.Conn, error) {
+	var err error
+	h.Conn, err = net.Dial(network, address)
+	return h, err
+}
+
+// TestUpgrades_OfLongTokensFit sends almost the longest control line and four certificates, the most that the main port
+// accepts, and has the limit checked before the last byte.
 func TestUpgrades_OfLongTokensFit(t *testing.T) {
 	s := openListeners(t, nil)
-	long := nats.Token(strings.Repeat("x", 12<<10))
-	s.mustRefuseOver(t, dialers["websocket"], "untrusted", s.certificate("web1"), long)
+	config := s.ca.Client(nil, "web1")
+	chain := &config.Certificates[0].Certificate
+	*chain = append(*chain, (*chain)[0], (*chain)[0], (*chain)[0])
+	long := nats.UserInfo("system", strings.Repeat("x", inproc.MaxControlLine-512))
+	s.mustRefuseOver(t, dialers["nats"], "wrong-password", nats.Secure(config), long)
+	most := 0
+	held := &heldBack{after: inproc.MaxControlLine / 2, check: func(sent int) {
+		most = max(most, sent)
+		wait.Eventually(t, func() error {
+			for _, waiting := range s.broker.auth.sockets.upgrades() {
+				if have := waiting.received(); have > 0 && have < uint64(sent) {
+					return fmt.Errorf("%d of %d bytes have arrived", have, sent)
+				}
+			}
+			return nil
+		})
+		s.broker.limitUpgrades()
+	}}
+	s.mustRefuseOver(t, dialers["websocket"], "wrong-password", nats.Secure(config), long, nats.SetCustomDialer(held))
+	if most < inproc.MaxControlLine {
+		t.Errorf("only %d bytes were sent", most)
+	}
 }
 
 func TestUpgrades_BadRequestsAreCounted(t *testing.T) {
