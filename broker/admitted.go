@@ -103,6 +103,15 @@ func (a *admitted) takeInvalid(verifier *choria.Verifier, all bool, now time.Tim
 	return found
 }
 
+// keep adds the proof of a connection again that is not valid but could not be ended. It is checked every time until
+// the connection is ended, or is forgotten because it has already closed.
+func (a *admitted) keep(id uint64, p *proof) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	p.expires = time.Time{}
+	a.proofs[id] = p
+}
+
 // invalid is a proof, and why it is not valid any more.
 type invalid struct {
 	*proof
@@ -169,9 +178,11 @@ func (a *admitted) sweepOne(id uint64, open bool) {
 // was revoked or is of a CA that is not trusted any more.
 func (b *Broker) endInvalid(all bool, now time.Time) {
 	for id, found := range b.auth.admitted.takeInvalid(b.opts.Verifier, all, now) {
-		if err := b.srv.DisconnectClientByID(id); err == nil { // an error means that it has already closed
-			b.auth.refusals.countEnded(found.err, found.address, found.name, true)
+		if !b.auth.disconnect(id) { // it has already closed, or is a leaf node that the server does not list yet
+			b.auth.admitted.keep(id, found.proof)
+			continue
 		}
+		b.auth.refusals.countEnded(found.err, found.address, found.name, true)
 	}
 	if b.auth.admitted.sweep(b.auth.isOpen, now) {
 		b.auth.identities.sweep(b.auth.isOpen)

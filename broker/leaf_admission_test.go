@@ -125,6 +125,41 @@ func TestLeafnodes_NewConnectionReplacesOneThatIsNotListed(t *testing.T) {
 	}
 }
 
+// TestLeafnodes_RevokedBeforeTheyAreListed revokes the certificate of a leaf node, or lets its token expire, after it
+// was admitted and before the server lists it, so that it cannot be ended at once.
+func TestLeafnodes_RevokedBeforeTheyAreListed(t *testing.T) {
+	t.Parallel()
+	r := openRevoking(t)
+	certificate, text := r.pair(t, r.site.ca, nil, leafName)
+	for name, c := range map[string]struct {
+		revoke  func()
+		reason  string
+		options []nats.Option
+	}{
+		"certificate": {
+			func() { r.reload(t, r.crl, r.site.ca.CRL(nil, text)) }, "revoked", []nats.Option{certificate},
+		},
+		"token": {
+			func() { r.ahead.Store(int64(2 * time.Hour)); r.broker.Reload(r.broker.cfg.Roles) }, "expired",
+			r.withToken(r.node(leafName)),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var once sync.Once
+			r.beforeListed(func() { once.Do(c.revoke) })
+			before := r.broker.auth.refusals.snapshot()[c.reason]
+			r.dialLeaf(nil, c.options...).wantEnded()
+			wait.Eventually(t, func() error {
+				if n := r.broker.auth.refusals.snapshot()[c.reason] - before; n != 1 {
+					return fmt.Errorf("%d ended connections were counted", n)
+				}
+				return nil
+			})
+			r.ahead.Store(0)
+		})
+	}
+}
+
 // beforeListed calls f for each leaf node that is admitted, before the server lists it.
 func (s *site) beforeListed(f func()) {
 	lookup := s.broker.auth.lookupAccount
