@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/muster-appliance/muster/internal/config"
@@ -13,8 +15,8 @@ import (
 )
 
 // Mappings is the [broker.mappings] table: the subject at which a message arrives, by the subject to which it is
-// published. Both have the form of NATS: wildcards in the source, $1 or {{wildcard(1)}} and other functions in the
-// destination.
+// published. Both have the form of NATS: wildcards in the source; $1 or {{wildcard(1)}}, {{partition(5,1)}} and
+// {{random(5)}} in the destination.
 //
 // The server maps what a connection to the account of the nodes publishes, also the appliance itself, and what the
 // account imports as a service. It checks the permissions of nodes and clients for the destination only, and those of
@@ -105,6 +107,12 @@ func checkDestination(source, destination string) error {
 	if strings.HasSuffix(source, ">") != strings.HasSuffix(destination, ">") {
 		return fmt.Errorf("%q is not a valid destination: either both end in \">\", or neither", destination)
 	}
+	for token := range strings.SplitSeq(destination, ".") {
+		if !isAllowedToken(token) {
+			return fmt.Errorf("%q is not a valid destination: %q is not allowed; of NATS's functions use $N, wildcard(N), "+
+				"partition(N, …) and random(N), as a whole token and with numbers from 1", destination, token)
+		}
+	}
 	if err := server.ValidateMapping(source, destination); err != nil {
 		return fmt.Errorf("%q is not a valid destination: %w; write a subject with $1 or {{wildcard(1)}} for the first *",
 			destination, err)
@@ -135,22 +143,39 @@ func reservedSubject(name string) string {
 	return ""
 }
 
+// destinationFunction matches a token that is a function with numbers, which mappings may use. The others of NATS can
+// make tokens that are empty, cut a character, or make several tokens.
+var destinationFunction = regexp.MustCompile(`^{{\s*(?i:(wildcard|partition|random))\s*\(([0-9, ]+)\)\s*}}$`)
+
+// isAllowedToken reports whether a token has no function, or one that a mapping may use, with numbers from 1.
+func isAllowedToken(token string) bool {
+	numbers := ""
+	if function := destinationFunction.FindStringSubmatch(token); function != nil {
+		numbers = function[2]
+	} else if isPlaceholder(token) {
+		numbers = token[1:]
+	} else {
+		return !strings.Contains(token, "{{")
+	}
+	for argument := range strings.SplitSeq(numbers, ",") {
+		if n, err := strconv.Atoi(strings.TrimSpace(argument)); err != nil || n < 1 {
+			return false
+		}
+	}
+	return true
+}
+
 // destinationPattern returns a subject that matches all that a destination may become. number stands for the
 // functions that return a number. The destination must be valid.
 func destinationPattern(destination, number string) string {
 	tokens := strings.Split(destination, ".")
 	for i, token := range tokens {
-		function, _, _ := strings.Cut(strings.ToLower(strings.TrimLeft(token, "{ ")), "(")
+		function := destinationFunction.FindStringSubmatch(token)
 		switch {
-		case isPlaceholder(token):
+		case isPlaceholder(token), function != nil && strings.EqualFold(function[1], "wildcard"):
 			tokens[i] = "*"
-		case !strings.HasPrefix(token, "{{") || !strings.HasSuffix(token, "}}"):
-		case strings.TrimSpace(function) == "partition", strings.TrimSpace(function) == "random":
+		case function != nil:
 			tokens[i] = number
-		case strings.HasPrefix(function, "split"), strings.HasPrefix(function, "slice"): // may become several tokens
-			return strings.Join(append(tokens[:i], ">"), ".")
-		default:
-			tokens[i] = "*"
 		}
 	}
 	return strings.Join(tokens, ".")
