@@ -172,11 +172,16 @@ func TestProvisioning_AdmitsBesideOtherTrust(t *testing.T) {
 	user := nats.UserInfo(provisioner, provisioningPassword)
 	signer := func(c *Config) { c.Provisioning.SignerCert = []SignerKey{{Key: key.Public()}} }
 	noIssuers := func(c *Config) { signer(c); c.Issuers = nil }
+	public, private, _ := ed25519.GenerateKey(rand.Reader)
+	both := func(c *Config) { c.Provisioning.SignerCert = []SignerKey{{Key: key.Public()}, {Key: public}} }
 	for name, test := range map[string]struct {
 		edit    func(*Config)
 		options func(s *site) []nats.Option
 		reason  string
 	}{
+		"ed25519 signer": {both, func(s *site) []nats.Option {
+			return node(s, provisioningToken(t, private, time.Now()))
+		}, ""},
 		"signer":               {signer, func(s *site) []nats.Option { return node(s, signed) }, ""},
 		"signer, no issuers":   {noIssuers, func(s *site) []nats.Option { return node(s, signed) }, ""},
 		"issuer beside signer": {signer, func(s *site) []nats.Option { return s.unprovisioned("new1") }, ""},

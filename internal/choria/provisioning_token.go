@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 // and it has no key: it proves no name.
 const PurposeProvisioning = "choria_provisioning"
 
-// VerifyProvisioning returns the claims of a provisioning token that is valid at the time. An ed25519 signature must be
-// that of the organization in the token, if there are issuers; any other must be that of one of Signers.Provisioning.
-// The error wraps ErrExpired, ErrRevoked, ErrUntrusted or ErrLimit. Nothing is cached, so that such a token never
+// VerifyProvisioning returns the claims of a provisioning token that is valid at the time. The signature must be that
+// of one of Signers.Provisioning or, if it is ed25519, may be that of the issuer of the organization in the token. The
+// error wraps ErrExpired, ErrRevoked, ErrUntrusted or ErrLimit. Nothing is cached, so that such a token never
 // counts as that of a node or client.
 func (t *TokenVerifier) VerifyProvisioning(text string, now time.Time) (*Claims, error) {
 	if len(text) > maxTokenBytes {
@@ -48,17 +49,18 @@ func (t *TokenVerifier) provisioningKey(c *Claims, method jwt.SigningMethod) (an
 	if c.purpose() != PurposeProvisioning {
 		return nil, fmt.Errorf("the purpose of the token is %q, expected %s", c.Purpose, PurposeProvisioning)
 	}
-	if len(t.issuers) > 0 && method == jwt.SigningMethodEdDSA {
-		key, known := t.issuers[c.OrgUnit]
-		if !known {
-			return nil, fmt.Errorf("unknown issuer %q", c.OrgUnit)
-		}
-		return key, nil
+	keys := slices.Clone(t.signers.Provisioning)
+	issuer, known := t.issuers[c.OrgUnit]
+	if known && method == jwt.SigningMethodEdDSA {
+		keys = append(keys, issuer)
 	}
-	if len(t.signers.Provisioning) == 0 {
-		return nil, errors.New("no signer of provisioning tokens is configured")
+	if len(keys) > 0 {
+		return keySet(keys), nil
 	}
-	return keySet(t.signers.Provisioning), nil
+	if len(t.issuers) > 0 && !known {
+		return nil, fmt.Errorf("unknown issuer %q", c.OrgUnit)
+	}
+	return nil, errors.New("no signer of provisioning tokens is configured")
 }
 
 // purpose returns the purpose of the token. Old provisioning tokens have it as their subject only.

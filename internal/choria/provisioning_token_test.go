@@ -42,7 +42,7 @@ func TestTokenVerifier_VerifiesProvisioningTokens(t *testing.T) {
 	}
 	issuers, elsewhere := Issuers{"choria": public}, Claims{Purpose: PurposeProvisioning, OrgUnit: "x"}
 	signers := Signers{Provisioning: []crypto.PublicKey{otherPublic, rsaKey.Public()}}
-	holder, _, _ := ed25519.GenerateKey(rand.Reader)
+	holder, third, _ := ed25519.GenerateKey(rand.Reader)
 	for name, test := range map[string]struct {
 		issuers Issuers
 		signers Signers
@@ -53,7 +53,10 @@ func TestTokenVerifier_VerifiesProvisioningTokens(t *testing.T) {
 		"issuer beside signers":     {issuers, signers, signed(claims, issuer), nil},
 		"RSA beside issuer":         {issuers, signers, withRSA, nil},
 		"ed25519 of signer":         {nil, signers, signed(claims, other), nil},
-		"signer, but issuers":       {issuers, signers, signed(claims, other), ErrUntrusted},
+		"ed25519 beside issuer":     {issuers, signers, signed(claims, other), nil},
+		"ed25519 of other place":    {issuers, signers, signed(elsewhere, other), nil},
+		"neither signer nor issuer": {issuers, signers, signed(claims, third), ErrUntrusted},
+		"issuer of other place":     {issuers, signers, signed(elsewhere, issuer), ErrUntrusted},
 		"RSA without signer":        {issuers, Signers{}, withRSA, ErrUntrusted},
 		"stranger":                  {issuers, Signers{}, signed(claims, other), ErrUntrusted},
 		"another organization":      {issuers, Signers{}, signed(elsewhere, issuer), ErrUntrusted},
