@@ -94,31 +94,56 @@ type hostileLeaf struct {
 // added to that.
 func (s *site) dialLeaf(connect map[string]any, options ...nats.Option) *hostileLeaf {
 	s.t.Helper()
-	var o nats.Options
-	for _, option := range options {
-		if err := option(&o); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	o := applied(s.t, options)
 	conn, err := net.Dial("tcp", s.broker.leafAddress())
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	l := &hostileLeaf{t: s.t, conn: conn, read: bufio.NewReader(conn)}
-	s.t.Cleanup(func() { _ = l.conn.Close() })
+	l := newHostileLeaf(s.t, conn)
 	line, _ := l.read.ReadString('\n')
-	var info struct {
-		Nonce string `json:"nonce"`
-	}
-	_ = json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info)
 	if o.TLSConfig != nil {
 		config := o.TLSConfig.Clone()
 		config.ServerName = "127.0.0.1"
 		l.conn = tls.Client(conn, config)
 		l.read = bufio.NewReader(l.conn)
 	}
+	return l.present(o, nonceIn(line), connect)
+}
+
+// applied returns the options of a connection.
+func applied(t *testing.T, options []nats.Option) *nats.Options {
+	t.Helper()
+	var o nats.Options
+	for _, option := range options {
+		if err := option(&o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &o
+}
+
+// newHostileLeaf returns a leaf node of a connection, which it closes when the test ends.
+func newHostileLeaf(t *testing.T, conn net.Conn) *hostileLeaf {
+	t.Helper()
+	l := &hostileLeaf{t: t, conn: conn, read: bufio.NewReader(conn)}
+	t.Cleanup(func() { _ = l.conn.Close() })
+	return l
+}
+
+// nonceIn returns the nonce in the first line of a server.
+func nonceIn(line string) string {
+	var info struct {
+		Nonce string `json:"nonce"`
+	}
+	_ = json.Unmarshal([]byte(strings.TrimPrefix(line, "INFO ")), &info)
+	return info.Nonce
+}
+
+// present begins to read, and presents what the options say. connect is added to that.
+func (l *hostileLeaf) present(o *nats.Options, nonce string, connect map[string]any) *hostileLeaf {
+	l.t.Helper()
 	go l.readLines()
-	l.send("CONNECT %s", presented(s.t, &o, info.Nonce, connect))
+	l.send("CONNECT %s", presented(l.t, o, nonce, connect))
 	return l
 }
 
@@ -146,8 +171,13 @@ func presented(t *testing.T, o *nats.Options, nonce string, connect map[string]a
 
 // dialAsLeaf is the dialer of the port for leaf nodes.
 func dialAsLeaf(s *site, options ...nats.Option) (*dialed, error) {
-	l := s.dialLeaf(nil, options...)
-	wait.Eventually(s.t, func() error {
+	return s.dialLeaf(nil, options...).admission()
+}
+
+// admission waits until the server has admitted or refused the leaf node.
+func (l *hostileLeaf) admission() (*dialed, error) {
+	l.t.Helper()
+	wait.Eventually(l.t, func() error {
 		if !l.ended() && !l.admitted() {
 			return errors.New("neither admitted nor refused")
 		}

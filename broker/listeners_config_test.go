@@ -68,7 +68,7 @@ func TestListeners_RefuseAsConfigured(t *testing.T) {
 		},
 	} {
 		for over, dial := range dialers {
-			if over == "leafnodes" && !test.leaf {
+			if ofLeafnodes(over) && !test.leaf {
 				continue
 			}
 			t.Run(over+"/"+name, func(t *testing.T) {

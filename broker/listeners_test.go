@@ -26,14 +26,20 @@ type dialed struct {
 // dialer connects to one of the listeners of a site. It presents what the options say.
 type dialer func(s *site, options ...nats.Option) (*dialed, error)
 
-// dialers has a way to connect for each listener, by the name of its table.
+// dialers has a way to connect for each listener, and for what may connect there, by the name of its table.
 var dialers = map[string]dialer{
 	"nats": func(s *site, options ...nats.Option) (*dialed, error) {
 		return dialNATS(s, "tls://"+s.broker.Address(), options)
 	},
-	"websocket": func(s *site, options ...nats.Option) (*dialed, error) { return dialNATS(s, s.websocketURL(), options) },
-	"leafnodes": dialAsLeaf,
+	"websocket": func(s *site, options ...nats.Option) (*dialed, error) {
+		return dialNATS(s, s.websocketURL(), options)
+	},
+	"leafnodes":                dialAsLeaf,
+	"leafnodes over WebSocket": dialAsLeafOverWebSocket,
 }
+
+// ofLeafnodes reports whether a dialer connects as a leaf node.
+func ofLeafnodes(over string) bool { return strings.HasPrefix(over, "leafnodes") }
 
 // dialNATS connects as a client of NATS.
 func dialNATS(s *site, url string, options []nats.Option) (*dialed, error) {
@@ -152,7 +158,7 @@ func TestListeners_AdmitOrRefuse(t *testing.T) {
 		"system user, unsigned nonce": {append(unsigned, system), "wrong-signature", ""},
 	} {
 		for over, dial := range dialers {
-			if over == "leafnodes" && (strings.HasPrefix(name, "system user") || strings.HasPrefix(name, "provision")) {
+			if ofLeafnodes(over) && (strings.HasPrefix(name, "system user") || strings.HasPrefix(name, "provision")) {
 				continue // these are clients; see TestLeafnodes_Refusals
 			}
 			t.Run(over+"/"+name, func(t *testing.T) {
@@ -162,7 +168,7 @@ func TestListeners_AdmitOrRefuse(t *testing.T) {
 				}
 				p := mustDial(t, s, dial, test.options...)
 				want := test.user
-				if over == "leafnodes" { // by the name in their certificate, whether it is that of a client or not
+				if ofLeafnodes(over) { // by the name in their certificate, whether it is that of a client or not
 					want = strings.Replace(want, "choria=rip.mcollective", "rip.mcollective", 1)
 				}
 				if have := p.user(t); have != want {

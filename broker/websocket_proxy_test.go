@@ -100,6 +100,23 @@ func TestWebSocket_BehindAProxyAcceptsOnlyTokens(t *testing.T) {
 	}
 }
 
+// TestWebSocket_BehindAProxyAcceptsOnlyTokensOfLeafnodes does the same as a leaf node.
+func TestWebSocket_BehindAProxyAcceptsOnlyTokensOfLeafnodes(t *testing.T) {
+	s, proxy := openBehindProxy(t, nil)
+	good := s.node("web1")
+	for _, url := range []string{proxy, s.websocketURL()} {
+		dial := func(s *site, options ...nats.Option) (*dialed, error) { return dialLeafAt(s, url, options) }
+		for _, certificate := range []nats.Option{s.certificate(leafName), s.certificate("root.example.net")} {
+			s.mustRefuseOver(t, dial, "no-credentials", certificate)
+		}
+		s.mustRefuseOver(t, dial, "wrong-signature", s.anonymous(), nats.Token(good.token))
+		options := append(good.options(), s.certificate(leafName))
+		if have := mustDial(t, s, dial, options...).user(t); have != "web1" {
+			t.Errorf("%s admits %q", url, have)
+		}
+	}
+}
+
 // TestWebSocket_HeadersChooseNoAddress gives other addresses in headers than that of the socket.
 func TestWebSocket_HeadersChooseNoAddress(t *testing.T) {
 	s := openListeners(t, func(c *Config) { c.ClientHosts = prefixes("192.0.2.0/24") })
