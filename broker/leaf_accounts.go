@@ -15,6 +15,10 @@ import (
 // could also do what NATS lets every leaf node do: acknowledge messages of streams ($JS.ACK), and send replies to
 // services (_R_).
 //
+// No permission keeps a leaf node from publishing below _R_. With anyCollective the imports take _R_ for the name of a
+// collective: _R_.reply.x arrives at a connection that subscribes for every collective. The subjects below _R_ that
+// NATS subscribes to never match an import: their second token has six characters.
+//
 // The server gives a message of a link only to subscribers that are connected to this broker: an import of an import
 // has no subscribers. So what crosses a link does not cross another one, there are no loops, and no adapter, stream
 // or service of the appliance receives what a leaf node sends.

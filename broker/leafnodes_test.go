@@ -53,6 +53,9 @@ var leafTries = []leafTry{
 	{"_INBOX.reply.x", false, false},
 	{"_INBOX.x.y", false, false},
 	{"_R_.reply.x", false, false},
+	{"_R_.node.x", false, false},
+	{"_R_.broadcast.agent.x", false, false},
+	{"_R_.broadcast.agent.registration", false, false},
 	{"_R_.x.y", false, false},
 	{"other.subject", false, false},
 }
@@ -63,6 +66,22 @@ func crosses(requests, replies bool) (subjects []string) {
 		if requests && try.request || replies && try.response {
 			subjects = append(subjects, try.subject+" tried")
 		}
+	}
+	slices.Sort(subjects)
+	return subjects
+}
+
+// crossesToConnections returns what a leaf node can publish to the connections of nodes and clients: what crosses and,
+// as if _R_ were a collective, what NATS lets every leaf node publish. Nothing of NATS has a subject of that form:
+// after _R_ the subjects of replies to services have a token of six characters.
+func crossesToConnections(requests, replies bool) []string {
+	subjects := crosses(requests, replies)
+	if requests {
+		subjects = append(subjects, "_R_.node.x tried", "_R_.broadcast.agent.x tried",
+			"_R_.broadcast.agent.registration tried")
+	}
+	if replies {
+		subjects = append(subjects, "_R_.reply.x tried")
 	}
 	slices.Sort(subjects)
 	return subjects
