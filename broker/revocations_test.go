@@ -29,11 +29,17 @@ type revoking struct {
 
 func openRevoking(t *testing.T) *revoking {
 	t.Helper()
+	return openRevokingWith(t, nil)
+}
+
+// openRevokingWith does what openRevoking does; edit, if it is not nil, changes the configuration.
+func openRevokingWith(t *testing.T, edit func(*Config)) *revoking {
+	t.Helper()
 	dir := t.TempDir()
 	r := &revoking{crl: filepath.Join(dir, "crl.pem"), tokens: filepath.Join(dir, "revoked.txt")}
 	r.site = openSiteWith(t, func(s *site, c *Config, o *Options) {
 		r.ca = c.TLS.CA
-		withListeners(c, nil)
+		withListeners(c, edit)
 		r.write(t, r.crl, s.ca.CRL(nil))
 		r.write(t, r.tokens, "# none\n")
 		c.TLS.CRL, c.RevokedTokens = []string{r.crl}, r.tokens

@@ -2,11 +2,14 @@ package broker
 
 import (
 	"crypto/tls"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -21,6 +24,12 @@ func openBehindProxy(t *testing.T, edit func(*Config)) (s *site, url string) {
 			edit(c)
 		}
 	})
+	return s, s.proxy(t)
+}
+
+// proxy runs a proxy that ends TLS before the site's port for WebSocket. It returns its URL.
+func (s *site) proxy(t *testing.T) string {
+	t.Helper()
 	certificate, key := s.ca.Pair(nil, "proxy.test")
 	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key))
 	if err != nil {
@@ -42,7 +51,7 @@ func openBehindProxy(t *testing.T, edit func(*Config)) (s *site, url string) {
 			go relay(front, strings.TrimPrefix(s.websocketURL(), "ws://"))
 		}
 	}()
-	return s, "wss://" + l.Addr().String()
+	return "wss://" + l.Addr().String()
 }
 
 // relay passes on what front sends and receives, without TLS.
@@ -66,6 +75,13 @@ func TestWebSocket_BehindAProxyAcceptsOnlyTokens(t *testing.T) {
 	s, proxy := openBehindProxy(t, nil)
 	good, system := s.node("web1"), s.withToken(s.client("choria=ops", "system_user"), nats.UserInfo("system", "secret"))
 	list := func(options ...nats.Option) []nats.Option { return options }
+	certificate, _ := s.ca.Pair(nil, "web2")
+	forged := nats.WebSocketConnectionHeaders(http.Header{
+		"X-Ssl-Client-Cert": {url.QueryEscape(certificate)}, "X-Ssl-Client-Verify": {"SUCCESS"},
+		"X-Ssl-Client-S-Dn":       {"CN=web2"},
+		"X-Forwarded-Client-Cert": {`Cert="` + url.QueryEscape(certificate) + `";Subject="CN=web2"`},
+		"Client-Cert":             {":" + base64.StdEncoding.EncodeToString([]byte(certificate)) + ":"},
+	})
 	for name, test := range map[string]struct {
 		options []nats.Option
 		reason  string // empty: admitted as web1
@@ -75,6 +91,8 @@ func TestWebSocket_BehindAProxyAcceptsOnlyTokens(t *testing.T) {
 		"certificate":           {list(s.certificate("web1")), "no-credentials"},
 		"administrator":         {list(s.certificate("root.example.net")), "no-credentials"},
 		"nothing":               {list(s.anonymous()), "no-credentials"},
+		"headers":               {list(s.anonymous(), forged), "no-credentials"},
+		"token and headers":     {append(s.withToken(good), forged), ""},
 		"nonce not signed":      {list(s.anonymous(), nats.Token(good.token)), "wrong-signature"},
 		"system user":           {system, "no-tls"},
 	} {
@@ -115,6 +133,24 @@ func TestWebSocket_BehindAProxyAcceptsOnlyTokensOfLeafnodes(t *testing.T) {
 			t.Errorf("%s admits %q", url, have)
 		}
 	}
+}
+
+// TestWebSocket_BehindAProxyEndsRevokedTokens revokes the token of an open connection, and lets that of another expire.
+func TestWebSocket_BehindAProxyEndsRevokedTokens(t *testing.T) {
+	r := openRevokingWith(t, func(c *Config) { c.WebSocket.BehindProxy = true })
+	url := r.site.proxy(t)
+	dial := func(s *site, options ...nats.Option) (*dialed, error) { return dialNATS(s, url, options) }
+	token := r.withToken(r.node("web1"))
+	web1, web2 := mustDial(t, r.site, dial, token...), mustDial(t, r.site, dial, r.withToken(r.node("web2"))...)
+	r.reload(t, r.tokens, "identity web1\n")
+	mustEnd(t, r.site, "revoked", web1)
+	r.site.mustRefuseOver(t, dial, "revoked", token...)
+	if web2.ended() {
+		t.Error("a connection was ended whose token is valid")
+	}
+	r.ahead.Store(int64(2 * time.Hour)) // it is valid for one
+	r.broker.Reload(r.broker.cfg.Roles)
+	mustEnd(t, r.site, "expired", web2)
 }
 
 // TestWebSocket_HeadersChooseNoAddress gives other addresses in headers than that of the socket.
