@@ -2,78 +2,111 @@ package broker
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
+	"time"
 )
 
-// provisioningConns has the ids of the connections of nodes in provisioning, by address: their names are not proven.
-// One that has ended stays until the limit is reached.
+const (
+	// provisioningSweep is the minimum time between two sweeps of a full table: each looks at all connections.
+	provisioningSweep = 100 * time.Millisecond
+	// provisioningAge is the age from which a connection makes room for a new one: a node is provisioned in minutes.
+	provisioningAge = time.Hour
+	// networkBits is the prefix of an IPv6 address that one host may have for itself.
+	networkBits = 64
+)
+
+// provisioningConn is a connection of a node in provisioning; without an address: none.
+type provisioningConn struct {
+	id      uint64
+	address string
+	began   time.Time
+}
+
+// provisioningConns has the connections of nodes in provisioning by network, see network: their names are not proven.
+// One that has ended stays until the next sweep.
 type provisioningConns struct {
 	limit int
 
 	mu        sync.Mutex
-	byAddress map[string][]uint64
-	byName    map[string][]endedConn // also those that add has ended
+	byNetwork map[string][]provisioningConn // the oldest first
+	byName    map[string][]provisioningConn
 	total     int
+	swept     time.Time
+	largest   string           // network with most connections at the last sweep
+	oldest    provisioningConn // at the last sweep
 }
 
 func newProvisioningConns(limit int) provisioningConns {
 	return provisioningConns{
-		limit: limit, byAddress: map[string][]uint64{}, byName: map[string][]endedConn{},
+		limit: limit, byNetwork: map[string][]provisioningConn{}, byName: map[string][]provisioningConn{},
 	}
 }
 
-// add adds a connection of a node with that name. If there are limit open ones, it makes room: it removes the newest of
-// the address with most connections and returns it, unless that address has no more than the new one's would have. Then
-// it returns errProvisioningLimit. So one address cannot keep out the others.
+// network returns what counts as one origin of connections: an IPv4 address, or the /64 of an IPv6 address.
+func (c *connectionAttempt) network() string {
+	if !c.address.Is6() {
+		return c.remote()
+	}
+	return netip.PrefixFrom(c.address.WithZone(""), networkBits).Masked().String()
+}
+
+// add adds a connection of a node with that name. If there are limit open ones, it removes another one to make room
+// and returns it, or it returns errProvisioningLimit.
 func (p *provisioningConns) add(
-	id uint64, name, address string, open func(id uint64) bool,
-) (ended endedConn, err error) {
+	c provisioningConn, name, network string, open func(id uint64) bool,
+) (ended provisioningConn, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.total >= p.limit {
+	if since := c.began.Sub(p.swept); p.total >= p.limit && (since < 0 || since >= provisioningSweep) {
 		p.sweep(open)
+		p.swept = c.began
 	}
 	if p.total >= p.limit {
-		most := p.most()
-		if len(p.byAddress[most]) < len(p.byAddress[address])+2 {
-			return endedConn{}, fmt.Errorf("%w: there are %d, %d of them from this address",
-				errProvisioningLimit, p.total, len(p.byAddress[address]))
+		if ended = p.makeRoom(network, c.began); ended.address == "" {
+			return ended, fmt.Errorf("%w: there are %d, %d of them from this network",
+				errProvisioningLimit, p.total, len(p.byNetwork[network]))
 		}
-		ids := p.byAddress[most]
-		ended = endedConn{id: ids[len(ids)-1], address: most}
-		p.byAddress[most] = ids[:len(ids)-1]
-		p.total--
 	}
-	p.byAddress[address] = append(p.byAddress[address], id)
-	p.byName[name] = append(p.byName[name], endedConn{id: id, address: address})
+	p.byNetwork[network] = append(p.byNetwork[network], c)
+	p.byName[name] = append(p.byName[name], c)
 	p.total++
 	return ended, nil
 }
 
+// makeRoom removes a connection and returns it: the newest of the network with most, unless that has no more than the
+// new one's would have; so one network cannot keep out the others. Else the oldest of the same network, or if it has
+// none the oldest of all, if that is older than provisioningAge; so those that came first cannot keep out the others.
+// mu is held.
+func (p *provisioningConns) makeRoom(network string, now time.Time) (ended provisioningConn) {
+	most, own := p.byNetwork[p.largest], p.byNetwork[network]
+	switch {
+	case len(most) >= len(own)+2:
+		ended = most[len(most)-1]
+		p.byNetwork[p.largest] = most[:len(most)-1]
+	case len(own) > 0 && now.Sub(own[0].began) > provisioningAge:
+		ended = own[0]
+		p.byNetwork[network] = own[1:]
+	case len(own) == 0 && p.oldest.address != "" && now.Sub(p.oldest.began) > provisioningAge:
+		ended, p.oldest = p.oldest, provisioningConn{}
+		for candidate, conns := range p.byNetwork {
+			p.byNetwork[candidate] = slices.DeleteFunc(conns, func(c provisioningConn) bool { return c.id == ended.id })
+		}
+	default:
+		return provisioningConn{}
+	}
+	p.total--
+	return ended
+}
+
 // takeName returns the connections of nodes with that name, which the caller ends. Some may have ended already.
-func (p *provisioningConns) takeName(name string) []endedConn {
+func (p *provisioningConns) takeName(name string) []provisioningConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	conns := p.byName[name]
 	delete(p.byName, name)
 	return conns
-}
-
-// endedConn is a connection that is to be ended; without an address: none.
-type endedConn struct {
-	id      uint64
-	address string
-}
-
-// most returns the address with most connections.
-func (p *provisioningConns) most() (address string) {
-	for candidate, ids := range p.byAddress {
-		if len(ids) > len(p.byAddress[address]) {
-			address = candidate
-		}
-	}
-	return address
 }
 
 // forget forgets connections that are not open any more.
@@ -83,32 +116,36 @@ func (p *provisioningConns) forget(open func(id uint64) bool) {
 	p.sweep(open)
 }
 
-// sweep does what forget does. mu is held.
+// sweep does what forget does, and looks for the largest network and the oldest connection. mu is held.
 func (p *provisioningConns) sweep(open func(id uint64) bool) {
-	for name, conns := range p.byName {
-		conns = slices.DeleteFunc(conns, func(c endedConn) bool { return !open(c.id) })
-		if p.byName[name] = conns; len(conns) == 0 {
-			delete(p.byName, name)
+	for _, all := range []map[string][]provisioningConn{p.byName, p.byNetwork} {
+		for key, conns := range all {
+			conns = slices.DeleteFunc(conns, func(c provisioningConn) bool { return !open(c.id) })
+			if all[key] = conns; len(conns) == 0 {
+				delete(all, key)
+			}
 		}
 	}
-	p.total = 0
-	for address, ids := range p.byAddress {
-		if ids = slices.DeleteFunc(ids, func(id uint64) bool { return !open(id) }); len(ids) == 0 {
-			delete(p.byAddress, address)
-			continue
+	p.total, p.largest, p.oldest = 0, "", provisioningConn{}
+	for network, conns := range p.byNetwork {
+		p.total += len(conns)
+		if len(conns) > len(p.byNetwork[p.largest]) {
+			p.largest = network
 		}
-		p.byAddress[address] = ids
-		p.total += len(ids)
+		if p.oldest.address == "" || conns[0].began.Before(p.oldest.began) {
+			p.oldest = conns[0]
+		}
 	}
 }
 
 // limitProvisioning limits how many connections of nodes in provisioning there are, and how many of one name and
-// address.
+// network.
 func (a *authenticator) limitProvisioning(id uint64, c *connectionAttempt) error {
-	if err := a.identities.add(c.name+" "+c.remote(), id, a.isOpen); err != nil {
+	if err := a.identities.add(c.name+" "+c.network(), id, a.isOpen); err != nil {
 		return err
 	}
-	ended, err := a.provisioning.add(id, c.name, c.remote(), a.isOpen)
+	conn := provisioningConn{id: id, address: c.remote(), began: a.now()}
+	ended, err := a.provisioning.add(conn, c.name, c.network(), a.isOpen)
 	if ended.address != "" {
 		a.disconnect(ended.id)
 		a.refusals.countEnded(errProvisioningLimit, ended.address, "", false)

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/muster-appliance/muster/internal/testkit/wait"
 	"github.com/nats-io/nats.go"
@@ -16,17 +18,15 @@ func TestProvisioningConns_MakesRoomForOtherAddresses(t *testing.T) {
 	closed := map[uint64]bool{}
 	open := func(id uint64) bool { return !closed[id] }
 	p := newProvisioningConns(limit)
-	id := uint64(0)
-	add := func(address string) (endedConn, error) {
+	id, now := uint64(0), recordedAt
+	add := func(address string) (ended uint64, err error) {
 		id++
-		ended, err := p.add(id, fmt.Sprint("new", id), address, open)
-		if ended.address != "" {
-			closed[ended.id] = true
-		}
-		return ended, err
+		c, err := p.add(provisioningConn{id, address, now}, fmt.Sprint("new", id), address, open)
+		closed[c.id] = true
+		return c.id, err
 	}
 	for n := range limit {
-		if ended, err := add("flood"); err != nil || ended.address != "" {
+		if ended, err := add("flood"); err != nil || ended != 0 {
 			t.Fatalf("connection %d: %v %v", n, ended, err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestProvisioningConns_MakesRoomForOtherAddresses(t *testing.T) {
 	}
 	for n := range limit - 1 { // each takes the place of the newest of the flood, whose first stays
 		ended, err := add(fmt.Sprintf("node%d", n))
-		if want := (endedConn{id: uint64(limit - n), address: "flood"}); err != nil || ended != want {
+		if want := uint64(limit - n); err != nil || ended != want {
 			t.Errorf("node %d: ended %v, want %v: %v", n, ended, want, err)
 		}
 	}
@@ -43,11 +43,33 @@ func TestProvisioningConns_MakesRoomForOtherAddresses(t *testing.T) {
 		t.Errorf("one more where each address has one: %v", err)
 	}
 	closed[1] = true // the first of the flood ends
-	if ended, err := add("node99"); err != nil || ended.address != "" {
+	now = now.Add(provisioningSweep)
+	if ended, err := add("node99"); err != nil || ended != 0 {
 		t.Errorf("after one has ended: %v %v", ended, err)
+	}
+	now = now.Add(provisioningAge + time.Second)
+	for name, network := range map[string]string{"a new network": "node100", "one of the others": "node99"} {
+		if ended, err := add(network); err != nil || ended == 0 {
+			t.Errorf("%s, when all are old: ended %d: %v", name, ended, err)
+		}
+		if _, err := add(network); !errors.Is(err, errProvisioningLimit) {
+			t.Errorf("%s, when its own is new: %v", name, err)
+		}
 	}
 	if p.total != limit {
 		t.Errorf("counts %d connections, want %d", p.total, limit)
+	}
+}
+
+// TestConnectionAttempt_Network has addresses that a host may choose freely, and others.
+func TestConnectionAttempt_Network(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "2001:db8::1": "2001:db8::/64", "2001:db8::ffff:0:0:2": "2001:db8::/64",
+		"2001:db8:0:1::1": "2001:db8:0:1::/64", "fe80::1%eth0": "fe80::/64",
+	} {
+		if have := (&connectionAttempt{address: netip.MustParseAddr(address)}).network(); have != want {
+			t.Errorf("%s: %s, want %s", address, have, want)
+		}
 	}
 }
 
