@@ -44,7 +44,7 @@ func (l *serverLog) text(format string, args []any) string {
 // Noticef logs what NATS calls a notice.
 func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(format, args)) }
 
-// unverifiedLinks begins a warning that is not true here: see LeafRemote.tlsConfig.
+// unverifiedLinks begins a warning that is wrong for Muster: VerifyConnection verifies them, see LeafRemote.tlsConfig.
 const unverifiedLinks = "TLS certificate chain and hostname of solicited leafnodes will not be verified"
 
 // Warnf logs a warning, at most one of each kind in refusalInterval.
