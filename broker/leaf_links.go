@@ -36,7 +36,7 @@ type Link struct {
 	Compression string
 	Received    uint64 // messages of this connection
 	Sent        uint64
-	Error       string // why a remote is not connected
+	Error       string // why it is not connected
 }
 
 // links has the state of all links, by the account of each.
@@ -56,6 +56,7 @@ type linkState struct {
 	id     uint64 // of the connection
 	newest uint64 // id of the connection that was admitted last; 0: none, or a remote
 	failed bool   // Error is new
+	cause  uint64 // connection to which Error belongs; 0: none was made
 }
 
 // newLinks returns the links of a configuration, none of which is connected.
@@ -132,7 +133,7 @@ func (s *links) refresh(open map[string]*server.LeafInfo, now time.Time) {
 			s.log.Info("leaf node connected", "name", l.Name, "address", l.Address)
 		case c == nil && l.Connected:
 			l.Connected, l.Since = false, now
-			s.log.Warn("leaf node disconnected", "name", l.Name, "address", l.Address)
+			s.log.Warn("leaf node disconnected", "name", l.Name, "address", l.Address, "error", l.Error)
 		case c == nil && l.failed:
 			l.failed = false
 			if count, log := s.warned.Add(l.Name, 1, now); log {
@@ -147,7 +148,8 @@ func (s *links) refresh(open map[string]*server.LeafInfo, now time.Time) {
 }
 
 // noteError records why the remote at an address, host:port, is not connected, and reports whether one may be there.
-func (s *links) noteError(address, text string) (found bool) {
+// id is that of the connection, or 0 if none was made.
+func (s *links) noteError(address string, id uint64, text string) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.list {
@@ -156,10 +158,34 @@ func (s *links) noteError(address, text string) (found bool) {
 		}
 		found = true
 		if !l.Connected {
-			l.failed, l.Error = true, text
+			l.failed, l.Error, l.cause = true, text, id
 		}
 	}
 	return found
+}
+
+// otherSideEnded is why a link is not connected if only the other side has the reason: with TLS 1.3, it refuses a
+// certificate after the handshake.
+const otherSideEnded = "the other side ended or refused the connection; its log and muster rejected there say why"
+
+// noteClosed records why a connection to an address ended, unless its error is known.
+func (s *links) noteClosed(address string, id uint64, reason server.ClosedState) {
+	text := reason.String()
+	switch reason {
+	case server.ClientClosed, server.ReadError, server.WriteError:
+		text = otherSideEnded
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.list {
+		atAddress := l.Remote && slices.ContainsFunc(l.URLs, func(u string) bool { return isAt(u, address) })
+		switch {
+		case l.Connected && l.id == id:
+			l.Error, l.cause = text, id
+		case !l.Connected && atAddress && l.cause != id:
+			l.failed, l.Error, l.cause = true, text, id
+		}
+	}
 }
 
 // isAt reports whether the server of a URL may be the one at an address, host:port. A name may have any address.

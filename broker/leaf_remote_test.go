@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -84,6 +85,11 @@ func TestLeafRemote_ReportsWhyItIsNotConnected(t *testing.T) {
 		"another name":    {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://localhost" + port} }, "localhost"},
 		"another address": {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://127.0.0.2" + port} }, "127.0.0.2"},
 		"nothing there":   {leafName, func(r *LeafRemote) { r.URLs = []string{"tls://127.0.0.1:1"} }, "connection refused"},
+		"an expired certificate": {leafName, func(r *LeafRemote) {
+			dir := t.TempDir()
+			hub.ca.Files(dir, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }, leafName)
+			r.TLS.Cert, r.TLS.Key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+		}, otherSideEnded},
 		"the other port": {leafName, func(r *LeafRemote) {
 			r.URLs = []string{"tls://" + hub.broker.Address()}
 		}, "wrong port"},
@@ -134,7 +140,7 @@ func TestLeafRemote_ConnectsAgain(t *testing.T) {
 	wan.Heal()
 	waitLinked(t, hub, leaf)
 	for _, s := range []*site{hub, leaf} {
-		for _, line := range []string{"leaf node connected: name=", "leaf node disconnected: name="} {
+		for _, line := range []string{"leaf node connected: name=", "leaf node disconnected: name=", "error=\"" + otherSideEnded} {
 			if !strings.Contains(s.log.String(), line) {
 				t.Errorf("%q is not in the log\n%s", line, s.log)
 			}
@@ -165,7 +171,7 @@ func TestLeafRemote_HasAPort(t *testing.T) {
 			r := newLeafRemote("hub")
 			r.URLs, r.Allow = []string{text}, CrossClients
 			l := Leafnodes{Remotes: map[string]*LeafRemote{"hub": r}}
-			if !newLinks(&l, hclog.NewNullLogger()).noteError(address, "connection refused") {
+			if !newLinks(&l, hclog.NewNullLogger()).noteError(address, 0, "connection refused") {
 				t.Errorf("no link is at %s", address)
 			}
 			b := &Broker{}

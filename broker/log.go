@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/muster-appliance/muster/internal/throttle"
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // serverLog writes the server's log lines to Muster's log. Notices of NATS are routine and go to
@@ -42,7 +44,14 @@ func (l *serverLog) text(format string, args []any) string {
 }
 
 // Noticef logs what NATS calls a notice.
-func (l *serverLog) Noticef(format string, args ...any) { l.log.Debug(l.text(format, args)) }
+func (l *serverLog) Noticef(format string, args ...any) {
+	if address, id, _, ok := cutLeaf(format); ok && len(args) > 1 {
+		if reason, ok := args[1].(server.ClosedState); ok && reason != server.ServerShutdown {
+			l.links.noteClosed(address, id, reason)
+		}
+	}
+	l.log.Debug(l.text(format, args))
+}
 
 // unverifiedLinks begins a warning that is wrong for Muster: VerifyConnection verifies them, see LeafRemote.tlsConfig.
 const unverifiedLinks = "TLS certificate chain and hostname of solicited leafnodes will not be verified"
@@ -122,15 +131,23 @@ const linkFailed = "Error trying to connect as leafnode to remote server"
 // wrong with it: the links log that in their own words.
 func (l *serverLog) isOfRemote(format string, args []any, line string) bool {
 	if strings.HasPrefix(format, linkFailed) && len(args) == 3 {
-		return l.links.noteError(fmt.Sprint(args[0]), fmt.Sprint(args[2]))
+		return l.links.noteError(fmt.Sprint(args[0]), 0, fmt.Sprint(args[2]))
 	}
+	address, id, text, ok := cutLeaf(line)
+	return ok && l.links.noteError(address, id, text)
+}
+
+// cutLeaf returns what a line about a link begins with, the address of the other side and the id of the connection, and
+// the text that follows.
+func cutLeaf(line string) (address string, id uint64, text string, ok bool) {
 	for _, mark := range leafMarks {
 		if address, rest, ok := strings.Cut(line, mark); ok {
-			_, text, _ := strings.Cut(rest, " - ")
-			return l.links.noteError(address, text)
+			number, text, _ := strings.Cut(rest, " - ")
+			id, _ := strconv.ParseUint(number, 10, 64)
+			return address, id, text, true
 		}
 	}
-	return false
+	return "", 0, "", false
 }
 
 // Debugf logs a debug line.

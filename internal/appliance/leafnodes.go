@@ -28,7 +28,7 @@ func (a *Appliance) leafWarnings() (warnings []console.Reason) {
 		if !l.Remote || l.Connected {
 			continue
 		}
-		detail := "not connected; requests do not cross until the broker is reachable again"
+		detail := "not connected; requests do not cross until it is"
 		if l.Error != "" {
 			detail = "not connected: " + l.Error + "; requests do not cross until that is solved"
 		}

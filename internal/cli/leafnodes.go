@@ -34,15 +34,11 @@ func leafnodeText(l console.Leafnode) string {
 	case l.Address != "":
 		text += ", from " + l.Address
 	}
-	switch l.Allow {
-	case "nodes":
-		text += "; requests to its nodes cross"
-	case "clients":
-		text += "; requests of its clients cross"
-	default:
-		text += "; requests cross both ways"
-	}
 	if l.Connected {
+		text += map[string]string{
+			"nodes": "; requests to its nodes cross", "clients": "; requests of its clients cross",
+			"both": "; requests cross both ways",
+		}[l.Allow]
 		text += fmt.Sprintf(", %s messages received, %s sent", count(l.Received), count(l.Sent))
 		if l.RoundTripMS > 0 {
 			trip := time.Duration(l.RoundTripMS * float64(time.Millisecond))
