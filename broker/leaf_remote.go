@@ -65,7 +65,7 @@ func (r *LeafRemote) Validate(check *config.Check) {
 	if len(r.URLs) == 0 {
 		check.Problem("urls", `no URL is set; name the broker, such as urls = ["tls://hub.example.net:7422"]`)
 	}
-	if r.Allow == "" {
+	if r.Allow == "" && !check.Found("allow") { // a word that is not valid is reported where it is read
 		check.Problem("allow", "not set; write %q if its clients may send requests here, %q if its nodes receive requests "+
 			"from here, or %q", CrossClients, CrossNodes, CrossBoth)
 	}

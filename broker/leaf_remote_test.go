@@ -140,7 +140,9 @@ func TestLeafRemote_ConnectsAgain(t *testing.T) {
 	wan.Heal()
 	waitLinked(t, hub, leaf)
 	for _, s := range []*site{hub, leaf} {
-		for _, line := range []string{"leaf node connected: name=", "leaf node disconnected: name=", "error=\"" + otherSideEnded} {
+		for _, line := range []string{
+			"leaf node connected: name=", "leaf node disconnected: name=", "error=\"" + otherSideEnded,
+		} {
 			if !strings.Contains(s.log.String(), line) {
 				t.Errorf("%q is not in the log\n%s", line, s.log)
 			}
@@ -184,6 +186,18 @@ func TestLeafRemote_HasAPort(t *testing.T) {
 				t.Errorf("NATS connects to %s, want %s", o.URLs[0].Host, address)
 			}
 		})
+	}
+}
+
+func TestLeafRemote_ReportsAnotherWordOnce(t *testing.T) {
+	for allow, want := range map[string]string{
+		"allow = 'Nodes'\n": `x:2: allow: "Nodes" is not one of nodes, clients, both`,
+		"":                  `x: allow: not set; write "clients" if its clients may send requests here`,
+	} {
+		err := config.Load("x", []byte("urls = ['tls://hub.example.net']\n"+allow), newLeafRemote("hub"))
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 
