@@ -81,3 +81,12 @@ func TestListeners_RefuseAsConfigured(t *testing.T) {
 		}
 	}
 }
+
+// TestListeners_LeafnodesAreNotCounted connects a leaf node where max_connections are open, as docs/leafnodes.md says.
+func TestListeners_LeafnodesAreNotCounted(t *testing.T) {
+	s := openListeners(t, func(c *Config) { c.MaxConnections = 2 })
+	mustDial(t, s, dialers["nats"], s.certificate("web2"))
+	s.mustRefuseOver(t, dialers["nats"], "max-connections", s.certificate("web1"))
+	mustDial(t, s, dialers["leafnodes"], s.certificate(leafName))
+	s.mustRefuseOver(t, dialers["websocket"], "max-connections", s.certificate("web1"))
+}
