@@ -96,7 +96,8 @@ const plaintextScheme = "nats"
 // checkLeafURL returns an error for a URL that cannot be that of a broker which accepts leaf nodes.
 func checkLeafURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || !slices.Contains([]string{"tls", "wss", plaintextScheme}, u.Scheme) {
+	valid := err == nil && u.Hostname() != "" && dial.ValidPort(u)
+	if !valid || !slices.Contains([]string{"tls", "wss", plaintextScheme}, u.Scheme) {
 		return fmt.Errorf("%q is not a valid URL of a broker; write it as tls://hub.example.net:7422 or "+
 			"wss://hub.example.net:443", text)
 	}

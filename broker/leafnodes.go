@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 
 	"github.com/muster-appliance/muster/internal/choria"
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -90,6 +92,15 @@ func (l *Leafnodes) Validate(check *config.Check) {
 		if choria.CheckSender(name) != nil {
 			check.Problem("peers."+name, "%q is not a valid name of a leaf node; "+
 				"write the name in its certificate, or the identity in its token", name)
+		}
+	}
+	if l.Advertise != "" {
+		u := url.URL{Host: l.Advertise}
+		if u.Hostname() == "" || u.Port() == "" || !dial.ValidPort(&u) {
+			check.Problem("advertise", `%q is not a host and a port; write them as "hub.example.net:7422"`, l.Advertise)
+		}
+		if l.Listen == "" {
+			check.Problem("advertise", "set, but listen is not, so no leaf node can connect; set listen, or remove the key")
 		}
 	}
 	if l.Listen == "" && len(l.Peers) > 0 {

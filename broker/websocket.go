@@ -2,8 +2,10 @@ package broker
 
 import (
 	"net/url"
+	"strings"
 
 	"github.com/muster-appliance/muster/internal/config"
+	"github.com/muster-appliance/muster/internal/dial"
 	"github.com/nats-io/nats-server/v2/server"
 )
 
@@ -40,11 +42,26 @@ func (w *WebSocket) Keys() []config.Key {
 // see checkWebSocket.
 func (w *WebSocket) Validate(check *config.Check) {
 	for _, origin := range w.Origins {
-		u, err := url.Parse(origin)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Path+u.RawQuery != "" {
-			check.Problem("origins", `%q is not an origin; write scheme and host, such as "https://fleet.example.net"`, origin)
+		if !isOrigin(origin) {
+			check.Problem("origins", `%q is not an origin; write scheme and host, such as "https://fleet.example.net"`,
+				redactedURL(origin))
 		}
 	}
+}
+
+// isOrigin reports whether a text is an origin that a page can have. Patterns are not: the server compares the text.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.User == nil && u.Hostname() != "" &&
+		!strings.ContainsAny(u.Host, "*?") && dial.ValidPort(u) && u.Path+u.RawQuery+u.Fragment == ""
+}
+
+// redactedURL returns a text, without the password if it is a URL with one.
+func redactedURL(text string) string {
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		return u.Redacted()
+	}
+	return text
 }
 
 // enabled reports whether there is a port for WebSocket.

@@ -74,6 +74,9 @@ func TestWebSocket_ConfigIsChecked(t *testing.T) {
 		"not a port":      {"[websocket]\nlisten = '443'", "is not an address and a port"},
 		"nothing listens": {"[websocket]\ncompression = true", "the other keys of [broker.websocket] have no effect"},
 		"not an origin":   {"[websocket]\nlisten = '127.0.0.1:0'\norigins = ['a.example']", "is not an origin"},
+		"many origins":    {"[websocket]\nlisten = '127.0.0.1:0'\norigins = ['https://*.a']", "is not an origin"},
+		"port of origin":  {"[websocket]\nlisten = '127.0.0.1:0'\norigins = ['https://a:99999']", "is not an origin"},
+		"user of origin":  {"[websocket]\nlisten = '127.0.0.1:0'\norigins = ['https://u:p@a']", "https://u:xxxxx@a"},
 		"all origins":     {"[websocket]\nlisten = '127.0.0.1:0'\norigins = ['*']", "is not an origin"},
 	} {
 		t.Run(name, func(t *testing.T) {
