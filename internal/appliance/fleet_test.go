@@ -127,6 +127,7 @@ func TestFleet_ProvisionedNodeIsOneNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitNodes(t, a, "", "node00000.example.net up", "node00001.example.net up")
+	awaitNodes(t, a, "?state=provisioning")
 	stop()
 	<-done
 	wait.Eventually(t, func() error {
@@ -138,4 +139,7 @@ func TestFleet_ProvisionedNodeIsOneNode(t *testing.T) {
 		return nil
 	})
 	testkit.Settled(t, a, "registration", nodes.Sent())
+	if s := a.Stats()["registration"]; s.Stored != nodes.Sent() || s.Received != s.Stored {
+		t.Errorf("%d registrations were sent, the ledger has %+v", nodes.Sent(), s)
+	}
 }
