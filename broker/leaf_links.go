@@ -2,7 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -53,10 +52,11 @@ type links struct {
 // linkState is a Link and its connection.
 type linkState struct {
 	Link
-	id     uint64 // of the connection
-	newest uint64 // id of the connection that was admitted last; 0: none, or a remote
-	failed bool   // Error is new
-	cause  uint64 // connection to which Error belongs; 0: none was made
+	id      uint64 // of the connection
+	newest  uint64 // id of the connection that was admitted last; 0: none, or a remote
+	attempt uint64 // id of the connection to a remote that was made last, also if it failed; 0: none
+	failed  bool   // Error is new
+	cause   uint64 // connection to which Error belongs; 0: none was made
 }
 
 // newLinks returns the links of a configuration, none of which is connected.
@@ -147,13 +147,34 @@ func (s *links) refresh(open map[string]*server.LeafInfo, now time.Time) {
 	}
 }
 
-// noteError records why the remote at an address, host:port, is not connected, and reports whether one may be there.
-// id is that of the connection, or 0 if none was made.
-func (s *links) noteError(address string, id uint64, text string) (found bool) {
+// noteAttempt records that a connection to the remote of an account is being made.
+func (s *links) noteAttempt(account string, id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.list[account]; l != nil && l.Remote {
+		l.attempt = id
+	}
+}
+
+// noteError records what is wrong with a connection, and reports whether it is to a remote.
+func (s *links) noteError(id uint64, text string) (found bool) {
+	return s.noteErrorOf(func(l *linkState) bool { return l.attempt == id }, id, text)
+}
+
+// noteDialError records why the host of a remote cannot be reached, and reports whether a remote has it.
+func (s *links) noteDialError(host, text string) (found bool) {
+	return s.noteErrorOf(func(l *linkState) bool {
+		return slices.ContainsFunc(l.URLs, func(u string) bool { return isAt(u, host) })
+	}, 0, text)
+}
+
+// noteErrorOf records why the selected remotes are not connected, and reports whether there are any. id is that of the
+// connection, or 0 if none was made.
+func (s *links) noteErrorOf(selected func(*linkState) bool, id uint64, text string) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.list {
-		if !l.Remote || !slices.ContainsFunc(l.URLs, func(u string) bool { return isAt(u, address) }) {
+		if !l.Remote || !selected(l) {
 			continue
 		}
 		found = true
@@ -168,8 +189,8 @@ func (s *links) noteError(address string, id uint64, text string) (found bool) {
 // certificate after the handshake.
 const otherSideEnded = "the other side ended or refused the connection; its log and muster rejected there say why"
 
-// noteClosed records why a connection to an address ended, unless its error is known.
-func (s *links) noteClosed(address string, id uint64, reason server.ClosedState) {
+// noteClosed records why a connection ended, unless its error is known.
+func (s *links) noteClosed(id uint64, reason server.ClosedState) {
 	text := reason.String()
 	switch reason {
 	case server.ClientClosed, server.ReadError, server.WriteError:
@@ -178,27 +199,19 @@ func (s *links) noteClosed(address string, id uint64, reason server.ClosedState)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.list {
-		atAddress := l.Remote && slices.ContainsFunc(l.URLs, func(u string) bool { return isAt(u, address) })
 		switch {
 		case l.Connected && l.id == id:
 			l.Error, l.cause = text, id
-		case !l.Connected && atAddress && l.cause != id:
+		case !l.Connected && l.Remote && l.attempt == id && l.cause != id:
 			l.failed, l.Error, l.cause = true, text, id
 		}
 	}
 }
 
-// isAt reports whether the server of a URL may be the one at an address, host:port. A name may have any address.
-func isAt(text, address string) bool {
+// isAt reports whether a URL has the host and port.
+func isAt(text, host string) bool {
 	u, err := url.Parse(text)
-	if err != nil {
-		return false
-	}
-	if u.Host == address {
-		return true
-	}
-	_, port, err := net.SplitHostPort(address)
-	return err == nil && u.Port() == port && net.ParseIP(u.Hostname()) == nil
+	return err == nil && u.Host == host
 }
 
 // Links returns the state of all links, sorted by name: those that are accepted first.

@@ -173,7 +173,7 @@ func TestLeafRemote_HasAPort(t *testing.T) {
 			r := newLeafRemote("hub")
 			r.URLs, r.Allow = []string{text}, CrossClients
 			l := Leafnodes{Remotes: map[string]*LeafRemote{"hub": r}}
-			if !newLinks(&l, hclog.NewNullLogger()).noteError(address, 0, "connection refused") {
+			if !newLinks(&l, hclog.NewNullLogger()).noteDialError(address, "connection refused") {
 				t.Errorf("no link is at %s", address)
 			}
 			b := &Broker{}

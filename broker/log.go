@@ -43,11 +43,15 @@ func (l *serverLog) text(format string, args []any) string {
 	return line
 }
 
-// Noticef logs what NATS calls a notice.
+// Noticef logs what NATS calls a notice. One about a connection to a remote is the only way to learn its id, see
+// isOfRemote, and another one why a connection ended.
 func (l *serverLog) Noticef(format string, args ...any) {
-	if address, id, _, ok := cutLeaf(format); ok && len(args) > 1 {
+	if id, text, ok := leafLine(format); ok && len(args) > 1 {
+		if account, ok := strings.CutPrefix(fmt.Sprint(args[0]), linkAccount); ok && text == linkCreated {
+			l.links.noteAttempt(account, id)
+		}
 		if reason, ok := args[1].(server.ClosedState); ok && reason != server.ServerShutdown {
-			l.links.noteClosed(address, id, reason)
+			l.links.noteClosed(id, reason)
 		}
 	}
 	l.log.Debug(l.text(format, args))
@@ -127,27 +131,33 @@ var leafMarks = [...]string{" - lid:", " - lid_ws:"}
 // the error follow.
 const linkFailed = "Error trying to connect as leafnode to remote server"
 
+// linkCreated is the format of the line about a new connection of a leaf node. Its first argument is empty for one that
+// was accepted, and linkAccount and the account for one to a remote.
+const (
+	linkCreated = "Leafnode connection created%s %s"
+	linkAccount = " for account: "
+)
+
 // isOfRemote reports whether a line is about a broker to which this one connects as a leaf node, and records what is
-// wrong with it: the links log that in their own words.
+// wrong with it: the links log that in their own words. A connection that was accepted, from whatever address, is not.
 func (l *serverLog) isOfRemote(format string, args []any, line string) bool {
 	if strings.HasPrefix(format, linkFailed) && len(args) == 3 {
-		return l.links.noteError(fmt.Sprint(args[0]), 0, fmt.Sprint(args[2]))
+		return l.links.noteDialError(fmt.Sprint(args[0]), fmt.Sprint(args[2]))
 	}
-	address, id, text, ok := cutLeaf(line)
-	return ok && l.links.noteError(address, id, text)
+	id, text, ok := leafLine(line)
+	return ok && l.links.noteError(id, text)
 }
 
-// cutLeaf returns what a line about a link begins with, the address of the other side and the id of the connection, and
-// the text that follows.
-func cutLeaf(line string) (address string, id uint64, text string, ok bool) {
-	for _, mark := range leafMarks {
-		if address, rest, ok := strings.Cut(line, mark); ok {
-			number, text, _ := strings.Cut(rest, " - ")
-			id, _ := strconv.ParseUint(number, 10, 64)
-			return address, id, text, true
-		}
+// leafLine returns the id and the text of a line about a connection of a leaf node, which begins with its description.
+func leafLine(line string) (id uint64, text string, ok bool) {
+	if listenerIn(line) != listenerLeafnode {
+		return 0, "", false
 	}
-	return "", 0, "", false
+	_, rest, _ := strings.Cut(line, " - ")
+	description, text, _ := strings.Cut(rest, " - ")
+	_, number, _ := strings.Cut(description, ":")
+	id, err := strconv.ParseUint(number, 10, 64)
+	return id, text, err == nil
 }
 
 // Debugf logs a debug line.
