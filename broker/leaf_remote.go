@@ -140,6 +140,14 @@ func (r *LeafRemote) urls() []string {
 	return list
 }
 
+// identity returns what this appliance proves its name with at the broker: a token, or the path of a certificate.
+func (r *LeafRemote) identity(own tlsfile.Files) string {
+	if r.Token != "" {
+		return r.Token
+	}
+	return r.TLS.Or(own).Cert
+}
+
 func isWebSocket(text string) bool    { return strings.HasPrefix(text, "wss://") }
 func isNotWebSocket(text string) bool { return !isWebSocket(text) }
 

@@ -288,12 +288,16 @@ func TestLeafnodes_AddressesAreChecked(t *testing.T) {
 	const listen = "listen = '127.0.0.1:0'\n"
 	const remote = "[leafnodes.remote.hub]\nallow = 'both'\ntoken = 'x'\nseed = '/s'\n"
 	for text, want := range map[string]string{
-		listen + "advertise = 'foo'":                              `advertise: "foo" is not a host`,
-		listen + "advertise = 'foo:99999'":                        `"foo:99999" is not a host and a port`,
-		listen + "advertise = ':7422'":                            `":7422" is not a host and a port`,
-		listen + "advertise = 'hub.example.net:7422'":             "",
-		listen + "advertise = '[2001:db8::1]:7422'":               "",
-		"advertise = 'hub:7422'":                                  "leafnodes.advertise: set, but listen is not",
+		listen + "advertise = 'foo'":                  `advertise: "foo" is not a host`,
+		listen + "advertise = 'foo:99999'":            `"foo:99999" is not a host and a port`,
+		listen + "advertise = ':7422'":                `":7422" is not a host and a port`,
+		listen + "advertise = 'hub.example.net:7422'": "",
+		listen + "advertise = '[2001:db8::1]:7422'":   "",
+		"advertise = 'hub:7422'":                      "leafnodes.advertise: set, but listen is not",
+		remote + "urls = 'tls://hub'\n[leafnodes.remote.two]\nallow = 'both'\ntoken = 'x'\nseed = '/s'\n" +
+			"urls = ['tls://other', 'tls://hub:7422']": "two.urls: remote.hub has the same identity at the same broker",
+		remote + "urls = 'tls://hub'\n[leafnodes.remote.two]\nallow = 'both'\ntoken = 'y'\nseed = '/s'\n" +
+			"urls = 'tls://hub'": "",
 		remote + "urls = 'tls://:7422'":                           `hub.urls: "tls://:7422" is not a valid URL`,
 		remote + "urls = 'tls://hub:99999'":                       `hub.urls: "tls://hub:99999" is not a valid URL`,
 		remote + "urls = 'tls://hub:0'":                           `hub.urls: "tls://hub:0" is not a valid URL`,

@@ -142,8 +142,18 @@ func (c *Config) checkLeafnodes(check *config.Check) {
 			Hint:        " and not encrypted; give certificates in [broker.tls], or listen on 127.0.0.1",
 		})
 	}
-	for _, r := range c.Leafnodes.EnabledRemotes() {
-		r.check(check, table+".remote."+r.Name+".", c)
+	remotes := c.Leafnodes.EnabledRemotes()
+	for i, r := range remotes {
+		prefix := table + ".remote." + r.Name + "."
+		r.check(check, prefix, c)
+		for _, other := range remotes[:i] {
+			if r.identity(c.TLS) == other.identity(c.TLS) && slices.ContainsFunc(r.urls(), func(u string) bool {
+				return slices.Contains(other.urls(), u)
+			}) {
+				check.Problem(prefix+"urls", "remote.%s has the same identity at the same broker, which keeps one link of each; "+
+					"remove one of the two", other.Name)
+			}
+		}
 	}
 }
 
