@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -136,7 +137,10 @@ func (b *Broker) DamagedMessages(
 		c.block(fmt.Sprintf("%s-%d", stream, index), data)
 		pause(ctx, len(data))
 	}
-	streams, _ := b.Streams()
+	streams, ok := b.Streams()
+	if !ok {
+		return nil, errors.New("the store is closed or being opened")
+	}
 	for _, s := range streams {
 		if s.Name == stream {
 			c.close(s.Last)

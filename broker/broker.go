@@ -70,8 +70,9 @@ type Broker struct {
 	auth         *authenticator
 	storeMonitor *storeMonitor
 	log          *serverLog
-	storeOpen    sync.Mutex     // held while the store is opened or read
-	metas        metaCache      // guarded by storeOpen
+	storeOpen    sync.RWMutex   // held while the store is opened; for reading, while it is read
+	metasMu      sync.Mutex     // locked after storeOpen
+	metas        metaCache      // guarded by metasMu
 	reopenings   atomic.Int64   // how often a reopening of the store began or ended; odd: it goes on
 	certs        *certificates  // nil without TLS files, and before Open
 	srv          *server.Server // nil before Open

@@ -16,10 +16,12 @@ const recordOverhead = 64 << 10
 // requests would be stored in streams of advisories. ok is false while the store is closed or
 // being opened.
 func (b *Broker) Streams() (streams []integrity.Stream, ok bool) {
-	if !b.storeOpen.TryLock() {
+	if !b.storeOpen.TryRLock() {
 		return nil, false
 	}
-	defer b.storeOpen.Unlock()
+	defer b.storeOpen.RUnlock()
+	b.metasMu.Lock()
+	defer b.metasMu.Unlock()
 	jsz, err := b.srv.Jsz(&server.JSzOptions{Account: account, Streams: true, Consumer: true, Config: true})
 	if err != nil || !b.srv.JetStreamEnabled() {
 		return nil, false

@@ -12,6 +12,8 @@ import (
 const (
 	// verifyInterval is how often all stored messages are verified; the first time at start.
 	verifyInterval = 24 * time.Hour
+	// reverifyInterval is how long after streams could not be verified they are tried again.
+	reverifyInterval = 10 * time.Minute
 	// verifyRate is how many bytes a second are read for that.
 	verifyRate = 16 << 20
 	// rereadDelay is the pause before damaged messages are read again: they may have been written just then.
@@ -23,13 +25,18 @@ const (
 func (a *Appliance) verifyMessages() {
 	ctx := a.ctx
 	for {
-		streams, _ := a.broker.Streams()
+		next := verifyInterval
+		streams, ok := a.broker.Streams()
+		if !ok {
+			next = rereadDelay
+		}
 		for _, s := range streams {
 			if err := a.verifyStream(ctx, s.Name); err != nil && ctx.Err() == nil {
 				a.opts.Log.Named("integrity").Warn("messages not verified", "stream", s.Name, "error", err)
+				next = reverifyInterval
 			}
 		}
-		if sleep(ctx, verifyInterval); ctx.Err() != nil {
+		if sleep(ctx, next); ctx.Err() != nil {
 			return
 		}
 	}
