@@ -40,6 +40,8 @@ var choriaCommands = map[string]string{
 		"--event-viewer --elections-user --service --system --auth-delegation --fleet-management " +
 		"--no-fleet-management --signed-fleet-management --org-admin --publish --subscribe --issuer " +
 		"--server-provisioner --governor --vault",
+	"jwt provisioning": "--insecure --no-insecure --token --urls --srv --default --registration --facts --username " +
+		"--password --extensions --org --vault --protocol-v2 --upgrade --validity",
 	"jwt view": "",
 
 	"governor add":    "--config --force -f",
