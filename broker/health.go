@@ -113,7 +113,7 @@ func (b *Broker) Handlers() map[string]http.HandlerFunc {
 		"/accountz":  b.srv.HandleAccountz,
 		"/accstatz":  b.srv.HandleAccountStatz,
 		"/ipqueuesz": b.srv.HandleIPQueuesz,
-		"/healthz":   b.srv.HandleHealthz,
+		"/healthz":   askAgain(b.srv.HandleHealthz),
 	}
 	for path, handler := range handlers {
 		handlers[path] = b.hideToken(handler)
@@ -122,4 +122,23 @@ func (b *Broker) Handlers() map[string]http.HandlerFunc {
 		}
 	}
 	return handlers
+}
+
+// healthTries is how often the server is asked whether it is healthy until it is taken for unhealthy.
+const healthTries = 5
+
+// askAgain returns a handler that asks another one again if it answers 500. The server answers so on a busy machine:
+// whether it has started is decided by a select that also waits for a millisecond, and takes either if both are over.
+func askAgain(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var answer *bufferedAnswer
+		for range healthTries {
+			answer = &bufferedAnswer{header: w.Header(), status: http.StatusOK}
+			if h(answer, r); answer.status != http.StatusInternalServerError {
+				break
+			}
+		}
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(answer.body.Bytes()) // fails if the client is gone
+	}
 }

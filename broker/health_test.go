@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 
@@ -40,6 +42,28 @@ func TestProblemsIn(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			if have, ok := problemsIn(&test.health, version); !slices.Equal(have, test.want) || ok != test.ok {
 				t.Errorf("have %+v %v", have, ok)
+			}
+		})
+	}
+}
+
+func TestAskAgain_AnswersWhatTheServerAnswersInTheEnd(t *testing.T) {
+	for name, c := range map[string]struct{ failures, want, asked int }{
+		"healthy":   {0, http.StatusOK, 1},
+		"busy":      {2, http.StatusOK, 3},
+		"unhealthy": {healthTries, http.StatusInternalServerError, healthTries},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			w := httptest.NewRecorder()
+			askAgain(func(w http.ResponseWriter, _ *http.Request) {
+				if asked++; asked <= c.failures {
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+				_, _ = w.Write([]byte("answer"))
+			})(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
+			if w.Code != c.want || asked != c.asked || w.Body.String() != "answer" {
+				t.Errorf("%d after %d requests: %q", w.Code, asked, w.Body)
 			}
 		})
 	}
