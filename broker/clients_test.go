@@ -121,11 +121,7 @@ func TestPermissionBuilder_OnlyAdministratorsAcceptLosses(t *testing.T) {
 // must not be able to have an answer stored as a node's registration.
 func TestPermissionBuilder_ClientsCannotAimTheServersAnswers(t *testing.T) {
 	s := openSite(t, nil)
-	stored, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stored.Close()
+	stored := internalConn(t, s.broker)
 	answers, err := stored.SubscribeSync("choria.node_metadata.>")
 	if err != nil {
 		t.Fatal(err)

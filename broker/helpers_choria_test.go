@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -66,34 +65,20 @@ func (s *site) startNode(t *testing.T, name string) (received func() []string) {
 	for _, protocol := range choriaProtocols {
 		replies = append(replies, capturedRPC(t, protocol, "direct-reply", "node1.example.net", name))
 	}
-	var mu sync.Mutex
-	var got []string
-	for _, subject := range []string{"mcollective.broadcast.agent.discovery", "mcollective.node." + name} {
-		if _, err := nc.Subscribe(subject, func(m *nats.Msg) {
-			to, _ := readTransport(t, m.Data)
-			mu.Lock()
-			defer mu.Unlock()
-			if slices.Contains(got, to) {
-				t.Errorf("%s has received the request for %s twice", name, to)
-			}
-			got = append(got, to)
-			reply := replies[0]
-			if bytes.Contains(m.Data, []byte("io.choria.protocol.v2.transport")) {
-				reply = replies[1]
-			}
-			_ = nc.Publish(to, reply)
-		}); err != nil {
-			t.Fatal(err)
+	seen := map[string]bool{}
+	return collectTexts(t, nc, func(m *nats.Msg) string {
+		to, _ := readTransport(t, m.Data)
+		if seen[to] {
+			t.Errorf("%s has received the request for %s twice", name, to)
 		}
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	return func() []string {
-		mu.Lock()
-		defer mu.Unlock()
-		return slices.Clone(got)
-	}
+		seen[to] = true
+		reply := replies[0]
+		if bytes.Contains(m.Data, []byte("io.choria.protocol.v2.transport")) {
+			reply = replies[1]
+		}
+		_ = nc.Publish(to, reply)
+		return to
+	}, "mcollective.broadcast.agent.discovery", "mcollective.node."+name)
 }
 
 // siteClient is a client of Choria at a site.

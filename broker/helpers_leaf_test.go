@@ -264,13 +264,22 @@ func (l *hostileLeaf) flush() {
 // subscribe subscribes a connection, and returns what has arrived so far when it is called.
 func collect(t *testing.T, nc *nats.Conn, subjects ...string) (arrived func() []string) {
 	t.Helper()
+	return collectTexts(t, nc, func(m *nats.Msg) string { return m.Subject + " " + string(m.Data) }, subjects...)
+}
+
+// collectTexts does what collect does, with the text of each message in its place. It calls text for one message at a
+// time.
+func collectTexts(
+	t *testing.T, nc *nats.Conn, text func(*nats.Msg) string, subjects ...string,
+) (arrived func() []string) {
+	t.Helper()
 	var mu sync.Mutex
 	var got []string
 	for _, subject := range subjects {
 		if _, err := nc.Subscribe(subject, func(m *nats.Msg) {
 			mu.Lock()
 			defer mu.Unlock()
-			got = append(got, m.Subject+" "+string(m.Data))
+			got = append(got, text(m))
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -26,12 +26,7 @@ func (s *site) peer(t *testing.T, options ...nats.Option) *peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	internalConn, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(internalConn.Close)
-	return &peer{t, nc, internalConn}
+	return &peer{t, nc, internalConn(t, s.broker)}
 }
 
 // wasDenied reports whether the server has refused an action, "Publish to" or "Subscription

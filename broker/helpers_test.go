@@ -112,15 +112,21 @@ func (b *syncBuffer) String() string {
 	return b.text.String()
 }
 
-// jetStreamOf returns JetStream over an internal connection.
-func jetStreamOf(t testing.TB, b *Broker) jetstream.JetStream {
+// internalConn returns an internal connection, which is closed when the test ends.
+func internalConn(t testing.TB, b *Broker) *nats.Conn {
 	t.Helper()
 	nc, err := b.Connect("test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	return nc
+}
+
+// jetStreamOf returns JetStream over an internal connection.
+func jetStreamOf(t testing.TB, b *Broker) jetstream.JetStream {
+	t.Helper()
+	js, err := jetstream.New(internalConn(t, b))
 	if err != nil {
 		t.Fatal(err)
 	}

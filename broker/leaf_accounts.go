@@ -20,7 +20,7 @@ import (
 // NATS subscribes to never match an import: their second token has six characters.
 //
 // The server gives a message of a link only to subscribers that are connected to this broker: an import of an import
-// has no subscribers. So what crosses a link does not cross another one, there are no loops, and no adapter, stream
+// has no subscribers. So what crosses a link does not cross another one, messages cannot loop, and no adapter, stream
 // or service of the appliance receives what a leaf node sends.
 
 // leafAccountPrefix begins the names of the accounts of links.

@@ -44,11 +44,7 @@ func TestLeafnodes_HostileReadsOnlyWhatCrosses(t *testing.T) {
 					l.send("LS+ %s", subject)
 				}
 				l.flush()
-				nc, err := s.broker.Connect("test")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer nc.Close()
+				nc := internalConn(t, s.broker)
 				publishTries(t, s, nc, "secret")
 				if err := nc.Flush(); err != nil {
 					t.Fatal(err)
@@ -78,11 +74,7 @@ func TestLeafnodes_HostilePublishesOnlyWhatCrosses(t *testing.T) {
 				acceptLeafnode(c, CrossBoth)
 				o.Intakes = append(o.Intakes, Intake{Name: "nodes", Subjects: []string{"prod.node.>"}})
 			})
-			nc, err := s.broker.Connect("test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
+			nc := internalConn(t, s.broker)
 			arrived := collect(t, nc, ">")
 			registrations, _ := dialIntake(t, s.broker, "test", "*.broadcast.agent.registration")
 			requests, _ := dialIntake(t, s.broker, "nodes", "prod.node.>")
@@ -180,11 +172,7 @@ func TestLeafnodes_HostileAcknowledgesNothing(t *testing.T) {
 func TestLeafnodes_HostileTracesNothing(t *testing.T) {
 	t.Parallel()
 	s := openAccepting(t, CrossNodes)
-	nc, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := internalConn(t, s.broker)
 	arrived := collect(t, nc, ">")
 	l := s.hostile(t, nil)
 	for _, to := range []string{"mcollective.broadcast.agent.registration", "mcollective.node.web1", "stored"} {

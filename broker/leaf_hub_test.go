@@ -67,11 +67,7 @@ func TestLeafRemote_AHostileHubGetsOnlyWhatCrosses(t *testing.T) {
 				l.send("LS+ %s", subject)
 			}
 			l.flush()
-			nc, err := leaf.broker.Connect("test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
+			nc := internalConn(t, leaf.broker)
 			arrived := collect(t, nc, ">")
 			for _, try := range leafTries {
 				l.publish(try.subject, "tried")

@@ -22,7 +22,7 @@ type LeafRemote struct {
 	Name        string
 	Enabled     bool
 	URLs        []string
-	Allow       Crossing // what crosses; there is no default
+	Allow       Crossing // what crosses; required
 	Token       string   // Choria's token of this appliance at the other side, a JWT; it needs Seed
 	Seed        string   // path of the ed25519 seed of the token
 	TLS         tlsfile.ClientFiles

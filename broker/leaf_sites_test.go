@@ -77,16 +77,8 @@ func TestLeafnodes_ServicesOfTheSiteComeFirst(t *testing.T) {
 	hub := openAccepting(t, CrossNodes)
 	leaf := openLeaf(t, hub, leafName, CrossClients, nil)
 	waitLinked(t, hub, leaf)
-	atHub, err := hub.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer atHub.Close()
-	atLeaf, err := leaf.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer atLeaf.Close()
+	atHub := internalConn(t, hub.broker)
+	atLeaf := internalConn(t, leaf.broker)
 	far, err := atLeaf.QueueSubscribeSync(service, "signer")
 	if err != nil {
 		t.Fatal(err)

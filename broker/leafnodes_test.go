@@ -155,16 +155,8 @@ func TestLeafnodes_CrossOnlyWhatIsAllowed(t *testing.T) {
 			hub := openAccepting(t, c.hub)
 			leaf := openLeaf(t, hub, leafName, c.leaf, nil)
 			waitLinked(t, hub, leaf)
-			atHub, err := hub.broker.Connect("test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer atHub.Close()
-			atLeaf, err := leaf.broker.Connect("test")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer atLeaf.Close()
+			atHub := internalConn(t, hub.broker)
+			atLeaf := internalConn(t, leaf.broker)
 			down := c.hub.sends() && c.leaf.receives() // requests from the hub to the leaf node
 			up := c.hub.receives() && c.leaf.sends()
 			const request, reply = "mcollective.node.probe", "mcollective.reply.probe"

@@ -38,7 +38,7 @@ func TestMappings_Valid(t *testing.T) {
 		{"in.*", "out.{{Random(3)}}.all"},
 		{"alerts.*", "pages.$1"},
 		{"in.a.*", "out.a.{{ wildcard( 1 ) }}", "in.b.*", "out.a.{{partition(3)}}"},
-		{"in.node", "out.reply"}, // two tokens are no request and no reply
+		{"in.node", "out.reply"}, // requests and replies have more than two tokens
 		{"orders.new.>", "sales.node7.>"},
 	} {
 		if problems := problemsOf(pairs...); problems != "" {
@@ -177,11 +177,7 @@ func TestMappings_DoNotApplyToLeafNodes(t *testing.T) {
 		acceptLeafnode(c, CrossBoth)
 		c.Mappings = Mappings{"mcollective.reply.mapped.x": "in.private.x", "in.metrics.*": "metrics.all.$1"}
 	})
-	nc, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc := internalConn(t, s.broker)
 	arrived := collect(t, nc, ">")
 	l := s.hostile(t, nil)
 	l.publish("mcollective.reply.mapped.x", "of the leaf node")

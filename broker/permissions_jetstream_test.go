@@ -46,11 +46,7 @@ func openRegistered(t *testing.T) (*site, jetstream.Stream) {
 // wantUntouched fails the test unless web2's registration is still the only message.
 func (s *site) wantUntouched(t *testing.T, stream jetstream.Stream) {
 	t.Helper()
-	internalConn, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer internalConn.Close()
+	internalConn := internalConn(t, s.broker)
 	if err := internalConn.Flush(); err != nil {
 		t.Fatal(err)
 	}

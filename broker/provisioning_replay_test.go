@@ -215,11 +215,7 @@ func TestProvisioning_ReplaysRecording(t *testing.T) {
 	if _, err := jetStreamOf(t, s.broker).CreateKeyValue(t.Context(), election); err != nil {
 		t.Fatal(err)
 	}
-	nodes, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nodes.Close()
+	nodes := internalConn(t, s.broker)
 	seen, err := nodes.SubscribeSync(">")
 	if err != nil {
 		t.Fatal(err)

@@ -282,11 +282,7 @@ func TestProvisioning_Permissions(t *testing.T) {
 func TestProvisioning_StaysInItsAccount(t *testing.T) {
 	s, witness := openProvisioning(t, nil)
 	createStreams(t, s)
-	nodes, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nodes.Close()
+	nodes := internalConn(t, s.broker)
 	crossed, err := nodes.SubscribeSync(">")
 	if err != nil {
 		t.Fatal(err)

@@ -122,11 +122,7 @@ func TestBroker_CountsConnectionsByKind(t *testing.T) {
 		defer nc.Close()
 		nodes = append(nodes, nc)
 	}
-	own, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer own.Close()
+	internalConn(t, s.broker)
 	want := map[string]float64{"node": 3, "client": 1, "admin": 1, "internal": internal + 1}
 	for kind, n := range want {
 		if have := metric(kind); have != n {

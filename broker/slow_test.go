@@ -48,11 +48,7 @@ func (s *site) deafNodeAt(t *testing.T, url, identity string) (*deaf.Conn, uint6
 // send publishes so many MiB over an internal connection.
 func (s *site) send(t *testing.T, subject string, mebibytes int) {
 	t.Helper()
-	internal, err := s.broker.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer internal.Close()
+	internal := internalConn(t, s.broker)
 	for range 4 * mebibytes {
 		if err := internal.Publish(subject, make([]byte, 256<<10)); err != nil {
 			t.Fatal(err)
@@ -239,11 +235,7 @@ func TestBroker_KeepsAConsumerThatIsFarBehind(t *testing.T) {
 	}
 	b := openBroker(t)
 	accept(t, b)
-	internal, err := b.Connect("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(internal.Close)
+	internal := internalConn(t, b)
 	js, err := internal.JetStream()
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ const noOrigin = "https://muster.invalid"
 
 // WebSocket is the [broker.websocket] table: a port where nodes, clients and edges connect over WebSocket.
 type WebSocket struct {
-	Listen      string   // host:port; empty: there is no such port
+	Listen      string   // host:port; empty: WebSocket is off
 	BehindProxy bool     // connections arrive without TLS, from a proxy that ends it
 	Compression bool     // compress messages for clients that offer it
 	Origins     []string // of web pages that may connect; empty: none

@@ -16,7 +16,7 @@ func (s *site) websocketURL() string {
 			return l.URL
 		}
 	}
-	s.t.Fatal("there is no port for WebSocket")
+	s.t.Fatal("the broker does not listen for WebSocket")
 	return ""
 }
 

@@ -7,7 +7,7 @@ import (
 
 // Leafnodes is the answer of /api/v1/leafnodes.
 type Leafnodes struct {
-	Leafnodes []Leafnode `json:"leafnodes"` // empty: there are no links to brokers of other sites
+	Leafnodes []Leafnode `json:"leafnodes"` // empty: leaf nodes are not configured
 }
 
 // Leafnode is a link to the broker of another site.
